@@ -1,0 +1,1 @@
+//! Here is a chunk id: what is it?

@@ -1,0 +1,1 @@
+//! Which pieces of a file can be found alone?

@@ -1,0 +1,1 @@
+//! Where do numbers live, and who computes on them?

@@ -1,0 +1,1 @@
+//! Who is embedded next, and with whom?

@@ -1,0 +1,262 @@
+//! What can go wrong, of what kind is it, and what should the reader do about it?
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of everything here that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// A failure of a library below us, kept whole as the source of an [`Error`].
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// Every failure of this crate. A message says what was wrong, with the value, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("path does not exist: {}; check the spelling, or that the folder is mounted", path.display())]
+    PathNotFound { path: PathBuf },
+
+    #[error("cannot read {}: {source}; check its permissions", path.display())]
+    PathUnreadable { path: PathBuf, source: io::Error },
+
+    #[error(
+        "nothing to index under {roots}: {skipped}; name another path, or change the rule that removed the files"
+    )]
+    NothingToIndex { roots: String, skipped: String },
+
+    #[error("{name} = {value:?}, from {origin}, is not valid: expected {expected}")]
+    ConfigValue { name: String, value: String, origin: String, expected: String },
+
+    #[error("unknown setting {name:?} in {origin}{}; `codeintel config` lists every setting",
+        nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    ConfigUnknown { name: String, origin: String, nearest: Option<String> },
+
+    #[error("cannot understand {}: {detail}", path.display())]
+    ConfigSyntax { path: PathBuf, detail: String },
+
+    #[error("{name} = {value} is not valid: expected {expected}")]
+    Argument { name: &'static str, value: String, expected: String },
+
+    #[error("the query cannot be searched: {detail}")]
+    QueryInvalid { detail: String },
+
+    #[error("model {model:?} is not here (looked in {looked_in}); get it with: {remedy}")]
+    ModelMissing { model: String, looked_in: String, remedy: String },
+
+    #[error("model type {found:?} is not supported; supported: {supported}")]
+    ModelUnsupported { found: String, supported: String },
+
+    #[error("model file {} is damaged or does not fit: {detail}; get it again with `codeintel model pull`, or check it with `codeintel model verify`", path.display())]
+    ModelBroken { path: PathBuf, detail: String },
+
+    #[error("no index in {}; make one with: codeintel index PATH --data {}", data.display(), data.display())]
+    IndexMissing { data: PathBuf },
+
+    #[error("index file {} is damaged: {detail}; `codeintel rollback` returns to the version before, `codeintel index PATH --full` builds a new one", path.display())]
+    IndexCorrupt { path: PathBuf, detail: String },
+
+    #[error(
+        "the index was made with {index}, but the settings ask for {asked}; search with that model, or index again with --full"
+    )]
+    IndexModelMismatch { index: String, asked: String },
+
+    #[error("{} is being written by {holder}; wait for it, or use another --data folder", data.display())]
+    IndexLocked { data: PathBuf, holder: String },
+
+    #[error("no space left while writing {}; free space or use another --data folder (the published index is untouched)", path.display())]
+    DiskFull { path: PathBuf, source: io::Error },
+
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+
+    #[error("overloaded: {what} is full ({limit}); try again in a moment")]
+    Overloaded { what: &'static str, limit: String },
+
+    #[error("{what} did not finish within {budget_ms} ms")]
+    DeadlineExceeded { what: &'static str, budget_ms: u64 },
+
+    #[error("cancelled by the caller")]
+    Cancelled,
+
+    #[error("{what}: expected {expected} values, found {found}")]
+    Dimension { what: &'static str, expected: usize, found: usize },
+
+    #[error("{what} row {row} holds a value that is not a finite number")]
+    NotFinite { what: &'static str, row: usize },
+
+    #[error("{what} is not available here: {remedy}")]
+    Unavailable { what: String, remedy: String },
+
+    #[error("{part} failed to {action}: {source}")]
+    Library { part: &'static str, action: &'static str, source: BoxError },
+
+    #[error("internal error in {what}: {detail}; please report it")]
+    Internal { what: &'static str, detail: String },
+}
+
+/// What kind a failure is. It alone decides `error.type`, the HTTP status and the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    InvalidParameter,
+    QueryInvalid,
+    Configuration,
+    PathNotFound,
+    NothingToIndex,
+    ModelMissing,
+    Model,
+    IndexMissing,
+    IndexCorrupt,
+    IndexMismatch,
+    IndexLocked,
+    Storage,
+    Overloaded,
+    Timeout,
+    Cancelled,
+    Unavailable,
+    Internal,
+}
+
+impl ErrorKind {
+    /// The word for `error.type`, for problem documents and for `--json`.
+    pub fn code(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The HTTP status that a door answers with.
+    pub fn http_status(self) -> u16 {
+        self.row().1
+    }
+
+    /// The exit code of the command line. 2 is also what a wrong flag gives.
+    pub fn exit_code(self) -> u8 {
+        self.row().2
+    }
+
+    fn row(self) -> (&'static str, u16, u8) {
+        match self {
+            Self::InvalidParameter => ("invalid-parameter", 400, 2),
+            Self::QueryInvalid => ("search-query-invalid", 400, 2),
+            Self::Configuration => ("configuration-error", 500, 3),
+            Self::PathNotFound => ("path-not-found", 404, 4),
+            Self::NothingToIndex => ("nothing-to-index", 422, 5),
+            Self::ModelMissing => ("model-missing", 503, 6),
+            Self::Model => ("embedding-error", 500, 7),
+            Self::IndexMissing => ("search-index-missing", 503, 8),
+            Self::IndexCorrupt => ("search-index-corrupt", 500, 9),
+            Self::IndexMismatch => ("search-index-mismatch", 409, 10),
+            Self::IndexLocked => ("search-index-locked", 409, 11),
+            Self::Storage => ("storage-error", 507, 12),
+            Self::Overloaded => ("overloaded", 429, 13),
+            Self::Timeout => ("search-timeout", 504, 14),
+            Self::Cancelled => ("cancelled", 499, 15),
+            Self::Unavailable => ("resource-unavailable", 503, 16),
+            Self::Internal => ("internal-error", 500, 1),
+        }
+    }
+
+    /// Every kind, for tables and tests.
+    pub const ALL: [ErrorKind; 17] = [
+        Self::InvalidParameter,
+        Self::QueryInvalid,
+        Self::Configuration,
+        Self::PathNotFound,
+        Self::NothingToIndex,
+        Self::ModelMissing,
+        Self::Model,
+        Self::IndexMissing,
+        Self::IndexCorrupt,
+        Self::IndexMismatch,
+        Self::IndexLocked,
+        Self::Storage,
+        Self::Overloaded,
+        Self::Timeout,
+        Self::Cancelled,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+}
+
+impl Error {
+    /// What kind of failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Argument { .. } | Self::Dimension { .. } | Self::NotFinite { .. } => {
+                ErrorKind::InvalidParameter
+            }
+            Self::QueryInvalid { .. } => ErrorKind::QueryInvalid,
+            Self::ConfigValue { .. } | Self::ConfigUnknown { .. } | Self::ConfigSyntax { .. } => {
+                ErrorKind::Configuration
+            }
+            Self::PathNotFound { .. } | Self::PathUnreadable { .. } => ErrorKind::PathNotFound,
+            Self::NothingToIndex { .. } => ErrorKind::NothingToIndex,
+            Self::ModelMissing { .. } => ErrorKind::ModelMissing,
+            Self::ModelUnsupported { .. } | Self::ModelBroken { .. } => ErrorKind::Model,
+            Self::IndexMissing { .. } => ErrorKind::IndexMissing,
+            Self::IndexCorrupt { .. } => ErrorKind::IndexCorrupt,
+            Self::IndexModelMismatch { .. } => ErrorKind::IndexMismatch,
+            Self::IndexLocked { .. } => ErrorKind::IndexLocked,
+            Self::DiskFull { .. } | Self::Io { .. } => ErrorKind::Storage,
+            Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::DeadlineExceeded { .. } => ErrorKind::Timeout,
+            Self::Cancelled => ErrorKind::Cancelled,
+            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Library { .. } | Self::Internal { .. } => ErrorKind::Internal,
+        }
+    }
+
+    /// An input or output failure on `path`; a full disk is told apart from the rest.
+    pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        let path = path.to_path_buf();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path, source }
+            }
+            _ => Self::Io { action, path, source },
+        }
+    }
+
+    /// For `map_err`: a library `part` failed at `action`.
+    pub fn library<E: Into<BoxError>>(
+        part: &'static str,
+        action: &'static str,
+    ) -> impl FnOnce(E) -> Self {
+        move |source| Self::Library { part, action, source: source.into() }
+    }
+}
+
+/// Something went wrong, and the answer still came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// A stable word, such as `channel-failed`.
+    pub code: &'static str,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+impl Warning {
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_own_code_and_exit_code() {
+        let codes: std::collections::HashSet<_> = ErrorKind::ALL.iter().map(|k| k.code()).collect();
+        let exits: std::collections::HashSet<_> =
+            ErrorKind::ALL.iter().map(|k| k.exit_code()).collect();
+        assert_eq!(codes.len(), ErrorKind::ALL.len());
+        // The two kinds of wrong input share 2 with clap.
+        assert_eq!(exits.len(), ErrorKind::ALL.len() - 1);
+        assert!(!exits.contains(&0));
+    }
+
+    #[test]
+    fn a_full_disk_is_not_just_any_io_error() {
+        let error = Error::io("write", Path::new("x"), io::Error::from(io::ErrorKind::StorageFull));
+        assert!(matches!(error, Error::DiskFull { .. }));
+        assert!(error.to_string().contains("no space left"));
+    }
+}

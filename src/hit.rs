@@ -1,0 +1,196 @@
+//! What does a search return, before it means anything?
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+/// The number of a chunk: dense, and equal to its row in every index and in the catalog of one version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChunkId(pub u32);
+
+impl ChunkId {
+    pub fn row(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How near a chunk is; higher is nearer. Its scale belongs to the channel that gave it.
+pub type Score = f32;
+
+/// One result of one channel.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    pub id: ChunkId,
+    pub score: Score,
+}
+
+impl Hit {
+    /// Best first: the higher score, and the lower id among equal scores.
+    pub fn best_first(&self, other: &Self) -> Ordering {
+        other.score.total_cmp(&self.score).then(self.id.cmp(&other.id))
+    }
+}
+
+struct Worst(Hit);
+
+impl PartialEq for Worst {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+impl Eq for Worst {}
+impl PartialOrd for Worst {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Worst {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.0.best_first(&self.0)
+    }
+}
+
+/// Keeps the best `k` hits of any number pushed, in the order of [`Hit::best_first`].
+pub struct TopK {
+    k: usize,
+    heap: BinaryHeap<Reverse<Worst>>,
+}
+
+impl TopK {
+    pub fn new(k: usize) -> Self {
+        Self { k, heap: BinaryHeap::with_capacity(k.min(1 << 16) + 1) }
+    }
+
+    /// Scores must be finite: NaN is refused where vectors enter an index.
+    pub fn push(&mut self, hit: Hit) {
+        debug_assert!(!hit.score.is_nan());
+        if self.heap.len() < self.k {
+            self.heap.push(Reverse(Worst(hit)));
+        } else if let Some(Reverse(Worst(worst))) = self.heap.peek()
+            && hit.best_first(worst) == Ordering::Less
+        {
+            self.heap.pop();
+            self.heap.push(Reverse(Worst(hit)));
+        }
+    }
+
+    /// The hits, best first.
+    pub fn into_sorted(self) -> Vec<Hit> {
+        let mut hits: Vec<Hit> = self.heap.into_iter().map(|Reverse(Worst(hit))| hit).collect();
+        hits.sort_by(Hit::best_first);
+        hits
+    }
+}
+
+/// A set of chunks as a bitmap: the scope of a search, handed to every channel before it searches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkSet {
+    words: Vec<u64>,
+    len: usize,
+}
+
+impl ChunkSet {
+    /// No chunk out of `len`.
+    pub fn none(len: usize) -> Self {
+        Self { words: vec![0; len.div_ceil(64)], len }
+    }
+
+    /// Every chunk of `len`.
+    pub fn all(len: usize) -> Self {
+        let mut set = Self { words: vec![u64::MAX; len.div_ceil(64)], len };
+        if len % 64 != 0
+            && let Some(last) = set.words.last_mut()
+        {
+            *last = (1 << (len % 64)) - 1;
+        }
+        set
+    }
+
+    /// The number of chunks that the set ranges over, in it or not.
+    pub fn universe(&self) -> usize {
+        self.len
+    }
+
+    pub fn count(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    pub fn insert(&mut self, id: ChunkId) {
+        assert!(id.row() < self.len, "chunk {} outside a set of {}", id.0, self.len);
+        self.words[id.row() / 64] |= 1 << (id.row() % 64);
+    }
+
+    pub fn remove(&mut self, id: ChunkId) {
+        if let Some(word) = self.words.get_mut(id.row() / 64) {
+            *word &= !(1 << (id.row() % 64));
+        }
+    }
+
+    pub fn contains(&self, id: ChunkId) -> bool {
+        self.words.get(id.row() / 64).is_some_and(|w| w >> (id.row() % 64) & 1 == 1)
+    }
+
+    /// Keeps what is in both.
+    pub fn intersect(&mut self, other: &Self) {
+        assert_eq!(self.len, other.len);
+        for (word, theirs) in self.words.iter_mut().zip(&other.words) {
+            *word &= theirs;
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = ChunkId> + '_ {
+        self.words.iter().enumerate().flat_map(|(i, &word)| {
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros();
+                    rest &= rest - 1;
+                    ChunkId(i as u32 * 64 + bit)
+                })
+            })
+        })
+    }
+
+    /// The bitmap, `[universe / 64, rounded up]` words, bit `i % 64` of word `i / 64` for chunk `i`.
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// A set over `len` chunks from the words that [`ChunkSet::words`] gave.
+    ///
+    /// words: `[len / 64, rounded up]`; `None` when the number of words does not fit `len`.
+    pub fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
+        (words.len() == len.div_ceil(64)).then(|| {
+            let mut set = Self { words, len };
+            set.intersect(&Self::all(len));
+            set
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn top_k_orders_equal_scores_by_id() {
+        let mut top = TopK::new(3);
+        for (id, score) in [(9, 1.0), (4, 2.0), (7, 1.0), (2, 1.0), (8, 0.5)] {
+            top.push(Hit { id: ChunkId(id), score });
+        }
+        let ids: Vec<u32> = top.into_sorted().iter().map(|h| h.id.0).collect();
+        assert_eq!(ids, [4, 2, 7]);
+    }
+
+    #[test]
+    fn a_set_knows_its_members() {
+        let mut set = ChunkSet::none(130);
+        for id in [0, 63, 64, 129] {
+            set.insert(ChunkId(id));
+        }
+        assert_eq!(set.iter().map(|c| c.0).collect::<Vec<_>>(), [0, 63, 64, 129]);
+        assert_eq!(ChunkSet::all(130).count(), 130);
+        assert!(!set.contains(ChunkId(500)));
+        let again = ChunkSet::from_words(set.words().to_vec(), 130);
+        assert_eq!(again, Some(set));
+    }
+}

@@ -1,0 +1,1 @@
+//! How does a repository become an index?

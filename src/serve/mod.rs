@@ -1,0 +1,1 @@
+//! What do the HTTP doors accept and answer?

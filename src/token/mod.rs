@@ -1,0 +1,1 @@
+//! Which ids does a text become?
