@@ -11,7 +11,7 @@ mod gather;
 mod query;
 mod searcher;
 
-pub use envelope::{Confidence, Envelope, Explanation, Finding, Freshness};
+pub use envelope::{Envelope, Explanation, Finding, FindingKind, Freshness};
 pub use fuse::Contribution;
 pub use gate::{Plan, QueryClass, QueryProfile};
 pub use query::{Channel, Query};
