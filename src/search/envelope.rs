@@ -132,7 +132,7 @@ fn finding(fused: Fused, row: ChunkRow, rrf_k: usize) -> Finding {
     };
     let title = match (&row.signature, row.enclosing.is_empty()) {
         (Some(signature), _) => signature.clone(),
-        (None, false) => row.enclosing.clone(),
+        (None, false) => row.enclosing.join(" > "),
         (None, true) => row.path.clone(),
     };
     let why = Explanation {
