@@ -49,7 +49,7 @@ fn list(cx: &mut Context, folder: &std::path::Path, json: bool) -> Result<()> {
         let name = paint(BOLD, &entry.name);
         let facts = format!(
             "{} dimensions, {} tokens, {} pooling, {}",
-            entry.dimension, entry.max_tokens, entry.pooling, entry.licence
+            entry.dimension, entry.tokens_max, entry.pooling, entry.licence
         );
         cx.out.line(format!("{name}  {facts}\n  {here}"))?;
     }

@@ -399,7 +399,7 @@ impl<'a> From<&'a ModelState> for Model<'a> {
         Self {
             name: &entry.name,
             dimension: entry.dimension,
-            max_tokens: entry.max_tokens,
+            max_tokens: entry.tokens_max,
             pooling: entry.pooling.to_string(),
             licence: &entry.licence,
             folder: state.folder.as_deref(),
@@ -414,4 +414,14 @@ pub struct EmbeddedLine<'a> {
     pub id: Option<&'a serde_json::Value>,
     /// `[d]`.
     pub embedding: &'a [f32],
+}
+
+/// One line of `codeintel doctor`.
+#[derive(Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    /// `ok`, `note` or `fail`.
+    pub state: &'static str,
+    pub found: String,
+    pub remedy: Option<String>,
 }
