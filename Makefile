@@ -1,0 +1,84 @@
+# What can be done with this clone. `make` alone lists the targets.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.SUFFIXES:
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+
+# Absolute, so that several clones can share one CARGO_TARGET_DIR without building twice.
+export DUCKDB_LIB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/codeintel/duckdb-1.5.6
+# rustup puts cargo here; a shell that was not opened anew does not know it yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# The second build of FAISS is free with ccache.
+ifneq ($(shell command -v ccache),)
+export CMAKE_C_COMPILER_LAUNCHER ?= ccache
+export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
+endif
+
+REPO ?= .
+# In CI the lock file is taken as it is.
+LOCKED := $(if $(CI),--locked)
+# `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
+FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
+CARGO_FLAGS = $(LOCKED) $(FEATURES)
+
+.PHONY: help setup build demo test lint fmt deps-check bench doc
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Check the tools, install missing Debian packages, fetch DuckDB; safe to repeat.
+	@scripts/setup
+
+build: setup ## Build the release binary.
+	cargo build --release $(CARGO_FLAGS)
+	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
+
+demo: build ## Index this repository (or REPO=path) and ask it some questions.
+	cargo run --release --quiet $(CARGO_FLAGS) -- model pull
+	@scripts/demo "$(REPO)"
+
+# The examples in the documentation first, so that the runner's summary is the last line.
+test: setup ## Run every test; fetches the default model when it is not here.
+	cargo run --quiet $(CARGO_FLAGS) -- model pull
+	@status=0; \
+	echo "cargo test --doc"; \
+	cargo test --doc --quiet $(CARGO_FLAGS) || status=$$?; \
+	if command -v cargo-nextest >/dev/null; then \
+		echo "cargo nextest run"; \
+		cargo nextest run $(CARGO_FLAGS) || status=$$?; \
+	else \
+		echo "cargo test (cargo-nextest is not installed)"; \
+		cargo test --lib --bins --tests $(CARGO_FLAGS) || status=$$?; \
+	fi; \
+	exit $$status
+
+lint: setup ## Check the format, clippy without a warning, and the shell scripts.
+	cargo fmt --check
+	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
+	@if command -v shellcheck >/dev/null; then \
+		echo "shellcheck"; shellcheck scripts/setup scripts/demo .ci/run; \
+	else \
+		echo "shellcheck is not installed: the shell scripts are checked by bash -n only"; \
+		for script in scripts/setup scripts/demo .ci/run; do bash -n "$$script"; done; \
+	fi
+
+fmt: ## Format the Rust code.
+	cargo fmt
+
+deps-check: setup ## Check the licences and sources of every package, advisories with cargo-deny.
+	scripts/check-dependencies
+	@if command -v cargo-deny >/dev/null; then \
+		echo "cargo deny check"; cargo deny check; \
+	else \
+		echo "deps-check: advisories and yanked versions were not checked: they need cargo-deny" \
+			"and a network (cargo install --locked cargo-deny)"; \
+	fi
+
+bench: setup ## Run the benchmarks.
+	@compgen -G 'benches/*.rs' >/dev/null || { echo "no benchmark is written yet (benches/)"; exit 1; }
+	cargo bench --benches $(CARGO_FLAGS)
+
+doc: setup ## Build the documentation; a broken link is an error.
+	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" cargo doc --no-deps $(CARGO_FLAGS)

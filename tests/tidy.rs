@@ -1,0 +1,168 @@
+//! Do the tree and its documents keep the rules of STYLE.md and ARCHITECTURE.md?
+//!
+//! Each rule is a function from text to offences, tested on small texts beside it. The tests here
+//! apply the rules to this tree and list every offender, so that one run shows all there is to do.
+
+mod code;
+mod documents;
+mod layers;
+mod source;
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use source::Source;
+
+/// One place that breaks a rule.
+#[derive(Debug, PartialEq)]
+struct Offence {
+    file: String,
+    line: usize,
+    what: String,
+}
+
+impl Offence {
+    fn new(file: &str, line: usize, what: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, what: what.into() }
+    }
+}
+
+impl fmt::Display for Offence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+    }
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Folders whose files are made, fetched or not ours.
+const FOREIGN_FOLDERS: &[&str] = &["target", "node_modules", ".git", ".deps", ".codeintel"];
+
+/// The files under `folder` of the tree, sorted, with the path relative to the root.
+fn files(folder: &str) -> Vec<(String, PathBuf)> {
+    fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the tree is readable").flatten() {
+            let (path, name) = (entry.path(), entry.file_name());
+            if path.is_symlink() || FOREIGN_FOLDERS.iter().any(|foreign| name == *foreign) {
+                continue;
+            }
+            if path.is_dir() {
+                collect(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    collect(&root().join(folder), &mut found);
+    found.sort();
+    let relative = |path: &PathBuf| {
+        let inside = path.strip_prefix(root()).expect("found under the root");
+        inside.components().map(|c| c.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+    };
+    found.into_iter().map(|path| (relative(&path), path)).collect()
+}
+
+/// The text files under `folder` whose name ends in one of `ends`; an empty list takes them all.
+fn texts(folder: &str, ends: &[&str]) -> Vec<(String, String)> {
+    let wanted = |name: &str| ends.is_empty() || ends.iter().any(|end| name.ends_with(end));
+    let read = |(name, path): (String, PathBuf)| Some((name, fs::read_to_string(path).ok()?));
+    files(folder).into_iter().filter(|(name, _)| wanted(name)).filter_map(read).collect()
+}
+
+fn sources(folder: &str) -> Vec<Source> {
+    texts(folder, &[".rs"]).iter().map(|(path, text)| Source::new(path, text)).collect()
+}
+
+fn read(name: &str) -> String {
+    fs::read_to_string(root().join(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+fn assert_none(rule: &str, offences: impl IntoIterator<Item = Offence>) {
+    let list: Vec<String> = offences.into_iter().map(|offence| offence.to_string()).collect();
+    assert!(list.is_empty(), "{rule}; {} offenders:\n{}", list.len(), list.join("\n"));
+}
+
+fn assert_rule(rule: &str, folder: &str, check: impl Fn(&Source) -> Vec<Offence>) {
+    assert_none(rule, sources(folder).iter().flat_map(check));
+}
+
+#[test]
+fn imports_follow_the_table_in_the_architecture() {
+    let table = layers::parse_table(&read("ARCHITECTURE.md")).unwrap();
+    assert_none("imports go to lower ranks", layers::check_table(&table));
+    let sources = sources("src");
+    assert_none("every module has a row", layers::check_modules(&table, &sources));
+    assert_none(
+        "a module imports what its row allows",
+        sources.iter().flat_map(|source| layers::check_imports(&table, source)),
+    );
+}
+
+#[test]
+fn files_are_short_and_begin_with_their_question() {
+    for folder in ["src", "tests"] {
+        assert_rule("a file has at most 400 lines without its tests", folder, code::check_length);
+        assert_rule("the first line of a file is //! and says what it answers", folder, |source| {
+            code::check_first_line(source)
+        });
+    }
+}
+
+#[test]
+fn unsafe_code_lives_in_few_places_and_states_why_it_is_sound() {
+    assert_rule("unsafe has its places and its SAFETY comment", "src", code::check_unsafe);
+}
+
+#[test]
+fn nothing_is_unwrapped_printed_or_left_to_do() {
+    assert_rule("no shortcuts outside tests", "src", code::check_shortcuts);
+}
+
+#[test]
+fn only_config_and_telemetry_setup_read_the_environment() {
+    assert_rule("the environment is read in two places", "src", code::check_environment);
+}
+
+#[test]
+fn attribute_keys_are_spelled_in_one_file() {
+    let settings: Vec<String> =
+        documents::settings(&read("codeintel.toml")).into_iter().map(|key| key.name).collect();
+    assert_rule("attribute keys come from telemetry/attrs.rs", "src", |source| {
+        code::check_attributes(source, &settings)
+    });
+}
+
+#[test]
+fn numbers_handed_over_have_their_shape_in_the_documentation() {
+    assert_rule("slices and matrices have a [shape]", "src", code::check_shapes);
+}
+
+#[test]
+fn links_between_documents_resolve() {
+    let exists = |path: &str| root().join(path).exists();
+    let documents = texts("", &[".md"]);
+    assert!(documents.len() >= 5, "only {} documents were found", documents.len());
+    assert_none(
+        "relative links lead somewhere",
+        documents.iter().flat_map(|(file, text)| documents::check_links(file, text, exists)),
+    );
+}
+
+#[test]
+fn every_setting_is_documented_where_it_stands() {
+    let text = read("codeintel.toml");
+    assert!(!documents::settings(&text).is_empty(), "codeintel.toml holds no setting");
+    assert_none("a setting has a comment above it", documents::check_settings(&text));
+}
+
+#[test]
+fn no_file_names_a_folder_of_the_machine_it_was_written_on() {
+    assert_none(
+        "no absolute home paths",
+        texts("", &[]).iter().flat_map(|(file, text)| documents::check_home_paths(file, text)),
+    );
+}

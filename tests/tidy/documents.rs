@@ -1,0 +1,120 @@
+//! Do the documents and the settings file say what is there?
+
+use super::Offence;
+
+/// Every relative link of a Markdown text leads to a file; `exists` is asked with a path from the root.
+pub fn check_links(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<Offence> {
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let (mut offences, mut fenced) = (Vec::new(), false);
+    for (i, line) in text.lines().enumerate() {
+        fenced ^= line.trim_start().starts_with("```");
+        if fenced {
+            continue;
+        }
+        for (at, _) in line.match_indices("](") {
+            let link = line[at + 2..].split([')', ' ']).next().unwrap_or_default();
+            let path = link.split('#').next().unwrap_or_default();
+            let foreign = link.contains("://") || link.starts_with("mailto:");
+            if path.is_empty() || foreign || exists(&resolve(folder, path)) {
+                continue;
+            }
+            offences.push(Offence::new(file, i + 1, format!("the link {link} leads nowhere")));
+        }
+    }
+    offences
+}
+
+/// `path` as seen from `folder`, from the root.
+fn resolve(folder: &str, path: &str) -> String {
+    let from_root = path.strip_prefix('/');
+    let start = if from_root.is_some() { "" } else { folder };
+    let mut parts: Vec<&str> = start.split('/').filter(|part| !part.is_empty()).collect();
+    for part in from_root.unwrap_or(path).split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+/// One setting of the settings file.
+pub struct Setting {
+    /// Dotted: `engine.threads`.
+    pub name: String,
+    line: usize,
+    documented: bool,
+}
+
+/// The settings of `codeintel.toml`, each of them on a line of its own.
+pub fn settings(text: &str) -> Vec<Setting> {
+    let (mut found, mut section, mut above) = (Vec::new(), "", "");
+    for (i, line) in text.lines().enumerate() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']');
+        } else if let Some((key, _)) = line.split_once(" = ")
+            && !line.starts_with('#')
+        {
+            let documented = above.strip_prefix('#').is_some_and(|said| said.trim().len() > 10);
+            found.push(Setting { name: format!("{section}.{key}"), line: i + 1, documented });
+        }
+        above = line;
+    }
+    found
+}
+
+/// Every setting has a comment above it.
+pub fn check_settings(text: &str) -> Vec<Offence> {
+    let bare = settings(text).into_iter().filter(|setting| !setting.documented);
+    let say =
+        |s: Setting| Offence::new("codeintel.toml", s.line, format!("{} says nothing", s.name));
+    bare.map(say).collect()
+}
+
+/// Folders of people and of machines do not belong into a file that others read.
+pub fn check_home_paths(file: &str, text: &str) -> Vec<Offence> {
+    // Put together here, so that this file does not find itself.
+    let homes = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
+    let mut offences = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        for home in homes {
+            let found = line.match_indices(home).any(|(at, _)| {
+                let before = line[..at].chars().next_back().unwrap_or(' ');
+                !(before.is_alphanumeric() || matches!(before, '_' | '-' | '.' | '}' | '/'))
+            });
+            if found {
+                offences.push(Offence::new(file, i + 1, format!("names a folder under {home}")));
+            }
+        }
+    }
+    offences
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_found() {
+    let exists = |path: &str| ["README.md", "docs/a.md", "docs"].contains(&path);
+    let lines = |file: &str, text: &str| -> Vec<usize> {
+        check_links(file, text, exists).iter().map(|offence| offence.line).collect()
+    };
+    assert_eq!(lines("README.md", "[a](docs/a.md)\n[b](docs/b.md)\n[c](a.md#x)"), [2, 3]);
+    let clean = "[r](../README.md) [a](./a.md#top) [h](https://x.y/z) [t](#top)\n```\n[n](no.md)\n```\n[d](.)";
+    assert_eq!(lines("docs/a.md", clean), [0usize; 0]);
+}
+
+#[test]
+fn a_setting_without_a_comment_is_found() {
+    let text = "# What this file is.\n\n[a]\n# Says what it does.\nx = 1\ny = 2\n";
+    let names: Vec<String> = settings(text).into_iter().map(|setting| setting.name).collect();
+    assert_eq!(names, ["a.x", "a.y"]);
+    let lines: Vec<usize> = check_settings(text).iter().map(|offence| offence.line).collect();
+    assert_eq!(lines, [6]);
+}
+
+#[test]
+fn a_home_folder_is_found() {
+    let bad = format!("see {}someone/x\nand {}x\n", concat!("/ho", "me/"), concat!("/ro", "ot/"));
+    assert_eq!(check_home_paths("a.md", &bad).len(), 2);
+    let clean = "the project's src/root/x.rs and https://x.y/home/z and $HOME/.cache\n";
+    assert_eq!(check_home_paths("a.md", clean), []);
+}
