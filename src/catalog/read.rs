@@ -47,6 +47,24 @@ pub struct LanguageCount {
     pub chunks: u64,
 }
 
+impl Counts {
+    pub(super) const SQL: &str = "select (select count(*) from files), \
+        (select count(*) from chunks), (select count(*) from symbols), \
+        (select count(*) from symbol_refs), \
+        (select coalesce(sum(size_bytes), 0)::ubigint from files)";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        let count = |i| row.get::<usize, u64>(i);
+        Ok(Self {
+            files: count(0)?,
+            chunks: count(1)?,
+            symbols: count(2)?,
+            references: count(3)?,
+            source_bytes: count(4)?,
+        })
+    }
+}
+
 impl Catalog {
     /// Opens a published catalog; one that is missing, cut short, of another schema or no catalog
     /// at all is `IndexCorrupt`.
@@ -189,20 +207,13 @@ impl Catalog {
     }
 
     pub fn counts(&self) -> Result<Counts> {
-        let sql = "select (select count(*) from files), (select count(*) from chunks), \
-                   (select count(*) from symbols), (select count(*) from symbol_refs), \
-                   (select coalesce(sum(size_bytes), 0)::ubigint from files)";
-        let read = |row: &Row<'_>| {
-            let count = |i| row.get::<usize, u64>(i);
-            Ok(Counts {
-                files: count(0)?,
-                chunks: count(1)?,
-                symbols: count(2)?,
-                references: count(3)?,
-                source_bytes: count(4)?,
-            })
-        };
-        Ok(self.all(sql, read)?.pop().unwrap_or_default())
+        Ok(self.all(Counts::SQL, Counts::read)?.pop().unwrap_or_default())
+    }
+
+    /// The version of DuckDB that is linked.
+    pub fn library_version() -> Result<String> {
+        let version = duckdb::Connection::open_in_memory().and_then(|conn| conn.version());
+        version.map_err(Error::library("DuckDB", "say its version"))
     }
 
     /// Languages, the one with most chunks first.

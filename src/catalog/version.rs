@@ -60,6 +60,12 @@ pub struct ModelRecord {
     pub dim: usize,
 }
 
+impl std::fmt::Display for ModelRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.name, self.key)
+    }
+}
+
 /// One file of a version.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Part {

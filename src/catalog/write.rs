@@ -111,6 +111,12 @@ impl CatalogWriter {
         Ok(removed)
     }
 
+    /// How many rows the catalog will hold.
+    pub fn counts(&mut self) -> Result<Counts> {
+        self.flush()?;
+        self.conn.query_row(Counts::SQL, [], Counts::read).on(While::Writing, &self.path)
+    }
+
     pub fn record_run(&mut self, run: &RunRow) -> Result<()> {
         let row = params![
             run.run_id,

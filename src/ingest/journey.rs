@@ -171,8 +171,9 @@ impl Ingest {
             && !full
             && !same_vectors(&parent)
         {
-            let index = parent.manifest.model.key.clone();
-            return Err(Error::IndexModelMismatch { index, asked: key });
+            let index = parent.manifest.model.to_string();
+            let asked = engine.identity().to_string();
+            return Err(Error::IndexModelMismatch { index, asked });
         }
         let usable = parent.as_ref().filter(same_vectors);
         let shape = match usable {

@@ -8,14 +8,13 @@ use super::diff::Difference;
 use super::prepare::now_s;
 use super::progress::{Phase, Progress};
 use crate::catalog::{
-    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, Staging, VersionRow, live,
-    now,
+    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, Staging, VersionRow, now,
 };
 use crate::chunk::{Chunker, HEADER_VERSION};
 use crate::config::Settings;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::hit::{ChunkId, ChunkSet};
+use crate::hit::ChunkId;
 use crate::index::{DenseIndex, LexicalWriter, SymbolEntry, SymbolIndex};
 use crate::source::Repo;
 use crate::telemetry::{RunContext, Stage, attrs};
@@ -57,7 +56,7 @@ impl Job<'_> {
         let folder = staging.folder().to_path_buf();
         let before = self.before()?;
         let mut target = self.target(&staging)?;
-        let gone = self.delete(&mut target)?;
+        self.delete(&mut target)?;
         let built = cx.stage(Stage::Build, |s| {
             let built = self.build(&mut target, before.as_ref(), &s.cx())?;
             s.set(attrs::CHUNKS, built.chunks);
@@ -72,13 +71,11 @@ impl Job<'_> {
             lexical.finish()?;
             let dense = self.dense(before, &vectors)?;
             dense.save(&folder.join(DENSE))?;
-            self.write_live(&folder, total, &gone)?;
             s.set(attrs::CHUNKS, total);
             s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
             Ok(dense)
         })?;
         let manifest = cx.stage(Stage::Catalog, |_| {
-            write_symbols(&catalog, &folder.join(SYMBOLS))?;
             let counts = catalog.counts()?;
             if counts.chunks == 0 {
                 return Err(self.repo.nothing_to_index(&built.skipped));
@@ -93,6 +90,7 @@ impl Job<'_> {
                 model: manifest.model.key.clone(),
             })?;
             catalog.finish()?;
+            write_symbols(&Catalog::open(&folder.join(CATALOG))?, &folder.join(SYMBOLS))?;
             Ok(manifest)
         })?;
         self.progress.enter(Phase::Publishing);
@@ -113,7 +111,7 @@ impl Job<'_> {
         };
         let catalog = Catalog::open(&version.folder.join(CATALOG))?;
         let dense = DenseIndex::open(&version.folder.join(DENSE), version.manifest.model.dim)?;
-        let rows = catalog.chunk_hashes()?.into_iter().map(|(id, hash)| (hash, id)).collect();
+        let rows = catalog.chunk_hashes(0..u32::MAX)?.into_iter().map(|(id, hash)| (hash, id)).collect();
         Ok(Some(Before { dense, rows }))
     }
 
@@ -140,14 +138,13 @@ impl Job<'_> {
         })
     }
 
-    /// Takes the outdated files out; returns the rows that are gone.
-    fn delete(&self, target: &mut Target) -> Result<Vec<ChunkId>> {
+    /// Takes the outdated files out. Their rows stay in the vectors, where searches pass them over.
+    fn delete(&self, target: &mut Target) -> Result<()> {
         if matches!(self.shape, Shape::Whole(_)) {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let gone = target.catalog.delete_files(&self.difference.outdated)?;
-        gone.iter().try_for_each(|id| target.lexical.delete_chunk(*id))?;
-        Ok(gone)
+        gone.iter().try_for_each(|id| target.lexical.delete_chunk(*id))
     }
 
     fn build(
@@ -189,16 +186,6 @@ impl Job<'_> {
         }
     }
 
-    fn write_live(&self, folder: &Path, total: usize, gone: &[ChunkId]) -> Result<()> {
-        let Shape::Delta(parent) = self.shape else { return Ok(()) };
-        let rows = parent.manifest.total_chunks;
-        let before = live::read(&parent.folder, rows)?.unwrap_or_else(|| ChunkSet::all(rows));
-        let mut live = ChunkSet::all(total);
-        (0..rows as u32).map(ChunkId).filter(|id| !before.contains(*id)).for_each(|id| live.remove(id));
-        gone.iter().for_each(|id| live.remove(*id));
-        if live.count() == total { Ok(()) } else { live::write(folder, &live) }
-    }
-
     fn manifest(
         &self,
         staging: &Staging,
@@ -213,7 +200,7 @@ impl Job<'_> {
             created_at: now(),
             roots: self.repo.roots().map(|root| root.display().to_string()).collect(),
             model: ModelRecord {
-                name: identity.name.clone(),
+                name: model_name(self.settings, &identity.name),
                 key: identity.key(),
                 dim: identity.dim,
             },
@@ -233,7 +220,7 @@ impl Job<'_> {
     }
 }
 
-fn write_symbols(catalog: &CatalogWriter, path: &Path) -> Result<()> {
+fn write_symbols(catalog: &Catalog, path: &Path) -> Result<()> {
     let symbols = catalog.symbols()?;
     let entries = symbols.iter().map(|symbol| SymbolEntry {
         name: &symbol.name,
@@ -242,4 +229,13 @@ fn write_symbols(catalog: &CatalogWriter, path: &Path) -> Result<()> {
         id: symbol.chunk,
     });
     SymbolIndex::build(entries).save(path)
+}
+
+/// How a later search finds the model again: a folder by its whole path, else the name.
+fn model_name(settings: &Settings, name: &str) -> String {
+    let folder = Path::new(&settings.model_name);
+    match folder.is_dir().then(|| folder.canonicalize()) {
+        Some(Ok(path)) => path.display().to_string(),
+        _ => name.to_owned(),
+    }
 }

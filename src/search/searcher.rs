@@ -10,7 +10,7 @@ use super::fuse::fuse;
 use super::gate::{self, Plan, Vocabulary};
 use super::gather::{Gathered, gather};
 use super::query::{Channel, Query};
-use crate::catalog::{Catalog, ChunkRow, IndexVersion, live};
+use crate::catalog::{Catalog, ChunkRow, IndexVersion, PathWeights};
 use crate::config::Settings;
 use crate::engine::{EmbedRequest, Engine, Lane};
 use crate::error::{Error, Result};
@@ -33,6 +33,7 @@ pub(super) struct Channels(Arc<Parts>);
 
 struct Parts {
     catalog: Catalog,
+    weights: PathWeights,
     dense: DenseIndex,
     lexical: LexicalIndex,
     symbols: SymbolIndex,
@@ -58,21 +59,23 @@ impl Searcher {
     ) -> Result<Self> {
         let manifest = &version.manifest;
         if let Some(engine) = &engine {
-            let key = engine.identity().key();
-            if key != manifest.model.key {
-                let asked = key;
-                let index = manifest.model.key.clone();
+            if engine.identity().key() != manifest.model.key {
+                let index = manifest.model.to_string();
+                let asked = engine.identity().to_string();
                 return Err(Error::IndexModelMismatch { index, asked });
             }
         }
         let folder = &version.folder;
         let threads = 2 * Channel::ALL.len();
+        let catalog = Catalog::open(&folder.join("catalog.duckdb"))?;
+        let live = catalog.live()?;
         let parts = Parts {
-            catalog: Catalog::open(&folder.join("catalog.duckdb"))?,
+            weights: catalog.path_weights()?,
+            live: (live.count() < live.universe()).then_some(live),
+            catalog,
             dense: DenseIndex::open(&folder.join("dense"), manifest.model.dim)?,
             lexical: LexicalIndex::open(&folder.join("lexical"))?,
             symbols: SymbolIndex::open(&folder.join("symbols.fst"))?,
-            live: live::read(folder, manifest.total_chunks)?,
             engine,
             dense_params: (settings.nprobe, settings.ef_search),
             pool: ThreadPoolBuilder::new()
@@ -81,15 +84,11 @@ impl Searcher {
                 .build()
                 .map_err(Error::library("rayon", "start the channel threads"))?,
         };
-        if parts.dense.n() != manifest.total_chunks {
-            return Err(Error::IndexCorrupt {
-                path: folder.join("dense"),
-                detail: format!(
-                    "it has {} rows, the manifest says {}",
-                    parts.dense.n(),
-                    manifest.total_chunks
-                ),
-            });
+        let rows = [parts.dense.n(), parts.catalog.universe()];
+        if rows.iter().any(|rows| *rows != manifest.total_chunks) {
+            let total = manifest.total_chunks;
+            let detail = format!("vectors and catalog have {rows:?} rows, the manifest says {total}");
+            return Err(Error::IndexCorrupt { path: folder.clone(), detail });
         }
         let deadline = Duration::from_millis(settings.deadline_ms);
         Ok(Self { channels: Channels(Arc::new(parts)), version, deadline })
@@ -115,8 +114,8 @@ impl Searcher {
                 gather(&self.channels, query, &plan, self.deadline, s)
             })?;
             let fused = cx.stage(Stage::Fuse, |s| {
-                let prior = |id| self.channels.0.catalog.path_prior(id);
-                let mut fused = fuse(&gathered.rankings, plan.rrf_k, prior);
+                let priors = self.channels.priors(&query.text)?;
+                let mut fused = fuse(&gathered.rankings, plan.rrf_k, priors);
                 s.set(attrs::FUSED_DOCS, fused.len());
                 fused.truncate(query.limit);
                 Ok(fused)
@@ -173,6 +172,18 @@ impl Channels {
 
     pub(super) fn catalog(&self) -> &Catalog {
         &self.0.catalog
+    }
+
+    /// What each chunk's path counts. A path that the query speaks of counts in full.
+    fn priors(&self, query: &str) -> Result<impl Fn(ChunkId) -> f64> {
+        let spans = self.0.catalog.file_spans()?;
+        let spoken = query.to_lowercase();
+        Ok(move |id: ChunkId| {
+            let after = spans.partition_point(|span| span.first_chunk <= id);
+            let path = after.checked_sub(1).map(|i| spans[i].path.as_str());
+            let row = path.and_then(|path| self.0.weights.of(path));
+            row.filter(|row| !speaks_of(&spoken, &row.glob)).map_or(1.0, |row| row.weight.into())
+        })
     }
 
     /// Asks one channel for its best `depth` chunks within `scope`.
@@ -233,4 +244,10 @@ impl Vocabulary for Channels {
     fn share(&self, word: &str) -> f64 {
         self.0.lexical.doc_freq(word) as f64 / self.0.lexical.docs().max(1) as f64
     }
+}
+
+/// Whether the query names what the glob is about: `test` for `**/tests/**`.
+fn speaks_of(query: &str, glob: &str) -> bool {
+    let words = glob.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+    words.map(|word| word.trim_end_matches('s')).any(|word| query.contains(word))
 }
