@@ -11,6 +11,9 @@ mod repo;
 mod skip;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 pub use history::{BlameLine, Commit};
 pub use language::Language;
 pub use path::RepoPath;
