@@ -1,1 +1,3 @@
 //! Who is embedded next, and with whom?
+
+pub mod models;
