@@ -1,0 +1,49 @@
+//! Which instructions has this processor, and which build of a loop uses them?
+
+/// The instruction sets that every hot loop is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstructionSet {
+    /// What every processor of the target has.
+    Portable,
+    /// AVX2 and FMA: 8 floats at a time.
+    Avx2,
+    /// AVX-512 F, BW, DQ and VL: 16 floats at a time.
+    Avx512,
+}
+
+impl InstructionSet {
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The best one that this processor has.
+    pub fn detect() -> Self {
+        let available = |set: &Self| set.is_available();
+        Self::ALL.into_iter().rfind(available).unwrap_or(Self::Portable)
+    }
+
+    /// Whether this processor can run it.
+    pub fn is_available(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => {
+                Self::Avx2.is_available()
+                    && is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Avx2 | Self::Avx512 => false,
+        }
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+}
