@@ -1,3 +1,4 @@
 //! Who is embedded next, and with whom?
 
+mod cache;
 pub mod models;

@@ -109,9 +109,7 @@ fn head(text: &str, bytes_max: usize) -> &str {
 }
 
 /// What the tokenizer puts before and behind a text, found by asking it with one and without.
-fn specials_of(
-    inner: &tokenizers::Tokenizer,
-) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
+fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
     let ids = |specials: bool| {
         let encoding = inner.encode_fast("a", specials).map_err(|e| e.to_string())?;
         Ok::<_, String>(encoding.get_ids().to_vec())
