@@ -47,3 +47,46 @@ impl InstructionSet {
         }
     }
 }
+
+/// Compiles `body` once for each instruction set, and calls the build that `set` names.
+///
+/// The body is `#[inline(always)]` and generic over `const FMA: bool`: whether `a * b + c` may be one
+/// instruction (on the portable path it would be a slow library call).
+macro_rules! multiversion {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
+        $(#[$doc])*
+        $vis fn $name(set: $crate::device::InstructionSet, $($arg: $type),*) {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            fn avx512($($arg: $type),*) {
+                $body::<true>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $type),*) {
+                $body::<true>($($arg),*)
+            }
+            match set {
+                // SAFETY: a set reaches the loops of `device` only from `Device::cpu_with`, which
+                // refuses one that this processor has not got, or from `InstructionSet::detect`.
+                #[cfg(target_arch = "x86_64")]
+                $crate::device::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::device::InstructionSet::Avx2 => unsafe { avx2($($arg),*) },
+                _ => $body::<false>($($arg),*),
+            }
+        }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_portable_set_is_everywhere_and_detection_gives_one_that_is_there() {
+        assert!(InstructionSet::Portable.is_available());
+        assert!(InstructionSet::detect().is_available());
+    }
+}

@@ -1,7 +1,13 @@
 //! Where do numbers live, and who computes on them?
 
-mod cpu;
+#[macro_use]
 mod isa;
+mod cpu;
+mod mapped;
+pub mod ops;
+mod rows;
 
 pub use cpu::{Device, MemoryInfo};
 pub use isa::InstructionSet;
+pub use mapped::map_safetensors;
+pub use rows::Rows;
