@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use codeintel::error::ErrorKind;
 use source::Source;
 
 /// One place that breaks a rule.
@@ -157,6 +158,30 @@ fn every_setting_is_documented_where_it_stands() {
     let text = read("codeintel.toml");
     assert!(!documents::settings(&text).is_empty(), "codeintel.toml holds no setting");
     assert_none("a setting has a comment above it", documents::check_settings(&text));
+}
+
+#[test]
+fn every_kind_of_failure_is_in_the_operators_table() {
+    let text = read("docs/operations.md");
+    for kind in ErrorKind::ALL {
+        let row = format!("| {} | {} | {} |", kind.exit_code(), kind.code(), kind.http_status());
+        assert!(text.contains(&row), "docs/operations.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_tests_that_the_architecture_names_are_there() {
+    let text = read("ARCHITECTURE.md");
+    let code: Vec<Source> = sources("src").into_iter().chain(sources("tests")).collect();
+    let is_there = |name: &str| {
+        let begin = format!("fn {name}(");
+        code.iter().any(|source| source.code.iter().any(|line| line.contains(&begin)))
+    };
+    assert!(documents::named_tests(&text).count() > 5);
+    assert_none(
+        "a proof that is named exists",
+        documents::check_named_tests("ARCHITECTURE.md", &text, is_there),
+    );
 }
 
 #[test]
