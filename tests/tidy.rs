@@ -74,8 +74,20 @@ fn texts(folder: &str, ends: &[&str]) -> Vec<(String, String)> {
     files(folder).into_iter().filter(|(name, _)| wanted(name)).filter_map(read).collect()
 }
 
+/// The Rust files under `folder`; those that only a test declares are wholly test.
 fn sources(folder: &str) -> Vec<Source> {
-    texts(folder, &[".rs"]).iter().map(|(path, text)| Source::new(path, text)).collect()
+    let texts = texts(folder, &[".rs"]);
+    let mut sources: Vec<Source> =
+        texts.iter().map(|(path, text)| Source::new(path, text)).collect();
+    let tests: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let stem = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let under = |test: &String| stem == test || stem.starts_with(&format!("{test}/"));
+        if tests.iter().any(under) {
+            source.set_test();
+        }
+    }
+    sources
 }
 
 fn read(name: &str) -> String {
