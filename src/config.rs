@@ -20,6 +20,7 @@ pub struct Key {
     pub help: &'static str,
     /// The default, as the file would spell it.
     pub default: fn() -> String,
+    get: fn(&Settings) -> String,
     set: fn(&mut Settings, &str) -> std::result::Result<(), String>,
 }
 
@@ -27,6 +28,11 @@ impl Key {
     /// The environment variable: `CODEINTEL_ENGINE_THREADS`.
     pub fn env(&self) -> String {
         format!("CODEINTEL_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// Its value in `settings`, as the file would spell it.
+    pub fn value(&self, settings: &Settings) -> String {
+        (self.get)(settings)
     }
 }
 
@@ -115,6 +121,7 @@ macro_rules! settings {
             name: $name,
             help: $help,
             default: || { let value: $type = $default; value.toml() },
+            get: |settings| settings.$field.toml(),
             set: |settings, text| {
                 let value = <$type as Value>::parse(text)?;
                 $(check(&value, $range)?;)?
@@ -142,6 +149,8 @@ settings! {
         "Sequences in one forward pass";
     queue_tokens_max: usize = 1_048_576, "engine.queue_tokens_max", in 1024..=1_073_741_824,
         "Tokens waiting in each lane; a request beyond it is answered `overloaded`";
+    cache_dir: String = String::new(), "engine.cache_dir",
+        "Folder of the vector cache; empty: codeintel/vectors in the user's cache folder";
     cache_bytes_max: u64 = 2 << 30, "engine.cache_bytes_max", in 0..=1 << 44,
         "Bytes of the vector cache on disk; the oldest vectors are dropped beyond it; 0: no cache";
     file_bytes_max: u64 = 1 << 20, "source.file_bytes_max", in 1..=1 << 30,
@@ -273,12 +282,19 @@ impl Settings {
 
     /// The folder of downloaded models.
     pub fn models_folder(&self, env: impl Fn(&str) -> Option<String>) -> PathBuf {
-        if !self.model_dir.is_empty() {
-            return PathBuf::from(&self.model_dir);
+        match self.model_dir.is_empty() {
+            true => user_folder(env, "XDG_DATA_HOME", ".local/share").join("codeintel/models"),
+            false => PathBuf::from(&self.model_dir),
         }
-        let data = env("XDG_DATA_HOME").filter(|p| Path::new(p).is_absolute()).map(PathBuf::from);
-        let home = || PathBuf::from(env("HOME").unwrap_or_else(|| ".".into())).join(".local/share");
-        data.unwrap_or_else(home).join("codeintel/models")
+    }
+
+    /// The folder of the vector cache; none when it may hold no bytes.
+    pub fn cache_folder(&self, env: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
+        let folder = match self.cache_dir.is_empty() {
+            true => user_folder(env, "XDG_CACHE_HOME", ".cache").join("codeintel/vectors"),
+            false => PathBuf::from(&self.cache_dir),
+        };
+        (self.cache_bytes_max > 0).then_some(folder)
     }
 
     /// The folder of the index: the one set, else the nearest `.codeintel` at or above `from`.
@@ -302,6 +318,13 @@ impl Settings {
 /// Looks up a variable of the process environment. The only place that does, beside telemetry.
 pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// A folder of the user, by the XDG base directory rules.
+fn user_folder(env: impl Fn(&str) -> Option<String>, variable: &str, below_home: &str) -> PathBuf {
+    let given = env(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || PathBuf::from(env("HOME").unwrap_or_else(|| ".".into())).join(below_home);
+    given.unwrap_or_else(home)
 }
 
 fn nearest(name: &str) -> Option<String> {

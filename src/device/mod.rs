@@ -1,1 +1,13 @@
 //! Where do numbers live, and who computes on them?
+
+#[macro_use]
+mod isa;
+mod cpu;
+mod mapped;
+pub mod ops;
+mod rows;
+
+pub use cpu::{Device, MemoryInfo};
+pub use isa::InstructionSet;
+pub use mapped::map_safetensors;
+pub use rows::Rows;

@@ -1,1 +1,18 @@
 //! How does a question become an answer?
+//!
+//! Gate (what kind of question is it, how deep should each channel look), gather (all channels at
+//! once, under one deadline), fuse (weighted reciprocal rank fusion), hydrate (rows from the
+//! catalog), seal (the envelope, with an explanation that adds up).
+
+mod envelope;
+mod fuse;
+mod gate;
+mod gather;
+mod query;
+mod searcher;
+
+pub use envelope::{Envelope, Explanation, Finding, FindingKind, Freshness};
+pub use fuse::Contribution;
+pub use gate::{Plan, QueryClass, QueryProfile};
+pub use query::{Channel, Query};
+pub use searcher::Searcher;

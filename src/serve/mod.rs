@@ -1,1 +1,69 @@
 //! What do the HTTP doors accept and answer?
+//!
+//! Doors only translate: JSON to a call of a journey, its result or error to JSON. All JSON types of
+//! the crate are in [`wire`].
+
+mod embeddings;
+mod health;
+mod reply;
+mod search;
+mod state;
+pub mod wire;
+
+pub use state::Server;
+
+use std::future::Future;
+use std::net::SocketAddr;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+
+use crate::error::{Error, Result};
+
+/// The routes, over a server that may still be warming.
+pub fn router(server: Server) -> Router {
+    let body_bytes_max = server.settings().body_bytes_max;
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/v1/embeddings", post(embeddings::embed))
+        .route("/v1/search", post(search::search))
+        .fallback(reply::no_such_route)
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .with_state(server)
+}
+
+/// Listens on the address of the settings.
+pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
+    let failed = |source| Error::Library {
+        part: "the listener",
+        action: "listen (is another program on that port?)",
+        source: Box::new(source),
+    };
+    let listener = TcpListener::bind(address).await.map_err(|source: std::io::Error| {
+        match source.kind() {
+            std::io::ErrorKind::InvalidInput => Error::Argument {
+                name: "serve.address",
+                value: address.to_owned(),
+                expected: "HOST:PORT, such as 127.0.0.1:8080".to_owned(),
+            },
+            _ => failed(source),
+        }
+    })?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Serves until `stop` is done, then answers what is in flight and returns.
+pub async fn serve(
+    listener: TcpListener,
+    server: Server,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<()> {
+    axum::serve(listener, router(server))
+        .with_graceful_shutdown(stop)
+        .await
+        .map_err(Error::library("the listener", "serve"))
+}

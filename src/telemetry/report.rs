@@ -6,9 +6,6 @@ use super::Stage;
 use super::attrs::{Attr, AttrValue};
 use crate::error::Warning;
 
-/// The version of the report's shape, written into every rendering of it.
-pub const SCHEMA_VERSION: u32 = 1;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepStatus {
     Run,
@@ -57,6 +54,9 @@ pub struct RunReport {
 }
 
 impl RunReport {
+    /// The version of the report's shape, written into every rendering of it.
+    pub const SCHEMA_VERSION: u32 = 1;
+
     /// The time that `stage` took, if it ran.
     pub fn duration_of(&self, stage: Stage) -> Option<Duration> {
         self.steps

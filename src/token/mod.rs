@@ -1,1 +1,7 @@
 //! Which ids does a text become?
+
+mod ragged;
+mod tokenizer;
+
+pub use ragged::Ragged;
+pub use tokenizer::Tokenizer;

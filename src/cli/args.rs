@@ -1,0 +1,247 @@
+//! Which commands and flags are there?
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+
+use super::Context;
+use crate::config::help;
+use crate::error::Result;
+
+/// Embeds, indexes and searches source code in one process.
+#[derive(Parser)]
+#[command(name = "codeintel", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 ok, 2 wrong input, 3 settings, 4 path, 5 nothing to index, \
+    6 model missing, 7 model, 8 no index, 9 index damaged, 10 index of another model, \
+    11 index locked, 12 storage, 13 overloaded, 14 timeout, 16 unavailable, 1 anything else.")]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+    #[arg(long, global = true, value_name = "DIR", help = help("data.dir"))]
+    pub data: Option<PathBuf>,
+    #[arg(long, global = true, value_name = "NAME|FOLDER", help = help("model.name"))]
+    pub model: Option<String>,
+    /// Settings file; without it ./codeintel.toml is read if it is there
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Any setting, such as engine.threads=4; `codeintel config` lists them
+    #[arg(long, global = true, value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// More of what happens, on standard error; twice for every step
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// When to print colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub color: ColorArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum ColorArg {
+    Auto,
+    Always,
+    Never,
+}
+
+impl ColorArg {
+    pub fn apply(self) {
+        match self {
+            Self::Auto => anstream::ColorChoice::Auto,
+            Self::Always => anstream::ColorChoice::Always,
+            Self::Never => anstream::ColorChoice::Never,
+        }
+        .write_global();
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Index folders and files, or bring their index up to date
+    Index(IndexArgs),
+    /// Search the index
+    Search(SearchArgs),
+    /// What the index holds and how fresh it is
+    Status(StatusArgs),
+    /// Embed texts from a file or standard input
+    Embed(EmbedArgs),
+    /// Get, list and check embedding models
+    Model(ModelArgs),
+    /// What works on this machine
+    Doctor(JsonArgs),
+    /// Answer over HTTP
+    #[command(after_help = "Routes: GET /healthz, GET /readyz, POST /v1/embeddings, POST /v1/search.")]
+    Serve(ServeArgs),
+    /// List the published versions of the index
+    Versions(JsonArgs),
+    /// Return to an older version of the index
+    Rollback(RollbackArgs),
+    /// Remove old versions and what a killed writer left
+    Gc(GcArgs),
+    /// Show every setting, or the documented default file
+    Config(ConfigArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    pub fn address(&self) -> Option<String> {
+        match self {
+            Self::Serve(args) => args.address.clone(),
+            _ => None,
+        }
+    }
+}
+
+#[derive(ClapArgs)]
+pub struct IndexArgs {
+    /// Folders or files; the index holds exactly these
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Keep running, and take in each change as it is saved
+    #[arg(long)]
+    pub watch: bool,
+    /// Read every file anew, also when the model or the index's format changed
+    #[arg(long)]
+    pub full: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct SearchArgs {
+    /// A question, an identifier, a path, an error message
+    #[arg(required = true, value_name = "QUERY")]
+    pub query: Vec<String>,
+    #[arg(short, long, value_name = "N", help = help("search.limit"))]
+    pub limit: Option<usize>,
+    /// Print the envelope as JSON (docs/searching.md)
+    #[arg(long)]
+    pub json: bool,
+    /// Which channels to ask: dense, lexical, symbol
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub channels: Vec<String>,
+    /// Show why each result ranked and how long each stage took
+    #[arg(long)]
+    pub explain: bool,
+    /// Only these languages, such as rust,python
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub lang: Vec<String>,
+    /// Only paths that match; with a leading ! only those that do not
+    #[arg(long, value_name = "GLOB")]
+    pub glob: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+pub struct StatusArgs {
+    #[arg(long)]
+    pub json: bool,
+    /// Compare every file of the index with its checksum
+    #[arg(long)]
+    pub verify: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum Format {
+    /// One text a line
+    Lines,
+    /// {"id", "text"} a line in, {"id", "embedding"} a line out
+    Jsonl,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PoolingArg {
+    Mean,
+    Cls,
+    Last,
+}
+
+#[derive(ClapArgs)]
+pub struct EmbedArgs {
+    /// Texts; standard input when absent or -
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// What the input is; a file that ends in .jsonl is jsonl
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+    /// How token vectors become one; the model's own way when absent
+    #[arg(long, value_enum)]
+    pub pooling: Option<PoolingArg>,
+    /// Where to write; a name that ends in .npy gets a NumPy array [n, d] of f32
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Download a model and check it; the only command that uses the network
+    Pull { name: Option<String> },
+    /// The models known, and which are here
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare a model's files with their checksums
+    Verify { name: Option<String> },
+}
+
+#[derive(ClapArgs)]
+pub struct JsonArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct ServeArgs {
+    #[arg(long, value_name = "HOST:PORT", help = help("serve.address"))]
+    pub address: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub struct RollbackArgs {
+    /// A name of `codeintel versions`; the one before the current one when absent
+    #[arg(value_name = "VERSION")]
+    pub version: Option<String>,
+}
+
+#[derive(ClapArgs)]
+pub struct GcArgs {
+    #[arg(long, value_name = "N", help = help("data.versions_kept"))]
+    pub keep: Option<usize>,
+}
+
+#[derive(ClapArgs)]
+pub struct ConfigArgs {
+    /// Print the documented default file
+    #[arg(long)]
+    pub defaults: bool,
+}
+
+#[derive(ClapArgs)]
+pub struct CompletionsArgs {
+    pub shell: clap_complete::Shell,
+}
+
+pub fn completions(mut cx: Context, args: CompletionsArgs) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Args::command(), "codeintel", &mut script);
+    cx.out.raw(&script)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed_and_shows_the_help_of_the_settings_table() {
+        Args::command().debug_assert();
+        let help = Args::command().render_long_help().to_string();
+        assert!(help.contains(crate::config::help("data.dir")), "{help}");
+    }
+}

@@ -1,0 +1,130 @@
+//! `codeintel doctor`: what works on this machine?
+
+use super::Context;
+use super::args::JsonArgs;
+use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
+use crate::catalog::{Catalog, DataFolder};
+use crate::config::process_env;
+use crate::device::Device;
+use crate::engine::models;
+use crate::error::{Error, Result};
+use crate::index::DenseIndex;
+use crate::serve::wire::Check;
+
+/// Less free disk than this is worth a word.
+const DISK_BYTES_MIN: u64 = 1 << 30;
+
+pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
+    let checks = [
+        program(),
+        processor(&cx),
+        gpu(),
+        libraries(),
+        model(&cx),
+        index(&cx.data()),
+        disk("disk of the index", cx.data().path()),
+        disk("disk of the models", &cx.settings.models_folder(process_env)),
+    ];
+    if args.json {
+        return cx.out.json(&checks);
+    }
+    for check in &checks {
+        let mark = match check.state {
+            "ok" => paint(GOOD, "ok  "),
+            "note" => paint(WARN, "note"),
+            _ => paint(BAD, "fail"),
+        };
+        cx.out.line(format!("{mark} {}  {}", paint(BOLD, format!("{:<20}", check.name)), check.found))?;
+        if let Some(remedy) = &check.remedy {
+            cx.out.line(format!("     {:<20}  -> {remedy}", ""))?;
+        }
+    }
+    match checks.iter().find(|check| check.state == "fail") {
+        None => Ok(()),
+        Some(check) => Err(Error::Unavailable {
+            what: check.name.to_owned(),
+            remedy: check.remedy.clone().unwrap_or_else(|| check.found.clone()),
+        }),
+    }
+}
+
+fn ok(name: &'static str, found: impl Into<String>) -> Check {
+    Check { name, state: "ok", found: found.into(), remedy: None }
+}
+
+fn note(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
+    Check { name, state: "note", found: found.into(), remedy: Some(remedy.into()) }
+}
+
+fn failed(name: &'static str, error: &Error) -> Check {
+    Check { name, state: "fail", found: error.to_string(), remedy: None }
+}
+
+fn program() -> Check {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    ok("program", format!("codeintel {} for {arch} {os}", env!("CARGO_PKG_VERSION")))
+}
+
+fn processor(cx: &Context) -> Check {
+    match Device::cpu(cx.settings.threads) {
+        Ok(device) => ok("processor", format!("{}, {} threads", device.name(), device.threads())),
+        Err(error) => failed("processor", &error),
+    }
+}
+
+fn gpu() -> Check {
+    let remedy = "CUDA kernels are not built yet; everything runs on the CPU";
+    note("gpu", "this build has no GPU support", remedy)
+}
+
+fn libraries() -> Check {
+    let duckdb = Catalog::library_version();
+    let faiss = DenseIndex::library_check();
+    match (duckdb, faiss) {
+        (Ok(duckdb), Ok(())) => {
+            let tantivy = tantivy::version_string();
+            ok("libraries", format!("DuckDB {duckdb}, FAISS searches, {tantivy}"))
+        }
+        (Err(error), _) | (_, Err(error)) => failed("libraries", &error),
+    }
+}
+
+fn model(cx: &Context) -> Check {
+    let folder = cx.settings.models_folder(process_env);
+    match models::resolve(&cx.settings.model_name, &folder) {
+        Ok(model) => ok("model", format!("{} in {}", model.name, model.path.display())),
+        Err(error) => {
+            let remedy = format!("codeintel model pull {}", cx.settings.model_name);
+            note("model", error.to_string(), remedy)
+        }
+    }
+}
+
+fn index(data: &DataFolder) -> Check {
+    match data.current() {
+        Ok(version) => {
+            let manifest = &version.manifest;
+            let (name, chunks) = (&manifest.version, manifest.live_chunks);
+            ok("index", format!("version {name}, {chunks} chunks, {}", manifest.dense_kind))
+        }
+        Err(Error::IndexMissing { data }) => {
+            note("index", format!("none in {}", data.display()), "codeintel index PATH")
+        }
+        Err(error) => failed("index", &error),
+    }
+}
+
+fn disk(name: &'static str, folder: &std::path::Path) -> Check {
+    let there = folder.ancestors().find(|path| path.is_dir()).unwrap_or(std::path::Path::new("."));
+    match rustix::fs::statvfs(there) {
+        Ok(stat) => {
+            let free = stat.f_bavail * stat.f_frsize;
+            let found = format!("{} free at {}", bytes(free), there.display());
+            match free < DISK_BYTES_MIN {
+                true => note(name, found, "free some space, or use another folder"),
+                false => ok(name, found),
+            }
+        }
+        Err(errno) => note(name, format!("unknown: {errno}"), "check the folder"),
+    }
+}

@@ -1,0 +1,79 @@
+//! `codeintel model`: get, list and check models.
+
+use std::path::PathBuf;
+
+use super::Context;
+use super::args::{ModelArgs, ModelCommand};
+use super::out::{BAD, BOLD, DIM, GOOD, paint};
+use crate::config::process_env;
+use crate::engine::models;
+use crate::error::{Error, Result};
+use crate::serve::wire;
+
+pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
+    let folder = cx.settings.models_folder(process_env);
+    let named = |name: Option<String>| name.unwrap_or_else(|| cx.settings.model_name.clone());
+    match args.command {
+        ModelCommand::Pull { name } => {
+            let name = named(name);
+            pull(&mut cx, &name, &folder)
+        }
+        ModelCommand::List { json } => list(&mut cx, &folder, json),
+        ModelCommand::Verify { name } => {
+            let name = named(name);
+            verify(&mut cx, &name, &folder)
+        }
+    }
+}
+
+fn pull(cx: &mut Context, name: &str, folder: &PathBuf) -> Result<()> {
+    let spinner = indicatif::ProgressBar::new_spinner();
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    let model = models::pull(name, folder, &mut |step| spinner.set_message(step.to_owned()))?;
+    spinner.finish_and_clear();
+    let line = format!("{} {} in {}", paint(GOOD, "Ready:"), model.name, model.path.display());
+    cx.out.line(line)
+}
+
+fn list(cx: &mut Context, folder: &std::path::Path, json: bool) -> Result<()> {
+    let states = models::list(folder);
+    if json {
+        return cx.out.json(&states.iter().map(wire::Model::from).collect::<Vec<_>>());
+    }
+    for state in states {
+        let entry = state.entry;
+        let here = match &state.folder {
+            Some(path) => paint(GOOD, path.display()),
+            None => paint(DIM, format!("not here: codeintel model pull {}", entry.name)),
+        };
+        let name = paint(BOLD, &entry.name);
+        let facts = format!(
+            "{} dimensions, {} tokens, {} pooling, {}",
+            entry.dimension, entry.tokens_max, entry.pooling, entry.licence
+        );
+        cx.out.line(format!("{name}  {facts}\n  {here}"))?;
+    }
+    Ok(())
+}
+
+fn verify(cx: &mut Context, name: &str, folder: &std::path::Path) -> Result<()> {
+    let model = models::resolve(name, folder)?;
+    let checks = models::verify(&model)?;
+    if checks.is_empty() {
+        return cx.out.line(format!("{} has no known checksums", model.path.display()));
+    }
+    for check in &checks {
+        let word = if check.is_ok() { paint(GOOD, "ok     ") } else { paint(BAD, "WRONG  ") };
+        cx.out.line(format!("{word} {}", check.file))?;
+    }
+    match checks.iter().find(|check| !check.is_ok()) {
+        None => Ok(()),
+        Some(check) => Err(Error::ModelBroken {
+            path: model.path.join(&check.file),
+            detail: match &check.found {
+                Some(found) => format!("its checksum is {found}, not {}", check.expected),
+                None => "it is missing".to_owned(),
+            },
+        }),
+    }
+}

@@ -1,0 +1,83 @@
+//! `codeintel serve`: answer over HTTP.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Context;
+use super::index::start_engine;
+use crate::error::{Error, Result};
+use crate::serve::{Server, listen, serve};
+
+/// How often CURRENT is looked at.
+const REFRESH: Duration = Duration::from_millis(500);
+/// How long requests in flight may take after the signal to stop.
+const DRAIN: Duration = Duration::from_secs(10);
+
+pub fn run(cx: Context) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new().map_err(Error::library("tokio", "start"))?;
+    let data = cx.data();
+    let server = Server::new(cx.settings.clone(), cx.telemetry.clone(), data.clone());
+    let result = runtime.block_on(async {
+        let (listener, address) = listen(&cx.settings.address).await?;
+        eprintln!("listening on http://{address}, index in {}", data.path().display());
+        tokio::task::spawn_blocking({
+            let (server, settings) = (server.clone(), cx.settings.clone());
+            move || server.warm(|| start_engine(&settings, &settings.model_name))
+        });
+        tokio::spawn(refresh(server.clone()));
+        let (stopping, stopped) = tokio::sync::oneshot::channel();
+        let stop = async move {
+            wait_for_signal().await;
+            let _ = stopping.send(());
+        };
+        // In-flight requests are answered, but not for ever.
+        let drained = async move {
+            let _ = stopped.await;
+            tokio::time::sleep(DRAIN).await;
+        };
+        tokio::select! {
+            result = serve(listener, server, stop) => result,
+            () = drained => Ok(()),
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// Follows the published version: at once on SIGHUP, else within [`REFRESH`].
+async fn refresh(server: Server) {
+    let mut hangup = signal(SignalKind::hangup()).ok();
+    loop {
+        let told = async {
+            match &mut hangup {
+                Some(signal) => {
+                    signal.recv().await;
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(REFRESH) => {}
+            () = told => {}
+        }
+        let server = server.clone();
+        let _ = tokio::task::spawn_blocking(move || server.refresh()).await;
+    }
+}
+
+async fn wait_for_signal() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    eprintln!("stopping: requests in flight are answered first");
+}

@@ -1,0 +1,1 @@
+//! What would each operation give in f64, written as plainly as can be?

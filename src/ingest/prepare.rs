@@ -1,0 +1,100 @@
+//! Which chunks do these files give?
+
+use std::sync::mpsc::SyncSender;
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+
+use crate::chunk::{Chunker, FileChunks, TokenCount};
+use crate::error::Result;
+use crate::source::{Entry, Repo, SkipReason, SourceFile};
+use crate::token::Tokenizer;
+
+/// Source bytes that are chunked, embedded and written together. Three blocks are under way at most:
+/// one being chunked, one embedded, one written.
+const BLOCK_BYTES: u64 = 192 << 10;
+
+/// One file, ready to be embedded.
+pub struct Prepared {
+    pub file: SourceFile,
+    pub chunks: FileChunks,
+    /// When the file was read, seconds since 1970.
+    pub read_at_s: i64,
+}
+
+/// A run of files in the order of the listing.
+#[derive(Default)]
+pub struct Block {
+    pub files: Vec<Prepared>,
+    pub skipped: Vec<SkipReason>,
+    /// Bytes that the listing gave these files.
+    pub bytes: usize,
+}
+
+/// The tokenizer as the chunker sees it.
+pub struct ModelTokens<'a>(pub &'a Tokenizer);
+
+impl TokenCount for ModelTokens<'_> {
+    fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
+        self.0.count_lines(lines)
+    }
+}
+
+/// Reads and chunks `entries` on all cores and sends them on in order, block by block. Ends early
+/// when nobody receives any more.
+pub fn prepare(
+    repo: &Repo,
+    entries: &[Entry],
+    chunker: &Chunker,
+    tokenizer: &Tokenizer,
+    blocks: &SyncSender<Result<Block>>,
+) {
+    let mut rest = entries;
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_at(block_len(rest));
+        rest = tail;
+        if blocks.send(block(repo, head, chunker, tokenizer)).is_err() {
+            return;
+        }
+    }
+}
+
+fn block_len(entries: &[Entry]) -> usize {
+    let mut bytes = 0;
+    let fits = |entry: &&Entry| {
+        bytes += entry.size_bytes;
+        bytes <= BLOCK_BYTES
+    };
+    entries.iter().take_while(fits).count().max(1)
+}
+
+fn block(
+    repo: &Repo,
+    entries: &[Entry],
+    chunker: &Chunker,
+    tokenizer: &Tokenizer,
+) -> Result<Block> {
+    let read = |entry: &Entry| -> Result<std::result::Result<Prepared, SkipReason>> {
+        let read_at_s = now_s();
+        Ok(repo.read(entry)?.map(|file| {
+            let chunks = chunker.chunk(&file, &ModelTokens(tokenizer));
+            Prepared { file, chunks, read_at_s }
+        }))
+    };
+    let files: Vec<_> = entries.par_iter().map(read).collect::<Result<_>>()?;
+    let bytes = entries.iter().map(|entry| entry.size_bytes as usize).sum();
+    let mut block = Block { bytes, ..Block::default() };
+    for file in files {
+        match file {
+            Ok(prepared) => block.files.push(prepared),
+            Err(reason) => block.skipped.push(reason),
+        }
+    }
+    Ok(block)
+}
+
+/// Seconds since 1970.
+pub fn now_s() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,241 @@
+//! How is one version written, from its difference to the version before?
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::build::{Built, Known, Sources, Target, build};
+use super::diff::Difference;
+use super::prepare::now_s;
+use super::progress::{Phase, Progress};
+use crate::catalog::{
+    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, Staging, VersionRow, now,
+};
+use crate::chunk::{Chunker, HEADER_VERSION};
+use crate::config::Settings;
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::hit::ChunkId;
+use crate::index::{DenseIndex, LexicalWriter, SymbolEntry, SymbolIndex};
+use crate::source::Repo;
+use crate::telemetry::{RunContext, Stage, attrs};
+use crate::vector::Matrix;
+
+/// The catalog's file in the folder of a version.
+pub const CATALOG: &str = "catalog.duckdb";
+const DENSE: &str = "dense";
+const LEXICAL: &str = "lexical";
+const SYMBOLS: &str = "symbols.fst";
+
+/// How a version is made from the one before.
+pub enum Shape<'a> {
+    /// Every row is new; vectors of the version before are still used.
+    Whole(Option<&'a IndexVersion>),
+    /// The rows of the version before stay, changed files are appended.
+    Delta(&'a IndexVersion),
+}
+
+/// One version to write.
+pub struct Job<'a> {
+    pub repo: &'a Repo,
+    pub engine: &'a Engine,
+    pub settings: &'a Settings,
+    pub progress: &'a Progress,
+    pub difference: &'a Difference,
+    pub shape: Shape<'a>,
+}
+
+/// The vectors of the version before, and where each text's vector is.
+struct Before {
+    dense: DenseIndex,
+    rows: HashMap<[u8; 32], ChunkId>,
+}
+
+impl Job<'_> {
+    /// Writes the version into `staging` and publishes it.
+    pub fn write(self, staging: Staging, cx: &RunContext) -> Result<(Built, IndexVersion)> {
+        let folder = staging.folder().to_path_buf();
+        let before = self.before()?;
+        let mut target = self.target(&staging)?;
+        self.delete(&mut target)?;
+        let built = cx.stage(Stage::Build, |s| {
+            let built = self.build(&mut target, before.as_ref(), &s.cx())?;
+            s.set(attrs::CHUNKS, built.chunks);
+            s.set(attrs::CHUNKS_EMBEDDED, built.embedded);
+            s.set(attrs::TOKENS, built.tokens);
+            Ok(built)
+        })?;
+        let Target { mut catalog, lexical, vectors, next } = target;
+        let total = next as usize;
+        self.progress.enter(Phase::Indexing);
+        let dense = cx.stage(Stage::Index, |s| {
+            lexical.finish()?;
+            let dense = self.dense(before, &vectors)?;
+            dense.save(&folder.join(DENSE))?;
+            s.set(attrs::CHUNKS, total);
+            s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
+            Ok(dense)
+        })?;
+        let manifest = cx.stage(Stage::Catalog, |_| {
+            let counts = catalog.counts()?;
+            if counts.chunks == 0 {
+                return Err(self.repo.nothing_to_index(&built.skipped));
+            }
+            let manifest = self.manifest(&staging, &dense, total, (counts.files, counts.chunks));
+            catalog.record_version(&VersionRow {
+                name: manifest.version.clone(),
+                created_at_s: now_s(),
+                files: counts.files,
+                chunks: counts.chunks,
+                symbols: counts.symbols,
+                model: manifest.model.key.clone(),
+            })?;
+            catalog.finish()?;
+            write_symbols(&Catalog::open(&folder.join(CATALOG))?, &folder.join(SYMBOLS))?;
+            Ok(manifest)
+        })?;
+        self.progress.enter(Phase::Publishing);
+        let parent = match self.shape {
+            Shape::Delta(parent) => Some(parent),
+            Shape::Whole(_) => None,
+        };
+        let version = cx.stage(Stage::Publish, |s| {
+            s.set(attrs::VERSION, manifest.version.as_str());
+            staging.publish(manifest, parent)
+        })?;
+        Ok((built, version))
+    }
+
+    fn before(&self) -> Result<Option<Before>> {
+        let (Shape::Whole(Some(version)) | Shape::Delta(version)) = self.shape else {
+            return Ok(None);
+        };
+        let catalog = Catalog::open(&version.folder.join(CATALOG))?;
+        let dense = DenseIndex::open(&version.folder.join(DENSE), version.manifest.model.dim)?;
+        let rows = catalog.chunk_hashes(0..u32::MAX)?.into_iter().map(|(id, hash)| (hash, id)).collect();
+        Ok(Some(Before { dense, rows }))
+    }
+
+    fn target(&self, staging: &Staging) -> Result<Target> {
+        let folder = staging.folder();
+        let (catalog, lexical) = (folder.join(CATALOG), folder.join(LEXICAL));
+        let vectors = Matrix::with_capacity(0, self.engine.identity().dim);
+        Ok(match self.shape {
+            Shape::Whole(_) => Target {
+                catalog: CatalogWriter::create(&catalog)?,
+                lexical: LexicalWriter::create(&lexical)?,
+                vectors,
+                next: 0,
+            },
+            Shape::Delta(parent) => {
+                staging.link(parent, CATALOG)?;
+                Target {
+                    catalog: CatalogWriter::open(&catalog)?,
+                    lexical: LexicalWriter::append(&lexical)?,
+                    vectors,
+                    next: parent.manifest.total_chunks as u32,
+                }
+            }
+        })
+    }
+
+    /// Takes the outdated files out. Their rows stay in the vectors, where searches pass them over.
+    fn delete(&self, target: &mut Target) -> Result<()> {
+        if matches!(self.shape, Shape::Whole(_)) {
+            return Ok(());
+        }
+        let gone = target.catalog.delete_files(&self.difference.outdated)?;
+        gone.iter().try_for_each(|id| target.lexical.delete_chunk(*id))
+    }
+
+    fn build(
+        &self,
+        target: &mut Target,
+        before: Option<&Before>,
+        cx: &RunContext,
+    ) -> Result<Built> {
+        let entries = &self.difference.changed;
+        self.progress.begin(entries.len(), entries.iter().map(|e| e.size_bytes as usize).sum());
+        let commits = match self.settings.history {
+            true => {
+                let wanted: Vec<_> = entries.iter().map(|e| e.path.clone()).collect();
+                self.repo.last_commits(&wanted)
+            }
+            false => HashMap::new(),
+        };
+        let identity = self.engine.identity();
+        let budget = self.settings.chunk_tokens_max.min(identity.max_tokens);
+        let sources = Sources {
+            repo: self.repo,
+            entries,
+            commits,
+            chunker: Chunker::new(budget, self.engine.tokenizer().specials()),
+            engine: self.engine,
+            known: before.map(|b| Known { rows: &b.rows, dense: &b.dense }),
+            progress: self.progress,
+        };
+        build(&sources, target, cx)
+    }
+
+    fn dense(&self, before: Option<Before>, vectors: &Matrix) -> Result<DenseIndex> {
+        match (&self.shape, before) {
+            (Shape::Delta(_), Some(Before { mut dense, .. })) => {
+                dense.append(vectors)?;
+                Ok(dense)
+            }
+            _ => DenseIndex::build(vectors, self.settings.dense_kind),
+        }
+    }
+
+    fn manifest(
+        &self,
+        staging: &Staging,
+        dense: &DenseIndex,
+        total_chunks: usize,
+        (files, live_chunks): (u64, u64),
+    ) -> Manifest {
+        let identity = self.engine.identity();
+        Manifest {
+            format: FORMAT,
+            version: staging.name().to_owned(),
+            created_at: now(),
+            roots: self.repo.roots().map(|root| root.display().to_string()).collect(),
+            model: ModelRecord {
+                name: model_name(self.settings, &identity.name),
+                key: identity.key(),
+                dim: identity.dim,
+            },
+            chunk_tokens_max: self.settings.chunk_tokens_max,
+            header_version: HEADER_VERSION,
+            base_chunks: match self.shape {
+                Shape::Whole(_) => total_chunks,
+                Shape::Delta(parent) => parent.manifest.base_chunks,
+            },
+            total_chunks,
+            live_chunks: live_chunks as usize,
+            files: files as usize,
+            dense_factory: dense.factory().to_owned(),
+            dense_kind: dense.kind_name().to_owned(),
+            parts: Vec::new(),
+        }
+    }
+}
+
+fn write_symbols(catalog: &Catalog, path: &Path) -> Result<()> {
+    let symbols = catalog.symbols()?;
+    let entries = symbols.iter().map(|symbol| SymbolEntry {
+        name: &symbol.name,
+        qualified: &symbol.qualified,
+        kind: &symbol.kind,
+        id: symbol.chunk,
+    });
+    SymbolIndex::build(entries).save(path)
+}
+
+/// How a later search finds the model again: a folder by its whole path, else the name.
+fn model_name(settings: &Settings, name: &str) -> String {
+    let folder = Path::new(&settings.model_name);
+    match folder.is_dir().then(|| folder.canonicalize()) {
+        Some(Ok(path)) => path.display().to_string(),
+        _ => name.to_owned(),
+    }
+}

@@ -1,0 +1,253 @@
+//! What does a search hold open, and in which order does it work?
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::envelope::{self, Envelope};
+use super::fuse::fuse;
+use super::gate::{self, Plan, Vocabulary};
+use super::gather::{Gathered, gather};
+use super::query::{Channel, Query};
+use crate::catalog::{Catalog, ChunkRow, IndexVersion, PathWeights};
+use crate::config::Settings;
+use crate::engine::{EmbedRequest, Engine, Lane};
+use crate::error::{Error, Result};
+use crate::hit::{ChunkId, ChunkSet, Hit};
+use crate::index::{
+    DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
+};
+use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
+
+/// Answers questions on exactly one published version. Any number of threads may ask at once.
+pub struct Searcher {
+    version: IndexVersion,
+    channels: Channels,
+    deadline: Duration,
+}
+
+/// The parts of a version that the channels search; cloning shares them.
+#[derive(Clone)]
+pub(super) struct Channels(Arc<Parts>);
+
+struct Parts {
+    catalog: Catalog,
+    weights: PathWeights,
+    dense: DenseIndex,
+    lexical: LexicalIndex,
+    symbols: SymbolIndex,
+    /// Rows that were not deleted; `None` when none was.
+    live: Option<ChunkSet>,
+    engine: Option<Engine>,
+    dense_params: (usize, usize),
+    /// Channels run here, so that a slow one takes a thread of ours and not the caller's.
+    pool: ThreadPool,
+}
+
+impl Searcher {
+    /// The steps that a run of [`Searcher::search`] is expected to complete.
+    pub const PLANNED: [Stage; 4] = [Stage::Gate, Stage::Gather, Stage::Fuse, Stage::Hydrate];
+
+    /// Opens `version`. Without an engine the dense channel is left out of every answer.
+    ///
+    /// An engine with another model than the one that made the vectors is refused.
+    pub fn open(
+        version: IndexVersion,
+        engine: Option<Engine>,
+        settings: &Settings,
+    ) -> Result<Self> {
+        let manifest = &version.manifest;
+        if let Some(engine) = &engine {
+            if engine.identity().key() != manifest.model.key {
+                let index = manifest.model.to_string();
+                let asked = engine.identity().to_string();
+                return Err(Error::IndexModelMismatch { index, asked });
+            }
+        }
+        let folder = &version.folder;
+        let threads = 2 * Channel::ALL.len();
+        let catalog = Catalog::open(&folder.join("catalog.duckdb"))?;
+        let live = catalog.live()?;
+        let parts = Parts {
+            weights: catalog.path_weights()?,
+            live: (live.count() < live.universe()).then_some(live),
+            catalog,
+            dense: DenseIndex::open(&folder.join("dense"), manifest.model.dim)?,
+            lexical: LexicalIndex::open(&folder.join("lexical"))?,
+            symbols: SymbolIndex::open(&folder.join("symbols.fst"))?,
+            engine,
+            dense_params: (settings.nprobe, settings.ef_search),
+            pool: ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .thread_name(|i| format!("channel-{i}"))
+                .build()
+                .map_err(Error::library("rayon", "start the channel threads"))?,
+        };
+        let rows = [parts.dense.n(), parts.catalog.universe()];
+        if rows.iter().any(|rows| *rows != manifest.total_chunks) {
+            let total = manifest.total_chunks;
+            let detail = format!("vectors and catalog have {rows:?} rows, the manifest says {total}");
+            return Err(Error::IndexCorrupt { path: folder.clone(), detail });
+        }
+        let deadline = Duration::from_millis(settings.deadline_ms);
+        Ok(Self { channels: Channels(Arc::new(parts)), version, deadline })
+    }
+
+    pub fn version(&self) -> &IndexVersion {
+        &self.version
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.channels.0.catalog
+    }
+
+    /// Answers `query`. The read path, on one screen.
+    pub fn search(&self, query: &Query, cx: &RunContext) -> Result<Envelope> {
+        let (ranked, gathered, plan) = cx.stage(Stage::Search, |s| {
+            s.set(attrs::QUERY_LEN, query.text.chars().count());
+            s.set(attrs::TOP_K, query.limit);
+            s.set(attrs::GEN_AI_TOP_K, query.limit);
+            let cx = s.cx();
+            let plan = cx.stage(Stage::Gate, |s| gate::plan(query, &self.channels, s))?;
+            let mut gathered = cx.stage(Stage::Gather, |s| {
+                gather(&self.channels, query, &plan, self.deadline, s)
+            })?;
+            let fused = cx.stage(Stage::Fuse, |s| {
+                let priors = self.channels.priors(&query.text)?;
+                let mut fused = fuse(&gathered.rankings, plan.rrf_k, priors);
+                s.set(attrs::FUSED_DOCS, fused.len());
+                fused.truncate(query.limit);
+                Ok(fused)
+            })?;
+            let ids: Vec<ChunkId> = fused.iter().map(|f| f.id).collect();
+            let rows = cx.stage(Stage::Hydrate, |s| self.rows(&ids, s))?;
+            let used = gathered.rankings.iter().map(|(c, ..)| c.as_str().to_owned());
+            s.set(attrs::CHANNELS_USED, used.collect::<Vec<_>>());
+            s.set(attrs::RRF_K, plan.rrf_k);
+            gathered.warnings.extend(plan.warnings.iter().cloned());
+            for warning in &gathered.warnings {
+                s.set(attrs::WARNINGS, warning.code);
+                cx.warn(warning.clone());
+            }
+            let ranked: Vec<_> = fused.into_iter().zip(rows).collect();
+            Ok((ranked, gathered, plan))
+        })?;
+        Ok(self.seal(query, &plan, &gathered, ranked, cx))
+    }
+
+    fn seal(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        gathered: &Gathered,
+        ranked: Vec<(super::fuse::Fused, ChunkRow)>,
+        cx: &RunContext,
+    ) -> Envelope {
+        envelope::seal(query, plan, gathered, ranked, &self.version.manifest, cx.report())
+    }
+
+    fn rows(&self, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ChunkRow>> {
+        span.cx().stage(Stage::DuckdbHydrate, |s| {
+            let hydrated = self.channels.0.catalog.rows(ids)?;
+            s.set(attrs::DUCKDB_ROWS, hydrated.rows.len());
+            s.set(attrs::DB_ROWS, hydrated.rows.len());
+            s.set(attrs::DUCKDB_SQL_BYTES, hydrated.sql_bytes);
+            s.set(attrs::DB_SYSTEM, "duckdb");
+            s.set(attrs::DB_OPERATION, "SELECT");
+            s.set(attrs::DB_SUMMARY, "SELECT chunks");
+            Ok(hydrated.rows)
+        })
+    }
+}
+
+impl Channels {
+    pub(super) fn pool(&self) -> &ThreadPool {
+        &self.0.pool
+    }
+
+    pub(super) fn live(&self) -> Option<&ChunkSet> {
+        self.0.live.as_ref()
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.0.catalog
+    }
+
+    /// What each chunk's path counts. A path that the query speaks of counts in full.
+    fn priors(&self, query: &str) -> Result<impl Fn(ChunkId) -> f64> {
+        let spans = self.0.catalog.file_spans()?;
+        let spoken = query.to_lowercase();
+        Ok(move |id: ChunkId| {
+            let after = spans.partition_point(|span| span.first_chunk <= id);
+            let path = after.checked_sub(1).map(|i| spans[i].path.as_str());
+            let row = path.and_then(|path| self.0.weights.of(path));
+            row.filter(|row| !speaks_of(&spoken, &row.glob)).map_or(1.0, |row| row.weight.into())
+        })
+    }
+
+    /// Asks one channel for its best `depth` chunks within `scope`.
+    pub(super) fn ask(
+        &self,
+        channel: Channel,
+        text: &str,
+        depth: usize,
+        scope: Option<&ChunkSet>,
+        cx: &RunContext,
+    ) -> Result<Vec<Hit>> {
+        let Parts { dense, lexical, symbols, .. } = &*self.0;
+        let hits = |s: &mut StageSpan, hits: Vec<Hit>| {
+            s.set(attrs::CHANNEL_HITS, hits.len());
+            hits
+        };
+        match channel {
+            Channel::Dense => {
+                let query = self.embed(text, cx)?;
+                cx.stage(Stage::Dense, |s| {
+                    let (nprobe, ef_search) = self.0.dense_params;
+                    s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
+                    s.set(attrs::FAISS_METRIC, "IP");
+                    s.set(attrs::FAISS_DIM, dense.d());
+                    s.set(attrs::FAISS_K, depth);
+                    s.set(attrs::FAISS_NPROBE, nprobe);
+                    s.set(attrs::FAISS_GPU, false);
+                    let params = DenseParams { nprobe, ef_search, filter: scope };
+                    Ok(hits(s, dense.search(&query, depth, &params)?))
+                })
+            }
+            Channel::Lexical => cx.stage(Stage::Lexical, |s| {
+                let params = LexicalParams { filter: scope };
+                Ok(hits(s, lexical.search(text, depth, &params)?))
+            }),
+            Channel::Symbol => cx.stage(Stage::Symbol, |s| {
+                let params = SymbolParams { filter: scope };
+                Ok(hits(s, symbols.search(text, depth, &params)?))
+            }),
+        }
+    }
+
+    fn embed(&self, text: &str, cx: &RunContext) -> Result<Vec<f32>> {
+        let engine = self.0.engine.as_ref().ok_or_else(|| Error::Unavailable {
+            what: "the dense channel".to_owned(),
+            remedy: "the embedding model was not loaded; start without --channels".to_owned(),
+        })?;
+        let request = EmbedRequest { texts: &[text], lane: Lane::Interactive };
+        Ok(engine.embed(request, cx)?.vectors.row(0).to_vec())
+    }
+}
+
+impl Vocabulary for Channels {
+    fn is_symbol(&self, word: &str) -> bool {
+        self.0.symbols.contains(word)
+    }
+
+    fn share(&self, word: &str) -> f64 {
+        self.0.lexical.doc_freq(word) as f64 / self.0.lexical.docs().max(1) as f64
+    }
+}
+
+/// Whether the query names what the glob is about: `test` for `**/tests/**`.
+fn speaks_of(query: &str, glob: &str) -> bool {
+    let words = glob.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+    words.map(|word| word.trim_end_matches('s')).any(|word| query.contains(word))
+}

@@ -1,0 +1,131 @@
+//! `POST /v1/embeddings`, as OpenAI's clients send it.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use base64::Engine as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Server;
+use super::reply;
+use super::search::checked;
+use crate::engine::{EmbedRequest, Embeddings, Lane};
+use crate::error::{Error, Result};
+use crate::telemetry::{RunContext, Stage};
+
+/// Requests of at most this many texts go before bulk work.
+const INTERACTIVE_TEXTS_MAX: usize = 4;
+
+/// The body; other fields of OpenAI's that change nothing here (`user`) are accepted.
+#[derive(Deserialize)]
+pub struct Request {
+    input: Input,
+    model: Option<String>,
+    #[serde(default)]
+    encoding_format: Encoding,
+    dimensions: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Input {
+    One(String),
+    Many(Vec<String>),
+    Other(Value),
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Encoding {
+    #[default]
+    Float,
+    Base64,
+}
+
+pub async fn embed(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    body: std::result::Result<Json<Request>, JsonRejection>,
+) -> Response {
+    let cx = reply::run_context(&server, &headers, "embeddings", &[Stage::Embed]);
+    let work = move |cx: &RunContext| answer(&server, checked(body)?, cx);
+    match reply::blocking(cx.clone(), work).await {
+        Ok(body) => reply::json(&cx, StatusCode::OK, &body),
+        Err(error) => failure(&cx, &error),
+    }
+}
+
+fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Value> {
+    let texts = match request.input {
+        Input::One(text) => vec![text],
+        Input::Many(texts) => texts,
+        Input::Other(other) => {
+            let value: String = other.to_string().chars().take(80).collect();
+            let expected = "a string or a list of strings".to_owned();
+            return Err(Error::Argument { name: "input", value, expected });
+        }
+    };
+    let most = server.settings().items_max;
+    if !(1..=most).contains(&texts.len()) {
+        let (value, expected) = (format!("{} texts", texts.len()), format!("1 to {most} texts"));
+        return Err(Error::Argument { name: "input", value, expected });
+    }
+    if let Some(empty) = texts.iter().position(String::is_empty) {
+        let value = format!("an empty text at position {empty}");
+        return Err(Error::Argument { name: "input", value, expected: "some text".to_owned() });
+    }
+    let engine = server.engine()?;
+    let identity = engine.identity();
+    if let Some(model) = request.model.filter(|model| *model != identity.name) {
+        let remedy = format!("this server has {}", identity.name);
+        let (looked_in, remedy) = ("this server".to_owned(), remedy);
+        return Err(Error::ModelMissing { model, looked_in, remedy });
+    }
+    if let Some(dimensions) = request.dimensions.filter(|d| *d != identity.dim) {
+        let expected = format!("{}, the dimension of {}", identity.dim, identity.name);
+        return Err(Error::Argument { name: "dimensions", value: dimensions.to_string(), expected });
+    }
+    let lane =
+        if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let embeddings = engine.embed(EmbedRequest { texts: &texts, lane }, cx)?;
+    Ok(body(&embeddings, &identity.name, request.encoding_format))
+}
+
+fn body(embeddings: &Embeddings, model: &str, encoding: Encoding) -> Value {
+    let data = embeddings.vectors.rows().enumerate().map(|(index, row)| {
+        let embedding = match encoding {
+            Encoding::Float => json!(row),
+            Encoding::Base64 => {
+                let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
+                json!(base64::engine::general_purpose::STANDARD.encode(bytes))
+            }
+        };
+        json!({ "object": "embedding", "index": index, "embedding": embedding })
+    });
+    json!({
+        "object": "list",
+        "model": model,
+        "data": data.collect::<Vec<_>>(),
+        "usage": { "prompt_tokens": embeddings.tokens, "total_tokens": embeddings.tokens },
+    })
+}
+
+/// OpenAI's form of an error.
+fn failure(cx: &RunContext, error: &Error) -> Response {
+    let status = match error {
+        Error::ModelMissing { .. } => StatusCode::NOT_FOUND,
+        error => reply::status(error),
+    };
+    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
+    let code = error.kind().code();
+    let message = error.to_string();
+    let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
+    let mut response = reply::json(cx, status, &body);
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
+    }
+    response
+}

@@ -1,0 +1,92 @@
+//! How does work get off the async threads, and its result into a response?
+
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Server;
+use super::wire::Problem;
+use crate::error::{Error, Result};
+use crate::telemetry::{RunContext, Stage};
+
+/// The longest id that a caller may bring, in bytes.
+const ID_BYTES_MAX: usize = 128;
+
+/// A run for one request, with the ids that its headers brought.
+pub fn run_context(
+    server: &Server,
+    headers: &HeaderMap,
+    tool: &'static str,
+    planned: &[Stage],
+) -> RunContext {
+    let id = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?.trim();
+        (!value.is_empty() && value.len() <= ID_BYTES_MAX).then(|| value.to_owned())
+    };
+    RunContext::new(server.telemetry(), tool, planned).with_ids(id("x-run-id"), id("x-session-id"))
+}
+
+/// Cancels the run when its request is dropped: the caller closed the connection.
+struct CancelOnDrop(RunContext);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Runs blocking `work` off the async threads. A panic ends this request and nothing else.
+pub async fn blocking<T: Send + 'static>(
+    cx: RunContext,
+    work: impl FnOnce(&RunContext) -> Result<T> + Send + 'static,
+) -> Result<T> {
+    let _cancel = CancelOnDrop(cx.clone());
+    match tokio::task::spawn_blocking(move || work(&cx)).await {
+        Ok(result) => result,
+        Err(panic) => {
+            tracing::error!(%panic, "a request panicked");
+            Err(Error::Internal { what: "request", detail: "it panicked".to_owned() })
+        }
+    }
+}
+
+/// `body` as JSON, with the ids of its run in the headers.
+pub fn json(cx: &RunContext, status: StatusCode, body: &impl Serialize) -> Response {
+    let mut response = (status, Json(serde_json::json!(body))).into_response();
+    for (name, value) in [("x-trace-id", cx.trace_id()), ("x-run-id", cx.run_id().to_owned())] {
+        if let Ok(value) = HeaderValue::from_str(&value)
+            && !value.is_empty()
+        {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+/// The status that a failure answers with.
+pub fn status(error: &Error) -> StatusCode {
+    StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Our own dialect: RFC 9457 problem details.
+pub fn problem(cx: &RunContext, error: &Error) -> Response {
+    let mut response = json(cx, status(error), &Problem::from(error));
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    if status(error) == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// The answer to a route that is not there.
+pub async fn no_such_route(uri: axum::http::Uri) -> Response {
+    let body = serde_json::json!({
+        "type": "urn:codeintel:problem:not-found", "title": "not-found", "status": 404,
+        "code": "not-found",
+        "detail": format!("there is no {}; routes: GET /healthz, GET /readyz, \
+            POST /v1/embeddings, POST /v1/search", uri.path()),
+    });
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}

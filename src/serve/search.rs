@@ -1,0 +1,70 @@
+//! `POST /v1/search`: a query in, an envelope out.
+
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Json, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::Server;
+use super::reply::{blocking, json, problem, run_context};
+use super::wire::Envelope;
+use crate::catalog::ScopeSpec;
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::search::{Channel, Query, Searcher};
+
+/// The body of a search.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    query: String,
+    limit: Option<usize>,
+    #[serde(default)]
+    channels: Vec<String>,
+    #[serde(default)]
+    globs: Vec<String>,
+    #[serde(default)]
+    languages: Vec<String>,
+}
+
+impl Request {
+    fn check(self, settings: &Settings) -> Result<Query> {
+        let scope = ScopeSpec { globs: self.globs, languages: self.languages };
+        let limit = self.limit.unwrap_or(settings.limit);
+        let query = Query::new(&self.query, limit, settings)?.with_scope(scope);
+        if self.channels.is_empty() {
+            return Ok(query);
+        }
+        let channels = self.channels.iter().map(|word| Channel::parse(word));
+        query.with_channels(channels.collect::<Result<_>>()?)
+    }
+}
+
+pub async fn search(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    body: std::result::Result<Json<Request>, JsonRejection>,
+) -> Response {
+    let cx = run_context(&server, &headers, "search:semantic", &Searcher::PLANNED);
+    let work = {
+        let server = server.clone();
+        move |cx: &crate::telemetry::RunContext| {
+            let query = checked(body)?.check(server.settings())?;
+            server.searcher()?.search(&query, cx)
+        }
+    };
+    match blocking(cx.clone(), work).await {
+        Ok(envelope) => json(&cx, StatusCode::OK, &Envelope::from(&envelope)),
+        Err(error) => problem(&cx, &error),
+    }
+}
+
+/// The body, or what is wrong with it.
+pub fn checked<T>(body: std::result::Result<Json<T>, JsonRejection>) -> Result<T> {
+    body.map(|Json(body)| body).map_err(|rejection| Error::Argument {
+        name: "body",
+        value: rejection.body_text(),
+        expected: "a JSON object as in the documentation".to_owned(),
+    })
+}

@@ -1,0 +1,427 @@
+//! What does an answer look like as JSON? The only shapes that HTTP and `--json` print.
+//!
+//! docs/searching.md documents them; a field is never renamed or removed within a major version.
+
+use serde::Serialize;
+
+use crate::catalog::{Catalog, IndexVersion, Manifest};
+use crate::engine::models::ModelState;
+use crate::error::{Error, Result};
+use crate::search;
+use crate::telemetry::{RunReport, StepStatus};
+
+/// The answer to a search.
+#[derive(Serialize)]
+pub struct Envelope<'a> {
+    answer: &'a str,
+    query: &'a str,
+    query_kind: &'static str,
+    findings: Vec<Finding<'a>>,
+    method: Method<'a>,
+    limits: &'a [String],
+    next_steps: &'a [String],
+    freshness: Freshness<'a>,
+    trace_id: &'a str,
+    run_id: &'a str,
+    session_id: Option<&'a str>,
+    run_report: Report<'a>,
+}
+
+#[derive(Serialize)]
+struct Finding<'a> {
+    rank: usize,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'a str,
+    location: Location<'a>,
+    language: &'a str,
+    snippet: &'a str,
+    score: f64,
+    why: Why<'a>,
+    chunk_id: u32,
+    symbols: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Location<'a> {
+    path: &'a str,
+    start_line: u32,
+    end_line: u32,
+    uri: String,
+}
+
+/// `score` is the sum of the contributions' scores, times `path_prior`.
+#[derive(Serialize)]
+struct Why<'a> {
+    text: String,
+    rrf_k: usize,
+    path_prior: f64,
+    contributions: Vec<Contribution<'a>>,
+}
+
+#[derive(Serialize)]
+struct Contribution<'a> {
+    channel: &'a str,
+    rank: usize,
+    raw_score: f32,
+    weight: f64,
+    score: f64,
+}
+
+#[derive(Serialize)]
+struct Method<'a> {
+    fusion: &'static str,
+    rrf_k: usize,
+    channels: Vec<ChannelUse<'a>>,
+    stages: Vec<Step>,
+}
+
+#[derive(Serialize)]
+struct ChannelUse<'a> {
+    name: &'a str,
+    depth: usize,
+    weight: f64,
+    answered: bool,
+}
+
+#[derive(Serialize)]
+struct Step {
+    name: &'static str,
+    status: &'static str,
+    started_ms: f64,
+    duration_ms: f64,
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    attrs: serde_json::Map<String, serde_json::Value>,
+}
+
+#[derive(Serialize)]
+struct Freshness<'a> {
+    version: &'a str,
+    indexed_at: &'a str,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema_version: u32,
+    tool: &'a str,
+    stopped_because: &'a str,
+    last_completed_stage: Option<&'static str>,
+    first_missing_stage: Option<&'static str>,
+    warnings: Vec<Warning<'a>>,
+}
+
+#[derive(Serialize)]
+struct Warning<'a> {
+    code: &'a str,
+    message: &'a str,
+}
+
+impl<'a> From<&'a search::Envelope> for Envelope<'a> {
+    fn from(envelope: &'a search::Envelope) -> Self {
+        let report = &envelope.report;
+        let findings = envelope.findings.iter().enumerate();
+        Self {
+            answer: &envelope.answer,
+            query: &envelope.query,
+            query_kind: envelope.query_kind.as_str(),
+            findings: findings.map(|(i, f)| Finding::new(i + 1, f)).collect(),
+            method: Method {
+                fusion: "weighted_rrf",
+                rrf_k: envelope.plan.rrf_k,
+                channels: channels(envelope),
+                stages: steps(report),
+            },
+            limits: &envelope.limits,
+            next_steps: &envelope.next_steps,
+            freshness: Freshness {
+                version: &envelope.freshness.version,
+                indexed_at: &envelope.freshness.indexed_at,
+            },
+            trace_id: &report.trace_id,
+            run_id: &report.run_id,
+            session_id: report.session_id.as_deref(),
+            run_report: Report::from(report),
+        }
+    }
+}
+
+fn channels(envelope: &search::Envelope) -> Vec<ChannelUse<'_>> {
+    let planned = envelope.plan.channels.iter();
+    planned
+        .map(|&(channel, depth, weight)| ChannelUse {
+            name: channel.as_str(),
+            depth,
+            weight,
+            answered: envelope.channels_used.contains(&channel),
+        })
+        .collect()
+}
+
+impl<'a> Finding<'a> {
+    fn new(rank: usize, finding: &'a search::Finding) -> Self {
+        let row = &finding.row;
+        let contributions = finding.why.contributions.iter().map(|c| Contribution {
+            channel: c.channel.as_str(),
+            rank: c.rank,
+            raw_score: c.raw_score,
+            weight: c.weight,
+            score: c.score,
+        });
+        Self {
+            rank,
+            kind: finding.kind.as_str(),
+            title: &finding.title,
+            location: Location {
+                path: &row.path,
+                start_line: row.start_line,
+                end_line: row.end_line,
+                uri: format!("file://{}#L{}-L{}", row.path, row.start_line, row.end_line),
+            },
+            language: &row.language,
+            snippet: &row.text,
+            score: finding.score,
+            why: Why {
+                text: finding.why.to_string(),
+                rrf_k: finding.why.rrf_k,
+                path_prior: finding.why.path_prior,
+                contributions: contributions.collect(),
+            },
+            chunk_id: row.id.0,
+            symbols: &row.enclosing,
+        }
+    }
+}
+
+fn steps(report: &RunReport) -> Vec<Step> {
+    let ms = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
+    let step = |step: &crate::telemetry::StepRecord| Step {
+        name: step.stage.name(),
+        status: step.status.as_str(),
+        started_ms: ms(step.started),
+        duration_ms: ms(step.duration),
+        attrs: step.attrs.iter().map(|(key, value)| (key.0.to_owned(), json(value))).collect(),
+    };
+    report.steps.iter().map(step).collect()
+}
+
+fn json(value: &crate::telemetry::attrs::AttrValue) -> serde_json::Value {
+    use crate::telemetry::attrs::AttrValue;
+    match value {
+        AttrValue::Bool(v) => (*v).into(),
+        AttrValue::Int(v) => (*v).into(),
+        AttrValue::Float(v) => (*v).into(),
+        AttrValue::Text(v) => v.as_str().into(),
+        AttrValue::List(v) => v.clone().into(),
+    }
+}
+
+impl<'a> From<&'a RunReport> for Report<'a> {
+    fn from(report: &'a RunReport) -> Self {
+        let warnings = report.warnings.iter();
+        Self {
+            schema_version: RunReport::SCHEMA_VERSION,
+            tool: report.tool,
+            stopped_because: &report.stopped_because,
+            last_completed_stage: report.last_completed_stage.map(|s| s.name()),
+            first_missing_stage: report.first_missing_stage.map(|s| s.name()),
+            warnings: warnings.map(|w| Warning { code: w.code, message: &w.message }).collect(),
+        }
+    }
+}
+
+/// A failure, as RFC 9457 problem details.
+#[derive(Serialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'static str,
+    pub status: u16,
+    detail: String,
+    code: &'static str,
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        let kind = error.kind();
+        Self {
+            kind: format!("urn:codeintel:problem:{}", kind.code()),
+            title: kind.code(),
+            status: kind.http_status(),
+            detail: error.to_string(),
+            code: kind.code(),
+        }
+    }
+}
+
+/// What `codeintel index --json` prints.
+#[derive(Serialize)]
+pub struct IngestReport<'a> {
+    outcome: &'static str,
+    version: &'a str,
+    files: usize,
+    files_changed: usize,
+    files_removed: usize,
+    files_skipped: std::collections::BTreeMap<&'static str, usize>,
+    chunks: usize,
+    chunks_written: usize,
+    chunks_embedded: usize,
+    chunks_truncated: usize,
+    tokens: usize,
+    bytes_on_disk: u64,
+    elapsed_ms: f64,
+    stages: Vec<Step>,
+}
+
+impl<'a> IngestReport<'a> {
+    pub fn new(done: &'a crate::ingest::IngestReport, report: &RunReport) -> Self {
+        use crate::ingest::Outcome;
+        let skipped = done.skipped.iter().filter(|(_, files)| *files > 0);
+        Self {
+            outcome: match done.outcome {
+                Outcome::Built => "built",
+                Outcome::Updated => "updated",
+                Outcome::Unchanged => "unchanged",
+            },
+            version: &done.version,
+            files: done.files,
+            files_changed: done.files_changed,
+            files_removed: done.files_removed,
+            files_skipped: skipped.map(|(reason, files)| (reason.as_str(), files)).collect(),
+            chunks: done.chunks,
+            chunks_written: done.chunks_written,
+            chunks_embedded: done.chunks_embedded,
+            chunks_truncated: done.chunks_truncated,
+            tokens: done.tokens,
+            bytes_on_disk: done.bytes_on_disk,
+            elapsed_ms: done.elapsed.as_secs_f64() * 1e3,
+            stages: steps(report),
+        }
+    }
+}
+
+/// What `codeintel status --json` prints.
+#[derive(Serialize)]
+pub struct Status {
+    pub data: String,
+    pub version: String,
+    pub indexed_at: String,
+    pub roots: Vec<String>,
+    pub model: String,
+    pub dim: usize,
+    pub dense_kind: String,
+    pub dense_factory: String,
+    pub files: usize,
+    /// Chunks that a search can find.
+    pub chunks: usize,
+    pub symbols: usize,
+    /// Rows that the first whole build wrote; later ones are the delta.
+    pub base_chunks: usize,
+    pub total_chunks: usize,
+    pub bytes_on_disk: u64,
+    pub languages: Vec<Language>,
+}
+
+#[derive(Serialize)]
+pub struct Language {
+    pub name: String,
+    pub files: usize,
+    pub chunks: usize,
+}
+
+impl Status {
+    pub fn new(data: &std::path::Path, version: &IndexVersion, catalog: &Catalog) -> Result<Self> {
+        let manifest = &version.manifest;
+        let languages = catalog.languages()?.into_iter().map(|l| Language {
+            name: l.language,
+            files: l.files as usize,
+            chunks: l.chunks as usize,
+        });
+        Ok(Self {
+            data: data.display().to_string(),
+            version: manifest.version.clone(),
+            indexed_at: manifest.created_at.clone(),
+            roots: manifest.roots.clone(),
+            model: manifest.model.name.clone(),
+            dim: manifest.model.dim,
+            dense_kind: manifest.dense_kind.clone(),
+            dense_factory: manifest.dense_factory.clone(),
+            files: manifest.files,
+            chunks: manifest.live_chunks,
+            symbols: catalog.counts()?.symbols as usize,
+            base_chunks: manifest.base_chunks,
+            total_chunks: manifest.total_chunks,
+            bytes_on_disk: version.bytes(),
+            languages: languages.collect(),
+        })
+    }
+}
+
+/// One published version.
+#[derive(Serialize)]
+pub struct Version<'a> {
+    version: &'a str,
+    current: bool,
+    created_at: &'a str,
+    files: usize,
+    chunks: usize,
+    dense_kind: &'a str,
+    model: &'a str,
+}
+
+impl<'a> Version<'a> {
+    pub fn new(manifest: &'a Manifest, current: &str) -> Self {
+        Self {
+            version: &manifest.version,
+            current: manifest.version == current,
+            created_at: &manifest.created_at,
+            files: manifest.files,
+            chunks: manifest.live_chunks,
+            dense_kind: &manifest.dense_kind,
+            model: &manifest.model.name,
+        }
+    }
+}
+
+/// One known model.
+#[derive(Serialize)]
+pub struct Model<'a> {
+    name: &'a str,
+    dimension: usize,
+    max_tokens: usize,
+    pooling: String,
+    licence: &'a str,
+    folder: Option<&'a std::path::Path>,
+}
+
+impl<'a> From<&'a ModelState> for Model<'a> {
+    fn from(state: &'a ModelState) -> Self {
+        let entry = state.entry;
+        Self {
+            name: &entry.name,
+            dimension: entry.dimension,
+            max_tokens: entry.tokens_max,
+            pooling: entry.pooling.to_string(),
+            licence: &entry.licence,
+            folder: state.folder.as_deref(),
+        }
+    }
+}
+
+/// One line of `codeintel embed`.
+#[derive(Serialize)]
+pub struct EmbeddedLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a serde_json::Value>,
+    /// `[d]`.
+    pub embedding: &'a [f32],
+}
+
+/// One line of `codeintel doctor`.
+#[derive(Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    /// `ok`, `note` or `fail`.
+    pub state: &'static str,
+    pub found: String,
+    pub remedy: Option<String>,
+}

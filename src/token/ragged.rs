@@ -1,0 +1,75 @@
+//! How do sequences of different lengths lie one behind the other, without padding?
+
+/// Sequences of token ids, packed: sequence `i` is `ids[cu_seqlens[i]..cu_seqlens[i + 1]]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ragged {
+    /// Every sequence, one behind the other: `[tokens]`.
+    pub ids: Vec<u32>,
+    /// Where each sequence begins, and where the last one ends: `[n + 1]`, first 0, ascending.
+    pub cu_seqlens: Vec<u32>,
+    /// Which sequences are shorter than their text was: `[n]`.
+    pub truncated: Vec<bool>,
+}
+
+impl Default for Ragged {
+    fn default() -> Self {
+        Self { ids: Vec::new(), cu_seqlens: vec![0], truncated: Vec::new() }
+    }
+}
+
+impl Ragged {
+    /// Packs whole sequences; none counts as truncated. Each item: `[its length]`.
+    pub fn from_seqs<'a>(seqs: impl IntoIterator<Item = &'a [u32]>) -> Self {
+        let mut ragged = Self::default();
+        for seq in seqs {
+            ragged.push(seq, false);
+        }
+        ragged
+    }
+
+    /// Appends one sequence. seq: `[its length]`.
+    pub fn push(&mut self, seq: &[u32], truncated: bool) {
+        self.ids.extend_from_slice(seq);
+        let end = u32::try_from(self.ids.len()).expect("a batch holds fewer than 2^32 tokens");
+        self.cu_seqlens.push(end);
+        self.truncated.push(truncated);
+    }
+
+    /// The number of sequences.
+    pub fn n(&self) -> usize {
+        self.cu_seqlens.len() - 1
+    }
+
+    /// The tokens of all sequences.
+    pub fn tokens(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The tokens of the longest sequence; 0 when there is none.
+    pub fn max_len(&self) -> usize {
+        self.cu_seqlens.windows(2).map(|ends| (ends[1] - ends[0]) as usize).max().unwrap_or(0)
+    }
+
+    /// Sequence `i`: `[its length]`.
+    pub fn seq(&self, i: usize) -> &[u32] {
+        &self.ids[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_come_back_as_they_went_in() {
+        let seqs: [&[u32]; 4] = [&[7], &[], &[1, 2, 3], &[9, 9]];
+        let ragged = Ragged::from_seqs(seqs);
+        assert_eq!((ragged.n(), ragged.tokens(), ragged.max_len()), (4, 6, 3));
+        assert_eq!(ragged.cu_seqlens, [0, 1, 1, 4, 6]);
+        for (i, seq) in seqs.iter().enumerate() {
+            assert_eq!(ragged.seq(i), *seq);
+        }
+        let none = Ragged::from_seqs([]);
+        assert_eq!((none.n(), none.tokens(), none.max_len()), (0, 0, 0));
+    }
+}

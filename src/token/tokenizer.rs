@@ -1,0 +1,126 @@
+//! How does `tokenizer.json` turn a text into ids, and where is a long text cut?
+
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::Ragged;
+use crate::error::{Error, Result};
+
+/// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes a token
+/// and its deepest indentation about 12, so what is cut would have been truncated anyway, and a
+/// text of 100 MB costs no more than one that just fits.
+const BYTES_PER_TOKEN_MAX: usize = 16;
+
+/// Bytes kept beside that, so that a short limit still sees past a heading of spaces.
+const BYTES_MARGIN: usize = 4096;
+
+/// A model's own tokenizer. Truncation and padding are ours: what `tokenizer.json` says of them
+/// is switched off, because batches are packed and the limit belongs to the model.
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    /// Special ids before the text: `[CLS]`.
+    opening: Vec<u32>,
+    /// Special ids behind the text: `[SEP]`.
+    closing: Vec<u32>,
+    max_tokens: usize,
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` in `folder`. `max_tokens` counts special tokens too.
+    pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        if !path.is_file() {
+            return Err(Error::ModelMissing {
+                model: "tokenizer.json".to_owned(),
+                looked_in: folder.display().to_string(),
+                remedy: "codeintel model pull".to_owned(),
+            });
+        }
+        let broken = |detail: String| Error::ModelBroken { path: path.clone(), detail };
+        let mut inner =
+            tokenizers::Tokenizer::from_file(&path).map_err(|e| broken(e.to_string()))?;
+        inner.with_padding(None);
+        inner.with_truncation(None).map_err(|e| broken(e.to_string()))?;
+        let (opening, closing) = specials_of(&inner).map_err(broken)?;
+        let specials = opening.len() + closing.len();
+        if max_tokens <= specials {
+            return Err(Error::Argument {
+                name: "max_tokens",
+                value: max_tokens.to_string(),
+                expected: format!("more than the {specials} special tokens of the model"),
+            });
+        }
+        Ok(Self { inner, opening, closing, max_tokens })
+    }
+
+    /// The packed ids of `texts`, special tokens included, none longer than `max_tokens`.
+    ///
+    /// A long text loses its end, never its closing special tokens. Runs in the caller's rayon
+    /// pool. texts: `[n]`.
+    pub fn encode_batch(&self, texts: &[&str]) -> Result<Ragged> {
+        let encoded: Vec<(Vec<u32>, bool)> =
+            texts.par_iter().map(|text| self.encode(text)).collect::<Result<_>>()?;
+        let mut ragged = Ragged::default();
+        for (ids, truncated) in &encoded {
+            ragged.push(ids, *truncated);
+        }
+        Ok(ragged)
+    }
+
+    /// The tokens of each line without special tokens. lines: `[n]`, gives `[n]`.
+    ///
+    /// A line that cannot be tokenised counts as one token a byte: never too few.
+    pub fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
+        let count = |line: &&str| match self.inner.encode_fast(*line, false) {
+            Ok(encoding) => encoding.len(),
+            Err(_) => line.len(),
+        };
+        lines.par_iter().with_min_len(16).map(|line| count(line) as u32).collect()
+    }
+
+    /// How many special tokens every sequence carries.
+    pub fn specials(&self) -> usize {
+        self.opening.len() + self.closing.len()
+    }
+
+    /// The longest sequence given, special tokens included.
+    pub fn max_tokens(&self) -> usize {
+        self.max_tokens
+    }
+
+    fn encode(&self, text: &str) -> Result<(Vec<u32>, bool)> {
+        let kept = head(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN);
+        let encoding = self
+            .inner
+            .encode_fast(kept, false)
+            .map_err(Error::library("tokenizers", "tokenise a text"))?;
+        let room = self.max_tokens - self.specials();
+        let content = encoding.get_ids();
+        let truncated = content.len() > room || kept.len() < text.len();
+        let content = &content[..content.len().min(room)];
+        Ok(([&self.opening, content, &self.closing].concat(), truncated))
+    }
+}
+
+/// The first `bytes_max` bytes of `text`, or a little less so as not to split a character.
+fn head(text: &str, bytes_max: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes_max)]
+}
+
+/// What the tokenizer puts before and behind a text, found by asking it with one and without.
+fn specials_of(
+    inner: &tokenizers::Tokenizer,
+) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
+    let ids = |specials: bool| {
+        let encoding = inner.encode_fast("a", specials).map_err(|e| e.to_string())?;
+        Ok::<_, String>(encoding.get_ids().to_vec())
+    };
+    let (bare, full) = (ids(false)?, ids(true)?);
+    if bare.is_empty() {
+        return Err("it gives no token for the text \"a\"".to_owned());
+    }
+    let at = full.windows(bare.len()).position(|window| window == bare);
+    let at = at.ok_or("its special tokens change the tokens of the text")?;
+    Ok((full[..at].to_vec(), full[at + bare.len()..].to_vec()))
+}
