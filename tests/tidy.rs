@@ -12,6 +12,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use codeintel::error::ErrorKind;
 use source::Source;
 
 /// One place that breaks a rule.
@@ -73,8 +74,20 @@ fn texts(folder: &str, ends: &[&str]) -> Vec<(String, String)> {
     files(folder).into_iter().filter(|(name, _)| wanted(name)).filter_map(read).collect()
 }
 
+/// The Rust files under `folder`; those that only a test declares are wholly test.
 fn sources(folder: &str) -> Vec<Source> {
-    texts(folder, &[".rs"]).iter().map(|(path, text)| Source::new(path, text)).collect()
+    let texts = texts(folder, &[".rs"]);
+    let mut sources: Vec<Source> =
+        texts.iter().map(|(path, text)| Source::new(path, text)).collect();
+    let tests: Vec<String> = sources.iter().flat_map(Source::test_modules).collect();
+    for source in &mut sources {
+        let stem = source.path.trim_end_matches(".rs").trim_end_matches("/mod");
+        let under = |test: &String| stem == test || stem.starts_with(&format!("{test}/"));
+        if tests.iter().any(under) {
+            source.set_test();
+        }
+    }
+    sources
 }
 
 fn read(name: &str) -> String {
@@ -157,6 +170,30 @@ fn every_setting_is_documented_where_it_stands() {
     let text = read("codeintel.toml");
     assert!(!documents::settings(&text).is_empty(), "codeintel.toml holds no setting");
     assert_none("a setting has a comment above it", documents::check_settings(&text));
+}
+
+#[test]
+fn every_kind_of_failure_is_in_the_operators_table() {
+    let text = read("docs/operations.md");
+    for kind in ErrorKind::ALL {
+        let row = format!("| {} | {} | {} |", kind.exit_code(), kind.code(), kind.http_status());
+        assert!(text.contains(&row), "docs/operations.md lacks the row {row}");
+    }
+}
+
+#[test]
+fn the_tests_that_the_architecture_names_are_there() {
+    let text = read("ARCHITECTURE.md");
+    let code: Vec<Source> = sources("src").into_iter().chain(sources("tests")).collect();
+    let is_there = |name: &str| {
+        let begin = format!("fn {name}(");
+        code.iter().any(|source| source.code.iter().any(|line| line.contains(&begin)))
+    };
+    assert!(documents::named_tests(&text).count() > 5);
+    assert_none(
+        "a proof that is named exists",
+        documents::check_named_tests("ARCHITECTURE.md", &text, is_there),
+    );
 }
 
 #[test]

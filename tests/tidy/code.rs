@@ -173,10 +173,10 @@ fn parameters(lines: &[String]) -> String {
     found
 }
 
-/// Slices of numbers, pointers to them, matrices and tensors. Bytes are not numbers.
+/// Slices of numbers, pointers to them, matrices and tensors. Bytes and sizes are not numbers.
 fn takes_numbers(parameters: &str) -> bool {
-    const NUMBERS: [&str; 12] =
-        ["f32", "f64", "f16", "bf16", "i8", "i16", "u16", "i32", "u32", "i64", "u64", "usize"];
+    const NUMBERS: [&str; 11] =
+        ["f32", "f64", "f16", "bf16", "i8", "i16", "u16", "i32", "u32", "i64", "u64"];
     let slice = NUMBERS.iter().any(|n| {
         let forms = [format!("[{n}]"), format!("*const {n}"), format!("*mut {n}")];
         forms.iter().any(|form| parameters.contains(form.as_str()))

@@ -72,6 +72,22 @@ pub fn check_settings(text: &str) -> Vec<Offence> {
     bare.map(say).collect()
 }
 
+/// The tests that a text names in backticks as `module::tests::name` or `tidy::name`, with lines.
+pub fn named_tests(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let quoted = text.lines().enumerate().flat_map(|(i, line)| {
+        line.split('`').skip(1).step_by(2).map(move |quoted| (i + 1, quoted))
+    });
+    let a_test = |name: &str| name.contains("::tests::") || name.starts_with("tidy::");
+    quoted.filter(move |(_, name)| a_test(name))
+}
+
+/// Every test that a text names exists; `is_there` is asked with the name of its function.
+pub fn check_named_tests(file: &str, text: &str, is_there: impl Fn(&str) -> bool) -> Vec<Offence> {
+    let function = |name: &str| name.rsplit("::").next().unwrap_or_default().to_owned();
+    let gone = named_tests(text).filter(|(_, name)| !is_there(&function(name)));
+    gone.map(|(line, name)| Offence::new(file, line, format!("there is no test {name}"))).collect()
+}
+
 /// Folders of people and of machines do not belong into a file that others read.
 pub fn check_home_paths(file: &str, text: &str) -> Vec<Offence> {
     // Put together here, so that this file does not find itself.
@@ -109,6 +125,17 @@ fn a_setting_without_a_comment_is_found() {
     assert_eq!(names, ["a.x", "a.y"]);
     let lines: Vec<usize> = check_settings(text).iter().map(|offence| offence.line).collect();
     assert_eq!(lines, [6]);
+}
+
+#[test]
+fn a_named_test_that_is_gone_is_found() {
+    let text = "Proved by `hit::tests::one` and\n`tidy::two`; see `hit::Hit` and tests.\n";
+    let lines = |there: &[&str]| -> Vec<usize> {
+        let offences = check_named_tests("a.md", text, |name| there.contains(&name));
+        offences.iter().map(|offence| offence.line).collect()
+    };
+    assert_eq!(lines(&["one"]), [2]);
+    assert_eq!(lines(&["one", "two"]), [0usize; 0]);
 }
 
 #[test]

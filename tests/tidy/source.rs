@@ -18,10 +18,7 @@ impl Source {
     pub fn new(path: &str, content: &str) -> Self {
         let (code, text) = mask(content);
         let split = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
-        let mut test = test_lines(&code);
-        if path.ends_with("/tests.rs") || path.contains("/tests/") {
-            test.fill(true);
-        }
+        let test = test_lines(&code);
         let (lines, code, text) = (split(content), split(&code), split(&text));
         Self { path: path.to_owned(), lines, code, text, test }
     }
@@ -38,6 +35,23 @@ impl Source {
     pub fn depth(&self) -> usize {
         let parts = self.path.split('/').count() - 1;
         if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
+    }
+
+    /// The files that `#[cfg(test)] mod name;` in this file puts under test, from the root, without `.rs`.
+    pub fn test_modules(&self) -> Vec<String> {
+        let folder = match self.path.rsplit_once('/') {
+            Some((folder, "mod.rs" | "lib.rs" | "main.rs")) => folder.to_owned(),
+            _ => self.path.trim_end_matches(".rs").to_owned(),
+        };
+        let names = self.code.iter().enumerate().filter(|(i, _)| self.is_test(i + 1));
+        let names =
+            names.filter_map(|(_, line)| line.trim().strip_suffix(';')?.strip_prefix("mod "));
+        names.map(|name| format!("{folder}/{name}")).collect()
+    }
+
+    /// Marks the whole file as test.
+    pub fn set_test(&mut self) {
+        self.test.fill(true);
     }
 
     /// The lines outside tests, with their numbers from 1, out of one of the views.
@@ -201,6 +215,13 @@ fn test_items_end_where_their_braces_end() {
     );
     let outside: Vec<usize> = source.outside_tests(&source.code).map(|(n, _)| n).collect();
     assert_eq!(outside, [1, 4, 9]);
+}
+
+#[test]
+fn a_module_declared_for_tests_is_found() {
+    let code = "mod a;\n#[cfg(test)]\nmod tests;\n#[cfg(test)]\nmod inline {\n}\n";
+    assert_eq!(Source::new("src/x/mod.rs", code).test_modules(), ["src/x/tests"]);
+    assert_eq!(Source::new("src/x/y.rs", code).test_modules(), ["src/x/y/tests"]);
 }
 
 #[test]
