@@ -88,6 +88,11 @@ pub(super) struct Compiled {
     no_role: Role,
 }
 
+/// The grammar of `language`, where there is one.
+pub fn grammar(language: Language) -> Option<tree_sitter::Language> {
+    GRAMMARS.iter().find(|grammar| grammar.language == language).map(|grammar| (grammar.load)())
+}
+
 impl Compiled {
     /// The grammar of `language`, where there is one. Made once a process.
     pub fn of(language: Language) -> Option<&'static Self> {
