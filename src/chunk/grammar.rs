@@ -45,7 +45,7 @@ pub(super) struct Definition {
 pub(super) enum Name {
     Field(&'static str),
     /// The field `type`, without type arguments and path.
-    Type,
+    TypeField,
     /// Down the `declarator` fields, as in C.
     Declarator,
     /// The field `name`; the type of the field `receiver` is the owner, as in Go.
