@@ -208,9 +208,8 @@ impl DataFolder {
 
     /// Makes an older version current: `name`, or the one before the current one.
     pub fn rollback(&self, _lock: &WriteLock, name: Option<&str>) -> Result<IndexVersion> {
-        let current = self
-            .current_name()?
-            .ok_or_else(|| Error::IndexMissing { data: self.path.clone() })?;
+        let current =
+            self.current_name()?.ok_or_else(|| Error::IndexMissing { data: self.path.clone() })?;
         let known: Vec<String> = self.list()?.into_iter().map(|m| m.version).collect();
         let target = match name {
             Some(name) => known.iter().find(|known| *known == name),
@@ -247,7 +246,8 @@ impl DataFolder {
     fn set_current(&self, name: &str) -> Result<()> {
         let path = self.path.join("CURRENT");
         write_synced(&self.path.join("CURRENT.new"), format!("{name}\n").as_bytes())?;
-        fs::rename(self.path.join("CURRENT.new"), &path).map_err(|e| Error::io("rename", &path, e))?;
+        fs::rename(self.path.join("CURRENT.new"), &path)
+            .map_err(|e| Error::io("rename", &path, e))?;
         sync_folder(&self.path)
     }
 }

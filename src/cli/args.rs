@@ -68,7 +68,9 @@ pub enum Command {
     /// What works on this machine
     Doctor(JsonArgs),
     /// Answer over HTTP
-    #[command(after_help = "Routes: GET /healthz, GET /readyz, POST /v1/embeddings, POST /v1/search.")]
+    #[command(
+        after_help = "Routes: GET /healthz, GET /readyz, POST /v1/embeddings, POST /v1/search."
+    )]
     Serve(ServeArgs),
     /// List the published versions of the index
     Versions(JsonArgs),

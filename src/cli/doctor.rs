@@ -35,7 +35,11 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
             "note" => paint(WARN, "note"),
             _ => paint(BAD, "fail"),
         };
-        cx.out.line(format!("{mark} {}  {}", paint(BOLD, format!("{:<20}", check.name)), check.found))?;
+        cx.out.line(format!(
+            "{mark} {}  {}",
+            paint(BOLD, format!("{:<20}", check.name)),
+            check.found
+        ))?;
         if let Some(remedy) = &check.remedy {
             cx.out.line(format!("     {:<20}  -> {remedy}", ""))?;
         }

@@ -92,7 +92,10 @@ fn print(cx: &mut Context, done: &IngestReport, paths: &[PathBuf]) -> Result<()>
         out.line(paint(DIM, line))?;
     }
     if done.chunks_truncated > 0 {
-        let line = format!("  {} chunks were longer than the model takes and were cut", done.chunks_truncated);
+        let line = format!(
+            "  {} chunks were longer than the model takes and were cut",
+            done.chunks_truncated
+        );
         out.line(paint(DIM, line))?;
     }
     if done.skipped.total() > 0 {

@@ -82,7 +82,12 @@ fn print_finding(
         false => format!("  {}", finding.title.lines().next().unwrap_or_default()),
     };
     let score = format!("{:.4}", finding.score);
-    out.line(format!("{} {}{title}  {}", paint(BOLD, format!("{rank}.")), paint(PATH, place), paint(DIM, score)))?;
+    out.line(format!(
+        "{} {}{title}  {}",
+        paint(BOLD, format!("{rank}.")),
+        paint(PATH, place),
+        paint(DIM, score)
+    ))?;
     if explain {
         out.line(paint(DIM, format!("   why: {}", finding.why)))?;
     }

@@ -113,7 +113,8 @@ impl Job<'_> {
         };
         let catalog = Catalog::open(&version.folder.join(CATALOG))?;
         let dense = DenseIndex::open(&version.folder.join(DENSE), version.manifest.model.dim)?;
-        let rows = catalog.chunk_hashes(0..u32::MAX)?.into_iter().map(|(id, hash)| (hash, id)).collect();
+        let rows =
+            catalog.chunk_hashes(0..u32::MAX)?.into_iter().map(|(id, hash)| (hash, id)).collect();
         Ok(Some(Before { dense, rows }))
     }
 

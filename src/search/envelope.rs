@@ -135,20 +135,16 @@ fn finding(fused: Fused, row: ChunkRow, rrf_k: usize) -> Finding {
         (None, false) => row.enclosing.join(" > "),
         (None, true) => row.path.clone(),
     };
-    let why = Explanation {
-        contributions: fused.contributions,
-        rrf_k,
-        path_prior: fused.path_prior,
-    };
+    let why =
+        Explanation { contributions: fused.contributions, rrf_k, path_prior: fused.path_prior };
     Finding { kind, title, row, score: fused.score, why }
 }
 
 fn answer(findings: &[Finding], manifest: &Manifest) -> String {
     match findings {
-        [] => format!(
-            "Nothing found in {} chunks of {} files.",
-            manifest.live_chunks, manifest.files
-        ),
+        [] => {
+            format!("Nothing found in {} chunks of {} files.", manifest.live_chunks, manifest.files)
+        }
         [best, ..] => {
             let paths: std::collections::HashSet<&str> =
                 findings.iter().map(|f| f.row.path.as_str()).collect();

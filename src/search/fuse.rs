@@ -81,7 +81,8 @@ mod tests {
         let fused = fuse(&rankings, 60, |id| if id.0 == 9 { 0.5 } else { 1.0 });
         assert_eq!(fused.len(), 4);
         for chunk in &fused {
-            let sum: f64 = chunk.contributions.iter().map(|c| c.weight / (60 + c.rank) as f64).sum();
+            let sum: f64 =
+                chunk.contributions.iter().map(|c| c.weight / (60 + c.rank) as f64).sum();
             assert!((sum * chunk.path_prior - chunk.score).abs() < 1e-15);
         }
         assert_eq!(fused[0].id, ChunkId(2), "two channels agree on it");

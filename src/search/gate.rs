@@ -141,9 +141,22 @@ fn looks_like_path(word: &str) -> bool {
 /// Whether the text reads like a message a program printed.
 fn looks_like_error(text: &str) -> bool {
     const MARKS: [&str; 16] = [
-        "error:", "exception:", "error[", "panicked at", "traceback", "segmentation fault",
-        "undefined reference", "cannot find", "no such file", "failed to", "cannot borrow",
-        "errno", "stack overflow", "permission denied", "is not defined", "exception in thread",
+        "error:",
+        "exception:",
+        "error[",
+        "panicked at",
+        "traceback",
+        "segmentation fault",
+        "undefined reference",
+        "cannot find",
+        "no such file",
+        "failed to",
+        "cannot borrow",
+        "errno",
+        "stack overflow",
+        "permission denied",
+        "is not defined",
+        "exception in thread",
     ];
     let lower = text.to_lowercase();
     let asks = ["how ", "where ", "what ", "which ", "why ", "when ", "who "];
@@ -163,7 +176,8 @@ fn profile(text: &str, vocabulary: &impl Vocabulary) -> QueryProfile {
     let names: Vec<String> = words.iter().map(bare).collect();
 
     let chars = text.chars().count().max(1) as f64;
-    let share_of = |test: fn(char) -> bool| text.chars().filter(|c| test(*c)).count() as f64 / chars;
+    let share_of =
+        |test: fn(char) -> bool| text.chars().filter(|c| test(*c)).count() as f64 / chars;
     let is_punctuation = |c: char| c.is_ascii_punctuation() && !"?.,'-_".contains(c);
     let digit_ratio = share_of(|c| c.is_ascii_digit());
     let symbol_ratio = share_of(is_punctuation);
@@ -224,7 +238,9 @@ fn classify(
                 QueryClass::Identifier
             }
             _ if symbol_ratio > 0.2 => QueryClass::Literal,
-            word if word.chars().all(char::is_uppercase) && word.len() > 1 => QueryClass::Identifier,
+            word if word.chars().all(char::is_uppercase) && word.len() > 1 => {
+                QueryClass::Identifier
+            }
             _ => QueryClass::NaturalLanguage,
         };
     }
@@ -253,7 +269,8 @@ fn decide(profile: QueryProfile, query: &Query) -> Plan {
         QueryClass::Mixed => (60, [100, 80, 50], [1.0, 1.0, 0.8]),
     };
     // A channel looks at least as deep as the answer is long.
-    let budget = |channel: Channel| (depths[channel as usize].max(query.limit), weights[channel as usize]);
+    let budget =
+        |channel: Channel| (depths[channel as usize].max(query.limit), weights[channel as usize]);
     let channels = query.channels.iter().map(|&channel| {
         let (depth, weight) = budget(channel);
         (channel, depth, weight)

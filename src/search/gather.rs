@@ -38,10 +38,10 @@ pub fn gather(
     let (sender, answers) = mpsc::channel();
     for &(channel, depth, _) in &plan.channels {
         let sender = sender.clone();
-        let (channels, text, scope) = (channels.clone(), query.text.clone(), scope.clone());
+        let (asked, text, scope) = (channels.clone(), query.text.clone(), scope.clone());
         let cx = span.cx();
         channels.pool().spawn(move || {
-            let ask = || channels.ask(channel, &text, depth, scope.as_ref(), &cx);
+            let ask = || asked.ask(channel, &text, depth, scope.as_ref(), &cx);
             let answer = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
                 Err(Error::Internal { what: "channel", detail: "it panicked".to_owned() })
             });
@@ -91,7 +91,8 @@ fn collect(
             }
         }
     }
-    let count = |channel| gathered.rankings.iter().find(|(c, ..)| *c == channel).map_or(0, |r| r.2.len());
+    let count =
+        |channel| gathered.rankings.iter().find(|(c, ..)| *c == channel).map_or(0, |r| r.2.len());
     span.event(
         "channels.gathered",
         &[

@@ -87,7 +87,8 @@ impl Searcher {
         let rows = [parts.dense.n(), parts.catalog.universe()];
         if rows.iter().any(|rows| *rows != manifest.total_chunks) {
             let total = manifest.total_chunks;
-            let detail = format!("vectors and catalog have {rows:?} rows, the manifest says {total}");
+            let detail =
+                format!("vectors and catalog have {rows:?} rows, the manifest says {total}");
             return Err(Error::IndexCorrupt { path: folder.clone(), detail });
         }
         let deadline = Duration::from_millis(settings.deadline_ms);
@@ -110,9 +111,8 @@ impl Searcher {
             s.set(attrs::GEN_AI_TOP_K, query.limit);
             let cx = s.cx();
             let plan = cx.stage(Stage::Gate, |s| gate::plan(query, &self.channels, s))?;
-            let mut gathered = cx.stage(Stage::Gather, |s| {
-                gather(&self.channels, query, &plan, self.deadline, s)
-            })?;
+            let mut gathered = cx
+                .stage(Stage::Gather, |s| gather(&self.channels, query, &plan, self.deadline, s))?;
             let fused = cx.stage(Stage::Fuse, |s| {
                 let priors = self.channels.priors(&query.text)?;
                 let mut fused = fuse(&gathered.rankings, plan.rrf_k, priors);

@@ -85,10 +85,13 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Value> {
     }
     if let Some(dimensions) = request.dimensions.filter(|d| *d != identity.dim) {
         let expected = format!("{}, the dimension of {}", identity.dim, identity.name);
-        return Err(Error::Argument { name: "dimensions", value: dimensions.to_string(), expected });
+        return Err(Error::Argument {
+            name: "dimensions",
+            value: dimensions.to_string(),
+            expected,
+        });
     }
-    let lane =
-        if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
+    let lane = if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = engine.embed(EmbedRequest { texts: &texts, lane }, cx)?;
     Ok(body(&embeddings, &identity.name, request.encoding_format))
@@ -122,7 +125,8 @@ fn failure(cx: &RunContext, error: &Error) -> Response {
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     let code = error.kind().code();
     let message = error.to_string();
-    let body = json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
+    let body =
+        json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
     let mut response = reply::json(cx, status, &body);
     if status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));

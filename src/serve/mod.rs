@@ -42,16 +42,15 @@ pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
         action: "listen (is another program on that port?)",
         source: Box::new(source),
     };
-    let listener = TcpListener::bind(address).await.map_err(|source: std::io::Error| {
-        match source.kind() {
+    let listener =
+        TcpListener::bind(address).await.map_err(|source: std::io::Error| match source.kind() {
             std::io::ErrorKind::InvalidInput => Error::Argument {
                 name: "serve.address",
                 value: address.to_owned(),
                 expected: "HOST:PORT, such as 127.0.0.1:8080".to_owned(),
             },
             _ => failed(source),
-        }
-    })?;
+        })?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }
