@@ -227,7 +227,7 @@ impl Catalog {
 
     /// What chunks count by their paths.
     pub fn path_weights(&self) -> Result<PathWeights> {
-        let rows = self.all("select glob, weight from path_weights order by rowid", |row| {
+        let rows = self.all("select pattern, weight from path_weights order by rowid", |row| {
             Ok(PathWeight { glob: row.get(0)?, weight: row.get(1)? })
         })?;
         PathWeights::new(rows)

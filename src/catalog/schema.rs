@@ -52,7 +52,7 @@ create table versions (
 create table runs (
     run_id varchar not null, started_at_ms bigint not null, tool varchar not null,
     duration_ms ubigint not null, status varchar not null, report varchar not null);
-create table path_weights (glob varchar not null, weight float not null);
+create table path_weights (pattern varchar not null, weight float not null);
 create table kind_weights (kind varchar not null, weight float not null);
 ";
 
@@ -168,10 +168,14 @@ fn meta(conn: &Connection, path: &Path, key: &str) -> Result<u32> {
     value.parse().map_err(|_| corrupt(path, format!("its {key} number is {value:?}")))
 }
 
+/// A DuckDB file begins with three headers of 4 KiB.
+const HEADERS_BYTES: i64 = 3 * 4096;
+
 /// Refuses a file that was cut short, which DuckDB itself finds only when it reads the lost part.
 pub(super) fn check_length(conn: &Connection, path: &Path) -> Result<()> {
     let sql = "select block_size * total_blocks from pragma_database_size()";
-    let expected: i64 = conn.query_row(sql, [], |row| row.get(0)).on(While::Reading, path)?;
+    let blocks: i64 = conn.query_row(sql, [], |row| row.get(0)).on(While::Reading, path)?;
+    let expected = blocks.saturating_add(HEADERS_BYTES);
     let found = std::fs::metadata(path)
         .map_err(|source| crate::error::Error::io("read", path, source))?
         .len();

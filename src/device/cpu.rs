@@ -65,3 +65,16 @@ impl Device {
         self.pool.install(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_says_what_it_is_and_runs_work_on_its_own_threads() {
+        let device = Device::cpu_with(3, InstructionSet::Portable).unwrap();
+        assert_eq!((device.name().as_str(), device.threads()), ("cpu portable", 3));
+        assert_eq!(device.install(rayon::current_num_threads), 3);
+        assert_eq!(device.memory(), None);
+    }
+}

@@ -81,7 +81,10 @@ fn pooling(folder: &Path) -> Result<Pooling> {
         ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
         ["cls" | "cls_token"] => Ok(Pooling::Cls),
         ["lasttoken"] => Ok(Pooling::Last),
-        _ => Err(unsupported(format!("pooling by {}", modes.join(" and ")), "mean, cls or lasttoken")),
+        _ => Err(unsupported(
+            format!("pooling by {}", modes.join(" and ")),
+            "mean, cls or lasttoken",
+        )),
     }
 }
 
@@ -115,7 +118,10 @@ mod tests {
     #[test]
     fn modules_decide_pooling_length_and_normalisation() {
         for (mode, pooling) in [
-            (r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#, Pooling::Cls),
+            (
+                r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#,
+                Pooling::Cls,
+            ),
             (r#"{"pooling_mode_mean_tokens": true, "include_prompt": true}"#, Pooling::Mean),
             (r#"{"pooling_mode_lasttoken": true}"#, Pooling::Last),
             (r#"{"pooling_mode": "cls"}"#, Pooling::Cls),

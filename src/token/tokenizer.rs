@@ -109,9 +109,7 @@ fn head(text: &str, bytes_max: usize) -> &str {
 }
 
 /// What the tokenizer puts before and behind a text, found by asking it with one and without.
-fn specials_of(
-    inner: &tokenizers::Tokenizer,
-) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
+fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
     let ids = |specials: bool| {
         let encoding = inner.encode_fast("a", specials).map_err(|e| e.to_string())?;
         Ok::<_, String>(encoding.get_ids().to_vec())
@@ -123,4 +121,84 @@ fn specials_of(
     let at = full.windows(bare.len()).position(|window| window == bare);
     let at = at.ok_or("its special tokens change the tokens of the text")?;
     Ok((full[..at].to_vec(), full[at + bare.len()..].to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> &'static Path {
+        Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/bert"))
+    }
+
+    fn open(max_tokens: usize) -> Tokenizer {
+        Tokenizer::open(folder(), max_tokens).unwrap()
+    }
+
+    #[test]
+    fn a_long_text_loses_its_end_and_keeps_its_closing_token() {
+        let text = "the quick brown fox jumps over the lazy dog";
+        let whole = open(64).encode_batch(&[text]).unwrap();
+        let (cls, sep) = (whole.ids[0], *whole.ids.last().unwrap());
+        assert!(!whole.truncated[0] && whole.tokens() > 8);
+        let cut = open(8).encode_batch(&[text, "", text]).unwrap();
+        assert_eq!(cut.truncated, [true, false, true]);
+        assert_eq!(cut.seq(1), [cls, sep]);
+        assert_eq!(cut.seq(0), [&whole.ids[..7], &[sep]].concat());
+        assert_eq!(cut.seq(2), cut.seq(0));
+        let exact = open(whole.tokens()).encode_batch(&[text]).unwrap();
+        assert_eq!(exact, whole);
+    }
+
+    #[test]
+    fn what_the_file_says_of_padding_and_truncation_is_switched_off() {
+        let copy = tempfile::tempdir().unwrap();
+        let path = copy.path().join("tokenizer.json");
+        let mut json: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder().join("tokenizer.json")).unwrap())
+                .unwrap();
+        json["truncation"] = serde_json::json!({ "max_length": 6, "strategy": "LongestFirst", "stride": 0,
+                "direction": "Right" });
+        json["padding"] = serde_json::json!({ "strategy": { "Fixed": 128 }, "direction": "Right",
+            "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]" });
+        std::fs::write(&path, json.to_string()).unwrap();
+        let texts = ["one two three four five six seven eight", "x"];
+        let got = Tokenizer::open(copy.path(), 64).unwrap().encode_batch(&texts).unwrap();
+        assert_eq!(got, open(64).encode_batch(&texts).unwrap());
+    }
+
+    #[test]
+    fn a_huge_text_is_cut_before_it_is_tokenised() {
+        let huge = "é fn main() {}\n".repeat(7 << 20);
+        let started = std::time::Instant::now();
+        let batch = open(256).encode_batch(&[&huge]).unwrap();
+        assert!(started.elapsed().as_millis() < 1000, "{:?}", started.elapsed());
+        assert_eq!((batch.tokens(), batch.truncated[0]), (256, true));
+        assert_eq!(batch, open(256).encode_batch(&[&huge[..20_000]]).unwrap());
+        assert_eq!(head("ééé", 3), "é");
+        assert_eq!(head("abc", 3), "abc");
+    }
+
+    #[test]
+    fn lines_count_what_they_add_to_a_text() {
+        let tokenizer = open(512);
+        let lines = ["fn main() {", "", "    let naïve = 日本;", "}"];
+        let counts = tokenizer.count_lines(&lines);
+        assert_eq!(counts[1], 0);
+        let whole = tokenizer.encode_batch(&[&lines.join("\n")]).unwrap();
+        let sum = counts.iter().sum::<u32>() as usize + tokenizer.specials();
+        assert_eq!((whole.tokens(), tokenizer.specials()), (sum, 2));
+    }
+
+    #[test]
+    fn a_tokenizer_that_cannot_serve_says_why() {
+        let error = Tokenizer::open(folder(), 2).err().unwrap().to_string();
+        assert!(error.contains("2 special tokens"), "{error}");
+        let empty = tempfile::tempdir().unwrap();
+        let missing = Tokenizer::open(empty.path(), 64).err().unwrap();
+        assert!(matches!(missing, Error::ModelMissing { .. }), "{missing}");
+        std::fs::write(empty.path().join("tokenizer.json"), "{}").unwrap();
+        let broken = Tokenizer::open(empty.path(), 64).err().unwrap();
+        assert!(matches!(broken, Error::ModelBroken { .. }), "{broken}");
+    }
 }

@@ -26,7 +26,11 @@ struct Task {
 /// cu_seqlens: `[n + 1]`.
 pub fn attention(device: &Device, qkv: &Rows, cu_seqlens: &[u32], heads: usize, out: &mut Rows) {
     let d = qkv.d() / 3;
-    assert!(heads > 0 && d % heads == 0 && qkv.d() == 3 * d, "{heads} heads in rows of {}", qkv.d());
+    assert!(
+        heads > 0 && d % heads == 0 && qkv.d() == 3 * d,
+        "{heads} heads in rows of {}",
+        qkv.d()
+    );
     let last = cu_seqlens.last().map_or(0, |&end| end as usize);
     assert_eq!(last, qkv.n(), "cu_seqlens end where the rows end");
     out.resize(qkv.n(), d);
@@ -63,11 +67,8 @@ fn one(
         let col = third * d + task.head * head_dim;
         View::new(qkv.as_slice(), 3 * d, rows, col..col + head_dim)
     };
-    let (q, k, v) = (
-        part(queries.clone(), 0),
-        part(task.start..task.end, 1),
-        part(task.start..task.end, 2),
-    );
+    let (q, k, v) =
+        (part(queries.clone(), 0), part(task.start..task.end, 1), part(task.start..task.end, 2));
     let (n, length) = (queries.len(), task.end - task.start);
     scores.resize(n * length, 0.0);
     let weights = Shared::new(scores, length);

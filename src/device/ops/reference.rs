@@ -1,1 +1,290 @@
-//! What would each operation give in f64, written as plainly as can be?
+//! What would each operation give in f64, written as plainly as can be? Every build of every operation
+//! is held against it here, on random shapes.
+
+use proptest::prelude::*;
+use proptest::test_runner::TestCaseResult;
+
+use super::*;
+use crate::device::{Device, InstructionSet, Rows};
+
+/// The series of erf (Abramowitz and Stegun 7.1.5), in f64 good to 1e-9 for the |x| < 4 it is used on.
+fn erf(x: f64) -> f64 {
+    if x.abs() >= 4.0 {
+        return x.signum();
+    }
+    let (mut term, mut sum) = (x, x);
+    for n in 1..100 {
+        term *= -x * x / f64::from(n);
+        sum += term / f64::from(2 * n + 1);
+    }
+    sum * std::f64::consts::FRAC_2_SQRT_PI
+}
+
+pub fn gelu(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+pub fn gelu_tanh(x: f64) -> f64 {
+    let u = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
+    0.5 * x * (1.0 + u.tanh())
+}
+
+fn activate(activation: Activation, x: f64) -> f64 {
+    match activation {
+        Activation::None => x,
+        Activation::Gelu => gelu(x),
+        Activation::GeluTanh => gelu_tanh(x),
+        Activation::Relu => x.max(0.0),
+    }
+}
+
+fn norm_row(norm: &Norm, x: &[f64]) -> Vec<f64> {
+    let mean = x.iter().sum::<f64>() / x.len() as f64;
+    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;
+    let scale = 1.0 / (variance + f64::from(norm.eps)).sqrt();
+    let affine = norm.weight.iter().zip(&norm.bias);
+    x.iter()
+        .zip(affine)
+        .map(|(v, (w, b))| (v - mean) * scale * f64::from(*w) + f64::from(*b))
+        .collect()
+}
+
+fn dot(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+/// One device for each instruction set of this processor; three threads, so that work is shared.
+fn devices() -> impl Iterator<Item = Device> {
+    let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
+    available.map(|set| Device::cpu_with(3, set).unwrap())
+}
+
+/// Numbers in [-1, 1] that a seed decides (Knuth's 64-bit congruential generator).
+struct Numbers(u64);
+
+impl Numbers {
+    fn one(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn some(&mut self, n: usize, scale: f32) -> Vec<f32> {
+        (0..n).map(|_| self.one() * scale).collect()
+    }
+
+    fn norm(&mut self, d: usize) -> Norm {
+        Norm { weight: self.some(d, 2.0), bias: self.some(d, 1.0), eps: 1e-5 }
+    }
+}
+
+fn close(
+    device: &Device,
+    got: &[f32],
+    want: impl IntoIterator<Item = f64>,
+    tolerance: f64,
+) -> TestCaseResult {
+    let want: Vec<f64> = want.into_iter().collect();
+    prop_assert_eq!(got.len(), want.len());
+    for (i, (got, want)) in got.iter().zip(&want).enumerate() {
+        let error = (f64::from(*got) - want).abs() / want.abs().max(1.0);
+        prop_assert!(error < tolerance, "{}: value {i} is {got}, not {want}", device.name());
+    }
+    Ok(())
+}
+
+fn ends(lengths: &[usize]) -> Vec<u32> {
+    let mut ends = vec![0];
+    ends.extend(lengths.iter().scan(0, |sum, n| {
+        *sum += *n as u32;
+        Some(*sum)
+    }));
+    ends
+}
+
+/// Lengths of the sequences of a batch: none, empty ones, single tokens, and more than one task.
+fn lengths() -> impl Strategy<Value = Vec<usize>> {
+    prop::collection::vec(prop_oneof![Just(0), Just(1), 2..20usize, 60..140usize], 0..5)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn linear_agrees_with_f64(
+        n in prop_oneof![Just(0), Just(1), 2..20usize, 120..300usize],
+        (inputs, outputs) in (1..80usize, 1..230usize),
+        kind in 0..4usize,
+        seed: u64,
+    ) {
+        let activation =
+            [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Relu][kind];
+        let mut numbers = Numbers(seed);
+        let weight = numbers.some(outputs * inputs, 0.5);
+        let bias = numbers.some(outputs, 1.0);
+        let x = Rows::new(numbers.some(n * inputs, 1.0), inputs);
+        let layer = Linear::new(&weight, bias.clone(), inputs);
+        let want: Vec<f64> = (0..n * outputs).map(|i| {
+            let (row, o) = (i / outputs, i % outputs);
+            let sum = dot(x.row(row), &weight[o * inputs..(o + 1) * inputs]);
+            activate(activation, sum + f64::from(bias[o]))
+        }).collect();
+        for device in devices() {
+            let mut out = Rows::default();
+            device.install(|| linear(&device, &layer, &x, activation, &mut out));
+            prop_assert_eq!((out.n(), out.d()), (n, outputs));
+            close(&device, out.as_slice(), want.iter().copied(), 3e-6)?;
+        }
+    }
+
+    #[test]
+    fn residual_norm_agrees_with_f64(n in 0..40usize, d in 2..200usize, seed: u64) {
+        let mut numbers = Numbers(seed);
+        let x = Rows::new(numbers.some(n * d, 3.0), d);
+        let y = Rows::new(numbers.some(n * d, 3.0), d);
+        let norm = numbers.norm(d);
+        let want: Vec<f64> = (0..n).flat_map(|i| {
+            let row = x.row(i).iter().zip(y.row(i));
+            norm_row(&norm, &row.map(|(x, y)| f64::from(*x) + f64::from(*y)).collect::<Vec<_>>())
+        }).collect();
+        for device in devices() {
+            let mut got = x.clone();
+            device.install(|| residual_norm(&device, &mut got, &y, &norm));
+            close(&device, got.as_slice(), want.iter().copied(), 2e-5)?;
+        }
+    }
+
+    #[test]
+    fn embedding_restarts_positions_at_each_sequence(
+        lengths in lengths(), d in 2..70usize, seed: u64,
+    ) {
+        let mut numbers = Numbers(seed);
+        let table = Embedding {
+            words: Rows::new(numbers.some(50 * d, 1.0), d),
+            positions: Rows::new(numbers.some(140 * d, 1.0), d),
+        };
+        let norm = numbers.norm(d);
+        let tokens = lengths.iter().sum::<usize>();
+        let ids: Vec<u32> = (0..tokens).map(|_| ((numbers.one() + 1.0) * 24.9) as u32).collect();
+        let places = lengths.iter().flat_map(|&n| 0..n);
+        let want: Vec<f64> = ids.iter().zip(places).flat_map(|(&id, place)| {
+            let row = table.words.row(id as usize).iter().zip(table.positions.row(place));
+            norm_row(&norm, &row.map(|(w, p)| f64::from(*w) + f64::from(*p)).collect::<Vec<_>>())
+        }).collect();
+        for device in devices() {
+            let mut out = Rows::default();
+            let ends = ends(&lengths);
+            device.install(|| embed_norm(&device, &table, &ids, &ends, &norm, &mut out));
+            close(&device, out.as_slice(), want.iter().copied(), 2e-5)?;
+        }
+    }
+
+    #[test]
+    fn attention_agrees_with_f64_and_stays_in_its_sequence(
+        lengths in lengths(), heads in 1..4usize, head_dim in 1..40usize, seed: u64,
+    ) {
+        let d = heads * head_dim;
+        let tokens = lengths.iter().sum::<usize>();
+        let qkv = Rows::new(Numbers(seed).some(tokens * 3 * d, 2.0), 3 * d);
+        let ends = ends(&lengths);
+        let mut want = Vec::new();
+        for range in ends.windows(2) {
+            let range = range[0] as usize..range[1] as usize;
+            for query in range.clone() {
+                for head in 0..heads {
+                    want.extend(attended(&qkv, query, range.clone(), head, head_dim, d));
+                }
+            }
+        }
+        for device in devices() {
+            let mut out = Rows::default();
+            device.install(|| attention(&device, &qkv, &ends, heads, &mut out));
+            prop_assert_eq!((out.n(), out.d()), (tokens, d));
+            close(&device, out.as_slice(), want.iter().copied(), 5e-6)?;
+        }
+    }
+
+    #[test]
+    fn pooling_agrees_with_f64(
+        lengths in lengths(), d in 1..70usize, kind in 0..3usize, normalize: bool, seed: u64,
+    ) {
+        let segment = [Segment::Mean, Segment::First, Segment::Last][kind];
+        let tokens = lengths.iter().sum::<usize>();
+        let hidden = Numbers(seed).some(tokens * d, 1.0);
+        let ends = ends(&lengths);
+        let want: Vec<f64> = ends
+            .windows(2)
+            .flat_map(|range| {
+                let rows = &hidden[range[0] as usize * d..range[1] as usize * d];
+                pooled(rows, d, segment, normalize)
+            })
+            .collect();
+        for device in devices() {
+            let set = device.instruction_set();
+            let got = pool::pool_with(set, &hidden, d, &ends, segment, normalize);
+            close(&device, &got, want.iter().copied(), 3e-6)?;
+        }
+    }
+}
+
+fn attended(
+    qkv: &Rows,
+    query: usize,
+    keys: std::ops::Range<usize>,
+    head: usize,
+    head_dim: usize,
+    d: usize,
+) -> Vec<f64> {
+    let part = |row: usize, third: usize| {
+        let col = third * d + head * head_dim;
+        &qkv.row(row)[col..col + head_dim]
+    };
+    let scale = 1.0 / (head_dim as f64).sqrt();
+    let weights: Vec<f64> =
+        keys.clone().map(|key| (dot(part(query, 0), part(key, 1)) * scale).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    let mut context = vec![0.0; head_dim];
+    for (key, weight) in keys.zip(&weights) {
+        for (context, value) in context.iter_mut().zip(part(key, 2)) {
+            *context += weight / sum * f64::from(*value);
+        }
+    }
+    context
+}
+
+fn pooled(rows: &[f32], d: usize, segment: Segment, normalize: bool) -> Vec<f64> {
+    let n = rows.len() / d;
+    let chosen = match segment {
+        _ if n == 0 => return vec![0.0; d],
+        Segment::Mean => 0..n,
+        Segment::First => 0..1,
+        Segment::Last => n - 1..n,
+    };
+    let count = chosen.len() as f64;
+    let mean = |c: usize| chosen.clone().map(|i| f64::from(rows[i * d + c])).sum::<f64>() / count;
+    let mean: Vec<f64> = (0..d).map(mean).collect();
+    let norm = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
+    // Where the mean cancels to almost nothing its direction is noise in any precision.
+    mean.iter().map(|v| if normalize { v / norm.max(1e-12) } else { *v }).collect()
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bytes() {
+    let mut numbers = Numbers(7);
+    let (n, d, wide) = (300, 96, 400);
+    let layer = Linear::new(&numbers.some(wide * d, 1.0), numbers.some(wide, 1.0), d);
+    let x = Rows::new(numbers.some(n * d, 1.0), d);
+    let qkv = Rows::new(numbers.some(n * 3 * d, 1.0), 3 * d);
+    let results: Vec<(Vec<f32>, Vec<f32>)> = [1, 2, 5]
+        .into_iter()
+        .map(|threads| {
+            let device = Device::cpu(threads).unwrap();
+            let (mut out, mut context) = (Rows::default(), Rows::default());
+            device.install(|| {
+                linear(&device, &layer, &x, Activation::Gelu, &mut out);
+                attention(&device, &qkv, &[0, 70, 300], 4, &mut context);
+            });
+            (out.as_slice().to_vec(), context.as_slice().to_vec())
+        })
+        .collect();
+    assert!(results.iter().all(|result| *result == results[0]));
+}

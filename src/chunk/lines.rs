@@ -1,0 +1,58 @@
+//! Where does each line of a text begin, and how far is it indented?
+
+/// The indent of a line of white space only.
+pub(super) const BLANK: u32 = u32::MAX;
+
+/// The lines of a text. A line ends behind its `\n`; the last one may have none.
+pub(super) struct Lines<'a> {
+    pub text: &'a str,
+    /// The byte where each line starts, and the end of the text: `[lines + 1]`.
+    pub starts: Vec<u32>,
+    /// Bytes before the first character that is not white space, or [`BLANK`]: `[lines]`.
+    pub indents: Vec<u32>,
+}
+
+impl<'a> Lines<'a> {
+    pub fn new(text: &'a str) -> Self {
+        let (mut starts, mut indents) = (vec![0], Vec::new());
+        let mut end = 0;
+        for line in text.split_inclusive('\n') {
+            end += line.len();
+            starts.push(end as u32);
+            let rest = line.trim_start().len();
+            indents.push(if rest == 0 { BLANK } else { (line.len() - rest) as u32 });
+        }
+        Self { text, starts, indents }
+    }
+
+    pub fn len(&self) -> usize {
+        self.indents.len()
+    }
+
+    /// The lines `from..to`, with their line ends.
+    pub fn slice(&self, from: usize, to: usize) -> &'a str {
+        &self.text[self.starts[from] as usize..self.starts[to] as usize]
+    }
+
+    pub fn line(&self, line: usize) -> &'a str {
+        self.slice(line, line + 1)
+    }
+
+    pub fn all(&self) -> Vec<&'a str> {
+        (0..self.len()).map(|line| self.line(line)).collect()
+    }
+
+    pub fn is_blank(&self, line: usize) -> bool {
+        self.indents[line] == BLANK
+    }
+
+    /// Whether nothing but white space lies before byte `column` of `line`.
+    pub fn starts_at(&self, line: usize, column: usize) -> bool {
+        self.indents.get(line).is_some_and(|indent| *indent as usize == column)
+    }
+
+    /// Whether nothing but white space follows byte `column` of `line`.
+    pub fn ends_at(&self, line: usize, column: usize) -> bool {
+        self.line(line).get(column..).is_none_or(|rest| rest.trim().is_empty())
+    }
+}

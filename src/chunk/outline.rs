@@ -1,0 +1,375 @@
+//! What does one walk over a syntax tree find: levels, definitions, and names in use?
+
+use std::collections::HashSet;
+
+use tree_sitter::{Node, Tree};
+
+use super::SymbolKind;
+use super::grammar::{Compiled, Definition, Name, When};
+use super::levels::{Mark, NEVER, first_of_run};
+use super::lines::Lines;
+use super::symbol::{clean_doc, clean_docstring, one_line};
+
+/// Definitions inside one another whose names are kept; deeper ones count as the deepest's own.
+const NESTING_MAX: usize = 12;
+const NAME_CHARS_MAX: usize = 120;
+const SIGNATURE_CHARS_MAX: usize = 200;
+/// Bytes looked at for a signature, so that a large constant costs nothing.
+const SIGNATURE_BYTES_MAX: usize = 2000;
+/// Tree levels between a scope and a constant that is its own.
+const SHALLOW_MAX: usize = 4;
+
+/// What is known of a file beside its lines.
+pub(super) struct Outline {
+    /// The depth of the outermost node that starts a line, or [`NEVER`]: `[lines]`.
+    pub levels: Vec<u32>,
+    /// `[lines]`
+    pub marks: Vec<Mark>,
+    /// In the order of the text; a scope comes after the one around it.
+    pub scopes: Vec<Scope>,
+    pub uses: Vec<Use>,
+}
+
+/// A definition, or what gives names to those inside of it. Lines count from 0, both included.
+pub(super) struct Scope {
+    pub name: String,
+    /// A name between those around and its own: the type of a method that is written outside of it.
+    pub owner: Option<String>,
+    /// `None`: not a symbol.
+    pub kind: Option<SymbolKind>,
+    pub signature: String,
+    pub doc: Option<String>,
+    /// With attributes.
+    pub first_line: usize,
+    /// Without attributes.
+    pub start_line: usize,
+    pub start_col: usize,
+    pub end_line: usize,
+    pub parent: Option<usize>,
+}
+
+/// A name in use: its bytes and its line, counted from 0.
+pub(super) struct Use {
+    pub start: u32,
+    pub end: u32,
+    pub line: u32,
+}
+
+impl Outline {
+    /// Of a text without a syntax tree.
+    pub fn plain(lines: &Lines<'_>) -> Self {
+        Self {
+            levels: vec![NEVER; lines.len()],
+            marks: vec![Mark::None; lines.len()],
+            scopes: Vec::new(),
+            uses: Vec::new(),
+        }
+    }
+
+    pub fn of_tree(tree: &Tree, compiled: &Compiled, lines: &Lines<'_>) -> Self {
+        let mut walk = Walk {
+            lines,
+            compiled,
+            out: Self::plain(lines),
+            open: Vec::new(),
+            named: HashSet::new(),
+        };
+        let mut cursor = tree.walk();
+        let mut depth = 0;
+        loop {
+            if walk.enter(cursor.node(), depth) && cursor.goto_first_child() {
+                depth += 1;
+                continue;
+            }
+            while !cursor.goto_next_sibling() {
+                if !cursor.goto_parent() {
+                    return walk.out;
+                }
+                depth -= 1;
+            }
+        }
+    }
+}
+
+struct Walk<'a> {
+    lines: &'a Lines<'a>,
+    compiled: &'a Compiled,
+    out: Outline,
+    /// Scopes that the walk is inside of: the byte where each ends, its number, its depth.
+    open: Vec<(usize, usize, usize)>,
+    /// The bytes where names of definitions start: those are not uses.
+    named: HashSet<u32>,
+}
+
+impl Walk<'_> {
+    /// Notes one node; says whether to look inside.
+    fn enter(&mut self, node: Node<'_>, depth: usize) -> bool {
+        if !node.is_named() {
+            return false;
+        }
+        let start = node.start_position();
+        if self.lines.starts_at(start.row, start.column) {
+            let level = &mut self.out.levels[start.row];
+            *level = (*level).min(depth as u32);
+        }
+        let role = self.compiled.role(&node);
+        if role.comment || role.attribute {
+            self.mark(&node, if role.comment { Mark::Comment } else { Mark::Attribute });
+            return role.attribute;
+        }
+        if !role.definitions.is_empty() {
+            while self.open.last().is_some_and(|(end, ..)| *end <= node.start_byte()) {
+                self.open.pop();
+            }
+            self.define(&node, &role.definitions, depth);
+        }
+        if role.identifier && !self.named.contains(&(node.start_byte() as u32)) {
+            let (start_byte, end) = (node.start_byte() as u32, node.end_byte() as u32);
+            self.out.uses.push(Use { start: start_byte, end, line: start.row as u32 });
+        }
+        !(self.compiled.skips_lines() && start.row == node.end_position().row)
+    }
+
+    fn mark(&mut self, node: &Node<'_>, mark: Mark) {
+        let (start, end) = (node.start_position(), node.end_position());
+        let last = last_line(node);
+        let whole_end = end.column == 0 || self.lines.ends_at(last, end.column);
+        if self.lines.starts_at(start.row, start.column) && whole_end {
+            self.out.marks[start.row..=last].fill(mark);
+        }
+    }
+
+    fn define(&mut self, node: &Node<'_>, rows: &[&'static Definition], depth: usize) {
+        let fits = |row: &&&Definition| self.fits(node, row, depth);
+        let Some(row) = rows.iter().find(fits) else { return };
+        let Some((name_at, name, owner)) = self.name(node, row.name) else { return };
+        if matches!(row.when, When::Shallow) && !is_word(&name) {
+            return;
+        }
+        self.named.insert(name_at as u32);
+        let parent = self.open.last().map(|(_, scope, _)| *scope);
+        let inside = parent.map(|scope| self.out.scopes[scope].kind);
+        let holder = |kind: Option<SymbolKind>| kind.is_none_or(SymbolKind::holds_methods);
+        let is_method = owner.is_some() || inside.is_some_and(holder);
+        let kind = match row.kind {
+            Some(SymbolKind::Function) if is_method => Some(SymbolKind::Method),
+            kind => kind,
+        };
+        let first_line = node.start_position().row;
+        let start = behind_attributes(node, self.compiled).unwrap_or(*node).start_position();
+        let scope = Scope {
+            signature: self.signature(node, kind),
+            doc: self.doc(node, first_line, start.row),
+            name,
+            owner,
+            kind,
+            first_line,
+            start_line: start.row,
+            start_col: start.column,
+            end_line: last_line(node).max(start.row),
+            parent,
+        };
+        self.out.scopes.push(scope);
+        if self.open.len() < NESTING_MAX {
+            self.open.push((node.end_byte(), self.out.scopes.len() - 1, depth));
+        }
+    }
+
+    fn fits(&self, node: &Node<'_>, row: &Definition, depth: usize) -> bool {
+        let field = |name: &str| node.child_by_field_name(name);
+        match row.when {
+            When::Always => true,
+            When::FieldIs(name, kinds) => field(name).is_some_and(|f| kinds.contains(&f.kind())),
+            When::Has(name) => field(name).is_some(),
+            When::Outer(depth_max) => {
+                self.open.len() < depth_max && node.start_position().row < last_line(node)
+            }
+            When::Shallow => {
+                let in_function = |(_, scope, _): &(usize, usize, usize)| {
+                    self.out.scopes[*scope].kind.is_some_and(SymbolKind::is_function)
+                };
+                let scope_depth = self.open.last().map_or(0, |(.., depth)| *depth);
+                depth <= scope_depth + SHALLOW_MAX && !self.open.iter().any(in_function)
+            }
+        }
+    }
+
+    /// Where the name starts, the name, and the owner before it.
+    fn name(&self, node: &Node<'_>, name: Name) -> Option<(usize, String, Option<String>)> {
+        let (found, mut owner) = match name {
+            Name::Field(field) => (node.child_by_field_name(field)?, None),
+            Name::Type => (node.child_by_field_name("type")?, None),
+            Name::Declarator => (declarator(*node)?, None),
+            Name::Receiver => {
+                let receiver = node.child_by_field_name("receiver")?;
+                (node.child_by_field_name("name")?, receiver_type(self.text(&receiver)))
+            }
+            Name::Child(kinds) => (child_of(node, kinds)?, None),
+            Name::Heading => {
+                let heading = node.named_child(0)?;
+                (heading.child_by_field_name("heading_content")?, None)
+            }
+        };
+        let text = self.text(&found);
+        let mut word = match name {
+            Name::Type => bare_type(text),
+            Name::Heading => one_line(text, NAME_CHARS_MAX),
+            _ => one_line(text.trim_matches(['"', '\'', '`']), NAME_CHARS_MAX),
+        };
+        if matches!(name, Name::Declarator | Name::Field(_))
+            && let Some((before, last)) = word.rsplit_once("::")
+        {
+            owner = Some(bare_path(before)).filter(|owner| !owner.is_empty());
+            word = last.trim().to_owned();
+        }
+        (!word.is_empty()).then(|| (last_identifier(found).start_byte(), word, owner))
+    }
+
+    /// The text up to the body, on one line.
+    fn signature(&self, node: &Node<'_>, kind: Option<SymbolKind>) -> String {
+        let text = self.lines.text;
+        let first = behind_attributes(node, self.compiled).unwrap_or(*node);
+        let row = first.start_position().row;
+        let (line_start, mut start) = (self.lines.starts[row] as usize, first.start_byte());
+        // Words before a node on its line belong to the sentence: `export default`, `const`.
+        let prefix = &text[line_start..start];
+        if prefix.chars().all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '\t') {
+            start = line_start;
+        }
+        let mut end = match body(node) {
+            Some(body) if body.start_byte() > first.start_byte() => body.start_byte(),
+            _ => node.end_byte(),
+        };
+        let titles = [SymbolKind::Section, SymbolKind::Key, SymbolKind::Rule];
+        if kind.is_some_and(|kind| titles.contains(&kind)) {
+            end = end.min(self.lines.starts[row + 1] as usize);
+        }
+        end = end.min(start + SIGNATURE_BYTES_MAX).max(start);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let line = one_line(&text[start..end], SIGNATURE_CHARS_MAX);
+        line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';']).to_owned()
+    }
+
+    fn doc(&self, node: &Node<'_>, first_line: usize, start_line: usize) -> Option<String> {
+        if self.compiled.grammar.docstrings
+            && let Some(string) = docstring(node)
+        {
+            return clean_docstring(self.text(&string));
+        }
+        let marks = &self.out.marks;
+        let top = first_of_run(first_line, marks, self.lines);
+        // Attributes may stand between the comment and the definition, as a part of it or before it.
+        let is_comment = |line: &usize| marks[*line] == Mark::Comment;
+        let comment: String =
+            (top..start_line).filter(is_comment).map(|line| self.lines.line(line)).collect();
+        // `//!` speaks of the file around.
+        if comment.trim_start().starts_with("//!") { None } else { clean_doc(&comment) }
+    }
+
+    fn text(&self, node: &Node<'_>) -> &str {
+        self.lines.text.get(node.byte_range()).unwrap_or_default()
+    }
+}
+
+/// The last line that holds a part of the node: some nodes end with their line's end.
+fn last_line(node: &Node<'_>) -> usize {
+    let (start, end) = (node.start_position(), node.end_position());
+    if end.column == 0 && end.row > start.row { end.row - 1 } else { end.row }
+}
+
+fn body<'t>(node: &Node<'t>) -> Option<Node<'t>> {
+    let value = || node.child_by_field_name("value")?.child_by_field_name("body");
+    let inner = || node.child_by_field_name("type")?.child_by_field_name("body");
+    node.child_by_field_name("body").or_else(value).or_else(inner)
+}
+
+/// The first part of a definition that is no attribute.
+fn behind_attributes<'t>(node: &Node<'t>, compiled: &Compiled) -> Option<Node<'t>> {
+    let mut cursor = node.walk();
+    if !cursor.goto_first_child() {
+        return None;
+    }
+    loop {
+        let child = cursor.node();
+        let skip = compiled.role(&child).attribute || compiled.role(&child).comment;
+        let modifiers = child.kind() == "modifiers";
+        if modifiers && let Some(inner) = behind_attributes(&child, compiled) {
+            return Some(inner);
+        }
+        if !skip && !modifiers {
+            return Some(child);
+        }
+        if !cursor.goto_next_sibling() {
+            return None;
+        }
+    }
+}
+
+fn docstring<'t>(node: &Node<'t>) -> Option<Node<'t>> {
+    let first = node.child_by_field_name("body")?.named_child(0)?;
+    let string = if first.kind() == "string" { first } else { first.named_child(0)? };
+    (string.kind() == "string" && matches!(first.kind(), "string" | "expression_statement"))
+        .then_some(string)
+}
+
+fn declarator(node: Node<'_>) -> Option<Node<'_>> {
+    let mut inner = node.child_by_field_name("declarator")?;
+    // Declarators nest as deep as the text does, so this is a loop.
+    loop {
+        let next = inner.child_by_field_name("declarator").or_else(|| {
+            inner.kind().ends_with("_declarator").then(|| inner.named_child(0)).flatten()
+        });
+        match next {
+            Some(next) => inner = next,
+            None => return Some(inner),
+        }
+    }
+}
+
+fn child_of<'t>(node: &Node<'t>, kinds: &[&str]) -> Option<Node<'t>> {
+    let mut cursor = node.walk();
+    node.named_children(&mut cursor).find(|child| kinds.contains(&child.kind()))
+}
+
+/// The part of a name that a walk meets as an identifier: `c` of `a::b::c`.
+fn last_identifier(mut node: Node<'_>) -> Node<'_> {
+    while let Some(inner) = node.child_by_field_name("name") {
+        node = inner;
+    }
+    node
+}
+
+/// `*Server[T]` of `(s *Server[T])`.
+fn receiver_type(receiver: &str) -> Option<String> {
+    let inner = receiver.trim_matches(['(', ')', ' ']);
+    let inner = inner.split('[').next().unwrap_or_default();
+    let word = inner.split_whitespace().last()?.trim_start_matches('*');
+    (!word.is_empty()).then(|| word.to_owned())
+}
+
+/// `Foo` of `&mut a::Foo<T>`.
+fn bare_type(text: &str) -> String {
+    let bare = text.split('<').next().unwrap_or_default();
+    let last = bare.rsplit("::").next().unwrap_or_default();
+    let word = last.split_whitespace().last().unwrap_or_default();
+    let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
+    if word.is_empty() { one_line(text, NAME_CHARS_MAX) } else { word.to_owned() }
+}
+
+/// `a::Foo` of `a::Foo<T>`.
+fn bare_path(text: &str) -> String {
+    let mut depth = 0;
+    let mut outside = |c: char| {
+        depth += i32::from(c == '<');
+        let keep = depth == 0;
+        depth -= i32::from(c == '>');
+        keep
+    };
+    text.chars().filter(|&c| outside(c)).collect::<String>().trim_matches(':').to_owned()
+}
+
+fn is_word(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+}

@@ -1,0 +1,184 @@
+//! The engine as its callers see it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::cache::VectorCache;
+use super::call::{Call, Parts};
+use super::identity::revision;
+use super::lanes::Limits;
+use super::models::ModelFolder;
+use super::worker::{Compute, Worker};
+use super::{EngineStats, Lane, ModelIdentity};
+use crate::config::Settings;
+use crate::device::Device;
+use crate::error::Result;
+use crate::nn::{Encoder, Pooling, SentenceConfig, pool};
+use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
+use crate::token::Tokenizer;
+use crate::vector::Matrix;
+
+/// What overrides the model's own configuration; part of the identity.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EngineOptions {
+    pub pooling: Option<Pooling>,
+    pub normalize: Option<bool>,
+}
+
+/// Texts to embed.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbedRequest<'a> {
+    /// `[n]`; none is fine.
+    pub texts: &'a [&'a str],
+    pub lane: Lane,
+}
+
+/// The answer to an [`EmbedRequest`].
+#[derive(Debug, Clone)]
+pub struct Embeddings {
+    /// `[n, d]`, in the order of the texts.
+    pub vectors: Matrix,
+    /// Tokens of all texts, as the model read them; those of cached vectors included.
+    pub tokens: usize,
+    /// How many texts were longer than the model reads.
+    pub truncated: usize,
+    /// How many vectors came out of the cache.
+    pub cache_hits: usize,
+    /// How long the first batch waited for the device.
+    pub queue: Duration,
+}
+
+/// Embeds texts. Cloning shares the engine; the last clone that is dropped stops it.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    identity: ModelIdentity,
+    device: String,
+    tokenizer: Tokenizer,
+    cache: Option<VectorCache>,
+    worker: Worker,
+}
+
+impl Engine {
+    /// Loads the model and starts the worker. Vectors are kept in `cache_folder`, if there is one.
+    pub fn start(
+        folder: &ModelFolder,
+        settings: &Settings,
+        cache_folder: Option<&Path>,
+    ) -> Result<Self> {
+        Self::start_with(folder, settings, cache_folder, EngineOptions::default())
+    }
+
+    /// As [`Engine::start`], with another pooling or length of vectors than the model says.
+    pub fn start_with(
+        folder: &ModelFolder,
+        settings: &Settings,
+        cache_folder: Option<&Path>,
+        options: EngineOptions,
+    ) -> Result<Self> {
+        let device = Device::cpu(settings.threads)?;
+        let encoder = Encoder::load(&folder.path, &device)?;
+        let sentence = SentenceConfig::read(&folder.path)?;
+        let positions = encoder.max_positions();
+        let identity = ModelIdentity {
+            name: folder.name.clone(),
+            revision: revision(&folder.path)?,
+            pooling: options.pooling.unwrap_or(sentence.pooling),
+            normalize: options.normalize.unwrap_or(sentence.normalize),
+            dim: encoder.hidden_dim(),
+            max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
+        };
+        let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
+        let name = device.name();
+        let (pooling, normalize) = (identity.pooling, identity.normalize);
+        let compute: Compute = Box::new(move |batch| {
+            let hidden = encoder.forward(batch)?;
+            Ok(device.install(|| pool(&hidden, &batch.cu_seqlens, pooling, normalize)))
+        });
+        Self::assemble(identity, name, tokenizer, settings, cache_folder, compute)
+    }
+
+    pub(super) fn assemble(
+        identity: ModelIdentity,
+        device: String,
+        tokenizer: Tokenizer,
+        settings: &Settings,
+        cache_folder: Option<&Path>,
+        compute: Compute,
+    ) -> Result<Self> {
+        let limits = Limits {
+            batch_tokens_max: settings.max_batch_tokens,
+            batch_seqs_max: settings.max_batch_seqs,
+            queue_tokens_max: settings.queue_tokens_max,
+        };
+        let bytes_max = settings.cache_bytes_max;
+        let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
+        let cache = cache_folder.filter(|_| bytes_max > 0).map(open).transpose()?;
+        let worker = Worker::start(limits, compute)?;
+        Ok(Self { inner: Arc::new(Inner { identity, device, tokenizer, cache, worker }) })
+    }
+
+    /// Embeds texts; waits for the answer.
+    ///
+    /// Full lanes answer `overloaded` at once. A request larger than its lane is fed into it piece
+    /// by piece. Ends early when the run is cancelled or its deadline has passed.
+    pub fn embed(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Embeddings> {
+        let stage = match request.lane {
+            Lane::Interactive => Stage::EmbedQuery,
+            Lane::Bulk => Stage::Embed,
+        };
+        cx.stage(stage, |span| {
+            self.describe(request, span);
+            let Inner { tokenizer, worker, cache, identity, .. } = &*self.inner;
+            let parts = Parts { tokenizer, worker, cache: cache.as_ref(), d: identity.dim };
+            let answer = Call::new(parts, request.lane, cx).run(request.texts)?;
+            span.set(attrs::VLLM_QUEUE_MS, answer.queue.as_secs_f64() * 1e3);
+            span.set(attrs::GEN_AI_INPUT_TOKENS, answer.tokens);
+            span.set(attrs::CACHE_HITS, answer.cache_hits);
+            Ok(answer)
+        })
+    }
+
+    /// Which model this is.
+    pub fn identity(&self) -> &ModelIdentity {
+        &self.inner.identity
+    }
+
+    /// The model's own tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.inner.tokenizer
+    }
+
+    /// What computes: `cpu avx512`.
+    pub fn device_name(&self) -> &str {
+        &self.inner.device
+    }
+
+    pub fn stats(&self) -> EngineStats {
+        self.inner.worker.stats()
+    }
+
+    /// Stops the worker after its batch; what waits, and whoever asks later, gets an error.
+    pub fn stop(&self) {
+        self.inner.worker.stop();
+    }
+
+    /// What is known before the work begins.
+    fn describe(&self, request: EmbedRequest<'_>, span: &mut StageSpan) {
+        let identity = &self.inner.identity;
+        span.set(attrs::GEN_AI_OPERATION, "embeddings");
+        span.set(attrs::GEN_AI_PROVIDER, "codeintel");
+        span.set(attrs::GEN_AI_MODEL, identity.name.as_str());
+        span.set(attrs::GEN_AI_DIM, identity.dim);
+        span.set(attrs::VLLM_MODE, "inproc");
+        span.set(attrs::VLLM_MODEL, identity.name.as_str());
+        span.set(attrs::VLLM_DIM, identity.dim);
+        span.set(attrs::VLLM_BATCH_SIZE, request.texts.len());
+        span.set(attrs::VLLM_DEVICE, self.inner.device.as_str());
+        span.set(attrs::VLLM_DTYPE, "f32");
+    }
+}

@@ -1,0 +1,105 @@
+//! Which model made a vector, so exactly that equal keys mean equal vectors?
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::nn::Pooling;
+
+/// A model, and how its hidden states become vectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelIdentity {
+    /// For people; two names may be the same model.
+    pub name: String,
+    /// 16 hexadecimal digits over `config.json`, `tokenizer.json` and the weights.
+    pub revision: String,
+    pub pooling: Pooling,
+    /// Whether vectors have length 1.
+    pub normalize: bool,
+    /// Values of one vector.
+    pub dim: usize,
+    /// Tokens read of one text, special tokens included.
+    pub max_tokens: usize,
+}
+
+impl ModelIdentity {
+    /// Everything that decides what a vector is, in one word. The name does not.
+    pub fn key(&self) -> String {
+        let Self { revision, dim, max_tokens, .. } = self;
+        let pooling = self.pooling.as_str();
+        let length = if self.normalize { "unit" } else { "raw" };
+        format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-f32")
+    }
+}
+
+impl std::fmt::Display for ModelIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.name, self.key())
+    }
+}
+
+/// The revision of the model in `folder`.
+pub(super) fn revision(folder: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for path in model_files(folder)? {
+        let unreadable = |source| Error::PathUnreadable { path: path.clone(), source };
+        let file = File::open(&path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        // Name and length keep two files from being taken for one.
+        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(&[0]).update(&bytes.to_le_bytes());
+        hasher.update_reader(file).map_err(unreadable)?;
+    }
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
+}
+
+/// `config.json`, `tokenizer.json` and every safetensors file, in the order of their names.
+fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| Error::io("list", folder, e);
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_part = ["config.json", "tokenizer.json"].contains(&name.as_ref())
+            || name.ends_with(".safetensors");
+        if is_part {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_byte_of_the_model_and_any_choice_changes_the_key_but_the_name_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let key = |revision: String| {
+            let (name, pooling) = ("m".to_owned(), Pooling::Mean);
+            ModelIdentity { name, revision, pooling, normalize: true, dim: 4, max_tokens: 8 }
+        };
+        write("config.json", "{}");
+        write("model.safetensors", "weights");
+        let before = key(revision(folder.path()).unwrap());
+        assert_eq!(before.revision.len(), 16);
+        write("README.md", "not a part");
+        assert_eq!(key(revision(folder.path()).unwrap()).key(), before.key());
+        write("model.safetensors", "weighty");
+        assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
+
+        let others = [
+            ModelIdentity { pooling: Pooling::Cls, ..before.clone() },
+            ModelIdentity { normalize: false, ..before.clone() },
+            ModelIdentity { max_tokens: 9, ..before.clone() },
+            ModelIdentity { dim: 5, ..before.clone() },
+        ];
+        assert!(others.iter().all(|other| other.key() != before.key()));
+        let renamed = ModelIdentity { name: "n".to_owned(), ..before.clone() };
+        assert_eq!(renamed.key(), before.key());
+    }
+}
