@@ -14,7 +14,7 @@ use super::rows::{
     VersionRow, hash,
 };
 use super::schema;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hit::{ChunkId, ChunkSet};
 
 /// One published catalog, read-only and shared by all threads.

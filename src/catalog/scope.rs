@@ -16,6 +16,13 @@ pub struct ScopeSpec {
     pub languages: Vec<String>,
 }
 
+impl ScopeSpec {
+    /// Whether nothing is restricted.
+    pub fn is_empty(&self) -> bool {
+        self.globs.is_empty() && self.languages.is_empty()
+    }
+}
+
 /// Languages that an error names.
 const LANGUAGES_NAMED_MAX: usize = 5;
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use duckdb::{Appender, Connection, params, params_from_iter};
 
 use super::fault::{OnFile, While};
+use super::read::Counts;
 use super::rows::{ChunkRow, FileRow, RefRow, RunRow, SymbolRow, VersionRow};
 use super::{pool, schema};
 use crate::error::{Error, Result};

@@ -15,6 +15,8 @@ use crate::source::SourceFile;
 /// A header takes at most this part of the tokens of a chunk.
 const HEADER_PART: usize = 4;
 const REFERENCES_PER_CHUNK_MAX: usize = 64;
+/// Longer names in use were written by a program, shorter ones are no help.
+const NAME_BYTES_MAX: usize = 120;
 /// A text of longer lines on average was written by a program: its tree would tell nothing.
 const LINE_BYTES_MEAN_MAX: usize = 400;
 
@@ -269,7 +271,8 @@ fn references(outline: &Outline, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Ref
             current = chunk;
         }
         let name = lines.text.get(used.start as usize..used.end as usize).unwrap_or_default();
-        let is_name = name.len() > 1 && name.len() <= 120;
+        let is_name =
+            (2..=NAME_BYTES_MAX).contains(&name.len()) && !name.contains(char::is_whitespace);
         if seen.len() < REFERENCES_PER_CHUNK_MAX && is_name && seen.insert(name) {
             let (name, line) = (name.to_owned(), used.line + 1);
             references.push(Reference { name, line, chunk: chunk as u32 });

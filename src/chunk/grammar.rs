@@ -45,7 +45,7 @@ pub(super) struct Definition {
 pub(super) enum Name {
     Field(&'static str),
     /// The field `type`, without type arguments and path.
-    Type,
+    TypeField,
     /// Down the `declarator` fields, as in C.
     Declarator,
     /// The field `name`; the type of the field `receiver` is the owner, as in Go.
@@ -86,6 +86,11 @@ pub(super) struct Compiled {
     /// By node kind id.
     roles: Vec<Role>,
     no_role: Role,
+}
+
+/// The grammar of `language`, where there is one.
+pub fn grammar(language: Language) -> Option<tree_sitter::Language> {
+    GRAMMARS.iter().find(|grammar| grammar.language == language).map(|grammar| (grammar.load)())
 }
 
 impl Compiled {

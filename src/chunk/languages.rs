@@ -36,13 +36,13 @@ const RUST: &[Definition] = &[
     def("macro_definition", Macro, NAME),
     def("type_item", Type, NAME),
     def("associated_type", Type, NAME),
-    Definition { node: "impl_item", kind: None, name: Name::Type, when: Always },
+    Definition { node: "impl_item", kind: None, name: TypeField, when: Always },
 ];
 
 const PYTHON: &[Definition] = &[
     def("class_definition", Class, NAME),
     def("function_definition", Function, NAME),
-    def("type_alias_statement", SymbolKind::Type, Field("left")),
+    def("type_alias_statement", Type, Field("left")),
     def_when("assignment", Constant, Field("left"), Shallow),
 ];
 
@@ -54,7 +54,7 @@ const TYPESCRIPT: &[Definition] = &[
     def("abstract_class_declaration", Class, NAME),
     def("interface_declaration", Trait, NAME),
     def("enum_declaration", Enum, NAME),
-    def("type_alias_declaration", SymbolKind::Type, NAME),
+    def("type_alias_declaration", Type, NAME),
     def("internal_module", Module, NAME),
     def("module", Module, NAME),
     def("method_definition", Method, NAME),
@@ -72,8 +72,8 @@ const GO: &[Definition] = &[
     def("method_declaration", Method, Receiver),
     def_when("type_spec", Struct, NAME, FieldIs("type", &["struct_type"])),
     def_when("type_spec", Trait, NAME, FieldIs("type", &["interface_type"])),
-    def("type_spec", SymbolKind::Type, NAME),
-    def("type_alias", SymbolKind::Type, NAME),
+    def("type_spec", Type, NAME),
+    def("type_alias", Type, NAME),
     def_when("const_spec", Constant, NAME, Shallow),
     def_when("var_spec", Constant, NAME, Shallow),
 ];
@@ -95,7 +95,7 @@ const C: &[Definition] = &[
     def_when("struct_specifier", Struct, NAME, Has("body")),
     def_when("union_specifier", Struct, NAME, Has("body")),
     def_when("enum_specifier", Enum, NAME, Has("body")),
-    def("type_definition", SymbolKind::Type, Declarator),
+    def("type_definition", Type, Declarator),
     def("preproc_def", Macro, NAME),
     def("preproc_function_def", Macro, NAME),
 ];
@@ -114,8 +114,8 @@ const CPP: &[Definition] = &[
     def_when("union_specifier", Struct, NAME, Has("body")),
     def_when("enum_specifier", Enum, NAME, Has("body")),
     def_when("namespace_definition", Module, NAME, Has("name")),
-    def("type_definition", SymbolKind::Type, Declarator),
-    def("alias_declaration", SymbolKind::Type, NAME),
+    def("type_definition", Type, Declarator),
+    def("alias_declaration", Type, NAME),
     def("concept_definition", Trait, NAME),
     def("preproc_def", Macro, NAME),
     def("preproc_function_def", Macro, NAME),
@@ -129,7 +129,7 @@ const CSHARP: &[Definition] = &[
     def("struct_declaration", Struct, NAME),
     def("interface_declaration", Trait, NAME),
     def("enum_declaration", Enum, NAME),
-    def("delegate_declaration", SymbolKind::Type, NAME),
+    def("delegate_declaration", Type, NAME),
     def("method_declaration", Method, NAME),
     def("constructor_declaration", Method, NAME),
     def("local_function_statement", Function, NAME),

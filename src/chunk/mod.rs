@@ -19,5 +19,6 @@ mod symbol;
 mod tests;
 
 pub use chunker::{Chunk, Chunker, FileChunks, TokenCount};
+pub use grammar::grammar;
 pub use header::HEADER_VERSION;
 pub use symbol::{Reference, Symbol, SymbolKind};

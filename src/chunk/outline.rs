@@ -198,7 +198,7 @@ impl Walk<'_> {
     fn name(&self, node: &Node<'_>, name: Name) -> Option<(usize, String, Option<String>)> {
         let (found, mut owner) = match name {
             Name::Field(field) => (node.child_by_field_name(field)?, None),
-            Name::Type => (node.child_by_field_name("type")?, None),
+            Name::TypeField => (node.child_by_field_name("type")?, None),
             Name::Declarator => (declarator(*node)?, None),
             Name::Receiver => {
                 let receiver = node.child_by_field_name("receiver")?;
@@ -212,7 +212,7 @@ impl Walk<'_> {
         };
         let text = self.text(&found);
         let mut word = match name {
-            Name::Type => bare_type(text),
+            Name::TypeField => bare_type(text),
             Name::Heading => one_line(text, NAME_CHARS_MAX),
             _ => one_line(text.trim_matches(['"', '\'', '`']), NAME_CHARS_MAX),
         };

@@ -4,12 +4,13 @@ use super::Context;
 use super::args::JsonArgs;
 use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
 use crate::catalog::{Catalog, DataFolder};
-use crate::config::process_env;
+use crate::config::{DenseKind, process_env};
 use crate::device::Device;
 use crate::engine::models;
 use crate::error::{Error, Result};
-use crate::index::DenseIndex;
+use crate::index::{DenseIndex, DenseParams};
 use crate::serve::wire::Check;
+use crate::vector::Matrix;
 
 /// Less free disk than this is worth a word.
 const DISK_BYTES_MIN: u64 = 1 << 30;
@@ -79,13 +80,25 @@ fn gpu() -> Check {
 
 fn libraries() -> Check {
     let duckdb = Catalog::library_version();
-    let faiss = DenseIndex::library_check();
+    let faiss = faiss_searches();
     match (duckdb, faiss) {
         (Ok(duckdb), Ok(())) => {
             let tantivy = tantivy::version_string();
             ok("libraries", format!("DuckDB {duckdb}, FAISS searches, {tantivy}"))
         }
         (Err(error), _) | (_, Err(error)) => failed("libraries", &error),
+    }
+}
+
+/// Searches two vectors for the second.
+fn faiss_searches() -> Result<()> {
+    let vectors = Matrix::new(vec![1.0, 0.0, 0.0, 1.0], 2)?;
+    let index = DenseIndex::build(&vectors, DenseKind::Flat, 0)?;
+    let params = DenseParams { nprobe: 1, ef_search: 1, filter: None };
+    let hits = index.search(&[0.0, 1.0], 1, &params)?;
+    match hits.first() {
+        Some(hit) if hit.id.row() == 1 => Ok(()),
+        _ => Err(Error::Internal { what: "FAISS", detail: format!("it found {hits:?}") }),
     }
 }
 

@@ -3,7 +3,8 @@
 use anstyle::{AnsiColor, Style};
 use tree_sitter_highlight::{Highlight, HighlightConfiguration, HighlightEvent};
 
-use crate::chunk::highlight_queries;
+use crate::chunk::grammar;
+use crate::source::Language;
 
 /// Capture names of the grammars' own highlight queries, with the style of each.
 const STYLES: [(&str, Style); 12] = [
@@ -44,11 +45,39 @@ impl Highlighter {
 }
 
 fn configure(language: &str) -> Option<HighlightConfiguration> {
-    let (grammar, query) = highlight_queries(language)?;
+    let known = Language::from_name(language)?;
+    let query = queries(known)?.concat();
     let mut configuration =
-        HighlightConfiguration::new(grammar, language, query, "", "").ok()?;
+        HighlightConfiguration::new(grammar(known)?, language, &query, "", "").ok()?;
     configuration.configure(&STYLES.map(|(name, _)| name));
     Some(configuration)
+}
+
+/// The highlight queries that the grammars bring; where two are given, the second is the base.
+fn queries(language: Language) -> Option<Vec<&'static str>> {
+    Some(match language {
+        Language::Rust => vec![tree_sitter_rust::HIGHLIGHTS_QUERY],
+        Language::Python => vec![tree_sitter_python::HIGHLIGHTS_QUERY],
+        Language::TypeScript | Language::Tsx => {
+            vec![tree_sitter_typescript::HIGHLIGHTS_QUERY, tree_sitter_javascript::HIGHLIGHT_QUERY]
+        }
+        Language::JavaScript => vec![tree_sitter_javascript::HIGHLIGHT_QUERY],
+        Language::Go => vec![tree_sitter_go::HIGHLIGHTS_QUERY],
+        Language::Java => vec![tree_sitter_java::HIGHLIGHTS_QUERY],
+        Language::C => vec![tree_sitter_c::HIGHLIGHT_QUERY],
+        Language::Cpp => vec![tree_sitter_cpp::HIGHLIGHT_QUERY, tree_sitter_c::HIGHLIGHT_QUERY],
+        Language::CSharp => vec![tree_sitter_c_sharp::HIGHLIGHTS_QUERY],
+        Language::Ruby => vec![tree_sitter_ruby::HIGHLIGHTS_QUERY],
+        Language::Php => vec![tree_sitter_php::HIGHLIGHTS_QUERY],
+        Language::Bash => vec![tree_sitter_bash::HIGHLIGHT_QUERY],
+        Language::Json => vec![tree_sitter_json::HIGHLIGHTS_QUERY],
+        Language::Yaml => vec![tree_sitter_yaml::HIGHLIGHTS_QUERY],
+        Language::Toml => vec![tree_sitter_toml_ng::HIGHLIGHTS_QUERY],
+        Language::Html => vec![tree_sitter_html::HIGHLIGHTS_QUERY],
+        Language::Css => vec![tree_sitter_css::HIGHLIGHTS_QUERY],
+        Language::Markdown => vec![tree_sitter_md::HIGHLIGHT_QUERY_BLOCK],
+        _ => return None,
+    })
 }
 
 fn paint(
@@ -76,4 +105,21 @@ fn paint(
         }
     }
     Some(painted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_query_compiles_and_only_colours_are_added() {
+        let mut highlighter = Highlighter::new();
+        let text = "fn main() {\n    let s = \"x\"; // why\n}\n";
+        let painted = highlighter.highlight("rust", text);
+        assert!(painted.contains("\x1b["), "{painted:?}");
+        assert_eq!(anstream::adapter::strip_str(&painted).to_string(), text);
+        for language in Language::ALL.iter().filter(|l| queries(**l).is_some()) {
+            assert!(configure(language.name()).is_some(), "{}", language.name());
+        }
+    }
 }

@@ -64,7 +64,7 @@ fn execute(args: Args, telemetry: Telemetry) -> Result<()> {
         Command::Embed(args) => embed::run(cx, args),
         Command::Model(args) => model::run(cx, args),
         Command::Doctor(args) => doctor::run(cx, args),
-        Command::Serve => serve::run(cx),
+        Command::Serve(_) => serve::run(cx),
         Command::Versions(args) => versions::list(cx, args),
         Command::Rollback(args) => versions::rollback(cx, args),
         Command::Gc(args) => versions::gc(cx, args),

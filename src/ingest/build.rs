@@ -145,8 +145,8 @@ fn write_blocks(
         let mut vectors = part.vectors.rows();
         for prepared in &part.block.files {
             let commit = sources.commits.get(&prepared.file.path);
-            let root = sources.repo.root_of(&prepared.file.path);
-            target.write_file(prepared, &root, commit)?;
+            let root = sources.repo.root_of(&prepared.file.path).unwrap_or(Path::new(""));
+            target.write_file(prepared, root, commit)?;
             for _ in &prepared.chunks.chunks {
                 target.vectors.push_row(vectors.next().expect("one vector for each chunk"));
             }

@@ -22,6 +22,8 @@ use crate::vector::Matrix;
 
 /// The catalog's file in the folder of a version.
 pub const CATALOG: &str = "catalog.duckdb";
+/// FAISS trains on a sample; the same vectors always give the same index.
+const TRAINING_SEED: u64 = 1234;
 const DENSE: &str = "dense";
 const LEXICAL: &str = "lexical";
 const SYMBOLS: &str = "symbols.fst";
@@ -182,7 +184,7 @@ impl Job<'_> {
                 dense.append(vectors)?;
                 Ok(dense)
             }
-            _ => DenseIndex::build(vectors, self.settings.dense_kind),
+            _ => DenseIndex::build(vectors, self.settings.dense_kind, TRAINING_SEED),
         }
     }
 

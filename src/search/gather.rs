@@ -13,7 +13,7 @@ use super::searcher::Channels;
 use crate::catalog::ScopeSpec;
 use crate::error::{Error, Result, Warning};
 use crate::hit::{ChunkSet, Hit};
-use crate::telemetry::{RunContext, StageSpan, attrs};
+use crate::telemetry::{StageSpan, attrs};
 
 /// What the channels answered.
 pub struct Gathered {

@@ -8,7 +8,7 @@ use crate::catalog::{Catalog, IndexVersion, Manifest};
 use crate::engine::models::ModelState;
 use crate::error::{Error, Result};
 use crate::search;
-use crate::telemetry::{RunReport, StepStatus};
+use crate::telemetry::RunReport;
 
 /// The answer to a search.
 #[derive(Serialize)]

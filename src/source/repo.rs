@@ -59,6 +59,11 @@ impl Repo {
         self.locate(path).map(|(_, absolute)| absolute)
     }
 
+    /// The root that holds `path`.
+    pub fn root_of(&self, path: &RepoPath) -> Option<&Path> {
+        self.locate(path).map(|(root, _)| root.path.as_path())
+    }
+
     pub(super) fn locate(&self, path: &RepoPath) -> Option<(&Root, PathBuf)> {
         let upwards = |part: &str| part.is_empty() || part == "." || part == "..";
         if path.as_str().split('/').any(upwards) || path.as_str().contains('\\') && cfg!(windows) {
