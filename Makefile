@@ -78,7 +78,7 @@ deps-check: setup ## Check the licences and sources of every package, advisories
 
 bench: setup ## Run the benchmarks.
 	@compgen -G 'benches/*.rs' >/dev/null || { echo "no benchmark is written yet (benches/)"; exit 1; }
-	cargo bench --benches $(CARGO_FLAGS)
+	cargo bench --bench '*' $(CARGO_FLAGS)
 
 doc: setup ## Build the documentation; a broken link is an error.
 	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" cargo doc --no-deps $(CARGO_FLAGS)

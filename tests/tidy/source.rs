@@ -131,7 +131,7 @@ fn token(chars: &[char], at: usize) -> (usize, Kind) {
 /// Whether the character at `at` goes on with a name; the `b` of `br"…"` does not count.
 fn continues_a_name(chars: &[char], at: usize) -> bool {
     let named = |i: usize| i > 0 && (chars[i - 1].is_alphanumeric() || chars[i - 1] == '_');
-    named(at) && !(matches!(chars[at - 1], 'b' | 'c') && !named(at - 1))
+    named(at) && (named(at - 1) || !matches!(chars[at - 1], 'b' | 'c'))
 }
 
 fn end_of_quoted(chars: &[char], at: usize, quote: char) -> usize {
