@@ -13,7 +13,7 @@ use crate::catalog::{
 use crate::chunk::{Chunker, HEADER_VERSION};
 use crate::config::Settings;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hit::ChunkId;
 use crate::index::{DenseIndex, LexicalWriter, SymbolEntry, SymbolIndex};
 use crate::source::Repo;
@@ -26,7 +26,7 @@ pub const CATALOG: &str = "catalog.duckdb";
 const TRAINING_SEED: u64 = 1234;
 const DENSE: &str = "dense";
 const LEXICAL: &str = "lexical";
-const SYMBOLS: &str = "symbols.fst";
+const SYMBOLS: &str = "symbols";
 
 /// How a version is made from the one before.
 pub enum Shape<'a> {
@@ -72,7 +72,10 @@ impl Job<'_> {
         let dense = cx.stage(Stage::Index, |s| {
             lexical.finish()?;
             let dense = self.dense(before, &vectors)?;
-            dense.save(&folder.join(DENSE))?;
+            match self.shape {
+                Shape::Whole(_) => dense.save(&folder.join(DENSE))?,
+                Shape::Delta(_) => dense.save_delta(&folder.join(DENSE))?,
+            }
             s.set(attrs::CHUNKS, total);
             s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
             Ok(dense)
@@ -92,7 +95,7 @@ impl Job<'_> {
                 model: manifest.model.key.clone(),
             })?;
             catalog.finish()?;
-            write_symbols(&Catalog::open(&folder.join(CATALOG))?, &folder.join(SYMBOLS))?;
+            write_symbols(&folder)?;
             Ok(manifest)
         })?;
         self.progress.enter(Phase::Publishing);
@@ -122,10 +125,11 @@ impl Job<'_> {
         let folder = staging.folder();
         let (catalog, lexical) = (folder.join(CATALOG), folder.join(LEXICAL));
         let vectors = Matrix::with_capacity(0, self.engine.identity().dim);
+        let threads = self.settings.thread_count();
         Ok(match self.shape {
             Shape::Whole(_) => Target {
                 catalog: CatalogWriter::create(&catalog)?,
-                lexical: LexicalWriter::create(&lexical)?,
+                lexical: LexicalWriter::create(&lexical, threads)?,
                 vectors,
                 next: 0,
             },
@@ -133,7 +137,7 @@ impl Job<'_> {
                 staging.link(parent, CATALOG)?;
                 Target {
                     catalog: CatalogWriter::open(&catalog)?,
-                    lexical: LexicalWriter::append(&lexical)?,
+                    lexical: LexicalWriter::append(&lexical, threads)?,
                     vectors,
                     next: parent.manifest.total_chunks as u32,
                 }
@@ -147,7 +151,8 @@ impl Job<'_> {
             return Ok(());
         }
         let gone = target.catalog.delete_files(&self.difference.outdated)?;
-        gone.iter().try_for_each(|id| target.lexical.delete_chunk(*id))
+        gone.iter().for_each(|id| target.lexical.delete_chunk(*id));
+        Ok(())
     }
 
     fn build(
@@ -223,15 +228,24 @@ impl Job<'_> {
     }
 }
 
-fn write_symbols(catalog: &Catalog, path: &Path) -> Result<()> {
+fn write_symbols(folder: &Path) -> Result<()> {
+    let catalog = Catalog::open(&folder.join(CATALOG))?;
+    let weights = catalog.kind_weights()?;
+    // 0 for a weight of 1, and one more for each tenth less.
+    let rank = |kind: &str| {
+        let weight = weights.iter().find(|row| row.kind == kind).map_or(1.0, |row| row.weight);
+        ((1.0 - weight) * 10.0).round().clamp(0.0, 9.0) as u8
+    };
     let symbols = catalog.symbols()?;
     let entries = symbols.iter().map(|symbol| SymbolEntry {
         name: &symbol.name,
         qualified: &symbol.qualified,
-        kind: &symbol.kind,
+        kind: rank(&symbol.kind),
         id: symbol.chunk,
     });
-    SymbolIndex::build(entries).save(path)
+    let folder = folder.join(SYMBOLS);
+    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
+    SymbolIndex::build(entries)?.save(&folder)
 }
 
 /// How a later search finds the model again: a folder by its whole path, else the name.

@@ -75,7 +75,7 @@ impl Searcher {
             catalog,
             dense: DenseIndex::open(&folder.join("dense"), manifest.model.dim)?,
             lexical: LexicalIndex::open(&folder.join("lexical"))?,
-            symbols: SymbolIndex::open(&folder.join("symbols.fst"))?,
+            symbols: SymbolIndex::open(&folder.join("symbols"))?,
             engine,
             dense_params: (settings.nprobe, settings.ef_search),
             pool: ThreadPoolBuilder::new()
@@ -242,7 +242,8 @@ impl Vocabulary for Channels {
     }
 
     fn share(&self, word: &str) -> f64 {
-        self.0.lexical.doc_freq(word) as f64 / self.0.lexical.docs().max(1) as f64
+        // A word whose frequency cannot be read counts as absent; the channel itself reports errors.
+        self.0.lexical.doc_freq(word).unwrap_or(0) as f64 / self.0.lexical.n().max(1) as f64
     }
 }
 
