@@ -48,7 +48,8 @@ pub(super) fn nlist(n: usize) -> usize {
 
 /// Parts of a vector of `d` values, one byte each: four values a part where `d` allows it.
 fn pq_parts(d: usize) -> usize {
-    let values = [4, 3, 2, 5, 6, 7, 8].into_iter().find(|values| d % values == 0).unwrap_or(1);
+    let values =
+        [4, 3, 2, 5, 6, 7, 8].into_iter().find(|values| d.is_multiple_of(*values)).unwrap_or(1);
     d / values
 }
 

@@ -6,8 +6,8 @@
 //! - `dense.delta.faiss`: the secondary index and its seal, only when there is one.
 //!
 //! The seal holds the factory string, the shape, the length and a digest. FAISS believes its own
-//! headers, so a file is only handed to it when the digest fits: a wrong size in a header would make
-//! it ask for terabytes, a wrong link in a graph would make it read anywhere.
+//! headers, so a file is only handed to it when the digest fits: a wrong size in a header would
+//! make it ask for terabytes, a wrong link in a graph would make it read anywhere.
 
 use std::fs::OpenOptions;
 use std::io::Write;

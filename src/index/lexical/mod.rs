@@ -1,19 +1,19 @@
 //! Which chunks hold these words, and how telling is that?
 //!
 //! BM25F (Robertson, Zaragoza and Taylor 2004) over tantivy. A chunk is one indexed field: the
-//! terms of its parts, each repeated by the weight of the part. That is BM25F with whole weights and
-//! one length norm: weighted frequencies are added up before they saturate, and the length is the
-//! weighted one. It needs one posting list for each term instead of seven, and block-max pruning
-//! stays possible, which it is not over several fields in tantivy. `k1` 1.2 and `b` 0.75 are
-//! tantivy's own. Lost: a length norm for each part.
+//! terms of its parts, each repeated by the weight of the part. That is BM25F with whole weights
+//! and one length norm: weighted frequencies are added up before they saturate, and the length is
+//! the weighted one. It needs one posting list for each term instead of seven, and block-max
+//! pruning stays possible, which it is not over several fields in tantivy. `k1` 1.2 and `b` 0.75
+//! are tantivy's own. Lost: a length norm for each part.
 //!
 //! tantivy proposes candidates; [`search`] adds their scores up again in one fixed order, so that
 //! neither segments nor threads show in an answer. The only trace that deleted chunks leave is in
 //! the document frequencies, until their segment is merged.
 //!
-//! The folder: tantivy's own files. Segments are immutable and `meta.json` is replaced by rename, so
-//! a folder of hard links can be appended to without a change to the version it came from. Readers
-//! take no lock and write nothing.
+//! The folder: tantivy's own files. Segments are immutable and `meta.json` is replaced by rename,
+//! so a folder of hard links can be appended to without a change to the version it came from.
+//! Readers take no lock and write nothing.
 
 mod directory;
 mod search;

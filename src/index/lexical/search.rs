@@ -125,8 +125,8 @@ impl LexicalIndex {
         Ok(best.into_candidates())
     }
 
-    /// The scores of the candidates once more, added up in the order of the terms: pruning adds them
-    /// up in the order of its cursors, which depends on the segments.
+    /// The scores of the candidates once more, added up in the order of the terms: pruning adds
+    /// them up in the order of its cursors, which depends on the segments.
     fn add_up(
         &self,
         terms: &[Scored],

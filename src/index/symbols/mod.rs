@@ -1,13 +1,13 @@
 //! Which chunks define this name, or one like it?
 //!
 //! Names live in finite-state transducers; a query is looked up exactly, by its qualified path, by
-//! prefix, by its parts, and one edit away. The score is a fixed ladder ([`rung`]), so that it means
-//! the same in every index; a weaker kind of definition lowers it by a thousandth a step.
+//! prefix, by its parts, and one edit away. The score is a fixed ladder ([`rung`]), so that it
+//! means the same in every index; a weaker kind of definition lowers it by a thousandth a step.
 //!
 //! Which words of a query count:
 //! - a query of one word is looked up on every rung, whatever the word;
-//! - in a longer query a word that looks like an identifier (an underscore, `::`, a dot, a digit, or
-//!   an upper-case letter after its first) is looked up on every rung;
+//! - in a longer query a word that looks like an identifier (an underscore, `::`, a dot, a digit,
+//!   or an upper-case letter after its first) is looked up on every rung;
 //! - any other word counts only where a definition has just this name, upper and lower case aside,
 //!   and not at all when it is a [common word](words) of English or of talk about code: a function
 //!   called `read` is no answer to "how do I read a file";
@@ -45,8 +45,8 @@ fn folded(name: &str) -> String {
     lower(name).replace('_', "")
 }
 
-/// The segments of a qualified name, last first, lower case, joined by dots: `acquire.pool.net`.
-/// A shorter path of the same symbol is then a prefix of it.
+/// The segments of a qualified name, last first, lower case, joined by dots: `acquire.pool.net`. A
+/// shorter path of the same symbol is then a prefix of it.
 fn reversed(qualified: &str) -> String {
     let segments: Vec<String> = segments(qualified).map(lower).collect();
     segments.into_iter().rev().collect::<Vec<_>>().join(".")

@@ -1,8 +1,8 @@
 //! How are the names laid out on disk?
 //!
-//! `symbols.fst`, little-endian: a head of [`HEAD_BYTES`] (magic, version, a digest of all the rest,
-//! the lengths of the sections), then the sections. Three transducers map a key to the number of a
-//! list; the lists of each follow as `u32` starts `[lists + 1]` and `u32` items.
+//! `symbols.fst`, little-endian: a head of [`HEAD_BYTES`] (magic, version, a digest of all the
+//! rest, the lengths of the sections), then the sections. Three transducers map a key to the number
+//! of a list; the lists of each follow as `u32` starts `[lists + 1]` and `u32` items.
 //!
 //! | transducer | key | items of its lists |
 //! |---|---|---|
