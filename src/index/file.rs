@@ -24,7 +24,8 @@ pub(super) fn replace(path: &Path, write: impl FnOnce(&Path) -> Result<()>) -> R
         sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io)
     });
     if written.is_err() {
-        // The error that matters is the one of the write; the leftover is removed as well as can be.
+        // The error that matters is the one of the write; the leftover is removed as well as can
+        // be.
         let _ = fs::remove_file(&fresh);
     }
     written

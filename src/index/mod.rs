@@ -11,7 +11,11 @@
 //! - a damaged file is `IndexCorrupt` when it is opened, not a crash when it is searched.
 
 pub mod dense;
+pub mod lexical;
+pub mod symbols;
 
 mod file;
 
 pub use dense::{DenseIndex, DenseParams};
+pub use lexical::{LexicalDoc, LexicalIndex, LexicalParams, LexicalWriter};
+pub use symbols::{SymbolEntry, SymbolIndex, SymbolParams};

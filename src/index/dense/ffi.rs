@@ -143,8 +143,8 @@ impl Faiss {
         if rows.is_null() || len != self.n * self.d {
             return None;
         }
-        // SAFETY: FAISS owns `len` values there for as long as the index lives and nothing is added,
-        // which needs `&mut self`; a byte has no alignment and no invalid value.
+        // SAFETY: FAISS owns `len` values there for as long as the index lives and nothing is
+        // added, which needs `&mut self`; a byte has no alignment and no invalid value.
         Some(unsafe { std::slice::from_raw_parts(rows.cast::<u8>(), len * 4) })
     }
 

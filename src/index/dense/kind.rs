@@ -33,7 +33,8 @@ pub fn resolve(kind: DenseKind, n: usize) -> DenseKind {
 pub fn factory(kind: DenseKind, n: usize, d: usize) -> String {
     match resolve(kind, n) {
         DenseKind::IvfFlat => format!("IVF{},Flat", nlist(n)),
-        DenseKind::IvfPq => format!("IVF{},PQ{}", nlist(n), pq_parts(d)),
+        // `np`: without polysemous training, which takes most of the time and is not searched with.
+        DenseKind::IvfPq => format!("IVF{},PQ{}np", nlist(n), pq_parts(d)),
         DenseKind::Hnsw => format!("HNSW{HNSW_LINKS},Flat"),
         DenseKind::Flat | DenseKind::Auto => "Flat".to_owned(),
     }
@@ -47,7 +48,8 @@ pub(super) fn nlist(n: usize) -> usize {
 
 /// Parts of a vector of `d` values, one byte each: four values a part where `d` allows it.
 fn pq_parts(d: usize) -> usize {
-    let values = [4, 3, 2, 5, 6, 7, 8].into_iter().find(|values| d % values == 0).unwrap_or(1);
+    let values =
+        [4, 3, 2, 5, 6, 7, 8].into_iter().find(|values| d.is_multiple_of(*values)).unwrap_or(1);
     d / values
 }
 
@@ -75,10 +77,10 @@ mod tests {
             (DenseKind::Auto, 19_999, "Flat"),
             (DenseKind::Auto, 20_000, "IVF512,Flat"),
             (DenseKind::Auto, 100_000, "IVF1265,Flat"),
-            (DenseKind::Auto, 2_000_000, "IVF5657,PQ96"),
+            (DenseKind::Auto, 2_000_000, "IVF5657,PQ96np"),
             (DenseKind::IvfFlat, 10, "Flat"),
             (DenseKind::IvfPq, 9_983, "Flat"),
-            (DenseKind::IvfPq, 9_984, "IVF256,PQ96"),
+            (DenseKind::IvfPq, 9_984, "IVF256,PQ96np"),
             (DenseKind::Hnsw, 500, "HNSW32,Flat"),
         ] {
             assert_eq!(factory(kind, n, 384), expected, "{kind} over {n} rows");

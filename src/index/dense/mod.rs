@@ -1,9 +1,9 @@
 //! Which rows have the largest inner product with this vector?
 //!
-//! A large primary index (flat, ivf_flat, ivf_pq or hnsw) over rows `0..n`, never changed once it is
-//! built, and a small flat secondary one over rows `n..m` that grows; they are searched together.
-//! FAISS finds candidates; [`rows`] scores each of them exactly, so that a hit's score does not
-//! depend on the index that found it.
+//! A large primary index (flat, ivf_flat, ivf_pq or hnsw) over rows `0..n`, never changed once it
+//! is built, and a small flat secondary one over rows `n..m` that grows; they are searched
+//! together. FAISS finds candidates; [`rows`] scores each of them exactly, so that a hit's score
+//! does not depend on the index that found it.
 
 mod ffi;
 mod kind;

@@ -80,7 +80,7 @@ impl DenseIndex {
         params: &DenseParams<'_>,
     ) -> Result<Vec<Vec<Hit>>> {
         let d = self.d();
-        if queries.is_empty() || queries.len() % d != 0 {
+        if queries.is_empty() || !queries.len().is_multiple_of(d) {
             return Err(Error::Dimension { what: "query", expected: d, found: queries.len() });
         }
         if let Some(at) = queries.iter().position(|value| !value.is_finite()) {

@@ -6,8 +6,8 @@
 //! - `dense.delta.faiss`: the secondary index and its seal, only when there is one.
 //!
 //! The seal holds the factory string, the shape, the length and a digest. FAISS believes its own
-//! headers, so a file is only handed to it when the digest fits: a wrong size in a header would make
-//! it ask for terabytes, a wrong link in a graph would make it read anywhere.
+//! headers, so a file is only handed to it when the digest fits: a wrong size in a header would
+//! make it ask for terabytes, a wrong link in a graph would make it read anywhere.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -192,7 +192,7 @@ impl Seal {
 }
 
 /// Checked at compile time: the longest factory string fits its place in the seal.
-const _: () = assert!(FACTORY_BYTES >= "IVF18446744073709551615,PQ18446744073709551615".len());
+const _: () = assert!(FACTORY_BYTES >= "IVF18446744073709551615,PQ18446744073709551615np".len());
 
 #[cfg(test)]
 mod tests {
@@ -242,6 +242,7 @@ mod tests {
             for entry in fs::read_dir(old.path()).unwrap() {
                 let name = entry.unwrap().file_name();
                 let _ = fs::remove_file(new.path().join(&name));
+                let _ = fs::remove_file(new.path().join(SECONDARY));
                 fs::hard_link(old.path().join(&name), new.path().join(&name)).unwrap();
             }
             let mut grown = DenseIndex::open(new.path(), D).unwrap();

@@ -1,0 +1,233 @@
+//! Which chunks score best for these words, within a scope?
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, BinaryHeap};
+
+use tantivy::query::{Bm25StatisticsProvider, Bm25Weight, BooleanQuery, EnableScoring};
+use tantivy::query::{Occur, Query, TermQuery};
+use tantivy::schema::IndexRecordOption;
+use tantivy::{DocId, DocSet, SegmentReader, Term};
+
+use crate::error::{Error, Result};
+use crate::hit::{ChunkId, ChunkSet, Hit, TopK};
+
+use super::LexicalIndex;
+use super::stop::is_stop_word;
+use super::writer::with_analyzer;
+
+/// Distinct terms of a query; beyond it, those in the fewest chunks are kept.
+const QUERY_TERMS_MAX: usize = 64;
+/// Distinct terms of a query that are looked up at all.
+const QUERY_TERMS_SEEN_MAX: usize = 4096;
+/// What two orders of adding up one score may differ by, as a share of it.
+const ROUNDING: f32 = 1e-5;
+
+/// How to search, chosen for each call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LexicalParams<'a> {
+    /// The chunks that may be returned; `None` for all.
+    pub filter: Option<&'a ChunkSet>,
+}
+
+/// A term of a query with all that its score needs.
+struct Scored {
+    term: Term,
+    weight: Bm25Weight,
+}
+
+/// A document that may be among the best.
+#[derive(Clone, Copy)]
+struct Candidate {
+    segment: usize,
+    doc: DocId,
+    chunk: ChunkId,
+    score: f32,
+}
+
+impl LexicalIndex {
+    /// The best `k` chunks that hold at least one word of `query`, best first.
+    pub fn search(&self, query: &str, k: usize, params: &LexicalParams<'_>) -> Result<Vec<Hit>> {
+        if k == 0 {
+            return Ok(Vec::new());
+        }
+        let failed = || Error::library("tantivy", "search an index");
+        let terms = self.query_terms(query).map_err(failed())?;
+        if terms.is_empty() {
+            return Ok(Vec::new());
+        }
+        let candidates = self.candidates(&terms, k, params.filter).map_err(failed())?;
+        self.add_up(&terms, candidates, k).map_err(failed())
+    }
+
+    /// The terms of a query that the index knows, in the order of their text.
+    fn query_terms(&self, query: &str) -> tantivy::Result<Vec<Scored>> {
+        let mut seen = BTreeSet::new();
+        with_analyzer(|analyzer| {
+            analyzer.each(query, |term, _, _| {
+                if seen.len() < QUERY_TERMS_SEEN_MAX && !seen.contains(term) {
+                    seen.insert(term.to_owned());
+                }
+            });
+        });
+        if seen.iter().any(|term| !is_stop_word(term)) {
+            seen.retain(|term| !is_stop_word(term));
+        }
+        let mut known = Vec::new();
+        for text in seen {
+            let term = self.term(&text);
+            let freq = self.searcher.doc_freq(&term)?;
+            if freq > 0 {
+                known.push((freq, text, term));
+            }
+        }
+        if known.len() > QUERY_TERMS_MAX {
+            known.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+            known.truncate(QUERY_TERMS_MAX);
+            known.sort_by(|a, b| a.1.cmp(&b.1));
+        }
+        let docs = self.searcher.total_num_docs()?;
+        let length_mean = self.searcher.total_num_tokens(self.text)? as f32 / docs.max(1) as f32;
+        let scored = |(freq, _, term)| Scored {
+            term,
+            weight: Bm25Weight::for_one_term_without_explain(freq, docs, length_mean),
+        };
+        Ok(known.into_iter().map(scored).collect())
+    }
+
+    /// Every document whose score may be among the best `k`, by block-max WAND (Ding and Suel
+    /// 2011). A document outside the scope is passed over before it can raise the bar.
+    fn candidates(
+        &self,
+        terms: &[Scored],
+        k: usize,
+        filter: Option<&ChunkSet>,
+    ) -> tantivy::Result<Vec<Candidate>> {
+        let clause = |scored: &Scored| -> (Occur, Box<dyn Query>) {
+            let query = TermQuery::new(scored.term.clone(), IndexRecordOption::WithFreqs);
+            (Occur::Should, Box::new(query))
+        };
+        let query = BooleanQuery::new(terms.iter().map(clause).collect());
+        let weight = query.weight(EnableScoring::enabled_from_searcher(&self.searcher))?;
+        let mut best = Best::new(k);
+        for (segment, reader) in self.searcher.segment_readers().iter().enumerate() {
+            let alive = reader.alive_bitset();
+            let chunks = &self.chunks[segment];
+            weight.for_each_pruning(best.bar(), reader, &mut |doc, score| {
+                if alive.is_none_or(|alive| alive.is_alive(doc)) {
+                    let chunk = ChunkId(chunks.get_val(doc) as u32);
+                    if filter.is_none_or(|set| set.contains(chunk)) {
+                        best.push(Candidate { segment, doc, chunk, score });
+                    }
+                }
+                best.bar()
+            })?;
+        }
+        Ok(best.into_candidates())
+    }
+
+    /// The scores of the candidates once more, added up in the order of the terms: pruning adds
+    /// them up in the order of its cursors, which depends on the segments.
+    fn add_up(
+        &self,
+        terms: &[Scored],
+        mut candidates: Vec<Candidate>,
+        k: usize,
+    ) -> tantivy::Result<Vec<Hit>> {
+        candidates.sort_unstable_by_key(|c| (c.segment, c.doc));
+        let mut top = TopK::new(k);
+        for run in candidates.chunk_by(|a, b| a.segment == b.segment) {
+            let reader = self.searcher.segment_reader(run[0].segment as u32);
+            for (candidate, score) in run.iter().zip(self.sums(terms, reader, run)?) {
+                top.push(Hit { id: candidate.chunk, score: score as f32 });
+            }
+        }
+        Ok(top.into_sorted())
+    }
+
+    /// run: `[n]` candidates of one segment by document; answers `[n]` scores.
+    fn sums(
+        &self,
+        terms: &[Scored],
+        reader: &SegmentReader,
+        run: &[Candidate],
+    ) -> tantivy::Result<Vec<f64>> {
+        let mut sums = vec![0f64; run.len()];
+        let norms = reader.get_fieldnorms_reader(self.text)?;
+        let inverted = reader.inverted_index(self.text)?;
+        for Scored { term, weight } in terms {
+            let read = inverted.read_postings(term, IndexRecordOption::WithFreqs)?;
+            let Some(mut postings) = read else { continue };
+            for (sum, candidate) in sums.iter_mut().zip(run) {
+                if postings.doc() < candidate.doc {
+                    postings.seek(candidate.doc);
+                }
+                if postings.doc() == candidate.doc {
+                    let freq = tantivy::postings::Postings::term_freq(&postings);
+                    *sum += f64::from(weight.score(norms.fieldnorm_id(candidate.doc), freq));
+                }
+            }
+        }
+        Ok(sums)
+    }
+}
+
+/// The best `k` scores so far, and every candidate that rounding may still bring among them.
+struct Best {
+    k: usize,
+    scores: BinaryHeap<Reverse<Ordered>>,
+    kept: Vec<Candidate>,
+    kept_max: usize,
+}
+
+#[derive(PartialEq)]
+struct Ordered(f32);
+
+impl Eq for Ordered {}
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+impl Best {
+    fn new(k: usize) -> Self {
+        Self { k, scores: BinaryHeap::new(), kept: Vec::new(), kept_max: 4 * k + 1024 }
+    }
+
+    /// What a score must exceed to be looked at.
+    fn bar(&self) -> f32 {
+        match self.scores.peek() {
+            Some(Reverse(Ordered(worst))) if self.scores.len() == self.k => {
+                worst * (1.0 - ROUNDING)
+            }
+            _ => 0.0,
+        }
+    }
+
+    fn push(&mut self, candidate: Candidate) {
+        self.kept.push(candidate);
+        self.scores.push(Reverse(Ordered(candidate.score)));
+        if self.scores.len() > self.k {
+            self.scores.pop();
+        }
+        if self.kept.len() > self.kept_max {
+            self.drop_hopeless();
+            self.kept_max = self.kept_max.max(2 * self.kept.len());
+        }
+    }
+
+    fn drop_hopeless(&mut self) {
+        let bar = self.bar();
+        self.kept.retain(|candidate| candidate.score > bar);
+    }
+
+    fn into_candidates(mut self) -> Vec<Candidate> {
+        self.drop_hopeless();
+        self.kept
+    }
+}

@@ -1,0 +1,61 @@
+//! Which chunks define this name, or one like it?
+//!
+//! Names live in finite-state transducers; a query is looked up exactly, by its qualified path, by
+//! prefix, by its parts, and one edit away. The score is a fixed ladder ([`rung`]), so that it
+//! means the same in every index; a weaker kind of definition lowers it by a thousandth a step.
+//!
+//! Which words of a query count:
+//! - a query of one word is looked up on every rung, whatever the word;
+//! - in a longer query a word that looks like an identifier (an underscore, `::`, a dot, a digit,
+//!   or an upper-case letter after its first) is looked up on every rung;
+//! - any other word counts only where a definition has just this name, upper and lower case aside,
+//!   and not at all when it is a [common word](words) of English or of talk about code: a function
+//!   called `read` is no answer to "how do I read a file";
+//! - the words of a short query are also tried as one name: "connection pool" is `ConnectionPool`.
+//!
+//! The best rung of a chunk counts, never a sum.
+
+mod edit;
+mod search;
+mod store;
+mod words;
+
+pub use search::{SymbolParams, rung};
+pub use store::SymbolIndex;
+
+use super::lexical::{lower, parts};
+use crate::hit::ChunkId;
+
+/// One definition.
+#[derive(Debug, Clone, Copy)]
+pub struct SymbolEntry<'a> {
+    /// The name as it is written at its definition: `acquire`.
+    pub name: &'a str,
+    /// The path of it, with any of `::`, `.`, `/`, `#`, `->`, `\` between: `net::Pool::acquire`.
+    /// Empty when there is none.
+    pub qualified: &'a str,
+    /// The chunk that the definition begins in.
+    pub id: ChunkId,
+    /// 0 for the strongest kind of definition, more for weaker ones; 9 counts like all above it.
+    pub kind: u8,
+}
+
+/// A name without case and underscores: the same for `HttpServer`, `http_server` and `HTTP_SERVER`.
+fn folded(name: &str) -> String {
+    lower(name).replace('_', "")
+}
+
+/// The segments of a qualified name, last first, lower case, joined by dots: `acquire.pool.net`. A
+/// shorter path of the same symbol is then a prefix of it.
+fn reversed(qualified: &str) -> String {
+    let segments: Vec<String> = segments(qualified).map(lower).collect();
+    segments.into_iter().rev().collect::<Vec<_>>().join(".")
+}
+
+fn segments(qualified: &str) -> impl Iterator<Item = &str> {
+    let between = |c: char| matches!(c, ':' | '.' | '/' | '#' | '\\' | '-' | '>');
+    qualified.split(between).map(str::trim).filter(|segment| !segment.is_empty())
+}
+
+#[cfg(test)]
+mod tests;

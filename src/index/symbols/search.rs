@@ -1,0 +1,240 @@
+//! Which definitions fit a query, and on which rung?
+
+use std::collections::HashMap;
+
+use fst::{IntoStreamer, Streamer};
+
+use crate::error::Result;
+use crate::hit::{ChunkId, ChunkSet, Hit, Score, TopK};
+
+use super::edit::OneEdit;
+use super::store::SymbolIndex;
+use super::words::{is_common, looks_like_identifier};
+use super::{folded, lower, parts, reversed, segments};
+
+/// The ladder of scores.
+pub mod rung {
+    use crate::hit::Score;
+
+    /// The name itself, or the whole qualified path.
+    pub const EXACT: Score = 1.0;
+    /// The end of a qualified path: `Pool::acquire` for `net::Pool::acquire`.
+    pub const QUALIFIED: Score = 0.98;
+    /// The name, upper and lower case aside.
+    pub const CASE: Score = 0.95;
+    /// The name in another style: `http_server` for `HttpServer`.
+    pub const STYLE: Score = 0.9;
+    /// The words of a query as one name.
+    pub const JOINED: Score = 0.85;
+    /// A prefix that is nearly the whole name; a short prefix comes down to `SUBWORD`.
+    pub const PREFIX: Score = 0.8;
+    /// The last segment of a qualified path that is not here.
+    pub const LAST_SEGMENT: Score = 0.7;
+    /// All parts of the word are parts of the name; few of many come down to `EDIT`.
+    pub const SUBWORD: Score = 0.6;
+    /// One typing mistake.
+    pub const EDIT: Score = 0.5;
+    /// What each step of a weaker kind takes off.
+    pub const KIND_STEP: Score = 0.001;
+}
+
+/// Bytes of the shortest prefix looked up.
+const PREFIX_BYTES_MIN: usize = 3;
+/// Bytes of the shortest word that may hold a typing mistake.
+const EDIT_BYTES_MIN: usize = 4;
+/// Words of a query that are looked up.
+const WORDS_MAX: usize = 32;
+/// Words that are tried as one name together.
+const JOINED_WORDS_MAX: usize = 5;
+const KIND_MAX: u8 = 9;
+
+/// How to search, chosen for each call.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SymbolParams<'a> {
+    /// The chunks that may be returned; `None` for all.
+    pub filter: Option<&'a ChunkSet>,
+}
+
+/// The best score of each chunk that was met.
+struct Met<'a> {
+    filter: Option<&'a ChunkSet>,
+    best: HashMap<ChunkId, Score>,
+}
+
+impl Met<'_> {
+    fn push(&mut self, id: ChunkId, kind: u8, score: Score) {
+        if self.filter.is_none_or(|set| set.contains(id)) {
+            let score = score - rung::KIND_STEP * Score::from(kind.min(KIND_MAX));
+            let best = self.best.entry(id).or_insert(score);
+            *best = best.max(score);
+        }
+    }
+}
+
+impl SymbolIndex {
+    /// The best `k` chunks that define what `query` names, best first.
+    pub fn search(&self, query: &str, k: usize, params: &SymbolParams<'_>) -> Result<Vec<Hit>> {
+        let words = words(query);
+        let mut met = Met { filter: params.filter, best: HashMap::new() };
+        match words[..] {
+            [] => {}
+            [word] => self.every_rung(word, &mut met),
+            _ => {
+                for word in words.iter().take(WORDS_MAX) {
+                    if looks_like_identifier(word) {
+                        self.every_rung(word, &mut met);
+                    } else if !is_common(&lower(word)) {
+                        self.by_name(word, false, &mut met);
+                    }
+                }
+                self.joined(&words, &mut met);
+            }
+        }
+        let mut top = TopK::new(k);
+        met.best.into_iter().for_each(|(id, score)| top.push(Hit { id, score }));
+        Ok(top.into_sorted())
+    }
+
+    fn every_rung(&self, word: &str, met: &mut Met<'_>) {
+        if segments(word).nth(1).is_some() {
+            return self.by_path(word, met);
+        }
+        self.by_name(word, true, met);
+        let key = folded(word);
+        self.by_prefix(&key, met);
+        self.by_parts(word, met);
+        self.one_edit_away(&key, met);
+    }
+
+    /// The name exactly, in another case, and where it is asked for in another style.
+    fn by_name(&self, word: &str, any_style: bool, met: &mut Met<'_>) {
+        let Some(list) = self.names.map.get(folded(word)) else { return };
+        let in_lower = lower(word);
+        for item in self.items(&self.names, list) {
+            let entry = self.entry(item);
+            if entry.name == word {
+                met.push(entry.id, entry.kind, rung::EXACT);
+            } else if lower(entry.name) == in_lower {
+                met.push(entry.id, entry.kind, rung::CASE);
+            } else if any_style {
+                met.push(entry.id, entry.kind, rung::STYLE);
+            }
+        }
+    }
+
+    /// A qualified name: the whole path or the end of one; failing that, its last segment.
+    fn by_path(&self, word: &str, met: &mut Met<'_>) {
+        let key = reversed(word);
+        let longer = format!("{key}.");
+        let mut stream = self.paths.map.range().ge(&key).into_stream();
+        let mut found = false;
+        while let Some((path, list)) = stream.next() {
+            if !path.starts_with(key.as_bytes()) {
+                break;
+            }
+            let whole = path == key.as_bytes();
+            if !whole && !path.starts_with(longer.as_bytes()) {
+                continue;
+            }
+            found = true;
+            let score = if whole { rung::EXACT } else { rung::QUALIFIED };
+            for item in self.items(&self.paths, list) {
+                let entry = self.entry(item);
+                met.push(entry.id, entry.kind, score);
+            }
+        }
+        if found {
+            return;
+        }
+        let last = segments(word).last().unwrap_or_default();
+        if let Some(list) = self.names.map.get(folded(last)) {
+            for item in self.items(&self.names, list) {
+                let entry = self.entry(item);
+                met.push(entry.id, entry.kind, rung::LAST_SEGMENT);
+            }
+        }
+    }
+
+    fn by_prefix(&self, key: &str, met: &mut Met<'_>) {
+        if key.len() < PREFIX_BYTES_MIN {
+            return;
+        }
+        let mut stream = self.names.map.range().gt(key).into_stream();
+        while let Some((name, list)) = stream.next() {
+            if !name.starts_with(key.as_bytes()) {
+                break;
+            }
+            let share = key.len() as Score / name.len() as Score;
+            let score = rung::SUBWORD + (rung::PREFIX - rung::SUBWORD) * share;
+            self.push_list(list, score, met);
+        }
+    }
+
+    /// Names that have every part of the word, in any order.
+    fn by_parts(&self, word: &str, met: &mut Met<'_>) {
+        let mut wanted: Vec<String> = parts(word).map(lower).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        let mut having: Option<Vec<u32>> = None;
+        for part in &wanted {
+            let Some(list) = self.parts.map.get(part) else { return };
+            let lists: Vec<u32> = self.items(&self.parts, list).collect();
+            having = Some(match having {
+                None => lists,
+                Some(kept) => kept.into_iter().filter(|l| lists.binary_search(l).is_ok()).collect(),
+            });
+        }
+        for list in having.into_iter().flatten() {
+            let first = self.items(&self.names, u64::from(list)).next();
+            let of = first.map_or(1, |item| parts(self.entry(item).name).count().max(1));
+            let share = (wanted.len() as Score / of as Score).min(1.0);
+            let score = rung::EDIT + (rung::SUBWORD - rung::EDIT) * share;
+            self.push_list(u64::from(list), score, met);
+        }
+    }
+
+    fn one_edit_away(&self, key: &str, met: &mut Met<'_>) {
+        if key.len() < EDIT_BYTES_MIN {
+            return;
+        }
+        let Some(edit) = OneEdit::new(key) else { return };
+        let mut stream = self.names.map.search(edit).into_stream();
+        while let Some((_, list)) = stream.next() {
+            self.push_list(list, rung::EDIT, met);
+        }
+    }
+
+    /// All words of a short query, and all but its common ones, as one name.
+    fn joined(&self, words: &[&str], met: &mut Met<'_>) {
+        let telling: Vec<&str> =
+            words.iter().copied().filter(|word| !is_common(&lower(word))).collect();
+        for words in [words, &telling] {
+            if (2..=JOINED_WORDS_MAX).contains(&words.len())
+                && let Some(list) = self.names.map.get(folded(&words.concat()))
+            {
+                self.push_list(list, rung::JOINED, met);
+            }
+        }
+    }
+
+    fn push_list(&self, list: u64, score: Score, met: &mut Met<'_>) {
+        for item in self.items(&self.names, list) {
+            let entry = self.entry(item);
+            met.push(entry.id, entry.kind, score);
+        }
+    }
+}
+
+/// The words of a query with the separators of qualified names inside them, but not around them.
+fn words(query: &str) -> Vec<&str> {
+    let between = |c: char| {
+        c.is_whitespace()
+            || (!c.is_alphanumeric()
+                && !matches!(c, '_' | ':' | '.' | '#' | '/' | '\\' | '-' | '>'))
+    };
+    query
+        .split(between)
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_'))
+        .filter(|word| word.chars().any(char::is_alphanumeric))
+        .collect()
+}

@@ -1,0 +1,184 @@
+//! Is a definition found by what a person would type?
+
+use std::fs;
+
+use super::*;
+use crate::error::Error;
+use crate::hit::{ChunkSet, Hit};
+
+const SYMBOLS: &[(&str, &str, u8)] = &[
+    ("acquire", "net::Pool::acquire", 0),
+    ("acquire", "db::Lock::acquire", 0),
+    ("Pool", "net::Pool", 0),
+    ("pool", "net::pool", 3),
+    ("ConnectionPool", "net.http.ConnectionPool", 0),
+    ("connection_pool_size", "config.connection_pool_size", 2),
+    ("HTTPServer", "HTTPServer", 0),
+    ("parse_config_file", "config::parse_config_file", 0),
+    ("read", "io::read", 0),
+    ("tokenizer", "nlp.tokenizer", 0),
+    ("größe", "", 0),
+];
+
+fn index() -> SymbolIndex {
+    let entry = |(i, (name, qualified, kind)): (usize, &(&'static str, &'static str, u8))| {
+        SymbolEntry { name, qualified, id: ChunkId(i as u32), kind: *kind }
+    };
+    SymbolIndex::build(SYMBOLS.iter().enumerate().map(entry)).unwrap()
+}
+
+fn search(index: &SymbolIndex, query: &str) -> Vec<Hit> {
+    index.search(query, 20, &SymbolParams::default()).unwrap()
+}
+
+fn ids(hits: &[Hit]) -> Vec<u32> {
+    hits.iter().map(|hit| hit.id.0).collect()
+}
+
+#[test]
+fn a_query_finds_what_it_names_in_the_order_of_the_ladder() {
+    let index = index();
+    for (query, expected) in [
+        ("acquire", &[0, 1][..]),
+        ("Acquire", &[0, 1]),
+        ("Pool::acquire", &[0]),
+        ("pool.acquire", &[0]),
+        ("net::Pool::acquire", &[0]),
+        ("Nowhere::acquire", &[0, 1]),
+        ("Pool", &[2, 3, 4, 5]),
+        ("pool", &[3, 2, 4, 5]),
+        ("connection_pool", &[4, 5]),
+        ("connectionpool", &[4, 5]),
+        ("connecton_pool", &[4]),
+        ("acquier", &[0, 1]),
+        ("http_server", &[6]),
+        ("httpServer()", &[6]),
+        ("parse_conf", &[7]),
+        ("config_file", &[7]),
+        ("read", &[8]),
+        ("GRÖSSE", &[]),
+        ("Größe", &[10]),
+        ("", &[]),
+        ("?!", &[]),
+    ] {
+        assert_eq!(ids(&search(&index, query)), expected, "{query:?}");
+    }
+}
+
+#[test]
+fn the_rungs_are_where_they_are_documented() {
+    let index = index();
+    let score = |query: &str, id: u32| {
+        search(&index, query).iter().find(|hit| hit.id.0 == id).map(|hit| hit.score)
+    };
+    assert_eq!(score("Pool", 2), Some(rung::EXACT));
+    assert_eq!(score("POOL", 2), Some(rung::CASE));
+    assert_eq!(score("pool", 3), Some(rung::EXACT - 3.0 * rung::KIND_STEP));
+    assert_eq!(score("http_server", 6), Some(rung::STYLE));
+    assert_eq!(score("http server", 6), Some(rung::JOINED));
+    assert_eq!(score("net::pool::acquire", 0), Some(rung::EXACT));
+    assert_eq!(score("pool::acquire", 0), Some(rung::QUALIFIED));
+    assert_eq!(score("tree::acquire", 0), Some(rung::LAST_SEGMENT));
+    assert_eq!(score("acqiure", 0), Some(rung::EDIT));
+    let prefix = score("connectionpool", 5).unwrap();
+    assert!(prefix > rung::SUBWORD && prefix < rung::PREFIX);
+    let part = score("file", 7).unwrap();
+    assert!(part > rung::EDIT && part <= rung::SUBWORD);
+}
+
+#[test]
+fn words_of_a_question_count_only_when_they_are_meant_as_names() {
+    let index = index();
+    for (query, expected) in [
+        ("how do I read a file", &[][..]),
+        ("where is the connection pool", &[3, 2, 4]),
+        ("how does Pool::acquire() work?", &[0]),
+        ("which tokenizer is used", &[9]),
+        ("tokenizers in use", &[]),
+        ("what calls parse_config_file and why", &[7]),
+        ("read the HTTPServer", &[6]),
+    ] {
+        let mut found = ids(&search(&index, query));
+        let mut expected = expected.to_vec();
+        found.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{query:?}");
+    }
+}
+
+#[test]
+fn a_scope_is_complete_and_nothing_else() {
+    let index = index();
+    for query in ["acquire", "pool", "connection_pool", "acquier"] {
+        let all = search(&index, query);
+        for step in [1, 2, 3] {
+            let mut set = ChunkSet::none(SYMBOLS.len());
+            (0..SYMBOLS.len()).step_by(step).for_each(|id| set.insert(ChunkId(id as u32)));
+            let expected: Vec<Hit> =
+                all.iter().filter(|hit| set.contains(hit.id)).take(2).copied().collect();
+            let params = SymbolParams { filter: Some(&set) };
+            assert_eq!(index.search(query, 2, &params).unwrap(), expected, "{query} {step}");
+        }
+    }
+}
+
+#[test]
+fn names_are_known_exactly_and_counted_once() {
+    let index = index();
+    assert!(index.contains("Pool") && index.contains("pool") && !index.contains("POOL"));
+    assert!(!index.contains("http_server") && !index.contains(""));
+    assert_eq!((index.n(), index.names()), (11, 10));
+    let empty = SymbolIndex::build([]).unwrap();
+    assert_eq!((empty.n(), empty.names(), search(&empty, "pool").len()), (0, 0, 0));
+}
+
+#[test]
+fn many_definitions_of_one_name_are_ordered_by_id() {
+    let entry = |id| SymbolEntry { name: "new", qualified: "T::new", id: ChunkId(id), kind: 1 };
+    let index = SymbolIndex::build((0..500).rev().map(entry)).unwrap();
+    assert_eq!(ids(&search(&index, "new")), (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_saved_is_what_is_opened_and_the_order_of_building_does_not_show() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = index();
+    index.save(folder.path()).unwrap();
+    let again = SymbolIndex::open(folder.path()).unwrap();
+    for query in ["acquire", "pool", "Pool::acquire", "connecton_pool", "config_file"] {
+        assert_eq!(search(&again, query), search(&index, query));
+    }
+    assert_eq!(again.names(), index.names());
+    let bytes = fs::read(folder.path().join("symbols.fst")).unwrap();
+    let entry = |(i, (name, qualified, kind)): (usize, &(&'static str, &'static str, u8))| {
+        SymbolEntry { name, qualified, id: ChunkId(i as u32), kind: *kind }
+    };
+    let reversed = SymbolIndex::build(SYMBOLS.iter().enumerate().rev().map(entry)).unwrap();
+    reversed.save(folder.path()).unwrap();
+    assert_eq!(fs::read(folder.path().join("symbols.fst")).unwrap(), bytes);
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_its_path() {
+    let folder = tempfile::tempdir().unwrap();
+    index().save(folder.path()).unwrap();
+    let path = folder.path().join("symbols.fst");
+    let whole = fs::read(&path).unwrap();
+    let refused = |how: &str| match SymbolIndex::open(folder.path()) {
+        Err(Error::IndexCorrupt { path, .. }) => assert!(path.ends_with("symbols.fst"), "{how}"),
+        Err(other) => panic!("{how}: {other}"),
+        Ok(_) => panic!("{how}: opened"),
+    };
+    for length in [0, 1, 7, 8, 100, 127, 128, 129, whole.len() / 2, whole.len() - 1] {
+        fs::write(&path, &whole[..length]).unwrap();
+        refused(&format!("cut to {length}"));
+    }
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x55;
+        fs::write(&path, bytes).unwrap();
+        refused(&format!("flipped at {at}"));
+    }
+    fs::remove_file(&path).unwrap();
+    refused("missing");
+}
