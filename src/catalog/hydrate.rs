@@ -72,7 +72,7 @@ fn fetch(
     let Some(last) = batch.last() else { return Ok(()) };
     let padding = std::iter::repeat_n(last, places(batch.len()) - batch.len());
     let ids = params_from_iter(batch.iter().chain(padding));
-    for row in conn.prepare_cached(sql)?.query_map(ids, |row| ChunkRow::read(row))? {
+    for row in conn.prepare_cached(sql)?.query_map(ids, ChunkRow::read)? {
         let row = row?;
         found.insert(row.id.0, row);
     }

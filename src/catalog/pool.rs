@@ -21,6 +21,11 @@ const READER_MEMORY_MAX: &str = "512MiB";
 /// Memory of a writer; beyond it DuckDB spills into the folder beside the file.
 const WRITER_MEMORY_MAX: &str = "1GiB";
 
+/// DuckDB plans a statement with parameters anew at each run, and turning a list of ids into a join
+/// first, only to find that the key serves it, was a third of a hydration: 20 rows took 1.4 ms
+/// instead of 2.0 ms without that step (CPU time), 256 rows the same.
+const READER_SETTINGS: &str = "set disabled_optimizers = 'in_clause'";
+
 fn config() -> duckdb::Result<Config> {
     // One thread a query: the callers are already many, and twenty rows are no work to share.
     // Nothing here needs an extension, so that none may be looked for on the network.
@@ -67,7 +72,9 @@ impl Pool {
                 .access_mode(AccessMode::ReadOnly)?
                 .max_memory(READER_MEMORY_MAX)?
                 .with("temp_directory", "")?;
-            Connection::open_with_flags(path, config)
+            let seed = Connection::open_with_flags(path, config)?;
+            seed.execute_batch(READER_SETTINGS)?;
+            Ok(seed)
         };
         let seed = open().on(While::Reading, path)?;
         Ok(Self {

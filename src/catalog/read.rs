@@ -133,9 +133,8 @@ impl Catalog {
     /// Name, kind and chunk of every definition, in the order of the chunks.
     pub fn symbols(&self) -> Result<Vec<SymbolName>> {
         let columns = SymbolName::COLUMNS;
-        self.all(&format!("select {columns} from symbols order by chunk_id, rowid"), |row| {
-            SymbolName::read(row)
-        })
+        let sql = format!("select {columns} from symbols order by chunk_id, rowid");
+        self.all(&sql, SymbolName::read)
     }
 
     /// The definitions that start in these chunks, in the order of the chunks' ids.
@@ -145,12 +144,13 @@ impl Catalog {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        // Numbers cannot be misread as SQL, and a list of any length needs no padding this way.
-        let list: Vec<String> = ids.iter().map(|id| id.0.to_string()).collect();
+        // A join, because readers run long lists slowly (see the settings of the pool); planned
+        // afresh, and numbers cannot be misread as SQL.
+        let list: Vec<String> = ids.iter().map(|id| format!("({})", id.0)).collect();
         let (columns, list) = (SymbolRow::COLUMNS, list.join(","));
         let sql = format!(
-            "select {columns} from symbols where chunk_id in ({list}) \
-             order by chunk_id, start_line, start_col, rowid"
+            "select {columns} from symbols semi join (values {list}) wanted(id) \
+             on chunk_id = wanted.id order by chunk_id, start_line, start_col, symbols.rowid"
         );
         self.all(&sql, SymbolRow::read)
     }

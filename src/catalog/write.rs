@@ -76,8 +76,8 @@ impl CatalogWriter {
         ChunkId(self.universe)
     }
 
-    /// Adds a file with everything in it. Its path must not be in the catalog (delete it first), and
-    /// its chunks must be numbered from [`CatalogWriter::next_chunk`] without a gap.
+    /// Adds a file with everything in it. Its path must not be in the catalog (delete it first),
+    /// and its chunks must be numbered from [`CatalogWriter::next_chunk`] without a gap.
     ///
     /// chunks: `[file.chunk_count]`; symbols, refs: any number, of these chunks.
     pub fn append_file(

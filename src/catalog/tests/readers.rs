@@ -48,6 +48,16 @@ fn hydration_says_how_much_sql_it_ran() {
 }
 
 #[test]
+fn symbols_of_chunks_come_once_each_in_the_order_of_the_chunks() {
+    let file = whole("a.rs", "rust", 0, 600);
+    let (_folder, catalog) = catalog(std::slice::from_ref(&file));
+    let wanted: Vec<u32> = (0..600).rev().filter(|id| id % 3 == 0).chain([9, 9, 9999]).collect();
+    let expected: Vec<_> = file.symbols.iter().filter(|s| s.chunk.0 % 3 == 0).cloned().collect();
+    assert_eq!(catalog.symbols_of(&ids(&wanted)).unwrap(), expected);
+    assert_eq!(catalog.symbols_of(&[]).unwrap(), []);
+}
+
+#[test]
 fn a_chunk_that_is_not_there_is_named() {
     let (_folder, catalog) = catalog(&[whole("a.rs", "rust", 0, 5)]);
     let error = catalog.rows(&ids(&[1, 77, 2])).unwrap_err();
