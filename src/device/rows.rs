@@ -1,7 +1,7 @@
 //! Where do the activations of a forward pass live?
 
-/// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so that
-/// a forward pass allocates only when it is the largest so far.
+/// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so
+/// that a forward pass allocates only when it is the largest so far.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     data: Vec<f32>,
@@ -12,7 +12,7 @@ pub struct Rows {
 impl Rows {
     /// data: `[n * d]`, row-major.
     pub fn new(data: Vec<f32>, d: usize) -> Self {
-        assert!(d > 0 && data.len() % d == 0, "{} values are no rows of {d}", data.len());
+        assert!(d > 0 && data.len().is_multiple_of(d), "{} values are no rows of {d}", data.len());
         Self { n: data.len() / d, data, d }
     }
 

@@ -105,7 +105,11 @@ impl Tokenizer {
 
 /// The first `bytes_max` bytes of `text`, or a little less so as not to split a character.
 fn head(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// What the tokenizer puts before and behind a text, found by asking it with one and without.
@@ -157,8 +161,8 @@ mod tests {
         let mut json: serde_json::Value =
             serde_json::from_slice(&std::fs::read(folder().join("tokenizer.json")).unwrap())
                 .unwrap();
-        json["truncation"] = serde_json::json!({ "max_length": 6, "strategy": "LongestFirst", "stride": 0,
-                "direction": "Right" });
+        json["truncation"] = serde_json::json!({ "max_length": 6, "stride": 0,
+            "strategy": "LongestFirst", "direction": "Right" });
         json["padding"] = serde_json::json!({ "strategy": { "Fixed": 128 }, "direction": "Right",
             "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]" });
         std::fs::write(&path, json.to_string()).unwrap();

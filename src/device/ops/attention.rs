@@ -6,8 +6,8 @@ use super::math;
 use super::matmul::{Shared, View};
 use crate::device::{Device, InstructionSet, Rows};
 
-/// Queries of one task: its scores are `[QUERIES_PER_TASK, length]`, 128 KiB at 512 tokens, whatever
-/// the length of the sequence or of the batch.
+/// Queries of one task: its scores are `[QUERIES_PER_TASK, length]`, 128 KiB at 512 tokens,
+/// whatever the length of the sequence or of the batch.
 const QUERIES_PER_TASK: usize = 64;
 
 /// One task: some queries of one head of one sequence.
@@ -20,14 +20,15 @@ struct Task {
     head: usize,
 }
 
-/// out becomes `[tokens, heads * head_dim]`: `softmax(q k^T / sqrt(head_dim)) v`, each sequence alone.
+/// out becomes `[tokens, heads * head_dim]`: `softmax(q k^T / sqrt(head_dim)) v`, each sequence
+/// alone.
 ///
 /// qkv: `[tokens, 3 * heads * head_dim]`, all queries of a token, then its keys, then its values;
 /// cu_seqlens: `[n + 1]`.
 pub fn attention(device: &Device, qkv: &Rows, cu_seqlens: &[u32], heads: usize, out: &mut Rows) {
     let d = qkv.d() / 3;
     assert!(
-        heads > 0 && d % heads == 0 && qkv.d() == 3 * d,
+        heads > 0 && d.is_multiple_of(heads) && qkv.d() == 3 * d,
         "{heads} heads in rows of {}",
         qkv.d()
     );
