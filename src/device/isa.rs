@@ -50,8 +50,8 @@ impl InstructionSet {
 
 /// Compiles `body` once for each instruction set, and calls the build that `set` names.
 ///
-/// The body is `#[inline(always)]` and generic over `const FMA: bool`: whether `a * b + c` may be one
-/// instruction (on the portable path it would be a slow library call).
+/// The body is `#[inline(always)]` and generic over `const FMA: bool`: whether `a * b + c` may be
+/// one instruction (on the portable path it would be a slow library call).
 macro_rules! multiversion {
     ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) = $body:ident) => {
         $(#[$doc])*

@@ -1,7 +1,7 @@
 //! Where do the activations of a forward pass live?
 
-/// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so that
-/// a forward pass allocates only when it is the largest so far.
+/// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so
+/// that a forward pass allocates only when it is the largest so far.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     data: Vec<f32>,

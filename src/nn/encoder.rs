@@ -41,7 +41,8 @@ impl Encoder {
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
     ///
-    /// A sequence longer than [`Encoder::max_positions`] or an id outside the vocabulary is an error.
+    /// A sequence longer than [`Encoder::max_positions`] or an id outside the vocabulary is an
+    /// error.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
         self.check(batch)?;
         let lock = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);

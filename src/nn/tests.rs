@@ -124,7 +124,7 @@ fn minilm_equals_sentence_transformers_alone_and_in_any_batch() {
     let all = tokenizer.encode_batch(&texts).unwrap();
     let want = matrix(&expected("minilm")["embeddings"]);
     let (mut error, mut cosine) = (0.0_f32, 1.0_f32);
-    let mut lists = orders(texts.len());
+    let mut lists = orders(texts.len()).split_off(1);
     lists.extend((0..texts.len()).map(|i| vec![i]));
     for order in lists {
         let batch = batch(&all, &order);

@@ -29,7 +29,8 @@ pub struct Weights {
 impl Weights {
     /// Maps `model.safetensors`, or the files that `model.safetensors.index.json` names.
     ///
-    /// `prefixes` are tried in turn: the first one under which `probe` is there is used for all names.
+    /// `prefixes` are tried in turn: the first one under which `probe` is there is used for all
+    /// names.
     pub fn open(folder: &Path, prefixes: &[&'static str], probe: &str) -> Result<Self> {
         let mut weights = Self { files: Vec::new(), places: BTreeMap::new(), prefix: "" };
         for path in files_of(folder)? {

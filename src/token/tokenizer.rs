@@ -157,8 +157,8 @@ mod tests {
         let mut json: serde_json::Value =
             serde_json::from_slice(&std::fs::read(folder().join("tokenizer.json")).unwrap())
                 .unwrap();
-        json["truncation"] = serde_json::json!({ "max_length": 6, "strategy": "LongestFirst", "stride": 0,
-                "direction": "Right" });
+        json["truncation"] = serde_json::json!({ "max_length": 6, "stride": 0,
+            "strategy": "LongestFirst", "direction": "Right" });
         json["padding"] = serde_json::json!({ "strategy": { "Fixed": 128 }, "direction": "Right",
             "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "[PAD]" });
         std::fs::write(&path, json.to_string()).unwrap();

@@ -6,8 +6,8 @@ use super::math;
 use super::matmul::{Shared, View};
 use crate::device::{Device, InstructionSet, Rows};
 
-/// Queries of one task: its scores are `[QUERIES_PER_TASK, length]`, 128 KiB at 512 tokens, whatever
-/// the length of the sequence or of the batch.
+/// Queries of one task: its scores are `[QUERIES_PER_TASK, length]`, 128 KiB at 512 tokens,
+/// whatever the length of the sequence or of the batch.
 const QUERIES_PER_TASK: usize = 64;
 
 /// One task: some queries of one head of one sequence.
@@ -20,7 +20,8 @@ struct Task {
     head: usize,
 }
 
-/// out becomes `[tokens, heads * head_dim]`: `softmax(q k^T / sqrt(head_dim)) v`, each sequence alone.
+/// out becomes `[tokens, heads * head_dim]`: `softmax(q k^T / sqrt(head_dim)) v`, each sequence
+/// alone.
 ///
 /// qkv: `[tokens, 3 * heads * head_dim]`, all queries of a token, then its keys, then its values;
 /// cu_seqlens: `[n + 1]`.

@@ -16,8 +16,8 @@ pub struct Embedding {
 
 /// out becomes `[tokens, d]`: `norm(words[id] + positions[place in its sequence])`.
 ///
-/// ids: `[tokens]`, each below the vocabulary's size; cu_seqlens: `[n + 1]`, no sequence longer than
-/// the table of positions.
+/// ids: `[tokens]`, each below the vocabulary's size; cu_seqlens: `[n + 1]`, no sequence longer
+/// than the table of positions.
 pub fn embed_norm(
     device: &Device,
     table: &Embedding,
@@ -31,7 +31,8 @@ pub fn embed_norm(
     let set = device.instruction_set();
     out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d).enumerate().for_each(|(task, rows)| {
         let first = task * ROWS_PER_TASK;
-        // The sequence of the first token: the last one that begins at or before it and is not empty.
+        // The sequence of the first token: the last one that begins at or before it and is not
+        // empty.
         let mut seq = cu_seqlens.partition_point(|&start| start as usize <= first) - 1;
         for (i, row) in rows.chunks_exact_mut(d).enumerate() {
             let token = first + i;

@@ -6,15 +6,15 @@ use super::math;
 use super::matmul::{Shared, View};
 use crate::device::{Device, InstructionSet, Rows};
 
-/// Rows of one task: the tile of a wide layer still lies in the second-level cache when its epilogue
-/// runs over it.
+/// Rows of one task: the tile of a wide layer still lies in the second-level cache when its
+/// epilogue runs over it.
 const ROWS_PER_TASK: usize = 128;
 
 /// Columns of a task are a multiple of this: the width of the kernel's register tile, twice.
 const COLS_UNIT: usize = 96;
 
-/// Tasks that a layer is split into where its rows alone give fewer: enough for 32 cores, so that one
-/// short query uses them too.
+/// Tasks that a layer is split into where its rows alone give fewer: enough for 32 cores, so that
+/// one short query uses them too.
 const TASKS_MIN: usize = 64;
 
 /// What is done to each value after the product and the bias.

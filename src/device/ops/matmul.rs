@@ -1,7 +1,7 @@
 //! How is one block of a product of matrices computed?
 //!
-//! The only file that hands addresses to a matrix kernel, and that lets tasks write into parts of one
-//! buffer: everything above works with checked views.
+//! The only file that hands addresses to a matrix kernel, and that lets tasks write into parts of
+//! one buffer: everything above works with checked views.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -45,7 +45,8 @@ pub struct Shared<'a> {
     owner: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is only an address and two sizes; whoever makes tiles of it promises that no two overlap.
+// SAFETY: it is only an address and two sizes; whoever makes tiles of it promises that no two
+// overlap.
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {
@@ -60,9 +61,9 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// No two tiles alive at the same time share an element.
     pub unsafe fn tile(&self, rows: Range<usize>, cols: Range<usize>) -> Tile<'_> {
+        assert!(!rows.is_empty() && !cols.is_empty(), "a tile without elements");
         assert!(rows.end <= self.n && cols.end <= self.stride, "a tile outside its matrix");
-        // SAFETY: the first element of the tile lies inside the buffer, or one past its end when the
-        // tile is empty, by the assertion.
+        // SAFETY: the first element of the tile lies inside the buffer, by the assertions.
         let start = unsafe { self.start.add(rows.start * self.stride + cols.start) };
         let (rows, cols) = (rows.len(), cols.len());
         Tile { start, rows, cols, stride: self.stride, owner: PhantomData }
@@ -86,20 +87,19 @@ impl Tile<'_> {
     /// Row `i`: `[cols]`.
     pub fn row(&mut self, i: usize) -> &mut [f32] {
         assert!(i < self.rows);
-        // SAFETY: `Shared::tile` checked that row `i` of the tile lies in the buffer, and its caller
-        // promised that nobody else has it; `&mut self` lends one row at a time.
+        // SAFETY: `Shared::tile` checked that row `i` of the tile lies in the buffer, and its
+        // caller promised that nobody else has it; `&mut self` lends one row at a time.
         unsafe { std::slice::from_raw_parts_mut(self.start.add(i * self.stride), self.cols) }
     }
 
-    /// Becomes `scale * a b`. a: `[rows, k]`, b: `[k, cols]`. One thread; the kernel of the `gemm` crate.
+    /// Becomes `scale * a b`. a: `[rows, k]`, b: `[k, cols]`. One thread; the kernel of the `gemm`
+    /// crate.
     pub fn product(&mut self, a: View<'_>, b: View<'_>, scale: f32) {
         assert_eq!((a.rows, b.cols, a.cols), (self.rows, self.cols, b.rows), "shapes of a product");
-        if self.rows == 0 || self.cols == 0 {
-            return;
-        }
         // SAFETY: each address is the first element of a block whose every element, at the strides
-        // given, lies inside its buffer: `View::new` and `Shared::tile` check that. The tile is ours
-        // alone, so it overlaps neither operand (they are borrowed shared). It is not read (`false`).
+        // given, lies inside its buffer: `View::new` and `Shared::tile` check that. The tile is
+        // ours alone, so it overlaps neither operand (they are borrowed shared). It is not read
+        // (`false`).
         unsafe {
             gemm::gemm(
                 self.rows,

@@ -1,7 +1,8 @@
 //! Which operations is every network made of?
 //!
-//! Each runs in the rayon pool of its caller ([`super::Device::install`]) and splits its work by the
-//! shapes alone, never by the number of threads, so that any machine gives the same bytes.
+//! Each runs in the rayon pool of its caller ([`super::Device::install`]) and splits its work by
+//! the shapes alone, never by the number of threads, so that any number of
+//! threads gives the same bytes.
 
 mod attention;
 mod embed;

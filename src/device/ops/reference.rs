@@ -1,5 +1,5 @@
-//! What would each operation give in f64, written as plainly as can be? Every build of every operation
-//! is held against it here, on random shapes.
+//! What would each operation give in f64, written as plainly as can be? Every build of every
+//! operation is held against it here, on random shapes.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -7,7 +7,8 @@ use proptest::test_runner::TestCaseResult;
 use super::*;
 use crate::device::{Device, InstructionSet, Rows};
 
-/// The series of erf (Abramowitz and Stegun 7.1.5), in f64 good to 1e-9 for the |x| < 4 it is used on.
+/// The series of erf (Abramowitz and Stegun 7.1.5), in f64 good to 1e-9 for the |x| < 4 it is used
+/// on.
 fn erf(x: f64) -> f64 {
     if x.abs() >= 4.0 {
         return x.signum();
