@@ -1,6 +1,5 @@
 //! Which model made a vector, so exactly that equal keys mean equal vectors?
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -43,12 +42,11 @@ pub(super) fn revision(folder: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for path in model_files(folder)? {
         let unreadable = |source| Error::PathUnreadable { path: path.clone(), source };
-        let file = File::open(&path).map_err(unreadable)?;
-        let bytes = file.metadata().map_err(unreadable)?.len();
+        let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
         // Name and length keep two files from being taken for one.
         hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         hasher.update(&[0]).update(&bytes.to_le_bytes());
-        hasher.update_reader(file).map_err(unreadable)?;
+        hasher.update_mmap_rayon(&path).map_err(unreadable)?;
     }
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }

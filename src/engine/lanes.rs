@@ -124,7 +124,7 @@ impl<T> Lanes<T> {
         (self.interactive, self.bulk) = (Queue::new(), Queue::new());
     }
 
-    /// The next batch, without those that `dead` says nobody waits for any more; none if none is left.
+    /// The next batch, without those that `dead` says nobody waits for; none if none is left.
     pub fn next_batch(&mut self, dead: impl Fn(&T) -> bool) -> Option<Batch<T>> {
         let asked = self.interactive.drop_dead(self.limits, &dead);
         let window = self.bulk.drop_dead(self.limits, &dead);
@@ -168,7 +168,7 @@ impl<T> Queue<T> {
         window
     }
 
-    /// Moves what fits of the first `window` sequences: the oldest, then those nearest to its length.
+    /// Moves what fits of the first `window`: the oldest, then those nearest to its length.
     fn fill_by_length(&mut self, filling: &mut Filling<T>, window: usize) {
         let Some(oldest) = self.waiting.front().map(Sequence::tokens) else { return };
         let mut order: Vec<usize> = (0..window).collect();

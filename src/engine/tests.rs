@@ -181,10 +181,10 @@ fn who_is_cancelled_or_late_gets_that_error_and_costs_no_compute() {
     let gate = Gate::default();
     let door = gate.clone();
     let engine = fake(&settings(), None, move || door.pass());
+    let cx = run();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| embed(&engine, Lane::Bulk, &["x"], &run()));
         gate.wait_for_worker();
-        let cx = run();
         let cancelled = scope.spawn(|| embed(&engine, Lane::Bulk, &TEXTS, &cx));
         wait_until(|| engine.stats().queue_depth == TEXTS.len());
         cx.cancel();

@@ -178,15 +178,6 @@ impl VectorCache {
         Ok(())
     }
 
-    /// The vectors that can be served.
-    pub fn len(&self) -> usize {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).places.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
     fn segment_bytes_max(&self) -> u64 {
         self.bytes_max / SEGMENTS_PER_BOUND
     }

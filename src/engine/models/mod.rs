@@ -91,7 +91,7 @@ pub fn resolve(name_or_folder: &str, models_dir: &Path) -> Result<ModelFolder> {
     }
 }
 
-/// Compares each file with the checksum that the manifest knows; empty for a folder without an entry.
+/// Compares each file with its known checksum; empty for a folder without an entry.
 pub fn verify(folder: &ModelFolder) -> Result<Vec<FileCheck>> {
     let entry = folder.entry.or_else(|| Manifest::builtin().find(&folder.name));
     entry.map_or_else(|| Ok(Vec::new()), |entry| entry.verify(&folder.path))

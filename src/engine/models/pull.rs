@@ -16,7 +16,7 @@ const LOCK: &str = ".pull.lock";
 /// Lines of a failed command that an error shows.
 const STDERR_LINES_MAX: usize = 6;
 
-/// Fetches model `name` into `models_dir`, unless it is there and whole. `progress` is told each step.
+/// Fetches model `name` into `models_dir`, unless it is whole there. `progress` hears each step.
 pub fn pull(name: &str, models_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<ModelFolder> {
     let manifest = Manifest::builtin();
     let entry = manifest.find(name).ok_or_else(|| manifest.unknown(name))?;
