@@ -172,12 +172,17 @@ const CSS: &[Definition] = &[
     def("keyframes_statement", Rule, Child(&["keyframes_name"])),
 ];
 
-const MARKDOWN: &[Definition] = &[def("section", Section, Heading)];
+const MARKDOWN: &[Definition] = &[
+    def("section", Section, Heading),
+    // Underlined headings open no section in this grammar.
+    def("setext_heading", Section, Field("heading_content")),
+];
 
 const COMMENT: &[&str] = &["comment"];
 const JS_IDENTIFIERS: &[&str] =
     &["identifier", "type_identifier", "property_identifier", "shorthand_property_identifier"];
-const C_IDENTIFIERS: &[&str] =
+const C_IDENTIFIERS: &[&str] = &["identifier", "type_identifier", "field_identifier"];
+const CPP_IDENTIFIERS: &[&str] =
     &["identifier", "type_identifier", "field_identifier", "namespace_identifier"];
 
 /// Without definitions, comments, attributes and names: rows say what they have.
@@ -265,7 +270,7 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         load: || tree_sitter_cpp::LANGUAGE.into(),
         separator: "::",
         definitions: CPP,
-        identifiers: C_IDENTIFIERS,
+        identifiers: CPP_IDENTIFIERS,
         ..PLAIN
     },
     Grammar {

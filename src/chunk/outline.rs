@@ -146,7 +146,9 @@ impl Walk<'_> {
         if matches!(row.when, When::Shallow) && !is_word(&name) {
             return;
         }
-        self.named.insert(name_at as u32);
+        if !self.named.insert(name_at as u32) {
+            return;
+        }
         let parent = self.open.last().map(|(_, scope, _)| *scope);
         let inside = parent.map(|scope| self.out.scopes[scope].kind);
         let holder = |kind: Option<SymbolKind>| kind.is_none_or(SymbolKind::holds_methods);

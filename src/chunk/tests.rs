@@ -273,6 +273,7 @@ fn c_and_cpp_definitions_are_found() {
         &[
             "module a::b",
             "class a::b::Foo",
+            "method a::b::Foo::Foo",
             "method a::b::Foo::~Foo",
             "method a::b::Foo::run",
             "method a::b::Foo::run",
@@ -352,7 +353,7 @@ fn keys_rules_and_headings_are_found() {
     let made = check(
         "a.md",
         "Before.\n\n# One\n\nText.\n\n## Two `x`\n\n```sh\n# not a heading\n```\n\nThree\n=====\n\nMore.\n",
-        &["section One", "section One.Two `x`", "section Three"],
+        &["section One", "section One.Two `x`", "section One.Two `x`.Three"],
     );
     assert_eq!(signature_and_doc(&made, "One").0, "# One");
 }
