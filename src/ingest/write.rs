@@ -123,6 +123,9 @@ impl Job<'_> {
 
     fn target(&self, staging: &Staging) -> Result<Target> {
         let folder = staging.folder();
+        for part in [DENSE, LEXICAL, SYMBOLS].map(|part| folder.join(part)) {
+            std::fs::create_dir_all(&part).map_err(|e| Error::io("create", &part, e))?;
+        }
         let (catalog, lexical) = (folder.join(CATALOG), folder.join(LEXICAL));
         let vectors = Matrix::with_capacity(0, self.engine.identity().dim);
         let threads = self.settings.thread_count();
@@ -243,9 +246,7 @@ fn write_symbols(folder: &Path) -> Result<()> {
         kind: rank(&symbol.kind),
         id: symbol.chunk,
     });
-    let folder = folder.join(SYMBOLS);
-    std::fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
-    SymbolIndex::build(entries)?.save(&folder)
+    SymbolIndex::build(entries)?.save(&folder.join(SYMBOLS))
 }
 
 /// How a later search finds the model again: a folder by its whole path, else the name.
