@@ -8,7 +8,7 @@ use super::math;
 use super::matmul::{Shared, View};
 use crate::device::{Device, InstructionSet, Rows};
 
-/// Rows of one task: with one panel of a weight it is some 10 MFLOP, whatever the number of threads.
+/// Rows of one task: with one panel of a weight it is some 10 MFLOP on any number of threads.
 const ROWS_PER_TASK: usize = 128;
 
 /// Columns of one panel of a weight: the register tile of the AVX-512 kernel. A short query has a
