@@ -1,21 +1,19 @@
 //! How do rows pass through a linear layer and its activation?
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use super::math;
 use super::matmul::{Shared, View};
 use crate::device::{Device, InstructionSet, Rows};
 
-/// Rows of one task: the tile of a wide layer still lies in the second-level cache when its
-/// epilogue runs over it.
+/// Rows of one task: with one panel of a weight it is some 10 MFLOP on any number of threads.
 const ROWS_PER_TASK: usize = 128;
 
-/// Columns of a task are a multiple of this: the width of the kernel's register tile, twice.
-const COLS_UNIT: usize = 96;
-
-/// Tasks that a layer is split into where its rows alone give fewer: enough for 32 cores, so that
-/// one short query uses them too.
-const TASKS_MIN: usize = 64;
+/// Columns of one panel of a weight: the register tile of the AVX-512 kernel. A short query has a
+/// task for each panel, so that it uses all cores too.
+const PANEL: usize = 64;
 
 /// What is done to each value after the product and the bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,8 +29,9 @@ pub enum Activation {
 /// A linear layer `y = x W^T + b`, laid out for the kernel.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// W transposed: `[inputs, outputs]`, so that the kernel reads it without packing it anew.
-    weight: Vec<f32>,
+    /// W transposed, in panels of [`PANEL`] outputs, each `[inputs, its outputs]` in one piece: the
+    /// kernel reads a panel from end to end and packs nothing anew.
+    panels: Vec<f32>,
     /// `[outputs]`.
     bias: Vec<f32>,
     inputs: usize,
@@ -43,13 +42,19 @@ impl Linear {
     pub fn new(weight: &[f32], bias: Vec<f32>, inputs: usize) -> Self {
         let outputs = bias.len();
         assert_eq!(weight.len(), outputs * inputs, "a weight of [{outputs}, {inputs}]");
-        let mut transposed = vec![0.0; weight.len()];
-        for (o, row) in weight.chunks_exact(inputs).enumerate() {
-            for (i, &value) in row.iter().enumerate() {
-                transposed[i * outputs + o] = value;
+        let mut panels = Vec::with_capacity(weight.len());
+        for panel in weight.chunks(PANEL * inputs) {
+            for i in 0..inputs {
+                panels.extend(panel[i..].iter().step_by(inputs));
             }
         }
-        Self { weight: transposed, bias, inputs }
+        Self { panels, bias, inputs }
+    }
+
+    /// The weights of the outputs `cols`, one panel: `[inputs, cols]`.
+    fn panel(&self, cols: &Range<usize>) -> View<'_> {
+        let values = &self.panels[cols.start * self.inputs..cols.end * self.inputs];
+        View::new(values, cols.len(), 0..self.inputs, 0..cols.len())
     }
 
     pub fn inputs(&self) -> usize {
@@ -70,29 +75,21 @@ pub fn linear(device: &Device, layer: &Linear, x: &Rows, activation: Activation,
         return;
     }
     let set = device.instruction_set();
-    let cols_per_task = cols_per_task(n, outputs);
-    let across = outputs.div_ceil(cols_per_task);
+    let across = outputs.div_ceil(PANEL);
     let shared = Shared::new(out.as_mut_slice(), outputs);
     (0..n.div_ceil(ROWS_PER_TASK) * across).into_par_iter().for_each(|task| {
         let row = task / across * ROWS_PER_TASK;
-        let col = task % across * cols_per_task;
+        let col = task % across * PANEL;
         let rows = row..(row + ROWS_PER_TASK).min(n);
-        let cols = col..(col + cols_per_task).min(outputs);
+        let cols = col..(col + PANEL).min(outputs);
         // SAFETY: tasks differ in their rows or in their columns.
         let mut tile = unsafe { shared.tile(rows.clone(), cols.clone()) };
-        let a = View::new(x.as_slice(), layer.inputs, rows, 0..layer.inputs);
-        let b = View::new(&layer.weight, outputs, 0..layer.inputs, cols.clone());
-        tile.product(a, b, 1.0);
+        let x = View::new(x.as_slice(), layer.inputs, rows, 0..layer.inputs);
+        tile.product(x, layer.panel(&cols), 1.0);
         for i in 0..tile.rows() {
             epilogue(set, tile.row(i), &layer.bias[cols.clone()], activation);
         }
     });
-}
-
-/// Depends on the shape only, so that any number of threads gives the same bytes.
-fn cols_per_task(n: usize, outputs: usize) -> usize {
-    let across = TASKS_MIN.div_ceil(n.div_ceil(ROWS_PER_TASK));
-    outputs.div_ceil(across).next_multiple_of(COLS_UNIT)
 }
 
 fn epilogue(set: InstructionSet, row: &mut [f32], bias: &[f32], activation: Activation) {
