@@ -24,13 +24,11 @@ pub(super) enum Mark {
 ///
 /// `levels` and `marks` are `[lines]`.
 pub(super) fn complete(levels: &mut [u32], marks: &[Mark], lines: &Lines<'_>) {
-    for line in 0..levels.len() {
-        if lines.is_blank(line) {
-            levels[line] = NEVER;
-        } else if levels[line] == NEVER {
+    for (line, level) in levels.iter_mut().enumerate() {
+        if *level == NEVER {
             let behind_blank = line > 0 && lines.is_blank(line - 1);
             let indent = lines.indents[line].min(INDENT_MAX);
-            levels[line] = if behind_blank { AFTER_BLANK + indent } else { ANYWHERE };
+            *level = if behind_blank { AFTER_BLANK + indent } else { ANYWHERE };
         }
     }
     for line in 0..levels.len() {
@@ -40,9 +38,9 @@ pub(super) fn complete(levels: &mut [u32], marks: &[Mark], lines: &Lines<'_>) {
             levels[first + 1..=line].fill(ANYWHERE);
         }
     }
-    for line in 0..levels.len() {
-        if lines.is_blank(line) {
-            levels[line] = NEVER;
+    for (level, indent) in levels.iter_mut().zip(&lines.indents) {
+        if *indent == BLANK {
+            *level = NEVER;
         }
     }
 }
