@@ -12,7 +12,7 @@ pub struct Rows {
 impl Rows {
     /// data: `[n * d]`, row-major.
     pub fn new(data: Vec<f32>, d: usize) -> Self {
-        assert!(d > 0 && data.len() % d == 0, "{} values are no rows of {d}", data.len());
+        assert!(d > 0 && data.len().is_multiple_of(d), "{} values are no rows of {d}", data.len());
         Self { n: data.len() / d, data, d }
     }
 

@@ -92,7 +92,7 @@ impl ModelConfig {
             return broken(format!("{name} is {size}, expected 1 to {SIZE_MAX}"));
         }
         let (hidden, heads) = (raw.hidden_size, raw.num_attention_heads);
-        if hidden % heads != 0 {
+        if !hidden.is_multiple_of(heads) {
             return broken(format!("hidden_size {hidden} is not a multiple of {heads} heads"));
         }
         if !raw.layer_norm_eps.is_finite() || raw.layer_norm_eps < 0.0 {

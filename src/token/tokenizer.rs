@@ -105,7 +105,11 @@ impl Tokenizer {
 
 /// The first `bytes_max` bytes of `text`, or a little less so as not to split a character.
 fn head(text: &str, bytes_max: usize) -> &str {
-    &text[..text.floor_char_boundary(bytes_max)]
+    let mut end = bytes_max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// What the tokenizer puts before and behind a text, found by asking it with one and without.

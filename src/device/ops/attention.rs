@@ -28,7 +28,7 @@ struct Task {
 pub fn attention(device: &Device, qkv: &Rows, cu_seqlens: &[u32], heads: usize, out: &mut Rows) {
     let d = qkv.d() / 3;
     assert!(
-        heads > 0 && d % heads == 0 && qkv.d() == 3 * d,
+        heads > 0 && d.is_multiple_of(heads) && qkv.d() == 3 * d,
         "{heads} heads in rows of {}",
         qkv.d()
     );

@@ -59,7 +59,7 @@ pub fn gelu<const FMA: bool>(x: f32) -> f32 {
 /// The tanh form of gelu: x / (1 + e^-2u), u = sqrt(2 / pi) (x + 0.044715 x^3); to 1e-6.
 #[inline(always)]
 pub fn gelu_tanh<const FMA: bool>(x: f32) -> f32 {
-    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769;
     let twice_u = TWICE_SQRT_2_OVER_PI * x * fma::<FMA>(0.044_715, x * x, 1.0);
     x / (1.0 + exp::<FMA>(-twice_u))
 }

@@ -52,7 +52,7 @@ unsafe impl Sync for Shared<'_> {}
 impl<'a> Shared<'a> {
     /// data: `[n * stride]`.
     pub fn new(data: &'a mut [f32], stride: usize) -> Self {
-        assert!(stride > 0 && data.len() % stride == 0);
+        assert!(stride > 0 && data.len().is_multiple_of(stride));
         Self { n: data.len() / stride, start: data.as_mut_ptr(), stride, owner: PhantomData }
     }
 
