@@ -97,7 +97,7 @@ impl ChunkSet {
     /// Every chunk of `len`.
     pub fn all(len: usize) -> Self {
         let mut set = Self { words: vec![u64::MAX; len.div_ceil(64)], len };
-        if len % 64 != 0
+        if !len.is_multiple_of(64)
             && let Some(last) = set.words.last_mut()
         {
             *last = (1 << (len % 64)) - 1;

@@ -12,7 +12,7 @@ pub struct Matrix {
 impl Matrix {
     /// data: `[n * d]`, row-major.
     pub fn new(data: Vec<f32>, d: usize) -> Result<Self> {
-        if d == 0 || data.len() % d != 0 {
+        if d == 0 || !data.len().is_multiple_of(d) {
             return Err(Error::Dimension { what: "matrix", expected: d, found: data.len() });
         }
         Ok(Self { data, d })

@@ -1,6 +1,6 @@
 //! `codeintel model`: get, list and check models.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use super::Context;
 use super::args::{ModelArgs, ModelCommand};
@@ -26,7 +26,7 @@ pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
     }
 }
 
-fn pull(cx: &mut Context, name: &str, folder: &PathBuf) -> Result<()> {
+fn pull(cx: &mut Context, name: &str, folder: &Path) -> Result<()> {
     let spinner = indicatif::ProgressBar::new_spinner();
     spinner.enable_steady_tick(std::time::Duration::from_millis(100));
     let model = models::pull(name, folder, &mut |step| spinner.set_message(step.to_owned()))?;
@@ -35,7 +35,7 @@ fn pull(cx: &mut Context, name: &str, folder: &PathBuf) -> Result<()> {
     cx.out.line(line)
 }
 
-fn list(cx: &mut Context, folder: &std::path::Path, json: bool) -> Result<()> {
+fn list(cx: &mut Context, folder: &Path, json: bool) -> Result<()> {
     let states = models::list(folder);
     if json {
         return cx.out.json(&states.iter().map(wire::Model::from).collect::<Vec<_>>());
@@ -56,7 +56,7 @@ fn list(cx: &mut Context, folder: &std::path::Path, json: bool) -> Result<()> {
     Ok(())
 }
 
-fn verify(cx: &mut Context, name: &str, folder: &std::path::Path) -> Result<()> {
+fn verify(cx: &mut Context, name: &str, folder: &Path) -> Result<()> {
     let model = models::resolve(name, folder)?;
     let checks = models::verify(&model)?;
     if checks.is_empty() {

@@ -58,12 +58,12 @@ impl Searcher {
         settings: &Settings,
     ) -> Result<Self> {
         let manifest = &version.manifest;
-        if let Some(engine) = &engine {
-            if engine.identity().key() != manifest.model.key {
-                let index = manifest.model.to_string();
-                let asked = engine.identity().to_string();
-                return Err(Error::IndexModelMismatch { index, asked });
-            }
+        if let Some(engine) = &engine
+            && engine.identity().key() != manifest.model.key
+        {
+            let index = manifest.model.to_string();
+            let asked = engine.identity().to_string();
+            return Err(Error::IndexModelMismatch { index, asked });
         }
         let folder = &version.folder;
         let threads = 2 * Channel::ALL.len();
