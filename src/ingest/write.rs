@@ -8,7 +8,8 @@ use super::diff::Difference;
 use super::prepare::now_s;
 use super::progress::{Phase, Progress};
 use crate::catalog::{
-    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, Staging, VersionRow, now,
+    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, RunRow, Staging,
+    VersionRow, now,
 };
 use crate::chunk::{Chunker, HEADER_VERSION};
 use crate::config::Settings;
@@ -86,6 +87,18 @@ impl Job<'_> {
                 return Err(self.repo.nothing_to_index(&built.skipped));
             }
             let manifest = self.manifest(&staging, &dense, total, (counts.files, counts.chunks));
+            let report = cx.report();
+            let steps = report.steps.iter().map(|step| {
+                format!("{}={:.1}ms", step.stage.name(), step.duration.as_secs_f64() * 1e3)
+            });
+            catalog.record_run(&RunRow {
+                run_id: report.run_id.clone(),
+                started_at_ms: now_s() * 1000,
+                tool: report.tool.to_owned(),
+                duration_ms: report.steps.iter().map(|s| s.duration.as_millis() as u64).sum(),
+                status: "publishing".to_owned(),
+                report: steps.collect::<Vec<_>>().join(" "),
+            })?;
             catalog.record_version(&VersionRow {
                 name: manifest.version.clone(),
                 created_at_s: now_s(),

@@ -1,8 +1,9 @@
 //! What does the reader get?
 
 use super::fuse::{Contribution, Fused};
-use super::gate::{Plan, QueryClass};
+use super::gate::Plan;
 use super::gather::Gathered;
+use super::profile::QueryClass;
 use super::query::{Channel, Query};
 use crate::catalog::{ChunkRow, Manifest};
 use crate::telemetry::RunReport;
