@@ -88,14 +88,16 @@ impl Job<'_> {
             }
             let manifest = self.manifest(&staging, &dense, total, (counts.files, counts.chunks));
             let report = cx.report();
-            let steps = report.steps.iter().map(|step| {
+            // The stages of the journey itself; what lies within them is in their times.
+            let stages = report.steps.iter().filter(|step| step.depth == 1);
+            let steps = stages.clone().map(|step| {
                 format!("{}={:.1}ms", step.stage.name(), step.duration.as_secs_f64() * 1e3)
             });
             catalog.record_run(&RunRow {
                 run_id: report.run_id.clone(),
                 started_at_ms: now_s() * 1000,
                 tool: report.tool.to_owned(),
-                duration_ms: report.steps.iter().map(|s| s.duration.as_millis() as u64).sum(),
+                duration_ms: stages.map(|step| step.duration.as_millis() as u64).sum(),
                 status: "publishing".to_owned(),
                 report: steps.collect::<Vec<_>>().join(" "),
             })?;
