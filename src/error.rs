@@ -36,6 +36,11 @@ pub enum Error {
     #[error("{name} = {value} is not valid: expected {expected}")]
     Argument { name: &'static str, value: String, expected: String },
 
+    #[error(
+        "the request's body has more than {bytes_max} bytes (serve.body_bytes_max); send less at a time"
+    )]
+    BodyTooLarge { bytes_max: usize },
+
     #[error("the query cannot be searched: {detail}")]
     QueryInvalid { detail: String },
 
@@ -98,6 +103,7 @@ pub enum Error {
 pub enum ErrorKind {
     InvalidParameter,
     QueryInvalid,
+    BodyTooLarge,
     Configuration,
     PathNotFound,
     NothingToIndex,
@@ -135,6 +141,7 @@ impl ErrorKind {
         match self {
             Self::InvalidParameter => ("invalid-parameter", 400, 2),
             Self::QueryInvalid => ("search-query-invalid", 400, 2),
+            Self::BodyTooLarge => ("body-too-large", 413, 17),
             Self::Configuration => ("configuration-error", 500, 3),
             Self::PathNotFound => ("path-not-found", 404, 4),
             Self::NothingToIndex => ("nothing-to-index", 422, 5),
@@ -154,9 +161,10 @@ impl ErrorKind {
     }
 
     /// Every kind, for tables and tests.
-    pub const ALL: [ErrorKind; 17] = [
+    pub const ALL: [ErrorKind; 18] = [
         Self::InvalidParameter,
         Self::QueryInvalid,
+        Self::BodyTooLarge,
         Self::Configuration,
         Self::PathNotFound,
         Self::NothingToIndex,
@@ -183,6 +191,7 @@ impl Error {
                 ErrorKind::InvalidParameter
             }
             Self::QueryInvalid { .. } => ErrorKind::QueryInvalid,
+            Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
             Self::ConfigValue { .. } | Self::ConfigUnknown { .. } | Self::ConfigSyntax { .. } => {
                 ErrorKind::Configuration
             }

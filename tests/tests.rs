@@ -1,3 +1,7 @@
 //! The one integration binary: each module tests one topic from outside the crate.
 
+mod http;
+mod readside;
+mod search;
+mod telemetry;
 mod tidy;

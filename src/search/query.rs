@@ -84,8 +84,13 @@ impl Query {
             let expected = Channel::ALL.map(Channel::as_str).join(", ");
             return Err(Error::Argument { name: "channels", value: String::new(), expected });
         }
-        self.channels = channels;
-        self.channels.dedup();
+        // A channel that is named twice is asked, and counts, once.
+        self.channels.clear();
+        for channel in channels {
+            if !self.channels.contains(&channel) {
+                self.channels.push(channel);
+            }
+        }
         Ok(self)
     }
 

@@ -1,5 +1,6 @@
 //! What does a search hold open, and in which order does it work?
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use super::gather::{Gathered, gather};
 use super::profile::Vocabulary;
 use super::query::{Channel, Query};
 use crate::catalog::{Catalog, ChunkRow, IndexVersion, PathWeights};
-use crate::config::Settings;
+use crate::config::{CaptureQuery, Settings};
 use crate::engine::{EmbedRequest, Engine, Lane};
 use crate::error::{Error, Result};
 use crate::hit::{ChunkId, ChunkSet, Hit};
@@ -26,6 +27,7 @@ pub struct Searcher {
     version: IndexVersion,
     channels: Channels,
     deadline: Duration,
+    capture_query: CaptureQuery,
 }
 
 /// The parts of a version that the channels search; cloning shares them.
@@ -93,7 +95,8 @@ impl Searcher {
             return Err(Error::IndexCorrupt { path: folder.clone(), detail });
         }
         let deadline = Duration::from_millis(settings.deadline_ms);
-        Ok(Self { channels: Channels(Arc::new(parts)), version, deadline })
+        let (channels, capture_query) = (Channels(Arc::new(parts)), settings.capture_query);
+        Ok(Self { channels, version, deadline, capture_query })
     }
 
     pub fn version(&self) -> &IndexVersion {
@@ -107,6 +110,9 @@ impl Searcher {
     /// Answers `query`. The read path, on one screen.
     pub fn search(&self, query: &Query, cx: &RunContext) -> Result<Envelope> {
         let (ranked, gathered, plan) = cx.stage(Stage::Search, |s| {
+            if let Some(text) = captured(&query.text, self.capture_query) {
+                s.set(attrs::QUERY_TEXT, text);
+            }
             s.set(attrs::QUERY_LEN, query.text.chars().count());
             s.set(attrs::TOP_K, query.limit);
             s.set(attrs::GEN_AI_TOP_K, query.limit);
@@ -178,7 +184,7 @@ impl Channels {
     /// What each chunk's path counts. A path that the query speaks of counts in full.
     fn priors(&self, query: &str) -> Result<impl Fn(ChunkId) -> f64> {
         let spans = self.0.catalog.file_spans()?;
-        let spoken = query.to_lowercase();
+        let spoken = words(query);
         Ok(move |id: ChunkId| {
             let after = spans.partition_point(|span| span.first_chunk <= id);
             let path = after.checked_sub(1).map(|i| spans[i].path.as_str());
@@ -228,10 +234,14 @@ impl Channels {
     }
 
     fn embed(&self, text: &str, cx: &RunContext) -> Result<Vec<f32>> {
-        let engine = self.0.engine.as_ref().ok_or_else(|| Error::Unavailable {
-            what: "the dense channel".to_owned(),
-            remedy: "the embedding model was not loaded; start without --channels".to_owned(),
-        })?;
+        let Some(engine) = &self.0.engine else {
+            // A step, so that the span and the report tell it like any other failure.
+            return cx.stage(Stage::EmbedQuery, |_| {
+                let what = "the dense channel".to_owned();
+                let remedy = "the embedding model was not loaded; start without --channels";
+                Err(Error::Unavailable { what, remedy: remedy.to_owned() })
+            });
+        };
         let request = EmbedRequest { texts: &[text], lane: Lane::Interactive };
         Ok(engine.embed(request, cx)?.vectors.row(0).to_vec())
     }
@@ -248,8 +258,39 @@ impl Vocabulary for Channels {
     }
 }
 
-/// Whether the query names what the glob is about: `test` for `**/tests/**`.
-fn speaks_of(query: &str, glob: &str) -> bool {
-    let words = glob.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
-    words.map(|word| word.trim_end_matches('s')).any(|word| query.contains(word))
+/// What of the query's text goes onto the span.
+fn captured(text: &str, capture: CaptureQuery) -> Option<String> {
+    match capture {
+        CaptureQuery::Full => Some(text.to_owned()),
+        CaptureQuery::Hash => {
+            Some(format!("blake3:{}", &blake3::hash(text.as_bytes()).to_hex()[..16]))
+        }
+        CaptureQuery::None => None,
+    }
+}
+
+/// The words of a query in lower case, also those inside of names: `TestParser` speaks of `test`.
+fn words(query: &str) -> HashSet<String> {
+    let mut words = HashSet::new();
+    for name in query.split(|c: char| !c.is_alphanumeric()) {
+        let mut word = String::new();
+        let mut lower = false;
+        for c in name.chars() {
+            if lower && c.is_uppercase() {
+                words.insert(std::mem::take(&mut word));
+            }
+            lower = c.is_lowercase();
+            word.extend(c.to_lowercase());
+        }
+        words.insert(word);
+    }
+    words
+}
+
+/// Whether the query names what the glob is about: `test` for `**/tests/**`. `latest` does not.
+fn speaks_of(query: &HashSet<String>, glob: &str) -> bool {
+    let about = glob.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+    about.map(|word| word.trim_end_matches('s').to_lowercase()).any(|word| {
+        ["", "s", "ed", "ing"].iter().any(|end| query.contains(&format!("{word}{end}")))
+    })
 }

@@ -50,7 +50,7 @@ pub async fn embed(
     body: std::result::Result<Json<Request>, JsonRejection>,
 ) -> Response {
     let cx = reply::run_context(&server, &headers, "embeddings", &[Stage::Embed]);
-    let work = move |cx: &RunContext| answer(&server, checked(body)?, cx);
+    let work = move |cx: &RunContext| answer(&server, checked(body, server.settings())?, cx);
     match reply::blocking(cx.clone(), work).await {
         Ok(body) => reply::json(&cx, StatusCode::OK, &body),
         Err(error) => failure(&cx, &error),

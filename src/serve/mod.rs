@@ -31,26 +31,29 @@ pub fn router(server: Server) -> Router {
         .route("/v1/embeddings", post(embeddings::embed))
         .route("/v1/search", post(search::search))
         .fallback(reply::no_such_route)
+        .method_not_allowed_fallback(reply::no_such_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
         .with_state(server)
 }
 
 /// Listens on the address of the settings.
 pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
-    let failed = |source| Error::Library {
-        part: "the listener",
-        action: "listen (is another program on that port?)",
-        source: Box::new(source),
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::InvalidInput => Error::Argument {
+            name: "serve.address",
+            value: address.to_owned(),
+            expected: "HOST:PORT, such as 127.0.0.1:8080".to_owned(),
+        },
+        std::io::ErrorKind::AddrInUse => Error::Unavailable {
+            what: format!("the address {address}"),
+            remedy: "another program listens on it; stop that one, or use --address".to_owned(),
+        },
+        _ => Error::Unavailable {
+            what: format!("the address {address}"),
+            remedy: format!("{source}; use another --address"),
+        },
     };
-    let listener =
-        TcpListener::bind(address).await.map_err(|source: std::io::Error| match source.kind() {
-            std::io::ErrorKind::InvalidInput => Error::Argument {
-                name: "serve.address",
-                value: address.to_owned(),
-                expected: "HOST:PORT, such as 127.0.0.1:8080".to_owned(),
-            },
-            _ => failed(source),
-        })?;
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
 }

@@ -1,6 +1,7 @@
 //! How does work get off the async threads, and its result into a response?
 
 use axum::Json;
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -37,17 +38,24 @@ impl Drop for CancelOnDrop {
 }
 
 /// Runs blocking `work` off the async threads. A panic ends this request and nothing else.
+///
+/// A request that is refused before its first step gets one, so that every answer has a trace.
 pub async fn blocking<T: Send + 'static>(
     cx: RunContext,
     work: impl FnOnce(&RunContext) -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let _cancel = CancelOnDrop(cx.clone());
-    match tokio::task::spawn_blocking(move || work(&cx)).await {
+    let run = cx.clone();
+    let result = match tokio::task::spawn_blocking(move || work(&run)).await {
         Ok(result) => result,
         Err(panic) => {
             tracing::error!(%panic, "a request panicked");
             Err(Error::Internal { what: "request", detail: "it panicked".to_owned() })
         }
+    };
+    match result {
+        Err(error) if cx.trace_id().is_empty() => cx.stage(Stage::Request, |_| Err(error)),
+        result => result,
     }
 }
 
@@ -71,22 +79,51 @@ pub fn status(error: &Error) -> StatusCode {
 
 /// Our own dialect: RFC 9457 problem details.
 pub fn problem(cx: &RunContext, error: &Error) -> Response {
-    let mut response = json(cx, status(error), &Problem::from(error));
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let mut response = as_problem(json(cx, status(error), &Problem::from(error)));
     if status(error) == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response
 }
 
+fn as_problem(mut response: Response) -> Response {
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
 /// The answer to a route that is not there.
-pub async fn no_such_route(uri: axum::http::Uri) -> Response {
-    let body = serde_json::json!({
-        "type": "urn:codeintel:problem:not-found", "title": "not-found", "status": 404,
-        "code": "not-found",
-        "detail": format!("there is no {}; routes: GET /healthz, GET /readyz, \
-            POST /v1/embeddings, POST /v1/search", uri.path()),
-    });
-    (StatusCode::NOT_FOUND, Json(body)).into_response()
+pub async fn no_such_route(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    uri: axum::http::Uri,
+) -> Response {
+    no_route(&server, &headers, StatusCode::NOT_FOUND, "not-found", &uri)
+}
+
+/// The answer to a route that is there for another method.
+pub async fn no_such_method(
+    State(server): State<Server>,
+    headers: HeaderMap,
+    uri: axum::http::Uri,
+) -> Response {
+    no_route(&server, &headers, StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", &uri)
+}
+
+fn no_route(
+    server: &Server,
+    headers: &HeaderMap,
+    status: StatusCode,
+    code: &'static str,
+    uri: &axum::http::Uri,
+) -> Response {
+    let cx = run_context(server, headers, "none", &[]);
+    // Only for the trace; nothing in it can fail.
+    let _ = cx.stage(Stage::Request, |_| Ok(()));
+    let detail = format!(
+        "{} is not there for this method; routes: GET /healthz, GET /readyz, \
+         POST /v1/embeddings, POST /v1/search",
+        uri.path()
+    );
+    as_problem(json(&cx, status, &Problem::of_status(code, status.as_u16(), detail)))
 }

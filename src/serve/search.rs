@@ -50,7 +50,7 @@ pub async fn search(
     let work = {
         let server = server.clone();
         move |cx: &crate::telemetry::RunContext| {
-            let query = checked(body)?.check(server.settings())?;
+            let query = checked(body, server.settings())?.check(server.settings())?;
             server.searcher()?.search(&query, cx)
         }
     };
@@ -61,10 +61,16 @@ pub async fn search(
 }
 
 /// The body, or what is wrong with it.
-pub fn checked<T>(body: std::result::Result<Json<T>, JsonRejection>) -> Result<T> {
-    body.map(|Json(body)| body).map_err(|rejection| Error::Argument {
-        name: "body",
-        value: rejection.body_text(),
-        expected: "a JSON object as in the documentation".to_owned(),
+pub fn checked<T>(
+    body: std::result::Result<Json<T>, JsonRejection>,
+    settings: &Settings,
+) -> Result<T> {
+    body.map(|Json(body)| body).map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge { bytes_max: settings.body_bytes_max },
+        _ => Error::Argument {
+            name: "body",
+            value: rejection.body_text(),
+            expected: "a JSON object as in the documentation".to_owned(),
+        },
     })
 }

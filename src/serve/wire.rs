@@ -240,16 +240,16 @@ pub struct Problem {
     code: &'static str,
 }
 
+impl Problem {
+    pub fn of_status(code: &'static str, status: u16, detail: String) -> Self {
+        Self { kind: format!("urn:codeintel:problem:{code}"), title: code, status, detail, code }
+    }
+}
+
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
         let kind = error.kind();
-        Self {
-            kind: format!("urn:codeintel:problem:{}", kind.code()),
-            title: kind.code(),
-            status: kind.http_status(),
-            detail: error.to_string(),
-            code: kind.code(),
-        }
+        Self::of_status(kind.code(), kind.http_status(), error.to_string())
     }
 }
 

@@ -3,6 +3,8 @@
 /// One step of a journey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
+    /// A request that was refused before its journey began.
+    Request,
     Search,
     Gate,
     Gather,
@@ -37,6 +39,7 @@ impl Stage {
 
     fn row(self) -> (&'static str, &'static str) {
         match self {
+            Self::Request => ("http.request", "request"),
             Self::Search => ("retrieval.search", "search"),
             Self::Gate => ("retrieval.gating", "gate"),
             Self::Gather => ("retrieval.gather_channels", "gather"),

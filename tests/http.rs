@@ -1,0 +1,243 @@
+//! What do the HTTP doors promise?
+
+mod embeddings;
+mod process;
+mod search;
+mod versions;
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::readside::{Place, many};
+
+/// Longer than anything here takes; a test that waits so long has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A server process of ours; it is killed when dropped.
+struct Serving {
+    child: Child,
+    address: String,
+    /// What it wrote to standard error so far.
+    told: Arc<Mutex<String>>,
+    agent: ureq::Agent,
+}
+
+struct Reply {
+    status: u16,
+    headers: ureq::http::HeaderMap,
+    text: String,
+}
+
+impl Reply {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    fn ok(self) -> Value {
+        assert_eq!(self.status, 200, "{}", self.text);
+        self.json()
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false);
+    config.timeout_global(Some(PATIENCE)).build().into()
+}
+
+fn reply(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
+    let mut response = response.unwrap();
+    Reply {
+        status: response.status().as_u16(),
+        headers: response.headers().clone(),
+        text: response.body_mut().read_to_string().unwrap(),
+    }
+}
+
+impl Serving {
+    /// Starts `codeintel serve` in `place` and waits until it listens.
+    fn start(place: &Place, flags: &[&str]) -> Self {
+        let mut args = vec!["serve", "--address", "127.0.0.1:0"];
+        args.extend(flags);
+        let mut child = place.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        stderr.read_line(&mut line).unwrap();
+        let address = line.split("http://").nth(1).and_then(|rest| rest.split(',').next());
+        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        let told = Arc::new(Mutex::new(String::new()));
+        let write = told.clone();
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            while stderr.read_line(&mut rest).is_ok_and(|n| n > 0) {
+                write.lock().unwrap().push_str(&std::mem::take(&mut rest));
+            }
+        });
+        Self { child, address, told, agent: agent() }
+    }
+
+    /// As [`Serving::start`], over an index, and ready.
+    fn ready(place: &Place, flags: &[&str]) -> Self {
+        let server = Self::start(place, flags);
+        server.wait_until_ready();
+        server
+    }
+
+    fn wait_until_ready(&self) {
+        wait_for("readiness", || self.get("/readyz").status == 200);
+    }
+
+    fn url(&self, route: &str) -> String {
+        format!("http://{}{route}", self.address)
+    }
+
+    fn get(&self, route: &str) -> Reply {
+        reply(self.agent.get(self.url(route)).call())
+    }
+
+    fn post(&self, route: &str, body: &Value) -> Reply {
+        reply(self.agent.post(self.url(route)).send_json(body))
+    }
+
+    fn post_text(&self, route: &str, body: &str) -> Reply {
+        let request = self.agent.post(self.url(route));
+        reply(request.header("content-type", "application/json").send(body))
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.child.id());
+        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// Waits for the process to end by itself.
+    fn ended(&mut self) -> Option<i32> {
+        let mut code = None;
+        wait_for("the end of the process", || {
+            code = self.child.try_wait().unwrap();
+            code.is_some()
+        });
+        code.and_then(|status| status.code())
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("the server said:\n{}", self.told.lock().unwrap());
+        }
+    }
+}
+
+#[track_caller]
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < PATIENCE, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[test]
+fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
+    let files = [("a.py", "def first():\n    return 1\n")];
+    let place = Place::new(&files);
+    let server = Serving::start(&place, &[]);
+    assert_eq!(server.get("/healthz").ok(), json!({ "status": "ok" }));
+    wait_for("the engine", || server.get("/readyz").json()["probes"]["engine"]["ready"] == true);
+    let not_yet = server.get("/readyz");
+    assert_eq!(not_yet.status, 503);
+    let not_yet = not_yet.json();
+    assert_eq!(
+        (&not_yet["ready"], &not_yet["probes"]["index"]["ready"]),
+        (&json!(false), &json!(false))
+    );
+    let why = not_yet["probes"]["index"]["why"].as_str().unwrap().to_owned();
+    assert!(why.contains("codeintel index"), "{why}");
+    let search = server.post("/v1/search", &json!({ "query": "first" }));
+    assert_eq!(
+        (search.status, search.json()["code"].as_str().unwrap()),
+        (503, "resource-unavailable")
+    );
+    assert!(search.json()["detail"].as_str().unwrap().contains("codeintel index"));
+
+    place.cli(&["index", "repo"]).ok();
+    let published = Instant::now();
+    server.wait_until_ready();
+    assert!(published.elapsed() < Duration::from_secs(3), "{:?}", published.elapsed());
+    let ready = server.get("/readyz").ok();
+    assert_eq!(ready["probes"], json!({ "engine": { "ready": true }, "index": { "ready": true } }));
+    let found = server.post("/v1/search", &json!({ "query": "first" })).ok();
+    assert_eq!(found["findings"][0]["location"]["path"], "a.py");
+}
+
+#[test]
+fn what_is_no_route_is_a_problem_document_with_ids() {
+    let server = Serving::start(&Place::new(&[]), &[]);
+    for (reply, status, code) in [
+        (server.get("/v1/nowhere"), 404, "not-found"),
+        (server.get("/v1/search"), 405, "method-not-allowed"),
+        (server.post("/healthz", &json!({})), 405, "method-not-allowed"),
+    ] {
+        assert_eq!(reply.status, status, "{}", reply.text);
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        assert_eq!(
+            (&reply.json()["code"], &reply.json()["status"]),
+            (&json!(code), &json!(status))
+        );
+        assert!(reply.json()["detail"].as_str().unwrap().contains("POST /v1/search"));
+        assert!(is_hex(reply.header("x-trace-id")) && is_hex(reply.header("x-run-id")));
+    }
+}
+
+#[test]
+fn a_search_that_is_not_json_or_not_right_is_a_problem_document() {
+    let place = many();
+    let server = Serving::ready(&place, &["--set", "serve.body_bytes_max=4096"]);
+    let long = format!(r#"{{"query": "{}"}}"#, "x".repeat(8000));
+    for (body, status, code, part) in [
+        ("query=x", 400, "invalid-parameter", "body"),
+        ("[]", 400, "invalid-parameter", "body"),
+        (r#"{"limit": 3}"#, 400, "invalid-parameter", "query"),
+        (r#"{"query": "x", "limits": 3}"#, 400, "invalid-parameter", "limits"),
+        (r#"{"query": "x", "limit": 0}"#, 400, "invalid-parameter", "1 to 200"),
+        (r#"{"query": "x", "limit": 201}"#, 400, "invalid-parameter", "201"),
+        (r#"{"query": "x", "limit": -1}"#, 400, "invalid-parameter", "-1"),
+        (r#"{"query": "x", "channels": ["vector"]}"#, 400, "invalid-parameter", "vector"),
+        (r#"{"query": "x", "languages": ["cobol"]}"#, 400, "invalid-parameter", "cobol"),
+        (r#"{"query": "x", "globs": ["[z-a]"]}"#, 400, "invalid-parameter", "[z-a]"),
+        (r#"{"query": "  "}"#, 400, "search-query-invalid", "empty"),
+        (&long, 413, "body-too-large", "4096"),
+    ] {
+        let reply = server.post_text("/v1/search", body);
+        let shown: String = body.chars().take(60).collect();
+        assert_eq!(reply.status, status, "{shown}: {}", reply.text);
+        assert_eq!(reply.header("content-type"), "application/problem+json", "{shown}");
+        let problem = reply.json();
+        assert_eq!(problem["code"], code, "{shown}");
+        assert_eq!(problem["status"], status, "{shown}");
+        assert_eq!(problem["type"], format!("urn:codeintel:problem:{code}"));
+        assert!(problem["title"].is_string());
+        assert!(problem["detail"].as_str().unwrap().contains(part), "{shown}: {}", reply.text);
+        assert!(is_hex(reply.header("x-trace-id")), "{shown}");
+        assert!(is_hex(reply.header("x-run-id")), "{shown}");
+    }
+    let mut garbage = Vec::new();
+    let request = server.agent.post(server.url("/v1/search"));
+    let sent = request.header("content-type", "application/json").send(&[0xff, 0xfe, 0x00][..]);
+    sent.unwrap().body_mut().as_reader().read_to_end(&mut garbage).unwrap();
+    assert!(String::from_utf8(garbage).unwrap().contains("invalid-parameter"));
+}

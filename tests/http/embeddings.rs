@@ -1,0 +1,120 @@
+//! `POST /v1/embeddings`: does it answer as OpenAI's clients expect?
+
+use base64::Engine as _;
+use serde_json::{Value, json};
+
+use super::{Serving, is_hex};
+use crate::readside::Place;
+
+const TEXTS: [&str; 6] =
+    ["fn main() {}", "a", "how is a header parsed", "größe", "a", "x = [1, 2]"];
+
+/// An empty place with a server whose engine is there. The server has no cache.
+fn serving(flags: &[&str]) -> (Place, Serving) {
+    let place = Place::new(&[]);
+    let mut with = vec!["--set", "engine.cache_bytes_max=0"];
+    with.extend(flags);
+    let server = Serving::start(&place, &with);
+    super::wait_for("the engine", || {
+        server.get("/readyz").json()["probes"]["engine"]["ready"] == true
+    });
+    (place, server)
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
+}
+
+#[track_caller]
+fn assert_near(a: &[f32], b: &[f32]) {
+    assert_eq!(a.len(), b.len());
+    let most = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(most < 1e-5, "{most}");
+}
+
+#[test]
+fn vectors_keep_the_order_and_equal_those_of_the_command_line() {
+    let (place, server) = serving(&[]);
+    let reply = server.post("/v1/embeddings", &json!({ "model": "bert", "input": TEXTS }));
+    assert!(is_hex(reply.header("x-trace-id")) && is_hex(reply.header("x-run-id")));
+    let body = reply.ok();
+    assert_eq!((&body["object"], &body["model"]), (&json!("list"), &json!("bert")));
+    let data = body["data"].as_array().unwrap();
+    assert_eq!(data.len(), TEXTS.len());
+
+    std::fs::write(place.path().join("texts.txt"), TEXTS.join("\n")).unwrap();
+    let printed = place.cli(&["embed", "texts.txt", "--set", "engine.cache_bytes_max=0"]).ok();
+    let printed: Vec<Value> = printed.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(printed.len(), TEXTS.len());
+    for (i, (item, line)) in data.iter().zip(&printed).enumerate() {
+        assert_eq!((&item["object"], &item["index"]), (&json!("embedding"), &json!(i)));
+        assert_near(&floats(&item["embedding"]), &floats(&line["embedding"]));
+    }
+    assert_eq!(data[1]["embedding"], data[4]["embedding"]);
+    assert_ne!(data[0]["embedding"], data[1]["embedding"]);
+
+    // Alone, as a string, without a model's name.
+    let mut tokens = 0;
+    for (i, text) in TEXTS.iter().enumerate() {
+        let one = server.post("/v1/embeddings", &json!({ "input": text })).ok();
+        assert_eq!(one["data"].as_array().unwrap().len(), 1);
+        assert_near(&floats(&one["data"][0]["embedding"]), &floats(&data[i]["embedding"]));
+        let used = one["usage"]["prompt_tokens"].as_u64().unwrap();
+        assert!(used >= 3, "{used} tokens with the special ones");
+        assert_eq!(one["usage"]["total_tokens"], used);
+        tokens += used;
+    }
+    assert_eq!(body["usage"], json!({ "prompt_tokens": tokens, "total_tokens": tokens }));
+}
+
+#[test]
+fn base64_holds_the_same_floats() {
+    let (_place, server) = serving(&[]);
+    let ask = |format: &str| {
+        let body =
+            json!({ "input": TEXTS, "encoding_format": format, "dimensions": 64, "user": "u" });
+        server.post("/v1/embeddings", &body).ok()["data"].clone()
+    };
+    let (plain, encoded) = (ask("float"), ask("base64"));
+    for (plain, encoded) in plain.as_array().unwrap().iter().zip(encoded.as_array().unwrap()) {
+        let text = encoded["embedding"].as_str().unwrap();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+        let values: Vec<f32> =
+            bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        assert_eq!(values, floats(&plain["embedding"]));
+    }
+}
+
+#[test]
+fn a_wrong_request_is_refused_in_the_form_of_openai() {
+    let (_place, server) =
+        serving(&["--set", "serve.items_max=3", "--set", "serve.body_bytes_max=2048"]);
+    let long = format!(r#"{{"input": "{}"}}"#, "x".repeat(4000));
+    for (body, status, part) in [
+        (r#"{"input": "x", "model": "gpt-9"}"#, 404, "gpt-9"),
+        (r#"{"input": []}"#, 400, "0 texts"),
+        (r#"{"input": ""}"#, 400, "empty"),
+        (r#"{"input": ["a", ""]}"#, 400, "position 1"),
+        (r#"{"input": ["a", "b", "c", "d"]}"#, 400, "4 texts"),
+        (r#"{"input": [1, 2, 3]}"#, 400, "string"),
+        (r#"{"input": [[1, 2], [3]]}"#, 400, "string"),
+        (r#"{"input": {"text": "a"}}"#, 400, "string"),
+        (r#"{"model": "bert"}"#, 400, "input"),
+        (r#"{"input": "x", "dimensions": 7}"#, 400, "64"),
+        (r#"{"input": "x", "encoding_format": "int8"}"#, 400, "int8"),
+        ("input=x", 400, "body"),
+        (&long, 413, "2048"),
+    ] {
+        let reply = server.post_text("/v1/embeddings", body);
+        let shown: String = body.chars().take(60).collect();
+        assert_eq!(reply.status, status, "{shown}: {}", reply.text);
+        let error = &reply.json()["error"];
+        assert_eq!(error["type"], "invalid_request_error", "{shown}");
+        assert!(error["message"].as_str().unwrap().contains(part), "{shown}: {}", reply.text);
+        assert!(error["code"].is_string());
+        assert!(is_hex(reply.header("x-trace-id")), "{shown}");
+        assert!(is_hex(reply.header("x-run-id")), "{shown}");
+    }
+    let still = server.post("/v1/embeddings", &json!({ "input": ["a", "b", "c"] })).ok();
+    assert_eq!(still["data"].as_array().unwrap().len(), 3);
+}

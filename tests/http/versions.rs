@@ -1,0 +1,82 @@
+//! Does a running server follow the published version without failing a request?
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Serving, wait_for};
+use crate::readside::{many, run};
+
+#[test]
+fn no_request_fails_while_versions_are_published() {
+    let place = many();
+    let server = Serving::ready(&place, &[]);
+    let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let (failures, seen) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
+    let ask = |thread: usize| {
+        let queries = ["parse_header", "how is a token split", "src/frame/merge.rs", "footer"];
+        let mut i = thread;
+        while !done.load(Ordering::Relaxed) {
+            i += 1;
+            let body = json!({ "query": queries[i % queries.len()], "limit": 5 });
+            let reply = server.post("/v1/search", &body);
+            answered.fetch_add(1, Ordering::Relaxed);
+            let body = reply.json();
+            let whole = body["limits"] == json!([])
+                && body["findings"].as_array().is_some_and(|findings| findings.len() == 5);
+            if reply.status != 200 || !whole {
+                failures.lock().unwrap().push(format!("{} {}", reply.status, reply.text));
+            }
+            let version = body["freshness"]["version"].as_str().unwrap_or("none").to_owned();
+            seen.lock().unwrap().insert(version);
+        }
+    };
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            scope.spawn(move || ask(thread));
+        }
+        let ingest = place.ingest();
+        for i in 0..5 {
+            place.write(
+                &format!("new/file{i}.py"),
+                &format!("def brand_new_{i}():\n    return {i}\n"),
+            );
+            let report = ingest.run(&[place.repo()], false, &run("ingest")).unwrap();
+            let published = Instant::now();
+            // Two come in quick succession, so that one is gone before the server has seen it.
+            if i != 2 {
+                let name = &report.version;
+                wait_for("the new version", || seen.lock().unwrap().contains(name));
+                let late = published.elapsed();
+                assert!(late < Duration::from_secs(4), "version {name} after {late:?}");
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} failed, first: {}", failures.len(), failures[0]);
+    assert!(answered.into_inner() > 50);
+    let found = server.post("/v1/search", &json!({ "query": "brand_new_4" })).ok();
+    assert_eq!(found["findings"][0]["location"]["path"], "new/file4.py");
+    assert_eq!(found["freshness"]["version"], "000006");
+}
+
+#[test]
+fn a_version_that_cannot_be_opened_does_not_replace_one_that_can() {
+    let place = many();
+    let server = Serving::ready(&place, &[]);
+    place.write("new.py", "def new():\n    return 1\n");
+    let hold = |name: &str| std::fs::write(place.data().path().join("CURRENT"), name).unwrap();
+    hold("000077\n");
+    wait_for("the complaint", || server.told.lock().unwrap().contains("could not be opened"));
+    let answer = server.post("/v1/search", &json!({ "query": "parse_header" })).ok();
+    assert_eq!(answer["freshness"]["version"], "000001");
+    assert_eq!(server.get("/readyz").status, 200);
+    hold("000001\n");
+    place.index();
+    let version = || server.post("/v1/search", &json!({ "query": "new" })).json();
+    wait_for("the next version", || version()["freshness"]["version"] == "000002");
+}

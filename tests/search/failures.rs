@@ -1,0 +1,95 @@
+//! What does an answer say of a channel that it lacks?
+
+use std::time::{Duration, Instant};
+
+use codeintel::config::Settings;
+use codeintel::error::ErrorKind;
+use codeintel::search::{Channel, Searcher};
+use codeintel::telemetry::{RunReport, Stage, StepStatus};
+
+use crate::readside::{ask, many, only, run};
+
+fn has_warning(report: &RunReport, code: &str, channel: &str) -> bool {
+    report.warnings.iter().any(|w| w.code == code && w.message.contains(channel))
+}
+
+#[test]
+fn a_failing_channel_is_a_warning_and_the_answer_still_comes() {
+    let place = many();
+    let stopped = place.engine();
+    stopped.stop();
+    for engine in [None, Some(stopped)] {
+        let answer = ask(&place.searcher_with(engine), &place.query("parse_header", 5));
+        assert!(answer.findings.len() > 1);
+        assert_eq!(answer.channels_used, [Channel::Lexical, Channel::Symbol]);
+        let told = answer.limits.iter().find(|limit| limit.contains("dense"));
+        assert!(told.is_some_and(|t| t.contains("left out")), "{:?}", answer.limits);
+        let report = &answer.report;
+        assert!(has_warning(report, "channel-failed", "dense"), "{:?}", report.warnings);
+        assert_eq!(report.stopped_because, "completed");
+        let failed: Vec<_> =
+            report.steps.iter().filter(|s| s.status == StepStatus::Error).collect();
+        assert_eq!(failed.len(), 1, "the report names the step that failed");
+        assert_eq!(failed[0].stage, Stage::EmbedQuery);
+    }
+}
+
+#[test]
+fn a_search_whose_channels_all_fail_fails() {
+    let place = many();
+    let searcher = place.searcher_with(None);
+    let run = run("search:semantic");
+    let query = only(place.query("parse_header", 5), &[Channel::Dense]);
+    let error = searcher.search(&query, &run).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    let report = run.report();
+    assert_eq!(report.stopped_because, "embed_query:resource-unavailable");
+    assert_eq!(report.last_completed_stage, Some(Stage::Gate));
+    assert_eq!(report.first_missing_stage, Some(Stage::Gather));
+}
+
+#[test]
+fn a_late_channel_is_left_out_and_never_waited_for() {
+    let place = many();
+    let settings = Settings { deadline_ms: 1, ..place.settings.clone() };
+    let version = place.data().current().unwrap();
+    let searcher = Searcher::open(version, Some(place.engine()), &settings).unwrap();
+    let mut late = 0;
+    for i in 0..20 {
+        // Words that were not embedded before, so that the dense channel has work to do.
+        let query = place.query(&format!("how is header {i} parsed {}", "again ".repeat(90)), 5);
+        let (run, began) = (run("search:semantic"), Instant::now());
+        let result = searcher.search(&query, &run);
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        match result {
+            Ok(answer) => {
+                let missing = Channel::ALL.iter().filter(|c| !answer.channels_used.contains(c));
+                for channel in missing {
+                    late += 1;
+                    assert!(has_warning(&answer.report, "channel-late", channel.as_str()));
+                    let named = |limit: &String| limit.contains(channel.as_str());
+                    assert!(answer.limits.iter().any(named), "{:?}", answer.limits);
+                }
+            }
+            Err(error) => {
+                late += Channel::ALL.len();
+                assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
+                assert!(error.to_string().contains("1 ms"), "{error}");
+            }
+        }
+    }
+    assert!(late > 0, "no channel was ever late within 1 ms");
+    // The late ones have not taken the threads of those who ask afterwards.
+    let patient = place.searcher();
+    assert_eq!(ask(&patient, &place.query("parse_header", 5)).channels_used, Channel::ALL);
+}
+
+#[test]
+fn an_index_of_another_model_is_refused_with_both_names() {
+    let place = many();
+    let mut version = place.data().current().unwrap();
+    version.manifest.model.key = "another-key".to_owned();
+    let error = Searcher::open(version, Some(place.engine()), &place.settings).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::IndexMismatch);
+    assert!(error.to_string().contains("another-key") && error.to_string().contains("bert"));
+}

@@ -1,0 +1,95 @@
+//! Does a scope hold in every channel?
+
+use codeintel::catalog::ScopeSpec;
+use codeintel::search::Channel;
+
+use crate::readside::{Place, ask, many, only, run};
+
+fn spec(globs: &[&str], languages: &[&str]) -> ScopeSpec {
+    let owned = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
+    ScopeSpec { globs: owned(globs), languages: owned(languages) }
+}
+
+type Inside = fn(&str) -> bool;
+
+#[test]
+fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
+    let place = many();
+    let searcher = place.searcher();
+    let cases: [(ScopeSpec, Inside); 7] = [
+        (spec(&["src/**"], &[]), |path| path.starts_with("src/")),
+        (spec(&["*.py"], &[]), |path| path.ends_with(".py")),
+        (spec(&["!src/**"], &[]), |path| !path.starts_with("src/")),
+        (spec(&["src", "lib", "!*.py"], &[]), |path| path.starts_with("src/")),
+        (spec(&[], &["go"]), |path| path.ends_with(".go")),
+        (spec(&[], &["Python", "rust"]), |path| path.ends_with(".py") || path.ends_with(".rs")),
+        (spec(&["!**/parse.rs"], &["rust"]), |path| {
+            path.ends_with(".rs") && !path.ends_with("/parse.rs")
+        }),
+    ];
+    for (scope, inside) in cases {
+        let live = searcher.catalog().scope(&scope).unwrap().count();
+        assert!((6..90).contains(&live), "{scope:?} leaves {live}");
+        for text in ["parse_header", "how is a token split", "merge frame"] {
+            let query = place.query(text, 5).with_scope(scope.clone());
+            let answer = ask(&searcher, &query);
+            let told = format!("the scope left {live} of ");
+            assert!(answer.limits.iter().any(|l| l.starts_with(&told)), "{:?}", answer.limits);
+            assert_eq!(answer.findings.len(), 5, "{scope:?} {text}");
+            for channels in [&Channel::ALL[..], &[Channel::Dense], &[Channel::Lexical]] {
+                let answer = ask(&searcher, &only(query.clone(), channels));
+                let outside = answer.findings.iter().find(|f| !inside(&f.row.path));
+                assert!(outside.is_none(), "{scope:?} {text} {channels:?}: {outside:?}");
+            }
+            // The nearest vectors of the scope are there, however many nearer ones lie outside.
+            let dense = only(query.clone(), &[Channel::Dense]);
+            assert_eq!(ask(&searcher, &dense).findings.len(), 5);
+        }
+    }
+    // A name that is defined in every folder: the symbol channel looks only inside.
+    let query = only(place.query("parse_header", 5), &[Channel::Symbol]);
+    let everywhere = ask(&searcher, &query);
+    let best = everywhere.findings[0].row.path.clone();
+    let without = ask(&searcher, &query.with_scope(spec(&[&format!("!{best}")], &[])));
+    assert!(without.findings.iter().all(|f| f.row.path != best));
+}
+
+#[test]
+fn a_wrong_scope_is_refused_and_named() {
+    let place = Place::indexed(&[("a.py", "x = 1\n"), ("b.rs", "fn b() {}\n")]);
+    let searcher = place.searcher();
+    for (scope, value, near) in [
+        (spec(&[], &["pyhton"]), "pyhton", "python"),
+        (spec(&[], &["rust", "cobol"]), "cobol", "rust"),
+        (spec(&["src/[z-a].rs"], &[]), "src/[z-a].rs", ""),
+        (spec(&["{a,b"], &[]), "{a,b", ""),
+        (spec(&["!"], &[]), "!", ""),
+    ] {
+        let query = place.query("anything", 5).with_scope(scope);
+        let error = searcher.search(&query, &run("search:semantic")).unwrap_err();
+        assert_eq!(error.kind().http_status(), 400, "{error}");
+        let message = error.to_string();
+        assert!(message.contains(value) && message.contains(near), "{message}");
+    }
+}
+
+#[test]
+fn nothing_found_says_what_was_searched_and_what_to_try() {
+    let place = many();
+    let searcher = place.searcher();
+    let words = [Channel::Lexical, Channel::Symbol];
+    let query = only(place.query("zzqqxxv", 5), &words);
+    let answer = ask(&searcher, &query);
+    assert!(answer.findings.is_empty());
+    let manifest = &searcher.version().manifest;
+    let (chunks, files) = (manifest.live_chunks, manifest.files);
+    assert_eq!(answer.answer, format!("Nothing found in {chunks} chunks of {files} files."));
+    assert!(answer.next_steps.iter().any(|s| s.contains("every channel")));
+    assert!(!answer.next_steps.iter().any(|s| s.contains("scope")));
+
+    let nowhere = place.query("parse_header", 5).with_scope(spec(&["nowhere/**"], &[]));
+    let answer = ask(&searcher, &nowhere);
+    assert!(answer.findings.is_empty());
+    assert!(answer.next_steps.iter().any(|s| s.contains("without the scope")));
+    assert!(answer.limits.iter().any(|l| l.contains("the scope left 0 of")), "{:?}", answer.limits);
+}

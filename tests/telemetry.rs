@@ -1,0 +1,319 @@
+//! What do the spans and the run report of one journey tell?
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use codeintel::config::{CaptureQuery, Settings};
+use codeintel::ingest::Ingest;
+use codeintel::search::Searcher;
+use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry};
+use opentelemetry::trace::{SpanId, SpanKind, Status};
+use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
+
+use crate::readside::{Place, many, run};
+
+fn spans(exporter: &InMemorySpanExporter) -> Vec<SpanData> {
+    exporter.get_finished_spans().unwrap()
+}
+
+fn attribute(span: &SpanData, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|kv| kv.key.as_str() == key);
+    found.map(|kv| kv.value.as_str().into_owned())
+}
+
+fn named<'a>(spans: &'a [SpanData], name: &str) -> &'a SpanData {
+    let mut found = spans.iter().filter(|span| span.name == name);
+    let span = found.next().unwrap_or_else(|| panic!("no span {name}"));
+    assert!(found.next().is_none(), "one span {name}");
+    span
+}
+
+/// The spans as an indented tree, siblings by name, ids left out.
+fn tree(spans: &[SpanData]) -> String {
+    fn add(spans: &[SpanData], parent: SpanId, depth: usize, out: &mut String) {
+        let mut children: Vec<_> = spans.iter().filter(|s| s.parent_span_id == parent).collect();
+        children.sort_by(|a, b| a.name.cmp(&b.name));
+        for span in children {
+            let kind = format!("{:?}", span.span_kind).to_uppercase();
+            write!(out, "{}{} {kind}", "  ".repeat(depth), span.name).unwrap();
+            if let Status::Error { .. } = &span.status {
+                write!(out, " error={}", attribute(span, "error.type").unwrap()).unwrap();
+            }
+            for event in span.events.iter() {
+                let keys: BTreeSet<&str> =
+                    event.attributes.iter().map(|a| a.key.as_str()).collect();
+                let keys: Vec<&str> = keys.into_iter().collect();
+                write!(out, " ({} {{{}}})", event.name, keys.join(", ")).unwrap();
+            }
+            out.push('\n');
+            add(spans, span.span_context.span_id(), depth + 1, out);
+        }
+    }
+    let mut out = String::new();
+    add(spans, SpanId::INVALID, 0, &mut out);
+    assert_eq!(out.lines().count(), spans.len(), "every span hangs on the tree");
+    out
+}
+
+/// Searches `place` for `text` and gives the spans and the report.
+fn search(place: &Place, searcher: &Searcher, text: &str) -> (Vec<SpanData>, RunReport) {
+    let exporter = InMemorySpanExporter::default();
+    let telemetry = Telemetry::with_exporter(exporter.clone());
+    let cx = RunContext::new(&telemetry, "search:semantic", &Searcher::PLANNED)
+        .with_ids(Some("run-7".to_owned()), Some("session-9".to_owned()));
+    let answer = searcher.search(&place.query(text, 5), &cx).unwrap();
+    (spans(&exporter), answer.report)
+}
+
+#[test]
+fn one_query_is_this_tree_of_spans() {
+    let place = many();
+    let (spans, report) = search(&place, &place.searcher(), "how is a header parsed");
+    let expected = "\
+retrieval.search INTERNAL
+  retrieval.fuse INTERNAL
+  retrieval.gather_channels INTERNAL (channels.gathered {dense, sparse, symbol})
+    bm25.search INTERNAL
+    faiss.search INTERNAL
+    symbol.search INTERNAL
+    vllm.embed_batch CLIENT
+  retrieval.gating INTERNAL (retrieval.gating.decision \
+{retrieval.channel_depths, retrieval.query_class, retrieval.rrf_k})
+  retrieval.hydrate INTERNAL
+    duckdb.hydrate INTERNAL
+";
+    assert_eq!(tree(&spans), expected);
+    let trace: BTreeSet<_> = spans.iter().map(|s| s.span_context.trace_id().to_string()).collect();
+    assert_eq!(trace.into_iter().collect::<Vec<_>>(), [report.trace_id]);
+}
+
+#[test]
+fn spans_carry_the_documented_attributes() {
+    let place = many();
+    let (spans, _) = search(&place, &place.searcher(), "how is a header parsed");
+    let documented: [(&str, &[&str]); 9] = [
+        (
+            "retrieval.search",
+            &[
+                "mcp.run_id",
+                "mcp.session_id",
+                "retrieval.query_text",
+                "retrieval.query_len",
+                "retrieval.top_k",
+                "gen_ai.request.top_k",
+                "retrieval.channels_used",
+                "retrieval.rrf_k",
+            ],
+        ),
+        ("retrieval.gating", &["retrieval.query_class", "retrieval.query_ambiguity"]),
+        ("retrieval.gather_channels", &["request.stage"]),
+        (
+            "faiss.search",
+            &[
+                "faiss.index_kind",
+                "faiss.metric",
+                "faiss.dim",
+                "faiss.k",
+                "faiss.nprobe",
+                "faiss.gpu",
+            ],
+        ),
+        ("bm25.search", &["retrieval.channel_hits"]),
+        ("symbol.search", &["retrieval.channel_hits"]),
+        (
+            "vllm.embed_batch",
+            &[
+                "vllm.model_name",
+                "gen_ai.request.model",
+                "vllm.embed_dim",
+                "gen_ai.embeddings.dimension.count",
+                "vllm.batch_size",
+                "gen_ai.operation.name",
+                "gen_ai.provider.name",
+                "gen_ai.usage.input_tokens",
+                "vllm.queue_ms",
+                "vllm.device",
+                "vllm.dtype",
+            ],
+        ),
+        ("retrieval.fuse", &["retrieval.fused_docs"]),
+        (
+            "duckdb.hydrate",
+            &[
+                "duckdb.rows",
+                "db.response.returned_rows",
+                "duckdb.sql_bytes",
+                "db.system.name",
+                "db.operation.name",
+                "db.query.summary",
+            ],
+        ),
+    ];
+    for (name, keys) in documented {
+        let span = named(&spans, name);
+        let lacking: Vec<_> = keys.iter().filter(|key| attribute(span, key).is_none()).collect();
+        assert!(lacking.is_empty(), "{name} lacks {lacking:?}");
+    }
+    let embed = named(&spans, "vllm.embed_batch");
+    assert_eq!(embed.span_kind, SpanKind::Client);
+    for (key, value) in [
+        ("vllm.mode", "inproc"),
+        ("vllm.model_name", "bert"),
+        ("vllm.embed_dim", "64"),
+        ("vllm.batch_size", "1"),
+        ("gen_ai.operation.name", "embeddings"),
+        ("gen_ai.provider.name", "codeintel"),
+    ] {
+        assert_eq!(attribute(embed, key).as_deref(), Some(value), "{key}");
+    }
+    let stages = [
+        ("retrieval.search", "search"),
+        ("retrieval.gating", "gate"),
+        ("retrieval.gather_channels", "gather"),
+        ("retrieval.fuse", "fuse"),
+        ("retrieval.hydrate", "hydrate"),
+    ];
+    for (name, stage) in stages {
+        assert_eq!(attribute(named(&spans, name), "request.stage").as_deref(), Some(stage));
+    }
+    let root = named(&spans, "retrieval.search");
+    assert_eq!(attribute(root, "mcp.run_id").as_deref(), Some("run-7"));
+    assert_eq!(attribute(root, "mcp.session_id").as_deref(), Some("session-9"));
+}
+
+#[test]
+fn a_failing_channel_is_an_error_span_and_a_step_of_the_report() {
+    let place = many();
+    let stopped = place.engine();
+    stopped.stop();
+    for engine in [None, Some(stopped)] {
+        let (spans, report) = search(&place, &place.searcher_with(engine), "how is a body checked");
+        let tree = tree(&spans);
+        assert!(tree.contains("vllm.embed_batch CLIENT error=resource-unavailable"), "{tree}");
+        let failed = named(&spans, "vllm.embed_batch");
+        assert_eq!(failed.events.iter().filter(|e| e.name == "exception").count(), 1, "{tree}");
+        assert_eq!(spans.iter().filter(|s| s.status != Status::Unset).count(), 1, "{tree}");
+        let warnings = attribute(named(&spans, "retrieval.search"), "codeintel.warnings");
+        assert_eq!(warnings.as_deref(), Some("channel-failed"));
+        let steps = report.steps.iter().filter(|s| s.status == StepStatus::Error);
+        assert_eq!(steps.map(|s| s.stage.name()).collect::<Vec<_>>(), ["embed_query"]);
+        assert_eq!(report.stopped_because, "completed");
+    }
+}
+
+#[test]
+fn the_report_tells_the_stages_in_their_order() {
+    let place = many();
+    let (_, report) = search(&place, &place.searcher(), "how is a token split");
+    assert_eq!(
+        (report.run_id.as_str(), report.session_id.as_deref()),
+        ("run-7", Some("session-9"))
+    );
+    assert_eq!((report.tool, report.stopped_because.as_str()), ("search:semantic", "completed"));
+    assert_eq!(report.last_completed_stage, Some(Stage::Hydrate));
+    assert_eq!(report.first_missing_stage, None);
+    let top: Vec<_> =
+        report.steps.iter().filter(|s| s.depth <= 1).map(|s| s.stage.name()).collect();
+    assert_eq!(top, ["search", "gate", "gather", "fuse", "hydrate"]);
+    assert!(report.steps.windows(2).all(|pair| pair[0].started <= pair[1].started));
+    let whole = report.steps[0].duration;
+    assert!(report.steps[1..].iter().all(|step| step.duration <= whole));
+    assert_eq!(report.steps.len(), 10);
+
+    let ids: BTreeSet<String> = (0..100).map(|_| run("x").run_id().to_owned()).collect();
+    assert_eq!(ids.len(), 100, "every run has its own id");
+    assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
+}
+
+/// Everything that the spans say, as one text.
+fn all_words(spans: &[SpanData]) -> String {
+    format!("{spans:?}")
+}
+
+#[test]
+fn a_query_is_on_a_span_only_if_that_was_asked_for() {
+    let place = many();
+    let text = "how is the zebrafish header parsed";
+    let hash = format!("blake3:{}", &blake3::hash(text.as_bytes()).to_hex()[..16]);
+    assert_eq!(Settings::default().capture_query, CaptureQuery::Hash);
+    for (capture, expected) in [
+        (CaptureQuery::Full, Some(text)),
+        (CaptureQuery::Hash, Some(hash.as_str())),
+        (CaptureQuery::None, None),
+    ] {
+        let settings = Settings { capture_query: capture, ..place.settings.clone() };
+        let version = place.data().current().unwrap();
+        for engine in [None, Some(place.engine())] {
+            let searcher = Searcher::open(version.clone(), engine, &settings).unwrap();
+            let (spans, _) = search(&place, &searcher, &format!("  {text}\n"));
+            let root = named(&spans, "retrieval.search");
+            assert_eq!(attribute(root, "retrieval.query_text").as_deref(), expected);
+            let leaked = all_words(&spans).contains("zebrafish");
+            assert_eq!(leaked, capture == CaptureQuery::Full, "{capture}");
+        }
+    }
+}
+
+#[test]
+fn an_ingest_is_this_tree_of_spans() {
+    let place = Place::new(&[("a.py", "def a():\n    return 1\n"), ("b.rs", "fn b() {}\n")]);
+    let exporter = InMemorySpanExporter::default();
+    let telemetry = Telemetry::with_exporter(exporter.clone());
+    let ingest = place.ingest();
+    let journey = || {
+        exporter.reset();
+        let cx = RunContext::new(&telemetry, "ingest", &Ingest::PLANNED);
+        ingest.run(&[place.repo()], false, &cx).unwrap();
+        (spans(&exporter), cx.report())
+    };
+    let (first, report) = journey();
+    let expected = "\
+ingest.run INTERNAL
+  ingest.build INTERNAL
+    vllm.embed_batch CLIENT
+  ingest.catalog INTERNAL
+  ingest.diff INTERNAL
+  ingest.index INTERNAL
+  ingest.publish INTERNAL
+  ingest.walk INTERNAL
+";
+    assert_eq!(tree(&first), expected);
+    assert_eq!(report.stopped_because, "completed");
+    let top: Vec<_> =
+        report.steps.iter().filter(|s| s.depth == 1).map(|s| s.stage.name()).collect();
+    assert_eq!(top, ["walk", "diff", "build", "index", "catalog", "publish"]);
+    let root = named(&first, "ingest.run");
+    assert_eq!(attribute(root, "codeintel.index.version").as_deref(), Some("000001"));
+    assert_eq!(attribute(root, "codeintel.files").as_deref(), Some("2"));
+
+    let (again, _) = journey();
+    let unchanged = "ingest.run INTERNAL\n  ingest.diff INTERNAL\n  ingest.walk INTERNAL\n";
+    assert_eq!(tree(&again), unchanged, "nothing changed, nothing more is done");
+}
+
+#[test]
+fn a_failing_ingest_says_where_it_stopped() {
+    let place = Place::new(&[]);
+    let exporter = InMemorySpanExporter::default();
+    let telemetry = Telemetry::with_exporter(exporter.clone());
+    let cx = RunContext::new(&telemetry, "ingest", &Ingest::PLANNED);
+    place.ingest().run(&[place.repo()], false, &cx).unwrap_err();
+    let tree = tree(&spans(&exporter));
+    assert!(tree.contains("ingest.walk INTERNAL error=nothing-to-index"), "{tree}");
+    assert_eq!(cx.report().stopped_because, "walk:nothing-to-index");
+}
+
+#[test]
+fn telemetry_is_installed_once() {
+    let (first, second) = (Telemetry::install(), Telemetry::install());
+    let trace = || {
+        let cx = RunContext::new(&second, "x", &[Stage::Gate]);
+        assert_eq!(cx.stage(Stage::Gate, |_| Ok(7)).unwrap(), 7);
+        assert_eq!(cx.report().stopped_because, "completed");
+        cx.trace_id()
+    };
+    assert_ne!(trace(), "0".repeat(32));
+    // What one shuts down is shut down for the other: they are the same.
+    first.shutdown();
+    assert_eq!(trace(), "0".repeat(32), "no trace is made any more, and runs still work");
+}
