@@ -5,7 +5,7 @@ use axum::extract::{Json, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use base64::Engine as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Server;
@@ -44,6 +44,37 @@ enum Encoding {
     Base64,
 }
 
+/// The answer, in OpenAI's form.
+#[derive(Serialize)]
+struct EmbeddingList {
+    object: &'static str,
+    model: String,
+    data: Vec<Embedding>,
+    usage: Usage,
+}
+
+#[derive(Serialize)]
+struct Embedding {
+    object: &'static str,
+    index: usize,
+    embedding: Vector,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Vector {
+    /// `[d]`
+    Float(Vec<f32>),
+    /// `[d]`, little-endian f32.
+    Base64(String),
+}
+
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: usize,
+    total_tokens: usize,
+}
+
 pub async fn embed(
     State(server): State<Server>,
     headers: HeaderMap,
@@ -57,7 +88,7 @@ pub async fn embed(
     }
 }
 
-fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Value> {
+fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<EmbeddingList> {
     let texts = match request.input {
         Input::One(text) => vec![text],
         Input::Many(texts) => texts,
@@ -94,26 +125,27 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Value> {
     let lane = if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = engine.embed(EmbedRequest { texts: &texts, lane }, cx)?;
-    Ok(body(&embeddings, &identity.name, request.encoding_format))
+    Ok(body(embeddings, &identity.name, request.encoding_format))
 }
 
-fn body(embeddings: &Embeddings, model: &str, encoding: Encoding) -> Value {
+fn body(embeddings: Embeddings, model: &str, encoding: Encoding) -> EmbeddingList {
     let data = embeddings.vectors.rows().enumerate().map(|(index, row)| {
         let embedding = match encoding {
-            Encoding::Float => json!(row),
+            Encoding::Float => Vector::Float(row.to_vec()),
             Encoding::Base64 => {
                 let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
-                json!(base64::engine::general_purpose::STANDARD.encode(bytes))
+                Vector::Base64(base64::engine::general_purpose::STANDARD.encode(bytes))
             }
         };
-        json!({ "object": "embedding", "index": index, "embedding": embedding })
+        Embedding { object: "embedding", index, embedding }
     });
-    json!({
-        "object": "list",
-        "model": model,
-        "data": data.collect::<Vec<_>>(),
-        "usage": { "prompt_tokens": embeddings.tokens, "total_tokens": embeddings.tokens },
-    })
+    let tokens = embeddings.tokens;
+    EmbeddingList {
+        object: "list",
+        model: model.to_owned(),
+        data: data.collect(),
+        usage: Usage { prompt_tokens: tokens, total_tokens: tokens },
+    }
 }
 
 /// OpenAI's form of an error.
