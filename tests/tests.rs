@@ -1,5 +1,6 @@
 //! The one integration binary: each module tests one topic from outside the crate.
 
+mod cli;
 mod http;
 mod readside;
 mod search;

@@ -21,6 +21,12 @@ fn serving(flags: &[&str]) -> (Place, Serving) {
     (place, server)
 }
 
+/// The digits that a float has in JSON: no more than tell it from its neighbours.
+fn digits_max(value: &Value) -> usize {
+    let digits = |v: &Value| v.to_string().bytes().filter(u8::is_ascii_digit).count();
+    value.as_array().unwrap().iter().map(digits).max().unwrap()
+}
+
 fn floats(value: &Value) -> Vec<f32> {
     value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect()
 }
@@ -51,6 +57,7 @@ fn vectors_keep_the_order_and_equal_those_of_the_command_line() {
         assert_near(&floats(&item["embedding"]), &floats(&line["embedding"]));
     }
     assert_eq!(data[1]["embedding"], data[4]["embedding"]);
+    assert!(digits_max(&data[0]["embedding"]) <= 14, "f32, not widened to f64");
     assert_ne!(data[0]["embedding"], data[1]["embedding"]);
 
     // Alone, as a string, without a model's name.

@@ -10,6 +10,15 @@ use serde_json::json;
 use super::{Serving, wait_for};
 use crate::readside::{many, run};
 
+/// Ends the asking threads also when the test fails.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn no_request_fails_while_versions_are_published() {
     let place = many();
@@ -35,9 +44,11 @@ fn no_request_fails_while_versions_are_published() {
         }
     };
     std::thread::scope(|scope| {
+        let ask = &ask;
         for thread in 0..4 {
             scope.spawn(move || ask(thread));
         }
+        let _done = Done(&done);
         let ingest = place.ingest();
         for i in 0..5 {
             place.write(
@@ -54,7 +65,6 @@ fn no_request_fails_while_versions_are_published() {
                 assert!(late < Duration::from_secs(4), "version {name} after {late:?}");
             }
         }
-        done.store(true, Ordering::Relaxed);
     });
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{} failed, first: {}", failures.len(), failures[0]);

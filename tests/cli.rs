@@ -1,0 +1,216 @@
+//! What does the command line promise?
+
+mod embed;
+mod output;
+mod settings;
+
+use serde_json::{Value, json};
+
+use crate::readside::{Place, bert, many};
+
+/// The fields of `object`, in no order.
+#[track_caller]
+fn assert_fields(object: &Value, fields: &[&str]) {
+    let lacking: Vec<_> = fields.iter().filter(|field| object.get(**field).is_none()).collect();
+    assert!(lacking.is_empty(), "{lacking:?} lacking in {object}");
+}
+
+#[test]
+fn index_status_and_versions_print_their_json() {
+    let place = Place::new(&[("a.py", "def a():\n    return 1\n"), ("b.rs", "fn b() {}\n")]);
+    let report = place.cli(&["index", "repo", "--json"]).json();
+    assert_fields(
+        &report,
+        &[
+            "outcome",
+            "version",
+            "files",
+            "files_changed",
+            "files_removed",
+            "files_skipped",
+            "chunks",
+            "chunks_written",
+            "chunks_embedded",
+            "chunks_truncated",
+            "tokens",
+            "bytes_on_disk",
+            "elapsed_ms",
+            "stages",
+        ],
+    );
+    assert_eq!((&report["outcome"], &report["files"]), (&json!("built"), &json!(2)));
+    let stages = report["stages"].as_array().unwrap();
+    stages.iter().for_each(|s| assert_fields(s, &["name", "status", "started_ms", "duration_ms"]));
+    let again = place.cli(&["index", "repo", "--json"]).json();
+    assert_eq!((&again["outcome"], &again["version"]), (&json!("unchanged"), &json!("000001")));
+    place.write("c.go", "package c\n\nfunc C() {}\n");
+    let updated = place.cli(&["index", "repo", "--json"]).json();
+    assert_eq!((&updated["outcome"], &updated["files_changed"]), (&json!("updated"), &json!(1)));
+
+    let status = place.cli(&["status", "--json", "--verify"]).json();
+    assert_fields(
+        &status,
+        &[
+            "data",
+            "version",
+            "indexed_at",
+            "roots",
+            "model",
+            "dim",
+            "dense_kind",
+            "dense_factory",
+            "files",
+            "chunks",
+            "symbols",
+            "base_chunks",
+            "total_chunks",
+            "bytes_on_disk",
+            "languages",
+        ],
+    );
+    assert_eq!((&status["version"], &status["files"]), (&json!("000002"), &json!(3)));
+    assert_eq!((&status["dim"], &status["symbols"]), (&json!(64), &json!(3)));
+    let languages = status["languages"].as_array().unwrap();
+    languages.iter().for_each(|l| assert_fields(l, &["name", "files", "chunks"]));
+    assert_eq!(languages.len(), 3);
+
+    let versions = place.cli(&["versions", "--json"]).json();
+    let versions = versions.as_array().unwrap();
+    let fields = ["version", "current", "created_at", "files", "chunks", "dense_kind", "model"];
+    versions.iter().for_each(|v| assert_fields(v, &fields));
+    let current =
+        |name: &str| versions.iter().find(|v| v["version"] == name).unwrap()["current"] == true;
+    assert!(current("000002") && !current("000001"));
+    assert!(place.cli(&["rollback"]).ok().contains("000001"));
+    assert_eq!(place.cli(&["status", "--json"]).json()["files"], 2);
+    assert!(place.cli(&["gc", "--keep", "2"]).ok().contains("Nothing to remove"));
+}
+
+#[test]
+fn models_and_the_doctor_print_their_json() {
+    let place = Place::indexed(&[("a.py", "def a():\n    return 1\n")]);
+    let models = place.cli(&["model", "list", "--json"]).json();
+    let models = models.as_array().unwrap();
+    let fields = ["name", "dimension", "max_tokens", "pooling", "licence", "folder"];
+    models.iter().for_each(|m| assert_fields(m, &fields));
+    let minilm = models.iter().find(|m| m["name"] == "all-MiniLM-L6-v2").unwrap();
+    assert_eq!((&minilm["dimension"], &minilm["pooling"]), (&json!(384), &json!("mean")));
+
+    let checks = place.cli(&["doctor", "--json"]).json();
+    let checks = checks.as_array().unwrap();
+    checks.iter().for_each(|c| assert_fields(c, &["name", "state", "found", "remedy"]));
+    let names: Vec<&str> = checks.iter().map(|c| c["name"].as_str().unwrap()).collect();
+    for name in ["program", "processor", "gpu", "libraries", "model", "index"] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+    let bad: Vec<_> = checks.iter().filter(|c| c["state"] == "fail").collect();
+    assert!(bad.is_empty(), "{bad:?}");
+    let said = place.cli(&["doctor"]).ok();
+    assert!(names.iter().all(|name| said.contains(name)), "{said}");
+}
+
+#[test]
+fn every_failure_has_its_exit_code_and_says_what_to_do() {
+    let place = Place::new(&[]);
+    std::fs::write(place.path().join("image.bin"), [0u8; 64]).unwrap();
+    std::fs::write(place.path().join("bad.toml"), "[engine\n").unwrap();
+    let missing = "--set=model.dir=nowhere";
+    for (args, code, part) in [
+        (&["search", "x"][..], 8, "codeintel index"),
+        (&["status"], 8, "no index in"),
+        (&["versions"], 8, "no index in"),
+        (&["rollback"], 8, "no index in"),
+        (&["search", " "], 2, "empty"),
+        (&["search", "x", "--limit", "0"], 2, "1 to 200"),
+        (&["search", "x", "--channels", "vector"], 2, "dense, lexical, symbol"),
+        (&["search"], 2, "QUERY"),
+        (&["serch"], 2, "search"),
+        (&["index"], 2, "PATH"),
+        (&["index", "absent"], 4, "absent"),
+        (&["index", "image.bin"], 5, "image.bin"),
+        (&["embed", "absent.txt"], 4, "absent.txt"),
+        (
+            &["embed", "image.bin", "--model", "all-MiniLM-L6-v2", missing],
+            6,
+            "codeintel model pull",
+        ),
+        (&["embed", "image.bin", "--model", "unheard-of"], 2, "unheard-of"),
+        (&["--set", "engine.thread=4", "status"], 3, "engine.threads"),
+        (&["--set", "search.limit=many", "status"], 3, "a whole number"),
+        (&["--set", "nonsense", "status"], 2, "NAME=VALUE"),
+        (&["--config", "bad.toml", "status"], 3, "bad.toml"),
+        (&["--config", "absent.toml", "status"], 4, "absent.toml"),
+    ] {
+        let ran = place.cli(args);
+        assert_eq!(ran.code, Some(code), "{args:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains(part), "{args:?}: {}", ran.err);
+        assert_eq!(ran.out, "", "{args:?}: results only on standard output");
+        assert!(!ran.err.contains("panicked"), "{args:?}: {}", ran.err);
+    }
+    assert_eq!(place.cli(&["--help"]).code, Some(0));
+    assert_eq!(
+        place.cli(&["--version"]).ok().trim(),
+        concat!("codeintel ", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn an_index_that_is_locked_damaged_or_of_another_model_has_its_exit_code() {
+    let place = Place::indexed(&[("a.py", "def a():\n    return 1\n")]);
+    let lock = place.data().lock().unwrap();
+    place.write("a.py", "def a():\n    return 2\n");
+    let ran = place.cli(&["index", "repo"]);
+    assert_eq!(ran.code, Some(11), "{}", ran.err);
+    let process = format!("process {}", std::process::id());
+    assert!(ran.err.contains(&process), "it names who holds the lock: {}", ran.err);
+    assert_eq!(place.cli(&["search", "a"]).code, Some(0), "readers need no lock");
+    drop(lock);
+
+    let other = place.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(format!("{}/{file}", bert()), other.join(file)).unwrap();
+    }
+    let config = std::fs::read_to_string(other.join("config.json")).unwrap();
+    std::fs::write(other.join("config.json"), format!("{config}\n")).unwrap();
+    let ran = place.cli(&["index", "repo", "--model", "other"]);
+    assert_eq!(ran.code, Some(10), "{}", ran.err);
+    assert!(ran.err.contains("--full"), "{}", ran.err);
+
+    let version = place.data().current().unwrap();
+    let lexical = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
+    std::fs::write(version.folder.join(&lexical.path), "not what it was").unwrap();
+    for args in [&["search", "a"][..], &["status"]] {
+        let ran = place.cli(args);
+        assert_eq!(ran.code, Some(9), "{args:?}: {}", ran.err);
+        assert!(ran.err.contains("codeintel rollback"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_search_asks_as_its_flags_say() {
+    let place = many();
+    let find = |flags: &[&str]| {
+        let args = [&["search", "parse_header", "--json"], flags].concat();
+        let answer = place.cli(&args).json();
+        let findings = answer["findings"].as_array().unwrap().clone();
+        (answer, findings)
+    };
+    let (_, rust) = find(&["--lang", "rust,go", "--glob", "src/**", "--glob", "!**/write.rs"]);
+    let path = |f: &Value| f["location"]["path"].as_str().unwrap().to_owned();
+    assert!(rust.len() > 3);
+    assert!(rust.iter().map(path).all(|p| p.starts_with("src/") && !p.ends_with("/write.rs")));
+    let (answer, _) = find(&["--channels", "lexical,symbol", "-l", "3"]);
+    assert_eq!(answer["method"]["channels"].as_array().unwrap().len(), 2);
+    // Words of one query need no quotes.
+    let joined = place.cli(&["search", "how", "is", "it", "parsed", "--json"]).json();
+    assert_eq!(joined["query"], "how is it parsed");
+
+    let plain = place.cli(&["search", "parse_header", "-l", "2", "--explain"]).ok();
+    for part in ["1. ", "2. ", "why: ", "identifier query", "rrf_k", "gather", "duckdb", "trace "] {
+        assert!(plain.contains(part), "{part} in {plain}");
+    }
+    assert!(!plain.contains("3. "));
+    let nothing = place.cli(&["search", "zzqqxxv", "--channels", "lexical"]).ok();
+    assert!(nothing.contains("Nothing found in") && nothing.contains("Try: "), "{nothing}");
+}

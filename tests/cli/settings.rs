@@ -1,0 +1,81 @@
+//! Do flags, variables and the file mean the same settings?
+
+use codeintel::config::{KEYS, help};
+
+use crate::readside::{Place, many};
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let place = many();
+    let file = place.path().join("codeintel.toml");
+    let found = |variable: Option<&str>, flags: &[&str]| {
+        let mut command = place.command(&["search", "parse_header", "--json"]);
+        command.args(flags);
+        if let Some(value) = variable {
+            command.env("CODEINTEL_SEARCH_LIMIT", value);
+        }
+        let ran = crate::readside::Ran::from(command.output().unwrap());
+        ran.json()["findings"].as_array().unwrap().len()
+    };
+    assert_eq!(found(None, &[]), 10);
+    std::fs::write(&file, "[search]\nlimit = 2\n").unwrap();
+    assert_eq!(found(None, &[]), 2);
+    assert_eq!(found(Some(""), &[]), 2, "an empty variable counts as not set");
+    assert_eq!(found(Some("3"), &[]), 3);
+    assert_eq!(found(Some("3"), &["--set", "search.limit=4"]), 4);
+    assert_eq!(found(Some("3"), &["--limit", "5"]), 5);
+    assert_eq!(found(Some("3"), &["--limit", "5", "--set", "search.limit=4"]), 5);
+    let other = place.path().join("other.toml");
+    std::fs::write(&other, "[search]\nlimit = 6\n").unwrap();
+    assert_eq!(found(None, &["--config", "other.toml"]), 6, "instead of the file here");
+
+    // `--data` is short for `--set data.dir`, and wins over it and over the variable.
+    let data = place.settings.data_dir.as_str();
+    let mut command = place.command(&["status", "--set", "data.dir=nowhere", "--data", data]);
+    let ran = command.env("CODEINTEL_DATA_DIR", "elsewhere").output().unwrap();
+    assert!(ran.status.success());
+    std::fs::write(&file, "[search]\nlimits = 2\n").unwrap();
+    let ran = place.cli(&["status"]);
+    assert_eq!(ran.code, Some(3));
+    assert!(
+        ran.err.contains("search.limits") && ran.err.contains("\"search.limit\""),
+        "{}",
+        ran.err
+    );
+    assert!(ran.err.contains("codeintel.toml"), "{}", ran.err);
+}
+
+#[test]
+fn the_config_command_shows_what_holds_and_the_documented_defaults() {
+    let place = Place::new(&[]);
+    let defaults = place.cli(&["config", "--defaults"]).ok();
+    assert_eq!(defaults, include_str!("../../codeintel.toml"));
+    let shown = place.cli(&["config", "--set", "search.limit=17"]).ok();
+    assert!(shown.contains("search.limit = 17  (default: 10)"), "{shown}");
+    for key in KEYS {
+        assert!(shown.contains(&format!("{} = ", key.name)), "{} is shown", key.name);
+        assert!(shown.contains(&key.env()) && shown.contains(key.help), "{}", key.name);
+    }
+}
+
+#[test]
+fn the_help_of_a_flag_is_the_help_of_its_setting() {
+    let place = Place::new(&[]);
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for (args, setting) in [
+        (&["--help"][..], "data.dir"),
+        (&["--help"], "model.name"),
+        (&["search", "--help"], "search.limit"),
+        (&["serve", "--help"], "serve.address"),
+        (&["gc", "--help"], "data.versions_kept"),
+    ] {
+        let said = words(&place.cli(args).ok());
+        assert!(said.contains(&words(help(setting))), "{args:?} lacks {setting}: {said}");
+    }
+    let commands = ["index", "search", "status", "embed", "model", "doctor", "serve", "versions"];
+    let all = place.cli(&["--help"]).ok();
+    for command in commands.iter().chain(&["rollback", "gc", "config", "completions"]) {
+        assert!(all.contains(command), "{command}");
+        assert!(place.cli(&[command, "--help"]).ok().contains("Usage: "), "{command}");
+    }
+}
