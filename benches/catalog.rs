@@ -1,6 +1,6 @@
 //! How long does a hydration take, and how long an ingest of rows?
 //!
-//! Corpus: 100,000 chunks (1,000 in a smoke run) of about 900 bytes of text with headers, ten to a file, made from a seed;
+//! Corpus: 100,000 chunks (500 in a smoke run) of about 900 bytes of text with headers, ten to a file, made from a seed;
 //! ids drawn evenly from all of them, so that no two rows of a query share a block by chance.
 //! Every pass measures what a caller sees: all columns, text included, in the order asked for.
 
@@ -23,7 +23,7 @@ fn main() {
 
 /// Chunks of the corpus.
 fn chunks() -> u32 {
-    size(100_000, 1_000) as u32
+    size(100_000, 500) as u32
 }
 
 fn below(random: &mut Seeded, n: u32) -> u32 {
