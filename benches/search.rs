@@ -10,7 +10,7 @@
 //! words, questions of eight words out of doc comments. `Searcher::search` with the real model
 //! embeds each of them (no vector cache), asks all channels, fuses and reads the ten best rows.
 //! Warm, one caller, three rounds after one that is not counted. The version is built once and kept
-//! in the cargo target folder.
+//! in the cargo target folder; remove it there after a change to the chunker.
 //!
 //! Channels run at once, so rows do not add up. Two rows say what a search costs beside its
 //! embedding: `total - embed_query`, and `all but embedding alone`, which subtracts only the time
@@ -58,7 +58,7 @@ fn main() {
     }
     let engine = support::engine();
     let settings = Settings::default();
-    let version = version::version(size(100_000, 2_000), &engine);
+    let (version, _folder) = version::version(size(100_000, 2_000), &engine);
     let (kind, files) = (version.manifest.dense_kind.clone(), version.manifest.files);
     let (chunks, bytes) = (version.manifest.total_chunks, version.bytes());
     let searcher = Searcher::open(version, Some(engine), &settings).expect("the same model");

@@ -3,7 +3,7 @@
 //! As `ingest` writes one, but for the vectors: files are chunked for real, and catalog, lexical
 //! index and symbols are real; the vectors are drawn from a seed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use codeintel::catalog::{
     Catalog, CatalogWriter, ChunkRow, DataFolder, FORMAT, FileRow, IndexVersion, Manifest,
@@ -16,6 +16,7 @@ use codeintel::hit::ChunkId;
 use codeintel::index::{DenseIndex, LexicalDoc, LexicalWriter, SymbolEntry, SymbolIndex};
 use codeintel::source::SourceFile;
 use rayon::prelude::*;
+use tempfile::TempDir;
 
 use super::corpus::{CHUNK_TOKENS_MAX, read, registry_sources};
 use super::vectors::clustered;
@@ -26,22 +27,28 @@ const BLOCK_FILES: usize = 256;
 const SEED: u64 = 1234;
 
 /// The version of exactly `chunks` chunks, from the cargo target folder where an earlier run left it.
-pub fn version(chunks: usize, engine: &Engine) -> IndexVersion {
+/// A smoke run proves that it can be built: it is built anew, in a folder that goes with the answer.
+pub fn version(chunks: usize, engine: &Engine) -> (IndexVersion, Option<TempDir>) {
     let (root, paths) = registry_sources();
+    let temporary = smoke().then(|| tempfile::tempdir().expect("a temporary folder"));
+    let data = match &temporary {
+        Some(folder) => DataFolder::new(folder.path()),
+        None => DataFolder::new(kept_folder(chunks, engine, (&root, &paths))),
+    };
+    let version = data.current().unwrap_or_else(|_| build(&data, (&root, &paths), chunks, engine));
+    (version, temporary)
+}
+
+/// Where a version of these sources and this model is kept between runs.
+fn kept_folder(chunks: usize, engine: &Engine, (root, paths): (&Path, &[PathBuf])) -> PathBuf {
     let mut key = blake3::Hasher::new();
     key.update(format!("{chunks} {FORMAT} {HEADER_VERSION} {SEED}").as_bytes());
     key.update(engine.identity().key().as_bytes());
-    key.update(env!("CARGO_PKG_VERSION").as_bytes());
-    for path in &paths {
-        key.update(path.strip_prefix(&root).unwrap_or(path).as_os_str().as_encoded_bytes());
+    for path in paths {
+        key.update(path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes());
     }
     let name = format!("search-{chunks}-{}", &key.finalize().to_hex()[..12]);
-    let data = DataFolder::new(Path::new(env!("CARGO_TARGET_TMPDIR")).join(name));
-    match data.current() {
-        // A smoke run proves that a version can be built.
-        Ok(version) if !smoke() => version,
-        _ => build(&data, (&root, &paths), chunks, engine),
-    }
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// The parts of a version that are written file by file.
@@ -54,7 +61,7 @@ struct Target {
 
 fn build(
     data: &DataFolder,
-    (root, paths): (&Path, &[std::path::PathBuf]),
+    (root, paths): (&Path, &[PathBuf]),
     chunks: usize,
     engine: &Engine,
 ) -> IndexVersion {
@@ -77,7 +84,7 @@ fn build(
     };
     let chunker = Chunker::new(CHUNK_TOKENS_MAX, engine.tokenizer().specials());
     for block in paths.chunks(BLOCK_FILES) {
-        let cut = |path: &std::path::PathBuf| {
+        let cut = |path: &PathBuf| {
             let file = read(root, path)?;
             let cut = chunker.chunk(&file, &ModelTokens(engine.tokenizer()));
             Some((file, cut))
