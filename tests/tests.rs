@@ -1,3 +1,6 @@
 //! The one integration binary: each module tests one topic from outside the crate.
 
+mod badinput;
+mod common;
+mod ingest;
 mod tidy;
