@@ -1,14 +1,11 @@
 //! The one integration binary: each module tests one topic from outside the crate.
 
-<<<<<<< HEAD
+mod badinput;
 mod cli;
+mod common;
 mod http;
+mod ingest;
 mod readside;
 mod search;
 mod telemetry;
-=======
-mod badinput;
-mod common;
-mod ingest;
->>>>>>> t1
 mod tidy;

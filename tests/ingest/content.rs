@@ -7,9 +7,7 @@ use std::time::Duration;
 
 use codeintel::catalog::ChunkRow;
 use codeintel::engine::{EmbedRequest, Lane};
-use codeintel::index::{
-    DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
-};
+use codeintel::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
 
 use crate::common::{Place, cx, rust_file};
 
@@ -18,7 +16,8 @@ fn varied() -> Place {
     for i in 0..4 {
         place.write(&format!("src/file_{i}.rs"), rust_file(i, 7));
     }
-    place.write("no_newline_at_end.py", "def first():\n    return 1\n\n\ndef last():\n    return 2");
+    place
+        .write("no_newline_at_end.py", "def first():\n    return 1\n\n\ndef last():\n    return 2");
     place.write("windows.md", "# Title\r\n\r\nSome words.\r\n\r\n## Second\r\n\r\nMore words.\r\n");
     place.write("unicode.txt", "Grüße, κόσμε, 世界 🌍\n\n\n\ntail after blank lines\n");
     place.write("one_line.json", "{\"key\": [1, 2, 3]}");

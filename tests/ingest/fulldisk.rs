@@ -15,7 +15,8 @@ impl SmallDisk {
     fn mount(at: &Path, mb: usize) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
         let size = format!("size={mb}m");
-        let output = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
+        let output =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
         output.is_ok_and(|output| output.status.success()).then(|| Self(at.to_path_buf()))
     }
 
