@@ -62,7 +62,7 @@ pub struct QueryProfile {
     pub digit_ratio: f64,
     /// Punctuation that prose does not use over characters.
     pub symbol_ratio: f64,
-    /// Words that no chunk holds over words.
+    /// Names that no chunk holds over names.
     pub oov_ratio: f64,
     pub looks_literal: bool,
     pub looks_vague: bool,
@@ -77,7 +77,10 @@ pub fn profile(text: &str, vocabulary: &impl Vocabulary) -> QueryProfile {
     let length = words.len();
     let ratio = |count: usize| count as f64 / length.max(1) as f64;
     let distinct: HashSet<String> = words.iter().map(|w| w.to_lowercase()).collect();
-    let names: Vec<&str> = words.iter().map(|word| bare(word)).collect();
+    // What the index can know: the names inside of paths, calls and operators.
+    let names = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    let name_ratio = |count: usize| count as f64 / names.len().max(1) as f64;
     let chars = text.chars().count().max(1) as f64;
     let share_of =
         |test: fn(char) -> bool| text.chars().filter(|c| test(*c)).count() as f64 / chars;
@@ -91,14 +94,14 @@ pub fn profile(text: &str, vocabulary: &impl Vocabulary) -> QueryProfile {
     let looks_vague = !looks_literal && length <= 3 && code == 0;
     let vague = if looks_vague { 0.5 } else { 0.1 };
     let literal = if looks_literal { 0.4 } else { 0.0 };
-    let ambiguity = vague + 0.3 * ratio(common) + 0.3 * ratio(oov) - literal;
+    let ambiguity = vague + 0.3 * name_ratio(common) + 0.3 * name_ratio(oov) - literal;
     QueryProfile {
         length,
         unique_ratio: ratio(distinct.len()),
         code_token_ratio: ratio(code),
         digit_ratio: share_of(|c| c.is_ascii_digit()),
         symbol_ratio: share_of(is_code_punctuation),
-        oov_ratio: ratio(oov),
+        oov_ratio: name_ratio(oov),
         looks_literal,
         looks_vague,
         ambiguity_score: ambiguity.clamp(0.0, 1.0),
