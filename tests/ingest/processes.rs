@@ -24,7 +24,8 @@ fn small(generation: usize) -> Place {
 }
 
 fn write_generation(place: &Place, generation: usize) {
-    place.write("state.rs", format!("fn state_marker() {{\n    // generation <{generation}>\n}}\n"));
+    place
+        .write("state.rs", format!("fn state_marker() {{\n    // generation <{generation}>\n}}\n"));
 }
 
 /// The generation that `search` finds; none when there is no index yet. Nothing else may happen.
