@@ -131,15 +131,24 @@ const DAMAGES: [(&str, fn(&Path)); 4] = [
     }),
 ];
 
-/// Every file of a version that has a delta.
+/// One file of each kind of a version that has a delta.
 fn parts(version: &IndexVersion) -> Vec<PathBuf> {
     let mut parts: Vec<PathBuf> =
         version.manifest.parts.iter().map(|part| version.folder.join(&part.path)).collect();
     parts.push(version.folder.join("manifest.json"));
-    for kind in ["catalog.duckdb", "dense.faiss", "dense.delta.faiss", ".idx", "symbols.fst"] {
-        assert!(parts.iter().any(|part| text(part).ends_with(kind)), "{kind} in {parts:?}");
-    }
-    parts
+    let kinds = [
+        "catalog.duckdb",
+        "dense.faiss",
+        "delta.faiss",
+        ".idx",
+        "meta.json",
+        "symbols.fst",
+        "manifest.json",
+    ];
+    let of = |kind: &&str| parts.iter().find(|part| text(part).ends_with(*kind)).cloned();
+    let one_each: Vec<PathBuf> = kinds.iter().filter_map(of).collect();
+    assert_eq!(one_each.len(), kinds.len(), "{parts:?}");
+    one_each
 }
 
 #[test]
@@ -209,8 +218,8 @@ fn a_damaged_index_ends_the_program_with_9_and_rollback_or_full_mend_it() {
         }
         let _ = fs::remove_file(part);
         fs::write(part, &kept).unwrap();
-        still_answers(&place);
     }
+    still_answers(&place);
     fs::write(place.version().folder.join("catalog.duckdb"), b"garbage").unwrap();
     place.run_index(&["--full"]).ok();
     still_answers(&place);
@@ -271,8 +280,9 @@ fn a_missing_or_damaged_model_is_named_with_the_way_to_get_it() {
             }
             let name = format!("{damage}_{file}");
             let folder = text(&model_copy(&place, &name, |folder| apply(&folder.join(file))));
+            let code = if damage == "missing" { 6 } else { 7 };
             let ran = place.run_index(&["--model", &folder, "--full"]);
-            ran.fails(7, &[file, "codeintel model"]);
+            ran.fails(code, &[file, "codeintel model pull"]);
         }
     }
     still_answers(&place);

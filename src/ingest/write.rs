@@ -84,7 +84,9 @@ impl Job<'_> {
         let manifest = cx.stage(Stage::Catalog, |_| {
             let counts = catalog.counts()?;
             if counts.chunks == 0 {
-                return Err(self.repo.nothing_to_index(&built.skipped));
+                let mut skipped = self.difference.skipped.clone();
+                skipped.merge(&built.skipped);
+                return Err(self.repo.nothing_to_index(&skipped));
             }
             let manifest = self.manifest(&staging, &dense, total, (counts.files, counts.chunks));
             let report = cx.report();
