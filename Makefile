@@ -17,13 +17,16 @@ export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
 endif
 
 REPO ?= .
+RECORD ?= benches/results/$(shell date +%F).md
+# Such as MEASURE="--quick --machine 'two cores'".
+MEASURE ?=
 # In CI the lock file is taken as it is.
 LOCKED := $(if $(CI),--locked)
 # `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
-.PHONY: help setup build demo test lint fmt deps-check bench doc
+.PHONY: help setup build demo test lint fmt deps-check bench measure doc
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,8 +80,11 @@ deps-check: setup ## Check the licences and sources of every package, advisories
 	fi
 
 bench: setup ## Run the benchmarks.
-	@compgen -G 'benches/*.rs' >/dev/null || { echo "no benchmark is written yet (benches/)"; exit 1; }
 	cargo bench --bench '*' $(CARGO_FLAGS)
+
+measure: build ## Measure indexing and search; writes RECORD=path, a Markdown file.
+	cargo run --release --quiet $(CARGO_FLAGS) -- model pull
+	scripts/measure "$(RECORD)" $(MEASURE)
 
 doc: setup ## Build the documentation; a broken link is an error.
 	RUSTDOCFLAGS="-D rustdoc::broken_intra_doc_links" cargo doc --no-deps $(CARGO_FLAGS)

@@ -1,6 +1,6 @@
 //! How long does a hydration take, and how long an ingest of rows?
 //!
-//! Corpus: 100,000 chunks of about 900 bytes of text with headers, ten to a file, made from a seed;
+//! Corpus: 100,000 chunks (500 in a smoke run) of about 900 bytes of text with headers, ten to a file, made from a seed;
 //! ids drawn evenly from all of them, so that no two rows of a query share a block by chance.
 //! Every pass measures what a caller sees: all columns, text included, in the order asked for.
 
@@ -10,30 +10,31 @@ use codeintel::catalog::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, Scop
 use codeintel::hit::ChunkId;
 use divan::{Bencher, black_box};
 
-const CHUNKS: u32 = 100_000;
+use support::size;
+use support::vectors::Seeded;
+
+mod support;
+
 const CHUNKS_A_FILE: u32 = 10;
 
 fn main() {
     divan::main();
 }
 
-/// xorshift64: the same ids in every run.
-struct Seeded(u64);
+/// Chunks of the corpus.
+fn chunks() -> u32 {
+    size(100_000, 500) as u32
+}
 
-impl Seeded {
-    fn below(&mut self, n: u32) -> u32 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 % u64::from(n)) as u32
-    }
+fn below(random: &mut Seeded, n: u32) -> u32 {
+    random.below(n as usize) as u32
 }
 
 fn chunk(path: &str, id: u32, random: &mut Seeded) -> ChunkRow {
     let mut text = String::with_capacity(1200);
     while text.len() < 900 {
-        text += &format!("    let value_{} = call_{}(", random.below(5000), random.below(900));
-        text += &format!("{}, \"{}\")?;\n", random.below(77), random.below(u32::MAX));
+        text += &format!("    let value_{} = call_{}(", below(random, 5000), below(random, 900));
+        text += &format!("{}, \"{}\")?;\n", below(random, 77), below(random, u32::MAX));
     }
     ChunkRow {
         id: ChunkId(id),
@@ -54,9 +55,9 @@ fn chunk(path: &str, id: u32, random: &mut Seeded) -> ChunkRow {
 }
 
 fn write(at: &Path) {
-    let mut random = Seeded(88_172_645_463_325_252);
+    let mut random = Seeded::new(88_172_645_463_325_252);
     let mut writer = CatalogWriter::create(at).expect("an empty folder");
-    for first in (0..CHUNKS).step_by(CHUNKS_A_FILE as usize) {
+    for first in (0..chunks()).step_by(CHUNKS_A_FILE as usize) {
         let path = format!("src/folder_{}/file_{first}.rs", first / 500);
         let ids = first..first + CHUNKS_A_FILE;
         let file = FileRow {
@@ -107,9 +108,9 @@ fn corpus() -> (tempfile::TempDir, Catalog) {
 #[divan::bench(args = [1, 8, 20, 64, 100, 256], sample_count = 200)]
 fn hydrate(bencher: Bencher<'_, '_>, n: usize) {
     let (_folder, catalog) = corpus();
-    let mut random = Seeded(2_463_534_242);
+    let mut random = Seeded::new(2_463_534_242);
     bencher
-        .with_inputs(|| (0..n).map(|_| ChunkId(random.below(CHUNKS))).collect::<Vec<_>>())
+        .with_inputs(|| (0..n).map(|_| ChunkId(below(&mut random, chunks()))).collect::<Vec<_>>())
         .bench_local_values(|ids| black_box(catalog.rows(&ids)));
 }
 

@@ -1,7 +1,10 @@
 //! The one integration binary: each module tests one topic from outside the crate.
 
+mod badinput;
 mod cli;
+mod common;
 mod http;
+mod ingest;
 mod readside;
 mod search;
 mod telemetry;

@@ -8,6 +8,7 @@
 mod fault;
 mod globs;
 mod hydrate;
+mod manifest;
 mod pool;
 mod read;
 mod rows;
@@ -21,13 +22,12 @@ mod tests;
 
 pub use globs::{GlobList, PathWeights};
 pub use hydrate::Hydrated;
+pub use manifest::{FORMAT, IndexVersion, Manifest, ModelRecord, Part, now};
 pub use read::{Catalog, Counts, LanguageCount};
 pub use rows::{
     ChunkRow, FileRow, FileSpan, KindWeight, PathWeight, RefRow, RunRow, SymbolName, SymbolRow,
     VersionRow,
 };
 pub use scope::ScopeSpec;
-pub use version::{
-    DataFolder, FORMAT, IndexVersion, Manifest, ModelRecord, Part, Staging, WriteLock, now,
-};
+pub use version::{DataFolder, Staging, WriteLock};
 pub use write::CatalogWriter;

@@ -14,75 +14,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
+use super::manifest::{IndexVersion, MANIFEST, Manifest, Part, checksum, now, read_manifest};
 use crate::error::{Error, Result};
 
-/// The format of the files of a version. A reader refuses any other.
-pub const FORMAT: u32 = 1;
-const MANIFEST: &str = "manifest.json";
 const STAGING: &str = ".staging";
-/// Files up to this size are checked against their checksum whenever a version is opened; larger
-/// ones by length alone, and wholly by [`IndexVersion::verify`].
-const CHECKED_BYTES_MAX: u64 = 32 << 20;
-
-/// What a version is made of and made with.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
-    pub format: u32,
-    pub version: String,
-    /// RFC 3339, UTC.
-    pub created_at: String,
-    /// The folders and files that were indexed, as absolute paths.
-    pub roots: Vec<String>,
-    pub model: ModelRecord,
-    pub chunk_tokens_max: usize,
-    pub header_version: u32,
-    /// Rows of the base; rows above it are the delta.
-    pub base_chunks: usize,
-    /// Every row, deleted ones included: ids are below it.
-    pub total_chunks: usize,
-    /// Rows that a search can find.
-    pub live_chunks: usize,
-    pub files: usize,
-    /// The FAISS factory string of the base.
-    pub dense_factory: String,
-    pub dense_kind: String,
-    pub parts: Vec<Part>,
-}
-
-/// The model that made the vectors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelRecord {
-    pub name: String,
-    /// Everything a vector depends on: name, weights, pooling, precision.
-    pub key: String,
-    pub dim: usize,
-}
-
-impl std::fmt::Display for ModelRecord {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.name, self.key)
-    }
-}
-
-/// One file of a version.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Part {
-    /// Relative to the version's folder.
-    pub path: String,
-    pub bytes: u64,
-    /// BLAKE3, 64 hexadecimal digits.
-    pub blake3: String,
-}
-
-/// A published version.
-#[derive(Debug, Clone)]
-pub struct IndexVersion {
-    pub folder: PathBuf,
-    pub manifest: Manifest,
-}
-
 /// The folder that holds the versions of one index.
 #[derive(Debug, Clone)]
 pub struct DataFolder {
@@ -161,9 +96,7 @@ impl DataFolder {
     pub fn open(&self, name: &str) -> Result<IndexVersion> {
         let folder = self.versions().join(name);
         let version = IndexVersion { manifest: read_manifest(&folder)?, folder };
-        for part in &version.manifest.parts {
-            version.check(part, part.bytes <= CHECKED_BYTES_MAX)?;
-        }
+        version.check_parts()?;
         Ok(version)
     }
 
@@ -252,31 +185,6 @@ impl DataFolder {
     }
 }
 
-impl IndexVersion {
-    /// Reads every file of the version and compares it with its checksum.
-    pub fn verify(&self) -> Result<()> {
-        self.manifest.parts.iter().try_for_each(|part| self.check(part, true))
-    }
-
-    /// Bytes on disk.
-    pub fn bytes(&self) -> u64 {
-        self.manifest.parts.iter().map(|part| part.bytes).sum()
-    }
-
-    fn check(&self, part: &Part, whole: bool) -> Result<()> {
-        let path = self.folder.join(&part.path);
-        let corrupt = |detail: String| Error::IndexCorrupt { path: path.clone(), detail };
-        let found = fs::metadata(&path).map_err(|e| corrupt(e.to_string()))?.len();
-        if found != part.bytes {
-            return Err(corrupt(format!("it has {found} bytes, its manifest says {}", part.bytes)));
-        }
-        if whole && checksum(&path)? != part.blake3 {
-            return Err(corrupt("its checksum is not the one in its manifest".to_owned()));
-        }
-        Ok(())
-    }
-}
-
 /// A version that is being written. Dropped without [`Staging::publish`], it is removed.
 #[derive(Debug)]
 pub struct Staging {
@@ -343,18 +251,6 @@ impl Drop for Staging {
     }
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest> {
-    let path = folder.join(MANIFEST);
-    let corrupt = |detail: String| Error::IndexCorrupt { path: path.clone(), detail };
-    let text = fs::read(&path).map_err(|e| corrupt(e.to_string()))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
-    if manifest.format != FORMAT {
-        let found = manifest.format;
-        return Err(corrupt(format!("it has format {found}, this program reads {FORMAT}")));
-    }
-    Ok(manifest)
-}
-
 /// Lists every file below `folder`, syncing it. A file that is a hard link to the parent version's is
 /// known already.
 fn collect_parts(
@@ -390,12 +286,6 @@ fn collect_parts(
     Ok(())
 }
 
-fn checksum(path: &Path) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).map_err(|e| Error::io("read", path, e))?;
-    Ok(hasher.finalize().to_hex().to_string())
-}
-
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<()> {
     let written = File::create(path).and_then(|mut file| {
         file.write_all(bytes)?;
@@ -408,13 +298,9 @@ fn sync_folder(path: &Path) -> Result<()> {
     File::open(path).and_then(|folder| folder.sync_all()).map_err(|e| Error::io("sync", path, e))
 }
 
-/// The time now, RFC 3339 in UTC, to the millisecond.
-pub fn now() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::manifest::{FORMAT, ModelRecord};
     use super::*;
 
     fn manifest() -> Manifest {

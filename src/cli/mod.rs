@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::config::{FILE_NAME, Settings, process_env};
+use crate::device::InstructionSet;
 use crate::error::{Error, Result};
 use crate::telemetry::Telemetry;
 use args::{Args, Command};
@@ -54,7 +55,20 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// FAISS is compiled for processors with AVX2 and would stop the program without a word.
+fn check_processor() -> Result<()> {
+    match InstructionSet::detect() {
+        InstructionSet::Portable if cfg!(target_arch = "x86_64") => Err(Error::Unavailable {
+            what: "a processor with AVX2 and FMA".to_owned(),
+            remedy: "build again after taking -march=x86-64-v3 out of .cargo/config.toml"
+                .to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn execute(args: Args, telemetry: Telemetry) -> Result<()> {
+    check_processor()?;
     let settings = settings(&args)?;
     let cx = Context { settings, telemetry, out: Out::new() };
     match args.command {

@@ -13,6 +13,8 @@ use crate::telemetry::RunContext;
 
 /// Lines of a snippet.
 const SNIPPET_LINES: usize = 10;
+/// Lines shown before the one that says most.
+const LINES_BEFORE: usize = 2;
 
 pub fn run(mut cx: Context, args: SearchArgs) -> Result<()> {
     let settings = &cx.settings;
@@ -95,12 +97,17 @@ fn print_finding(
         Some(highlighter) => highlighter.highlight(&row.language, &row.text),
         None => row.text.clone(),
     };
-    let lines = text.lines().enumerate().skip_while(|(_, line)| line.trim().is_empty());
+    let length = row.text.trim_end().lines().count();
+    let first = match length > SNIPPET_LINES {
+        true => finding.focus.saturating_sub(LINES_BEFORE).min(length - SNIPPET_LINES),
+        false => 0,
+    };
+    let lines = text.lines().enumerate().take(length).skip(first);
     for (i, line) in lines.take(SNIPPET_LINES) {
         let number = paint(DIM, format!("{:>6} │", row.start_line as usize + i));
         out.line(format!("{number} {}", line.trim_end()))?;
     }
-    let more = row.text.lines().count().saturating_sub(SNIPPET_LINES);
+    let more = length.saturating_sub(SNIPPET_LINES);
     if more > 0 {
         out.line(paint(DIM, format!("       ┆ {more} more lines")))?;
     }

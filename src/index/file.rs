@@ -49,6 +49,27 @@ pub(super) fn remove_if_there(path: &Path) -> std::io::Result<()> {
     }
 }
 
+/// Free bytes below which a library that failed at writing is taken to have found no space.
+const FREE_BYTES_MIN: u64 = 64 << 10;
+
+/// Tells a full disk from what else may fail a library that writes below `path`: by the words of the
+/// system, if the library passes them on, and else by there being no space.
+pub(super) fn or_disk_full(error: Error, path: &Path) -> Error {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    let Error::Library { source, .. } = &error else { return error };
+    let text = source.to_string();
+    let says = |words: &str| text.contains(words);
+    let free = || rustix::fs::statvfs(path).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
+    let kind = match () {
+        () if says("No space left on device") => StorageFull,
+        () if says("quota exceeded") => QuotaExceeded,
+        () if says("File too large") => FileTooLarge,
+        () if free() < FREE_BYTES_MIN => StorageFull,
+        () => return error,
+    };
+    Error::io("write", path, std::io::Error::new(kind, text))
+}
+
 pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }

@@ -60,6 +60,7 @@ pub struct Built {
     pub chunks: usize,
     /// Chunks whose vector neither the version before nor the cache had.
     pub embedded: usize,
+    /// Tokens that the model read for them.
     pub tokens: usize,
     pub truncated: usize,
     pub skipped: Skipped,
@@ -116,7 +117,9 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let request = EmbedRequest { texts: &texts, lane: Lane::Bulk };
+    let computed = sources.engine.stats().tokens;
     let fresh = sources.engine.embed(request, cx)?;
+    let tokens = (sources.engine.stats().tokens - computed) as usize;
 
     let mut vectors = Matrix::with_capacity(chunks.len(), fresh.vectors.d());
     let mut rows = fresh.vectors.rows();
@@ -124,11 +127,11 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         let fresh = || rows.next().expect("one vector for each text sent");
         vectors.push_row(old.as_deref().unwrap_or_else(fresh));
     }
-    sources.progress.add_chunks(chunks.len(), fresh.tokens);
+    sources.progress.add_chunks(chunks.len(), tokens);
     Ok(Embedded {
         vectors,
         embedded: texts.len() - fresh.cache_hits,
-        tokens: fresh.tokens,
+        tokens,
         truncated: fresh.truncated,
         block,
     })

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::catalog::FileRow;
 use crate::error::Result;
-use crate::source::{Entry, Listing, Repo, Skipped};
+use crate::source::{Entry, Listing, Repo, SkipReason, Skipped};
 
 const NS_PER_S: i64 = 1_000_000_000;
 
@@ -32,7 +32,7 @@ impl Difference {
 enum Verdict {
     Same,
     Changed,
-    Skipped(crate::source::SkipReason),
+    Skipped(SkipReason),
 }
 
 /// Compares `listing` with the files of the version before. Files whose size and time are the same
@@ -60,7 +60,13 @@ pub fn diff(repo: &Repo, listing: Listing, known: &[FileRow]) -> Result<Differen
                 kept.insert(entry.path.as_str().to_owned());
             }
             Verdict::Changed => difference.changed.push(entry),
-            Verdict::Skipped(reason) => difference.skipped.add(reason),
+            Verdict::Skipped(reason) => {
+                // Of a file that never holds still the state before is better than none.
+                if reason == SkipReason::ChangedWhileRead {
+                    kept.insert(entry.path.as_str().to_owned());
+                }
+                difference.skipped.add(reason);
+            }
         }
     }
     difference.outdated =

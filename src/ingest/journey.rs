@@ -182,7 +182,9 @@ impl Ingest {
             }
             Some(version) if !whole => {
                 tracing::info!("the delta has outgrown the base: writing a whole version");
-                difference.changed = repo.walk()?.entries;
+                // Every file is read once more, and judged then.
+                let listing = repo.walk()?;
+                (difference.changed, difference.skipped) = (listing.entries, listing.skipped);
                 Shape::Whole(Some(version))
             }
             usable => Shape::Whole(usable),
@@ -198,10 +200,8 @@ impl Ingest {
         let (built, version) = job.write(self.data.stage(lock)?, cx)?;
         self.data.gc(lock, self.settings.versions_kept)?;
         let mut skipped = difference.skipped;
-        if whole {
-            // Files are judged when they are first read: here while comparing or while building.
-            skipped.merge(&built.skipped);
-        }
+        // A file is judged once: left out while comparing, it is not among those that are built.
+        skipped.merge(&built.skipped);
         let outcome = if whole { Outcome::Built } else { Outcome::Updated };
         Ok(IngestReport {
             files_changed: built.files,

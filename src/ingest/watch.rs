@@ -13,7 +13,8 @@ const SETTLE: Duration = Duration::from_millis(100);
 /// A change is acted upon after this time even if more keep coming.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
-/// Calls `changed` after each burst of changes under `roots`, with the instant of its first one.
+/// Calls `changed` once when the watch has begun, so that nothing saved just before it is missed,
+/// and after each burst of changes under `roots`, with the instant of its first one.
 /// Ends when `changed` returns an error or false.
 ///
 /// Changes inside `ignored` (the index's own folder) do not count.
@@ -31,6 +32,10 @@ pub fn watch(
     let mut watcher = notify::recommended_watcher(sender).map_err(failed)?;
     for root in roots {
         watcher.watch(root, RecursiveMode::Recursive).map_err(failed)?;
+    }
+    // What was saved before the watch began is no event.
+    if !changed(Instant::now())? {
+        return Ok(());
     }
     let ignored = ignored.canonicalize().unwrap_or_else(|_| ignored.to_path_buf());
     let counts = |event: &notify::Event| {

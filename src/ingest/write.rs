@@ -8,7 +8,8 @@ use super::diff::Difference;
 use super::prepare::now_s;
 use super::progress::{Phase, Progress};
 use crate::catalog::{
-    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, Staging, VersionRow, now,
+    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, RunRow, Staging,
+    VersionRow, now,
 };
 use crate::chunk::{Chunker, HEADER_VERSION};
 use crate::config::Settings;
@@ -83,9 +84,25 @@ impl Job<'_> {
         let manifest = cx.stage(Stage::Catalog, |_| {
             let counts = catalog.counts()?;
             if counts.chunks == 0 {
-                return Err(self.repo.nothing_to_index(&built.skipped));
+                let mut skipped = self.difference.skipped.clone();
+                skipped.merge(&built.skipped);
+                return Err(self.repo.nothing_to_index(&skipped));
             }
             let manifest = self.manifest(&staging, &dense, total, (counts.files, counts.chunks));
+            let report = cx.report();
+            // The stages of the journey itself; what lies within them is in their times.
+            let stages = report.steps.iter().filter(|step| step.depth == 1);
+            let steps = stages.clone().map(|step| {
+                format!("{}={:.1}ms", step.stage.name(), step.duration.as_secs_f64() * 1e3)
+            });
+            catalog.record_run(&RunRow {
+                run_id: report.run_id.clone(),
+                started_at_ms: now_s() * 1000,
+                tool: report.tool.to_owned(),
+                duration_ms: stages.map(|step| step.duration.as_millis() as u64).sum(),
+                status: "publishing".to_owned(),
+                report: steps.collect::<Vec<_>>().join(" "),
+            })?;
             catalog.record_version(&VersionRow {
                 name: manifest.version.clone(),
                 created_at_s: now_s(),

@@ -1,8 +1,9 @@
 //! What does the reader get?
 
 use super::fuse::{Contribution, Fused};
-use super::gate::{Plan, QueryClass};
+use super::gate::Plan;
 use super::gather::Gathered;
+use super::profile::QueryClass;
 use super::query::{Channel, Query};
 use crate::catalog::{ChunkRow, Manifest};
 use crate::telemetry::RunReport;
@@ -31,8 +32,11 @@ pub struct Envelope {
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub kind: FindingKind,
-    /// The definition the chunk begins or lies in; its path when it lies in none.
+    /// The line that defines what was asked for, else the definition the chunk begins or lies in,
+    /// else its path.
     pub title: String,
+    /// The line of the text, from 0, that says most of what was asked.
+    pub focus: usize,
     pub row: ChunkRow,
     pub score: f64,
     pub why: Explanation,
@@ -100,8 +104,9 @@ pub(super) fn seal(
     manifest: &Manifest,
     report: RunReport,
 ) -> Envelope {
-    let findings: Vec<Finding> =
-        ranked.into_iter().map(|(fused, row)| finding(fused, row, plan.rrf_k)).collect();
+    let words = words(&query.text);
+    let findings = ranked.into_iter().map(|(fused, row)| finding(fused, row, plan.rrf_k, &words));
+    let findings: Vec<Finding> = findings.collect();
     let mut limits: Vec<String> = gathered.warnings.iter().map(|w| w.message.clone()).collect();
     if let Some(chunks) = gathered.scope_chunks.filter(|_| !query.scope.is_empty()) {
         limits.push(format!("the scope left {chunks} of {} chunks", manifest.live_chunks));
@@ -123,21 +128,42 @@ pub(super) fn seal(
     }
 }
 
-fn finding(fused: Fused, row: ChunkRow, rrf_k: usize) -> Finding {
+/// The words of a query that can tell lines apart, in lower case.
+fn words(query: &str) -> Vec<String> {
+    let words = query.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.filter(|word| word.chars().count() > 2).map(str::to_lowercase).collect()
+}
+
+/// The first line that holds most of `words`.
+fn focus(text: &str, words: &[String]) -> usize {
+    let held = |line: &str| {
+        let line = line.to_lowercase();
+        words.iter().filter(|word| line.contains(word.as_str())).count()
+    };
+    let lines = text.lines().enumerate().map(|(i, line)| (held(line), std::cmp::Reverse(i)));
+    lines.max().map_or(0, |(_, std::cmp::Reverse(line))| line)
+}
+
+fn finding(fused: Fused, row: ChunkRow, rrf_k: usize, words: &[String]) -> Finding {
+    let focus = focus(&row.text, words);
     let named = fused.contributions.iter().any(|c| c.channel == Channel::Symbol);
     let kind = match row.language.as_str() {
         _ if named => FindingKind::Definition,
         "markdown" | "text" => FindingKind::Doc,
         _ => FindingKind::Usage,
     };
-    let title = match (&row.signature, row.enclosing.is_empty()) {
-        (Some(signature), _) => signature.clone(),
-        (None, false) => row.enclosing.join(" > "),
-        (None, true) => row.path.clone(),
+    let defining = row.text.lines().nth(focus).map(str::trim).filter(|line| {
+        named && words.iter().any(|word| line.to_lowercase().contains(word.as_str()))
+    });
+    let title = match (defining, &row.signature, row.enclosing.is_empty()) {
+        (Some(line), ..) => line.to_owned(),
+        (None, Some(signature), _) => signature.clone(),
+        (None, None, false) => row.enclosing.join(" > "),
+        (None, None, true) => row.path.clone(),
     };
     let why =
         Explanation { contributions: fused.contributions, rrf_k, path_prior: fused.path_prior };
-    Finding { kind, title, row, score: fused.score, why }
+    Finding { kind, title, focus, row, score: fused.score, why }
 }
 
 fn answer(findings: &[Finding], manifest: &Manifest) -> String {
@@ -175,4 +201,17 @@ fn next_steps(findings: &[Finding], query: &Query) -> Vec<String> {
         steps.push("use other words, or a name that occurs in the code".to_owned());
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_focus_is_the_first_line_that_says_most() {
+        let text = "//! Locks.\n\nstruct Lock;\nfn take_lock() {}\nfn take() {}\n";
+        assert_eq!(focus(text, &words("how do I take a lock?")), 3);
+        assert_eq!(focus(text, &words("zzyzx")), 0);
+        assert_eq!(focus("", &words("lock")), 0);
+    }
 }

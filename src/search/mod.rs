@@ -8,11 +8,14 @@ mod envelope;
 mod fuse;
 mod gate;
 mod gather;
+mod profile;
 mod query;
 mod searcher;
+mod shape;
 
 pub use envelope::{Envelope, Explanation, Finding, FindingKind, Freshness};
 pub use fuse::Contribution;
-pub use gate::{Plan, QueryClass, QueryProfile};
+pub use gate::Plan;
+pub use profile::{QueryClass, QueryProfile};
 pub use query::{Channel, Query};
 pub use searcher::Searcher;

@@ -8,8 +8,9 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::envelope::{self, Envelope};
 use super::fuse::fuse;
-use super::gate::{self, Plan, Vocabulary};
+use super::gate::{self, Plan};
 use super::gather::{Gathered, gather};
+use super::profile::Vocabulary;
 use super::query::{Channel, Query};
 use crate::catalog::{Catalog, ChunkRow, IndexVersion, PathWeights};
 use crate::config::{CaptureQuery, Settings};

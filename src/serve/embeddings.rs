@@ -4,14 +4,14 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Json, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
-use base64::Engine as _;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Server;
 use super::reply;
 use super::search::checked;
-use crate::engine::{EmbedRequest, Embeddings, Lane};
+use super::wire::{EmbeddingList, Encoding};
+use crate::engine::{EmbedRequest, Embeddings, Engine, Lane};
 use crate::error::{Error, Result};
 use crate::telemetry::{RunContext, Stage};
 
@@ -36,45 +36,6 @@ enum Input {
     Other(Value),
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
-enum Encoding {
-    #[default]
-    Float,
-    Base64,
-}
-
-/// The answer, in OpenAI's form.
-#[derive(Serialize)]
-struct EmbeddingList {
-    object: &'static str,
-    model: String,
-    data: Vec<Embedding>,
-    usage: Usage,
-}
-
-#[derive(Serialize)]
-struct Embedding {
-    object: &'static str,
-    index: usize,
-    embedding: Vector,
-}
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum Vector {
-    /// `[d]`
-    Float(Vec<f32>),
-    /// `[d]`, little-endian f32.
-    Base64(String),
-}
-
-#[derive(Serialize)]
-struct Usage {
-    prompt_tokens: usize,
-    total_tokens: usize,
-}
-
 pub async fn embed(
     State(server): State<Server>,
     headers: HeaderMap,
@@ -83,12 +44,17 @@ pub async fn embed(
     let cx = reply::run_context(&server, &headers, "embeddings", &[Stage::Embed]);
     let work = move |cx: &RunContext| answer(&server, checked(body, server.settings())?, cx);
     match reply::blocking(cx.clone(), work).await {
-        Ok(body) => reply::json(&cx, StatusCode::OK, &body),
+        Ok((engine, encoding, embeddings)) => {
+            let list = EmbeddingList::new(&embeddings, &engine.identity().name, encoding);
+            reply::json(&cx, StatusCode::OK, &list)
+        }
         Err(error) => failure(&cx, &error),
     }
 }
 
-fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<EmbeddingList> {
+type Answer = (Engine, Encoding, Embeddings);
+
+fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Answer> {
     let texts = match request.input {
         Input::One(text) => vec![text],
         Input::Many(texts) => texts,
@@ -125,27 +91,7 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Embeddin
     let lane = if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = engine.embed(EmbedRequest { texts: &texts, lane }, cx)?;
-    Ok(body(embeddings, &identity.name, request.encoding_format))
-}
-
-fn body(embeddings: Embeddings, model: &str, encoding: Encoding) -> EmbeddingList {
-    let data = embeddings.vectors.rows().enumerate().map(|(index, row)| {
-        let embedding = match encoding {
-            Encoding::Float => Vector::Float(row.to_vec()),
-            Encoding::Base64 => {
-                let bytes: Vec<u8> = row.iter().flat_map(|v| v.to_le_bytes()).collect();
-                Vector::Base64(base64::engine::general_purpose::STANDARD.encode(bytes))
-            }
-        };
-        Embedding { object: "embedding", index, embedding }
-    });
-    let tokens = embeddings.tokens;
-    EmbeddingList {
-        object: "list",
-        model: model.to_owned(),
-        data: data.collect(),
-        usage: Usage { prompt_tokens: tokens, total_tokens: tokens },
-    }
+    Ok((engine, request.encoding_format, embeddings))
 }
 
 /// OpenAI's form of an error.

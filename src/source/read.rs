@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::Duration;
 
 use super::walk::modified_ns;
 use super::{Entry, Language, Repo, RepoPath, SkipReason};
@@ -11,7 +12,9 @@ use crate::error::{Error, Result};
 /// Bytes searched for a NUL, which no text file has.
 const BINARY_PROBE_BYTES: usize = 8 << 10;
 /// Times a file that changes under the reader is read before it is left out.
-const READS_MAX: usize = 3;
+const READS_MAX: usize = 8;
+/// The coarsest tick of a file system's clock: two writes within it may have the same time.
+const TICK: Duration = Duration::from_millis(10);
 
 /// A file of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +98,11 @@ fn attempt(path: &Path, bytes_max: u64) -> io::Result<Attempt> {
     }
     if before.len() > bytes_max {
         return Ok(Attempt::Skip(SkipReason::TooLarge));
+    }
+    // A write during the read shows by its time, once the tick of the last write is over.
+    let age = before.modified().ok().and_then(|time| time.elapsed().ok());
+    if let Some(rest) = age.and_then(|age| TICK.checked_sub(age)) {
+        std::thread::sleep(rest);
     }
     let mut bytes = Vec::with_capacity(before.len() as usize + 1);
     file.by_ref().take(bytes_max + 1).read_to_end(&mut bytes)?;

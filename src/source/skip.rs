@@ -37,7 +37,7 @@ reasons! {
     Symlink = "symbolic links",
     /// A socket, a pipe or a device.
     NotRegular = "not regular files",
-    /// Written to while it was read, three times in a row.
+    /// Written to while it was read, each time that it was.
     ChangedWhileRead = "changed while read",
     /// There while listing, and gone while reading.
     Vanished = "vanished",

@@ -201,7 +201,9 @@ impl RunContext {
 impl Run {
     fn push(&self, step: StepRecord) {
         let mut steps = lock(&self.steps);
-        if steps.len() < STEPS_MAX {
+        // However many batches lie within the stages of a long run, the stages keep their places.
+        let most = if step.depth <= 1 { STEPS_MAX } else { STEPS_MAX / 2 };
+        if steps.len() < most {
             steps.push(step);
         }
     }

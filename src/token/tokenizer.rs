@@ -15,6 +15,9 @@ const BYTES_PER_TOKEN_MAX: usize = 16;
 /// Bytes kept beside that, so that a short limit still sees past a heading of spaces.
 const BYTES_MARGIN: usize = 4096;
 
+/// Bytes of a line whose tokens are counted: 64 KiB are more than any model reads at once.
+const COUNTED_BYTES_MAX: usize = 64 << 10;
+
 /// A model's own tokenizer. Truncation and padding are ours: what `tokenizer.json` says of them
 /// is switched off, because batches are packed and the limit belongs to the model.
 pub struct Tokenizer {
@@ -70,11 +73,15 @@ impl Tokenizer {
 
     /// The tokens of each line without special tokens. lines: `[n]`, gives `[n]`.
     ///
-    /// A line that cannot be tokenised counts as one token a byte: never too few.
+    /// A line that cannot be tokenised counts as one token a byte: never too few. Of a very long
+    /// line only the head is counted, and the rest taken to be like it: no budget has room for it.
     pub fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
-        let count = |line: &&str| match self.inner.encode_fast(*line, false) {
-            Ok(encoding) => encoding.len(),
-            Err(_) => line.len(),
+        let count = |line: &&str| {
+            let kept = head(line, COUNTED_BYTES_MAX);
+            match self.inner.encode_fast(kept, false) {
+                Ok(encoding) => encoding.len() * line.len() / kept.len().max(1),
+                Err(_) => line.len(),
+            }
         };
         lines.par_iter().with_min_len(16).map(|line| count(line) as u32).collect()
     }

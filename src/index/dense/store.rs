@@ -14,7 +14,9 @@ use std::io::Write;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::index::file::{corrupt, digest, map, remove_if_there, replace, replace_with};
+use crate::index::file::{
+    corrupt, digest, map, or_disk_full, remove_if_there, replace, replace_with,
+};
 
 use super::DenseIndex;
 use super::ffi::Faiss;
@@ -104,7 +106,16 @@ fn open_secondary(path: &Path, d: usize) -> Result<Option<Faiss>> {
 
 fn write_sealed(path: &Path, index: &Faiss, kind: DenseKind, factory: &str) -> Result<()> {
     replace(path, |fresh| {
-        index.write(fresh)?;
+        let folder = path.parent().unwrap_or(path);
+        let full = |error| or_disk_full(error, folder);
+        index.write(fresh).map_err(full)?;
+        // FAISS does not say when the last bytes of a file cannot be written.
+        let read = Faiss::read(fresh, true).map_err(full)?;
+        if (read.n(), read.d()) != (index.n(), index.d()) {
+            let (n, d) = (read.n(), read.d());
+            return Err(corrupt(path, format!("{n} x {d} values of it were written")));
+        }
+        drop(read);
         let body = map(fresh)?;
         let seal = Seal {
             factory: factory.to_owned(),

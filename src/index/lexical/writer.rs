@@ -10,7 +10,7 @@ use tantivy::{Index, IndexWriter, TantivyDocument, Term};
 
 use crate::error::{Error, Result};
 use crate::hit::ChunkId;
-use crate::index::file::{corrupt, remove_if_there, sync_folder};
+use crate::index::file::{corrupt, or_disk_full, remove_if_there, sync_folder};
 
 use super::terms::{Analyzer, CodeTokenizer};
 use super::{LexicalDoc, TOKENIZER, schema};
@@ -46,8 +46,8 @@ impl LexicalWriter {
     /// A new index in an empty or missing folder.
     pub fn create(folder: &Path, threads: usize) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
-        let index = Index::create_in_dir(folder, schema().0)
-            .map_err(Error::library("tantivy", "create an index"))?;
+        let index =
+            Index::create_in_dir(folder, schema().0).map_err(failed("create an index", folder))?;
         Self::new(index, folder, threads, true)
     }
 
@@ -66,7 +66,7 @@ impl LexicalWriter {
         let threads = threads.clamp(1, THREADS_MAX);
         let writer = index
             .writer_with_num_threads(threads, HEAP_BYTES_MAX)
-            .map_err(Error::library("tantivy", "open a writer"))?;
+            .map_err(failed("open a writer", folder))?;
         let (_, text, chunk) = schema();
         Ok(Self { writer, text, chunk, folder: folder.to_path_buf(), fresh })
     }
@@ -76,10 +76,7 @@ impl LexicalWriter {
         let mut document = TantivyDocument::new();
         document.add_u64(self.chunk, u64::from(doc.id.0));
         document.add_pre_tokenized_text(self.text, terms_of(doc));
-        self.writer
-            .add_document(document)
-            .map(drop)
-            .map_err(Error::library("tantivy", "add a chunk"))
+        self.writer.add_document(document).map(drop).map_err(failed("add a chunk", &self.folder))
     }
 
     /// Removes every chunk of this id that was added before, in this run or an earlier one.
@@ -89,7 +86,8 @@ impl LexicalWriter {
 
     /// Makes all of it visible at once, on disk. A new index becomes one segment.
     pub fn finish(mut self) -> Result<()> {
-        let failed = || Error::library("tantivy", "commit an index");
+        let folder = self.folder;
+        let failed = || failed("commit an index", &folder);
         self.writer.commit().map_err(failed())?;
         if self.fresh {
             let segments = self.writer.index().searchable_segment_ids().map_err(failed())?;
@@ -97,7 +95,6 @@ impl LexicalWriter {
                 self.writer.merge(&segments).wait().map_err(failed())?;
             }
         }
-        let folder = self.folder;
         let collected = self.writer.garbage_collect_files().wait();
         self.writer.wait_merging_threads().map_err(failed())?;
         collected.map_err(failed())?;
@@ -106,6 +103,11 @@ impl LexicalWriter {
         }
         sync_folder(&folder).map_err(|source| Error::io("sync", &folder, source))
     }
+}
+
+/// For `map_err`: tantivy failed at `action` in `folder`, perhaps because the disk is full.
+fn failed(action: &'static str, folder: &Path) -> impl FnOnce(tantivy::TantivyError) -> Error {
+    move |error| or_disk_full(Error::library("tantivy", action)(error), folder)
 }
 
 /// The terms of a chunk, each as often as the weight of its part says.

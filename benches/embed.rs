@@ -1,0 +1,129 @@
+//! How fast does the engine embed, and are the vectors right?
+//!
+//! Measured: the whole engine with the default model (all-MiniLM-L6-v2) on every core, from texts to
+//! vectors, without a vector cache. Three loads: one query of 12 tokens; 32 texts of 256 tokens; the
+//! chunks of this repository's own `src`, as `codeintel index` cuts them, of mixed length. First a
+//! table of tokens a second and tokens a CPU-second, beside the least cosine to the vectors that
+//! sentence-transformers gives for tests/golden/minilm/texts.json; then divan's times.
+//!
+//! Wall time is noise on a shared machine; tokens a CPU-second are less so.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane};
+use divan::Bencher;
+use divan::counter::ItemsCount;
+
+use support::{corpus, repeat, size, smoke};
+
+mod support;
+
+const QUERY: &str = "how is a vector cache kept small when it grows";
+/// The least cosine to the reference that counts as the same vector.
+const COSINE_MIN: f32 = 0.9999;
+
+static ENGINE: LazyLock<Engine> = LazyLock::new(support::engine);
+
+fn main() {
+    if !smoke() && !std::env::args().any(|arg| arg == "--list") {
+        table();
+    }
+    divan::main();
+}
+
+fn embed(texts: &[String], lane: Lane) -> Embeddings {
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    ENGINE.embed(EmbedRequest { texts: &texts, lane }, &support::run()).expect("the engine works")
+}
+
+fn query() -> Vec<String> {
+    vec![QUERY.to_owned()]
+}
+
+/// 32 texts that the model reads 256 tokens of.
+fn long_texts() -> Vec<String> {
+    let all: String = corpus::own_sources().into_iter().map(|file| file.text).collect();
+    let letters: Vec<char> = all.chars().take(32 * 2000).collect();
+    letters.chunks(2000).take(size(32, 1)).map(|text| text.iter().collect()).collect()
+}
+
+/// Every chunk of this repository in a full run, some of them in a smoke run.
+fn chunks() -> Vec<String> {
+    let files = corpus::own_sources().into_iter().take(size(usize::MAX, 2)).collect();
+    let files = corpus::chunked(files, ENGINE.tokenizer());
+    let chunks = files.iter().flat_map(|(_, cut)| &cut.chunks);
+    chunks.map(|chunk| chunk.embedded_text()).take(size(256, 2)).collect()
+}
+
+/// The least cosine to the reference's vectors.
+fn cosine() -> f32 {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/minilm");
+    let texts = std::fs::read(golden.join("texts.json")).expect("a part of the tree");
+    let mut texts: Vec<String> = serde_json::from_slice(&texts).expect("a list of texts");
+    texts.truncate(size(usize::MAX, 3));
+    let file = golden.join("expected.safetensors");
+    let expected = candle_core::safetensors::load(file, &candle_core::Device::Cpu)
+        .expect("a part of the tree")
+        .remove("embeddings")
+        .and_then(|tensor| tensor.to_vec2::<f32>().ok())
+        .expect("[n, d] values");
+    let got = embed(&texts, Lane::Bulk).vectors;
+    let rows = got.rows().zip(&expected);
+    rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum()).fold(1.0, f32::min)
+}
+
+fn table() {
+    let cosine = cosine();
+    println!("{} {}, least cosine {cosine:.6}", ENGINE.identity().name, ENGINE.device_name());
+    println!(
+        "{:<34} {:>9} {:>12} {:>16} {:>12}",
+        "load", "tokens", "tokens/s", "tokens/CPU-s", "ms a round"
+    );
+    for (name, texts, lane) in [
+        ("one query of 12 tokens", query(), Lane::Interactive),
+        ("32 texts of 256 tokens", long_texts(), Lane::Bulk),
+        ("256 chunks of this repository", chunks(), Lane::Bulk),
+    ] {
+        let mut tokens = 0;
+        let cost = repeat(Duration::from_secs(4), || tokens = embed(&texts, lane).tokens);
+        let all = tokens as f64 * f64::from(cost.rounds);
+        let per_cpu_s = all / cost.cpu.as_secs_f64().max(0.01);
+        let wall_s = cost.wall.as_secs_f64();
+        let round_ms = 1e3 * wall_s / f64::from(cost.rounds);
+        println!(
+            "{name:<34} {tokens:>9} {:>12.0} {per_cpu_s:>16.0} {round_ms:>12.2}",
+            all / wall_s
+        );
+    }
+}
+
+#[divan::bench(max_time = 5)]
+fn golden_texts(bencher: Bencher<'_, '_>) {
+    bencher.bench_local(|| {
+        let cosine = cosine();
+        assert!(cosine >= COSINE_MIN, "the least cosine to the reference is {cosine}");
+    });
+}
+
+#[divan::bench]
+fn one_query_of_12_tokens(bencher: Bencher<'_, '_>) {
+    let texts = query();
+    assert_eq!(embed(&texts, Lane::Interactive).tokens, 12);
+    bencher.counter(ItemsCount::new(12_usize)).bench_local(|| embed(&texts, Lane::Interactive));
+}
+
+#[divan::bench(max_time = 10)]
+fn texts_of_256_tokens(bencher: Bencher<'_, '_>) {
+    let texts = long_texts();
+    let tokens = embed(&texts, Lane::Bulk).tokens;
+    assert_eq!(tokens, 256 * texts.len());
+    bencher.counter(ItemsCount::new(tokens)).bench_local(|| embed(&texts, Lane::Bulk));
+}
+
+#[divan::bench(max_time = 10)]
+fn chunks_of_this_repository(bencher: Bencher<'_, '_>) {
+    let texts = chunks();
+    let tokens = embed(&texts, Lane::Bulk).tokens;
+    bencher.counter(ItemsCount::new(tokens)).bench_local(|| embed(&texts, Lane::Bulk));
+}

@@ -1,0 +1,90 @@
+//! What do several benches need? How large to be, the model, CPU time, texts and vectors.
+#![allow(dead_code)] // Every bench takes its own part of this.
+
+pub mod corpus;
+pub mod vectors;
+pub mod version;
+
+use std::time::{Duration, Instant};
+
+use codeintel::chunk::TokenCount;
+use codeintel::config::{Settings, process_env};
+use codeintel::engine::Engine;
+use codeintel::engine::models::{self, ModelFolder};
+use codeintel::telemetry::{RunContext, Stage, Telemetry};
+use codeintel::token::Tokenizer;
+
+/// The binary's allocator, so that a bench measures what the program does.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Whether to be small: only `cargo bench` passes `--bench`, and `--test` overrules it.
+pub fn smoke() -> bool {
+    let given = |flag: &str| std::env::args().any(|arg| arg == flag);
+    given("--test") || !given("--bench")
+}
+
+/// `small` in a smoke run, `full` otherwise.
+pub fn size(full: usize, small: usize) -> usize {
+    if smoke() { small } else { full }
+}
+
+/// The folder of the default model.
+pub fn model() -> ModelFolder {
+    let settings = Settings::default();
+    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env));
+    folder.expect("the default model is here; get it with: codeintel model pull")
+}
+
+/// The default model without a vector cache, on every core.
+pub fn engine() -> Engine {
+    Engine::start(&model(), &Settings::default(), None).expect("the default model loads")
+}
+
+/// The default model's own tokenizer.
+pub fn tokenizer() -> Tokenizer {
+    Tokenizer::open(&model().path, 256).expect("the default model has a tokenizer")
+}
+
+/// A run that no exporter hears of.
+pub fn run() -> RunContext {
+    RunContext::new(&Telemetry::detached(), "bench", &[Stage::Embed])
+}
+
+/// The tokenizer as the chunker sees it.
+pub struct ModelTokens<'a>(pub &'a Tokenizer);
+
+impl TokenCount for ModelTokens<'_> {
+    fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
+        self.0.count_lines(lines)
+    }
+}
+
+/// User and system time of this process, all threads, in ticks of 10 ms.
+pub fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells about processes");
+    // The second field is the program's name in brackets and may hold blanks.
+    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
+    let ticks = after.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum::<u64>();
+    Duration::from_millis(10 * ticks)
+}
+
+/// What `work` cost when repeated.
+pub struct Cost {
+    pub rounds: u32,
+    pub wall: Duration,
+    pub cpu: Duration,
+}
+
+/// Repeats `work` for about `least`, in a smoke run once; the first round is not counted.
+pub fn repeat(least: Duration, mut work: impl FnMut()) -> Cost {
+    if !smoke() {
+        work();
+    }
+    let (began, cpu, mut rounds) = (Instant::now(), cpu_time(), 0);
+    while rounds == 0 || (!smoke() && began.elapsed() < least) {
+        work();
+        rounds += 1;
+    }
+    Cost { rounds, wall: began.elapsed(), cpu: cpu_time() - cpu }
+}

@@ -1,0 +1,340 @@
+//! Is every wrong input met with its exit code, the value, and what to do, while what was published
+//! goes on answering?
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use codeintel::catalog::{DataFolder, IndexVersion};
+use codeintel::config::Settings;
+use codeintel::error::ErrorKind;
+use codeintel::search::{Channel, Query, Searcher};
+use codeintel::source::SkipReason;
+
+use crate::common::{Place, holds, rust_file, tiny_model};
+
+/// A place with a published index of one function.
+fn published() -> Place {
+    let place = Place::with(&[("a.rs", "fn published_before() {}\n")]);
+    place.run_index(&[]).ok();
+    place
+}
+
+#[track_caller]
+fn still_answers(place: &Place) {
+    let found = place.found("published_before", &[]);
+    assert!(found[0].contains("published_before"), "{found:?}");
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn a_path_that_is_not_there_or_cannot_be_read_is_named() {
+    let place = published();
+    let missing = text(&place.repo.join("missing"));
+    place.run(&["index", &missing]).fails(4, &["path does not exist", &missing, "spelling"]);
+    let below_a_file = text(&place.repo.join("a.rs/x"));
+    place.run(&["index", &below_a_file]).fails(4, &[&below_a_file, "Not a directory"]);
+    symlink("two", place.temp.path().join("one")).unwrap();
+    symlink("one", place.temp.path().join("two")).unwrap();
+    let endless = text(&place.temp.path().join("one"));
+    place.run(&["index", &endless]).fails(4, &[&endless]);
+    still_answers(&place);
+}
+
+#[test]
+fn a_folder_with_nothing_to_index_names_the_rule_that_removed_the_files() {
+    let place = published();
+    let rules: [(&str, &[u8], &str); 4] = [
+        ("x.bin", b"MZ\0\x01\x02", "1 binary"),
+        ("latin1.txt", b"caf\xe9 au lait\n", "1 not UTF-8"),
+        (".hidden.rs", b"fn hidden() {}\n", "1 hidden"),
+        ("large.txt", &[b'x'; (1 << 20) + 1], "1 too large"),
+    ];
+    for (i, (name, bytes, rule)) in rules.into_iter().enumerate() {
+        let folder = place.temp.path().join(format!("folder_{i}"));
+        fs::create_dir(&folder).unwrap();
+        let folder_text = text(&folder);
+        place.run(&["index", &folder_text]).fails(5, &[&folder_text, "there are no files"]);
+        fs::write(folder.join(name), bytes).unwrap();
+        // Once as an update of what was published, once as a first build.
+        place.run(&["index", &folder_text]).fails(5, &[&folder_text, rule, "change the rule"]);
+        let data = text(&place.temp.path().join("elsewhere"));
+        place.run(&["index", &folder_text, "--data", &data]).fails(5, &[&folder_text, rule]);
+    }
+    let folder = place.temp.path().join("ignored");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join(".gitignore"), "*.rs\n").unwrap();
+    fs::write(folder.join("a.rs"), "fn ignored() {}\n").unwrap();
+    place.run(&["index", &text(&folder)]).fails(5, &["1 excluded by .gitignore"]);
+    still_answers(&place);
+
+    place.write("a.rs", b"\0binary now");
+    place.run_index(&[]).fails(5, &["1 binary"]);
+    still_answers(&place);
+}
+
+#[test]
+fn files_that_are_no_text_are_left_out_and_counted() {
+    let place = Place::with(&[("a.rs", "fn plain_text() {}\n")]);
+    place.write("binary.rs", b"fn binary() {}\0");
+    place.write("latin1.rs", b"fn caf\xe9() {}\n");
+    place.write("huge.js", vec![b'x'; 50 << 20]);
+    symlink(".", place.repo.join("loop")).unwrap();
+    symlink("a.rs", place.repo.join("link.rs")).unwrap();
+    symlink("nowhere", place.repo.join("dangling.rs")).unwrap();
+    let report = place.index();
+    assert_eq!((report.files, report.skipped.total()), (1, 6), "{report:?}");
+    for (reason, files) in [
+        (SkipReason::Binary, 1),
+        (SkipReason::NotUtf8, 1),
+        (SkipReason::TooLarge, 1),
+        (SkipReason::Symlink, 3),
+    ] {
+        assert_eq!(report.skipped.get(reason), files, "{reason:?}");
+    }
+    assert!(holds(&place.ask("plain_text", &Channel::ALL), "plain_text"));
+}
+
+#[test]
+fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
+    let mut place = Place::with(&[("a.rs", "fn plain_text() {}\n")]);
+    place.settings.file_bytes_max = 8 << 20;
+    let line = "var minified=function(a,b){return a+b};".repeat((2 << 20) / 39);
+    assert!(line.len() > (2 << 20) - 100 && !line.contains('\n'));
+    place.write("min.js", &line);
+    place.engine();
+    let started = Instant::now();
+    let report = place.index();
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert_eq!((report.files, report.chunks, report.chunks_truncated), (2, 2, 1), "{report:?}");
+    let found = place.ask("minified", &[Channel::Lexical]);
+    assert_eq!(found[0].3, line, "all of it is in the catalog");
+}
+
+/// What can be done to a file of an index.
+const DAMAGES: [(&str, fn(&Path)); 4] = [
+    ("missing", |path| fs::remove_file(path).unwrap()),
+    ("empty", |path| fs::write(path, b"").unwrap()),
+    ("cut", |path| {
+        let bytes = fs::read(path).unwrap();
+        fs::remove_file(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    }),
+    ("garbage", |path| {
+        let length = fs::metadata(path).unwrap().len() as usize;
+        fs::remove_file(path).unwrap();
+        fs::write(path, vec![0xa5; length]).unwrap();
+    }),
+];
+
+/// One file of each kind of a version that has a delta.
+fn parts(version: &IndexVersion) -> Vec<PathBuf> {
+    let mut parts: Vec<PathBuf> =
+        version.manifest.parts.iter().map(|part| version.folder.join(&part.path)).collect();
+    parts.push(version.folder.join("manifest.json"));
+    let kinds = [
+        "catalog.duckdb",
+        "dense.faiss",
+        "delta.faiss",
+        ".idx",
+        "meta.json",
+        "symbols.fst",
+        "manifest.json",
+    ];
+    let of = |kind: &&str| parts.iter().find(|part| text(part).ends_with(*kind)).cloned();
+    let one_each: Vec<PathBuf> = kinds.iter().filter_map(of).collect();
+    assert_eq!(one_each.len(), kinds.len(), "{parts:?}");
+    one_each
+}
+
+#[test]
+fn a_damaged_part_of_an_index_is_named_whatever_happened_to_it() {
+    let place = Place::with(&[("a.rs", "fn published_before() {}\n")]);
+    place.index();
+    place.write("b.rs", "fn in_the_delta() {}\n");
+    place.index();
+    let elsewhere = place.temp.path().join("whole");
+    fs::rename(place.data().path(), &elsewhere).unwrap();
+    let version = DataFolder::new(&elsewhere).current().unwrap();
+    for part in parts(&version) {
+        let relative = part.strip_prefix(&elsewhere).unwrap();
+        for (damage, apply) in DAMAGES {
+            let copy = place.temp.path().join("copy");
+            copy_folder(&elsewhere, &copy);
+            apply(&copy.join(relative));
+            let settings = with_data(&place, &copy);
+            let opened = DataFolder::new(&copy)
+                .current()
+                .and_then(|version| Searcher::open(version, Some(place.engine()), &settings));
+            let Err(error) = opened else { panic!("{damage} {relative:?} was opened") };
+            assert_eq!(error.kind(), ErrorKind::IndexCorrupt, "{damage} {relative:?}: {error}");
+            assert!(error.to_string().contains(&text(relative)), "{damage}: {error}");
+            fs::remove_dir_all(&copy).unwrap();
+        }
+    }
+}
+
+fn with_data(place: &Place, data: &Path) -> Settings {
+    Settings { data_dir: text(data), ..place.settings.clone() }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        match source.is_dir() {
+            true => copy_folder(&source, &target),
+            false => drop(fs::copy(&source, &target).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn a_damaged_index_ends_the_program_with_9_and_rollback_or_full_mend_it() {
+    let place = published();
+    place.write("b.rs", rust_file(1, 3));
+    place.run_index(&[]).ok();
+    for (i, part) in parts(&place.version()).iter().enumerate() {
+        let (_, apply) = DAMAGES[i % DAMAGES.len()];
+        let kept = fs::read(part).unwrap();
+        // The parts of the version before are hard links of the same files: they must stay whole.
+        fs::remove_file(part).unwrap();
+        fs::write(part, &kept).unwrap();
+        apply(part);
+        let name = text(Path::new(part.file_name().unwrap()));
+        let remedies = [name.as_str(), "damaged", "rollback", "--full"];
+        place.run(&["search", "published_before"]).fails(9, &remedies);
+        if i == 0 {
+            place.run_index(&[]).fails(9, &remedies);
+            place.run(&["status"]).fails(9, &remedies);
+            place.run(&["rollback"]).ok();
+            still_answers(&place);
+            place.run(&["rollback", "000002"]).fails(9, &remedies);
+            fs::write(place.data().path().join("CURRENT"), "000002\n").unwrap();
+        }
+        let _ = fs::remove_file(part);
+        fs::write(part, &kept).unwrap();
+    }
+    still_answers(&place);
+    fs::write(place.version().folder.join("catalog.duckdb"), b"garbage").unwrap();
+    place.run_index(&["--full"]).ok();
+    still_answers(&place);
+
+    let current = place.data().path().join("CURRENT");
+    for nowhere in ["000999\n", "", "../..\n", "\u{fffd}\n"] {
+        fs::write(&current, nowhere).unwrap();
+        place.run(&["search", "published_before"]).fails(9, &["rollback", "--full"]);
+    }
+    place.run_index(&["--full"]).ok();
+    still_answers(&place);
+}
+
+/// A copy of the tiny model in which `edit` changes the files.
+fn model_copy(place: &Place, name: &str, edit: impl Fn(&Path)) -> PathBuf {
+    let folder = place.temp.path().join(name);
+    fs::create_dir(&folder).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::copy(tiny_model().join(file), folder.join(file)).unwrap();
+    }
+    edit(&folder);
+    folder
+}
+
+#[test]
+fn an_index_of_another_model_is_refused_with_both_named_and_full_rebuilds_it() {
+    let place = published();
+    place.write("a.rs", "fn published_before() { changed(); }\n");
+    let other = model_copy(&place, "othermodel", |folder| {
+        let path = folder.join("model.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 3;
+        bytes[last] ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    let other = text(&other);
+    let ran = place.run_index(&["--model", &other]);
+    ran.fails(10, &["made with", "bert", "othermodel", "--full"]);
+    still_answers(&place);
+    place.run_index(&["--model", &other, "--full"]).ok();
+    still_answers(&place);
+}
+
+#[test]
+fn a_missing_or_damaged_model_is_named_with_the_way_to_get_it() {
+    let place = published();
+    place.write("a.rs", "fn published_before() { changed(); }\n");
+    let empty = format!("model.dir={}", text(place.temp.path()));
+    let ran = place.run_index(&["--model", "all-MiniLM-L6-v2", "--set", &empty]);
+    ran.fails(6, &["all-MiniLM-L6-v2", "codeintel model pull all-MiniLM-L6-v2"]);
+    let ran = place.run_index(&["--model", "no-such-model", "--set", &empty]);
+    assert!([2, 6].contains(&ran.code.unwrap()), "{ran:?}");
+    assert!(ran.err.contains("no-such-model") && ran.err.contains("all-MiniLM-L6-v2"), "{ran:?}");
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        for (damage, apply) in DAMAGES {
+            if (file, damage) == ("config.json", "missing") {
+                continue; // A folder without it is no model: the case above.
+            }
+            let name = format!("{damage}_{file}");
+            let folder = text(&model_copy(&place, &name, |folder| apply(&folder.join(file))));
+            let code = if damage == "missing" { 6 } else { 7 };
+            let ran = place.run_index(&["--model", &folder, "--full"]);
+            ran.fails(code, &[file, "codeintel model pull"]);
+        }
+    }
+    still_answers(&place);
+}
+
+#[test]
+fn a_wrong_setting_names_itself_and_what_would_be_right() {
+    let place = published();
+    let set = |pair| place.run(&["search", "published_before", "--set", pair]);
+    set("engine.thread=2").fails(3, &["engine.thread", "did you mean", "engine.threads"]);
+    set("search.limit=1000").fails(3, &["search.limit", "1000", "1 to 200"]);
+    set("index.dense_kind=tree").fails(3, &["index.dense_kind", "tree", "ivf_flat"]);
+    set("engine.threads").fails(2, &["--set", "NAME=VALUE"]);
+    let file = place.temp.path().join("codeintel.toml");
+    for (content, parts) in [
+        ("[engine]\nthread = 2\n", ["engine.thread", "engine.threads", "codeintel.toml"]),
+        ("[engine]\nthreads = \"two\"\n", ["engine.threads", "two", "whole number"]),
+        ("[engine\n", ["cannot understand", "codeintel.toml", "1"]),
+    ] {
+        fs::write(&file, content).unwrap();
+        // What the environment sets is checked later than the file, and wins over it.
+        place.run(&["search", "published_before"]).fails(3, &parts);
+    }
+    fs::remove_file(&file).unwrap();
+    let missing = text(&place.temp.path().join("missing.toml"));
+    place.run(&["search", "x", "--config", &missing]).fails(4, &[&missing]);
+    still_answers(&place);
+}
+
+#[test]
+fn a_query_out_of_bounds_is_refused_with_the_bound() {
+    let place = published();
+    for empty in ["", "   ", "\n\t"] {
+        place.run(&["search", empty]).fails(2, &["the query cannot be searched", "empty"]);
+    }
+    let long = "x".repeat(120_000);
+    place.run(&["search", &long]).fails(2, &["120000 bytes", "16384", "search.query_bytes_max"]);
+    for limit in ["0", "1000000"] {
+        let ran = place.run(&["search", "x", "--limit", limit]);
+        ran.fails(2, &["limit", limit, "1 to 200"]);
+    }
+    assert_eq!(place.run(&["search", "x", "--limit", "-1"]).code, Some(2));
+    place.run(&["search", "x", "--channels", "sparse"]).fails(2, &["sparse", "dense, lexical"]);
+    still_answers(&place);
+
+    let mut settings = place.settings.clone();
+    settings.query_bytes_max = 1 << 20;
+    let million = "published_before ".repeat((1 << 20) / 17);
+    assert!(Query::new(&format!("{million}{long}"), 10, &settings).is_err());
+    let query = Query::new(&million, 10, &settings).unwrap();
+    let started = Instant::now();
+    let envelope = place.searcher().search(&query, &crate::common::cx()).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    assert!(envelope.findings[0].row.text.contains("published_before"));
+}

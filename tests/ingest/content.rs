@@ -1,0 +1,154 @@
+//! Is all of every file in the index, once, and under the same number everywhere?
+
+use std::collections::HashMap;
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use codeintel::catalog::ChunkRow;
+use codeintel::engine::{EmbedRequest, Lane};
+use codeintel::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
+
+use crate::common::{Place, cx, rust_file};
+
+fn varied() -> Place {
+    let place = Place::new();
+    for i in 0..4 {
+        place.write(&format!("src/file_{i}.rs"), rust_file(i, 7));
+    }
+    place
+        .write("no_newline_at_end.py", "def first():\n    return 1\n\n\ndef last():\n    return 2");
+    place.write("windows.md", "# Title\r\n\r\nSome words.\r\n\r\n## Second\r\n\r\nMore words.\r\n");
+    place.write("unicode.txt", "Grüße, κόσμε, 世界 🌍\n\n\n\ntail after blank lines\n");
+    place.write("one_line.json", "{\"key\": [1, 2, 3]}");
+    place.write("no_language.weird", "words\n\n\n".repeat(60));
+    place.write("broken.rs", "fn broken( {{{ let x = ;\n}\n impl for struct\n");
+    place
+}
+
+/// Checks the current version against the files on disk and its parts against each other.
+fn check(place: &Place) {
+    let version = place.version();
+    let folder = &version.folder;
+    let catalog = place.catalog();
+    let dense = DenseIndex::open(&folder.join("dense"), version.manifest.model.dim).unwrap();
+    let lexical = LexicalIndex::open(&folder.join("lexical")).unwrap();
+    let symbols = SymbolIndex::open(&folder.join("symbols")).unwrap();
+    let total = version.manifest.total_chunks;
+    assert_eq!((catalog.universe(), dense.n()), (total, total));
+    let live = catalog.live().unwrap();
+    assert_eq!(live.count(), version.manifest.live_chunks);
+    assert_eq!(lexical.n(), live.count(), "every live chunk is a document, and nothing else");
+
+    let rows = catalog.rows_in(0..total as u32).unwrap();
+    assert_eq!(rows.len(), live.count());
+    let mut by_path: HashMap<&str, Vec<&ChunkRow>> = HashMap::new();
+    for row in &rows {
+        assert!(live.contains(row.id));
+        by_path.entry(&row.path).or_default().push(row);
+    }
+    let files = catalog.files().unwrap();
+    assert_eq!(files.len(), version.manifest.files);
+    for file in &files {
+        let text = fs::read_to_string(place.repo.join(&file.path)).unwrap();
+        let chunks = &by_path[file.path.as_str()];
+        let joined: String = chunks.iter().map(|row| row.text.as_str()).collect();
+        assert_eq!(joined, text, "{}", file.path);
+        let mut line = 1;
+        for row in chunks {
+            assert_eq!(row.start_line, line, "{}: no line is left out or repeated", file.path);
+            assert!(row.end_line >= row.start_line);
+            line = row.end_line + 1;
+        }
+        assert_eq!(line as usize - 1, text.lines().count(), "{}", file.path);
+        let ids: Vec<u32> = chunks.iter().map(|row| row.id.0).collect();
+        let first = file.first_chunk.0;
+        assert_eq!(ids, (first..first + file.chunk_count).collect::<Vec<_>>(), "ids have no gap");
+    }
+
+    let texts: Vec<String> = rows.iter().map(ChunkRow::embedded_text).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk };
+    let embedded = place.engine().embed(request, &cx()).unwrap();
+    for (row, expected) in rows.iter().zip(embedded.vectors.rows()) {
+        let vector = dense.vector(row.id).unwrap();
+        let far = vector.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far < 1e-4, "row {} is not the vector of its text: {far}", row.id.0);
+    }
+
+    let names = catalog.symbols().unwrap();
+    assert!(!names.is_empty());
+    for symbol in names.iter().filter(|symbol| symbol.name.contains('_')) {
+        let lexical_params = LexicalParams { filter: Some(&live) };
+        let hits = lexical.search(&symbol.name, total, &lexical_params).unwrap();
+        assert!(hits.iter().any(|hit| hit.id == symbol.chunk), "lexical: {symbol:?}");
+        let hits = symbols.search(&symbol.name, 1, &SymbolParams { filter: None }).unwrap();
+        assert_eq!(hits[0].id, symbol.chunk, "symbols: {symbol:?}");
+        let row = rows.iter().find(|row| row.id == symbol.chunk).unwrap();
+        assert!(row.text.contains(&symbol.name), "catalog: {symbol:?}");
+    }
+}
+
+#[test]
+fn every_line_is_in_exactly_one_chunk_and_a_chunk_has_one_number_everywhere() {
+    let mut place = varied();
+    place.settings.chunk_tokens_max = 64;
+    let report = place.index();
+    assert_eq!(report.files, 10);
+    assert!(report.chunks > 30, "{report:?}");
+    assert_eq!((report.chunks_written, report.chunks_embedded), (report.chunks, report.chunks));
+    let manifest = place.version().manifest;
+    assert_eq!((manifest.total_chunks, manifest.live_chunks), (report.chunks, report.chunks));
+    check(&place);
+
+    place.write("src/file_1.rs", rust_file(100, 5));
+    place.write("src/added.rs", rust_file(101, 3));
+    place.remove("src/file_2.rs");
+    place.index();
+    let manifest = place.version().manifest;
+    assert!(manifest.base_chunks < manifest.total_chunks, "the second version has a delta");
+    assert!(manifest.live_chunks < manifest.total_chunks, "and holes");
+    check(&place);
+}
+
+#[test]
+fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
+    let place = Place::with(&[("still.rs", "fn still() {}\n")]);
+    // Each state says on each line which one it is, has the length of every other, and spans pages.
+    let state = |n: usize| format!("// state {n:08}\n").repeat(600);
+    place.write("busy.rs", state(0));
+    place.index();
+    let stop = AtomicBool::new(false);
+    let check = || {
+        let catalog = place.catalog();
+        let rows = catalog.rows_in(0..catalog.universe() as u32).unwrap();
+        let busy = rows.into_iter().filter(|row| row.path == "busy.rs");
+        let text: String = busy.map(|row| row.text).collect();
+        let first = text.lines().next().expect("the file is never lost").to_owned();
+        assert!(text.lines().all(|line| line == first), "two states in one text");
+        assert_eq!(text.lines().count(), 600);
+        first
+    };
+    let mut seen = std::collections::HashSet::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            use std::os::unix::fs::FileExt;
+            let file = fs::File::options().write(true).open(place.repo.join("busy.rs")).unwrap();
+            let mut n = 0;
+            while !stop.load(Ordering::Relaxed) {
+                n += 1;
+                file.write_all_at(state(n).as_bytes(), 0).unwrap();
+                std::thread::sleep(Duration::from_millis([0, 0, 0, 25][n % 4]));
+            }
+        });
+        for _ in 0..8 {
+            place.index();
+            seen.insert(check());
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(seen.len() > 1, "it was never seen to change");
+    place.index();
+    let last = fs::read_to_string(place.repo.join("busy.rs")).unwrap();
+    assert_eq!(check(), last.lines().next().unwrap(), "when it is quiet the last state is indexed");
+}

@@ -1,0 +1,115 @@
+//! What happens when the disk is full?
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::common::{BINARY, Place, Ran, rust_file};
+
+/// A small file system in memory, gone when it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// None where mounting is not permitted.
+    fn mount(at: &Path, mb: usize) -> Option<Self> {
+        fs::create_dir_all(at).unwrap();
+        let size = format!("size={mb}m");
+        let output =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
+        output.is_ok_and(|output| output.status.success()).then(|| Self(at.to_path_buf()))
+    }
+
+    /// Leaves `free` bytes, and no more.
+    fn fill(&self, free: u64) -> PathBuf {
+        let path = self.0.join("filler");
+        let mut file = File::create(&path).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        let full = file.metadata().unwrap().len();
+        file.set_len(full.saturating_sub(free)).unwrap();
+        path
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+fn place() -> Place {
+    Place::with(&[("a.rs", "fn first_state() {}\n"), ("b.rs", &rust_file(5, 30))])
+}
+
+fn says_space(ran: &Ran) {
+    ran.fails(12, &["no space left", "free space", "published index is untouched"]);
+}
+
+#[test]
+fn a_full_disk_is_told_and_leaves_the_published_version() {
+    let mut place = place();
+    let disk = place.temp.path().join("disk");
+    let Some(disk) = SmallDisk::mount(&disk, 16) else {
+        // The next test asserts the same of a limit that needs no permission.
+        return eprintln!("mounting is not permitted here");
+    };
+    place.settings.data_dir = disk.0.join("data").display().to_string();
+    let sizes = |each: &[u64]| each.iter().map(|kb| kb << 10).collect::<Vec<_>>();
+    let mut failed = 0;
+    for free in sizes(&[0, 16, 512, 2048, 2340, 2500]) {
+        let filler = disk.fill(free);
+        let ran = place.run_index(&[]);
+        if ran.code != Some(0) {
+            failed += 1;
+            says_space(&ran);
+            assert_eq!(place.run(&["search", "first_state"]).code, Some(8), "{free}");
+        }
+        fs::remove_file(filler).unwrap();
+        let _ = fs::remove_dir_all(&place.settings.data_dir);
+    }
+    assert!(failed >= 4, "{failed}");
+
+    place.run_index(&[]).ok();
+    let mut state = "first_state".to_owned();
+    failed = 0;
+    for free in sizes(&[0, 64, 2048, 2320, 2330, 2340, 2350, 2360, 2370, 2380, 2600]) {
+        let new = format!("state_at_{free}");
+        place.write("a.rs", format!("fn {new}() {{}}\n"));
+        let filler = disk.fill(free);
+        let ran = place.run_index(&[]);
+        if ran.code == Some(0) {
+            state = new;
+        } else {
+            failed += 1;
+            says_space(&ran);
+        }
+        let found = place.found(&state, &[]);
+        assert!(found.iter().any(|text| text.contains(&state)), "{free}: {found:?}");
+        fs::remove_file(filler).unwrap();
+    }
+    assert!(failed >= 3, "{failed}");
+    place.write("a.rs", "fn last_state() {}\n");
+    place.run_index(&[]).ok();
+    assert!(place.found("last_state", &[])[0].contains("last_state"));
+    place.run(&["status", "--verify"]).ok();
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_told_and_leaves_the_published_version() {
+    let place = place();
+    place.run_index(&[]).ok();
+    place.write("a.rs", "fn second_state() {}\n");
+    for kb in [0, 4, 1024] {
+        // Without the trap the signal of the limit would end the program.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", 2 * kb);
+        let environment = place.command(&[]);
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, BINARY, "index"]).arg(&place.repo);
+        command.envs(environment.get_envs().filter_map(|(k, v)| Some((k, v?))));
+        let ran = Ran::of(command.current_dir(place.temp.path()).output().unwrap());
+        ran.fails(12, &[&place.settings.data_dir]);
+        assert!(place.found("first_state", &[])[0].contains("first_state"), "{kb}");
+    }
+    place.run_index(&[]).ok();
+    assert!(place.found("second_state", &[])[0].contains("second_state"));
+}

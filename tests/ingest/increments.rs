@@ -1,0 +1,265 @@
+//! Does bringing an index up to date come to the same as making it anew, with less work?
+
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use codeintel::hit::Hit;
+use codeintel::index::{LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
+use codeintel::ingest::Outcome;
+use codeintel::search::Channel;
+
+use crate::common::{Answer, Place, ask, holds, rust_file};
+
+const EACH: [&[Channel]; 4] =
+    [&[Channel::Dense], &[Channel::Lexical], &[Channel::Symbol], &Channel::ALL];
+
+/// Asserts that no channel finds `text` when asked for it.
+#[track_caller]
+fn gone(place: &Place, text: &str) {
+    for channels in EACH {
+        let found = place.ask(text, channels);
+        assert!(!holds(&found, text), "{text:?} is still found by {channels:?}: {found:?}");
+    }
+}
+
+/// Asserts that every channel finds `text` when asked for it.
+#[track_caller]
+fn here(place: &Place, text: &str) {
+    for channels in EACH {
+        let found = place.ask(text, channels);
+        assert!(holds(&found, text), "{text:?} is not found by {channels:?}: {found:?}");
+    }
+}
+
+#[test]
+fn a_run_without_changes_publishes_nothing() {
+    let place = Place::with(&[("a.rs", "fn alpha() {}\n"), ("b.py", "def beta(): pass\n")]);
+    let first = place.index();
+    assert_eq!(first.outcome, Outcome::Built);
+    let again = place.index();
+    assert_eq!((again.outcome, &again.version), (Outcome::Unchanged, &first.version));
+    assert_eq!((again.files, again.chunks), (first.files, first.chunks));
+    assert_eq!((again.chunks_written, again.chunks_embedded), (0, 0));
+
+    let later = SystemTime::now() - Duration::from_secs(3600);
+    let file = fs::File::options().write(true).open(place.repo.join("a.rs")).unwrap();
+    file.set_modified(later).unwrap();
+    let touched = place.index();
+    assert_eq!((touched.outcome, touched.version), (Outcome::Unchanged, first.version));
+}
+
+#[test]
+fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
+    let mut place = Place::new();
+    place.settings.chunk_tokens_max = 64;
+    let text = rust_file(7, 8).replace("7_3(", "old_name(");
+    place.write("edited.rs", &text);
+    place.write("other.rs", rust_file(8, 8));
+    let first = place.index();
+    place.write("edited.rs", text.replace("old_name(", "new_name("));
+    let second = place.index();
+    assert_eq!(second.outcome, Outcome::Updated);
+    assert_eq!((second.files, second.files_changed, second.files_removed), (2, 1, 0));
+    assert_eq!(second.chunks, first.chunks);
+    assert!(second.chunks_written > 4, "{second:?}");
+    assert_eq!(second.chunks_embedded, 1, "the other vectors are those of the version before");
+    gone(&place, "old_name");
+    here(&place, "new_name");
+
+    let full = place.try_index(true).unwrap();
+    assert_eq!((full.outcome, full.chunks_embedded), (Outcome::Built, 0));
+    assert_eq!(full.chunks_written, first.chunks);
+}
+
+#[test]
+fn files_that_come_and_go_are_found_and_not_found() {
+    let place = Place::with(&[
+        ("keep.rs", "fn kept_as_it_is() {}\n"),
+        ("delete.rs", "fn soon_deleted() {}\n"),
+        ("binary.rs", "fn soon_binary() {}\n"),
+    ]);
+    place.index();
+    for name in ["kept_as_it_is", "soon_deleted", "soon_binary"] {
+        here(&place, name);
+    }
+    place.remove("delete.rs");
+    place.write("binary.rs", b"fn soon_binary() {}\n\0\x01\x02");
+    place.write("sub/new.rs", "fn newly_written() {}\n");
+    let report = place.index();
+    assert_eq!((report.files, report.files_removed, report.skipped.total()), (2, 2, 1));
+    gone(&place, "soon_deleted");
+    gone(&place, "soon_binary");
+    here(&place, "newly_written");
+    here(&place, "kept_as_it_is");
+    let again = place.index();
+    assert_eq!(again.outcome, Outcome::Unchanged, "a file left out is no change");
+
+    place.write("delete.rs", "fn soon_deleted() {}\n");
+    place.index();
+    here(&place, "soon_deleted");
+}
+
+#[test]
+fn another_content_of_the_same_size_and_time_in_the_same_second_is_noticed() {
+    let place = Place::with(&[("a.rs", "fn value_one() {}\n")]);
+    place.engine();
+    let path = place.repo.join("a.rs");
+    for _ in 0..10 {
+        // The second must be young enough for the file to be written and read within it.
+        while UNIX_EPOCH.elapsed().unwrap().subsec_millis() > 200 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        place.write("a.rs", "fn value_one() {}\n");
+        place.try_index(true).unwrap();
+        let written = fs::metadata(&path).unwrap().modified().unwrap();
+        let second = written.duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+        if place.catalog().file("a.rs").unwrap().unwrap().indexed_at_s != second {
+            continue;
+        }
+        place.write("a.rs", "fn value_two() {}\n");
+        fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
+        assert_eq!(place.index().outcome, Outcome::Updated);
+        here(&place, "value_two");
+        return gone(&place, "value_one");
+    }
+    panic!("the machine is too slow to write and read a file within one second");
+}
+
+const QUERIES: [&str; 6] = [
+    "where is the socket buffer taken to the cache",
+    "parse_token",
+    "matrix kernel shader",
+    "commit branch merge",
+    "signal",
+    "usize input len",
+];
+
+fn answers(place: &Place) -> Vec<Vec<Answer>> {
+    let searcher = place.searcher();
+    let each = |query| EACH.map(|channels| ask(&searcher, query, channels));
+    QUERIES.iter().flat_map(|query| each(*query)).collect()
+}
+
+/// An index made anew of the files of `place`.
+fn fresh(place: &Place) -> Place {
+    let mut fresh = Place::new();
+    fresh.settings.chunk_tokens_max = place.settings.chunk_tokens_max;
+    fs::remove_dir(&fresh.repo).unwrap();
+    std::os::unix::fs::symlink(&place.repo, &fresh.repo).unwrap();
+    fresh.try_index(true).unwrap();
+    fresh
+}
+
+/// Every chunk that the lexical and the symbol channel know for each query, by path and line.
+fn known(place: &Place) -> Vec<Vec<Answer>> {
+    let folder = place.version().folder;
+    let (catalog, n) = (place.catalog(), 1000);
+    let live = catalog.live().unwrap();
+    let lexical = LexicalIndex::open(&folder.join("lexical")).unwrap();
+    let symbols = SymbolIndex::open(&folder.join("symbols")).unwrap();
+    let rows = |hits: Vec<Hit>| {
+        let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
+        let rows = catalog.rows(&ids).unwrap().rows.into_iter();
+        let mut rows: Vec<Answer> =
+            rows.map(|row| (row.path, row.start_line, row.end_line, row.text)).collect();
+        rows.sort();
+        rows
+    };
+    let each = |query: &&str| {
+        let (all, filter) = (None, Some(&live));
+        [
+            rows(lexical.search(query, n, &LexicalParams { filter: all }).unwrap()),
+            rows(symbols.search(query, n, &SymbolParams { filter }).unwrap()),
+        ]
+    };
+    QUERIES.iter().flat_map(each).collect()
+}
+
+/// Asserts that `place`, whose version is whole, answers as `fresh` does.
+#[track_caller]
+fn equals(place: &Place, fresh: &Place) {
+    let cases = QUERIES.iter().flat_map(|query| EACH.map(|channels| (query, channels)));
+    let both = answers(place).into_iter().zip(answers(fresh));
+    for ((query, channels), (ours, theirs)) in cases.zip(both) {
+        assert_eq!(ours, theirs, "{query:?} by {channels:?}");
+    }
+}
+
+/// Asserts that `place`, whose version has a delta, knows what `fresh` knows. Chunks of equal score
+/// are ordered by their numbers, and those differ; so does what deleted chunks add to the statistics
+/// of words until the next whole version. The order of vectors is the same.
+#[track_caller]
+fn knows_the_same(place: &Place, fresh: &Place) {
+    assert_eq!(known(place), known(fresh));
+    let (ours, theirs) = (place.searcher(), fresh.searcher());
+    for query in QUERIES {
+        let dense = |searcher| ask(searcher, query, &[Channel::Dense]);
+        assert_eq!(dense(&ours), dense(&theirs), "{query:?}");
+    }
+}
+
+#[test]
+fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
+    let mut place = Place::new();
+    place.settings.chunk_tokens_max = 64;
+    place.settings.delta_ratio_max = 0.0;
+    for i in 0..20 {
+        place.write(&format!("src/file_{i:02}.rs"), rust_file(i, 5));
+    }
+    let first = place.index();
+    assert!(first.chunks >= 80, "{first:?}");
+    let mut compacted = None;
+    for round in 1..=12u64 {
+        for i in [round % 20, (round * 7) % 20] {
+            place.write(&format!("src/file_{i:02}.rs"), rust_file(1000 * round + i, 5));
+        }
+        match round {
+            3 => place.remove("src/file_15.rs"),
+            5 => place.write("src/extra.rs", rust_file(999, 6)),
+            _ => {}
+        }
+        let report = place.index();
+        assert_eq!(report.outcome, Outcome::Updated);
+        assert!(report.chunks_embedded < 30, "only what changed is embedded: {report:?}");
+        let manifest = place.version().manifest;
+        if round == 4 {
+            assert!(manifest.total_chunks > manifest.base_chunks);
+            knows_the_same(&place, &fresh(&place));
+        }
+        if manifest.base_chunks == manifest.total_chunks {
+            assert_eq!(manifest.live_chunks, manifest.total_chunks, "a whole version has no holes");
+            equals(&place, &fresh(&place));
+            compacted = Some(round);
+            break;
+        }
+    }
+    let round = compacted.expect("so many edits make a whole new version");
+    assert!(round > 4, "and not at once: in round {round}");
+}
+
+#[test]
+fn a_search_keeps_its_version_while_others_are_published_and_removed() {
+    let mut place = Place::new();
+    place.settings.versions_kept = 1;
+    place.write("a.rs", "fn first_state() {}\n");
+    place.write("b.rs", rust_file(3, 20));
+    place.index();
+    let searcher = place.searcher();
+    let before = EACH.map(|channels| ask(&searcher, "first_state", channels));
+    let folder = place.version().folder;
+    for state in ["second", "third"] {
+        place.write("a.rs", format!("fn {state}_state() {{}}\n"));
+        place.try_index(true).unwrap();
+    }
+    assert!(!folder.exists(), "the version is gone from disk");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let after = EACH.map(|channels| ask(&searcher, "first_state", channels));
+                assert_eq!(after, before);
+            });
+        }
+    });
+    here(&place, "third_state");
+    gone(&place, "first_state");
+}

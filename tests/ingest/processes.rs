@@ -1,0 +1,181 @@
+//! Does it hold when processes meet: killed ones, two writers, a reader beside a writer?
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Place, Ran, Random, rust_file, wait_until};
+
+/// Ends its child when it is dropped, also by a failing assertion.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn small(generation: usize) -> Place {
+    let place = Place::with(&[("other.rs", &rust_file(1, 6)), ("doc.md", "# About\n\nWords.\n")]);
+    write_generation(&place, generation);
+    place
+}
+
+fn write_generation(place: &Place, generation: usize) {
+    place
+        .write("state.rs", format!("fn state_marker() {{\n    // generation <{generation}>\n}}\n"));
+}
+
+/// The generation that `search` finds; none when there is no index yet. Nothing else may happen.
+fn found_generation(place: &Place) -> Option<usize> {
+    let ran = place.run(&["search", "state_marker", "--json"]);
+    if ran.code == Some(8) {
+        ran.fails(8, &["no index in", "codeintel index"]);
+        return None;
+    }
+    let ran = ran.ok();
+    let snippets = ran.snippets();
+    let mark = snippets.iter().find_map(|text| text.split_once('<')?.1.split_once('>'));
+    Some(mark.unwrap_or_else(|| panic!("no state in {ran:?}")).0.parse().unwrap())
+}
+
+fn index_killed_after(place: &Place, delay: Duration) {
+    let repo = place.repo.display().to_string();
+    let mut command = place.command(&["index", &repo]);
+    let mut child = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    std::thread::sleep(delay);
+    child.0.kill().unwrap();
+}
+
+fn timed(work: impl FnOnce() -> Ran) -> Duration {
+    let started = Instant::now();
+    work().ok();
+    started.elapsed()
+}
+
+/// `kills` instants, one in each equal part of a little more than `whole`.
+fn instants(whole: Duration, kills: usize, random: &mut Random) -> Vec<Duration> {
+    let part = whole.mul_f64(1.1 / kills as f64);
+    (0..kills).map(|i| part.mul_f64(i as f64 + random.unit())).collect()
+}
+
+#[test]
+fn a_first_build_that_is_killed_at_any_instant_leaves_nothing_or_all_of_it() {
+    small(0).run_index(&[]).ok();
+    let whole = timed(|| small(0).run_index(&[]));
+    let mut place = small(0);
+    for (i, delay) in instants(whole, 10, &mut Random(1)).into_iter().enumerate() {
+        write_generation(&place, i);
+        index_killed_after(&place, delay);
+        if let Some(found) = found_generation(&place) {
+            assert_eq!(found, i, "killed after {delay:?}");
+            place = small(i);
+        }
+    }
+    write_generation(&place, 100);
+    place.run_index(&[]).ok();
+    assert_eq!(found_generation(&place), Some(100));
+}
+
+#[test]
+fn an_update_that_is_killed_at_any_instant_leaves_the_old_version_or_the_new_one() {
+    let place = small(0);
+    place.run_index(&[]).ok();
+    let mut published = 0;
+    write_generation(&place, published);
+    let whole = timed(|| {
+        published = 1;
+        write_generation(&place, published);
+        place.run_index(&[])
+    });
+    for (i, delay) in (2..).zip(instants(whole, 10, &mut Random(2))) {
+        write_generation(&place, i);
+        index_killed_after(&place, delay);
+        let found = found_generation(&place).expect("a version was published");
+        assert!(found == published || found == i, "{found} after {published}, killed at {delay:?}");
+        published = found;
+    }
+    write_generation(&place, 100);
+    place.run_index(&[]).ok();
+    assert_eq!(found_generation(&place), Some(100));
+    let versions = fs::read_dir(place.data().path().join("versions")).unwrap();
+    let staging = |name: &std::ffi::OsStr| name.to_string_lossy().contains("staging");
+    assert!(!versions.flatten().any(|entry| staging(&entry.file_name())), "nothing is left over");
+}
+
+#[test]
+fn a_second_writer_is_refused_and_told_who_the_first_is() {
+    let place = small(0);
+    let repo = place.repo.display().to_string();
+    let mut first = Killed(place.command(&["index", &repo]).spawn().unwrap());
+    let pid = first.0.id();
+    let lock = place.data().path().join("LOCK");
+    let held = || fs::read_to_string(&lock).is_ok_and(|text| text.contains(&pid.to_string()));
+    wait_until("the first writer holds the lock", Duration::from_secs(10), held);
+    // SAFETY: the process is our child and was not waited for, so the id is still its own.
+    unsafe { libc::kill(pid as i32, libc::SIGSTOP) };
+    let data = place.data().path().display().to_string();
+    place.run_index(&[]).fails(11, &[&data, &format!("process {pid} "), "wait for it"]);
+    place.run(&["gc"]).fails(11, &[&format!("process {pid} ")]);
+    // SAFETY: as above.
+    unsafe { libc::kill(pid as i32, libc::SIGCONT) };
+    assert!(first.0.wait().unwrap().success(), "the first writer was not disturbed");
+    assert_eq!(found_generation(&place), Some(0));
+    place.run_index(&[]).ok();
+}
+
+#[test]
+fn a_watched_folder_is_searchable_soon_after_a_save() {
+    let place = small(0);
+    let repo = place.repo.display().to_string();
+    let mut child = Killed(place.command(&["index", &repo, "--watch"]).spawn().unwrap());
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("watching")));
+    // A save between the first run and the start of the watch must not be lost either.
+    for generation in 1..=3 {
+        write_generation(&place, generation);
+        let limit = Duration::from_secs(20);
+        wait_until("the save is found", limit, || found_generation(&place) == Some(generation));
+    }
+    place.remove("doc.md");
+    place.write("sub/new.rs", "fn in_a_new_folder() {}\n");
+    wait_until("a file in a new folder is found", Duration::from_secs(20), || {
+        place.found("in_a_new_folder", &[]).iter().any(|text| text.contains("in_a_new_folder"))
+    });
+    assert!(child.0.try_wait().unwrap().is_none(), "it goes on watching");
+}
+
+#[test]
+fn versions_are_listed_rolled_back_and_collected() {
+    let place = small(0);
+    for generation in 0..3 {
+        write_generation(&place, generation);
+        place.run_index(&[]).ok();
+    }
+    let versions = |place: &Place| -> Vec<(String, bool)> {
+        let ran = place.run(&["versions", "--json"]).ok();
+        let versions: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+        let name = |v: &serde_json::Value| v["version"].as_str().unwrap().to_owned();
+        versions.iter().map(|v| (name(v), v["current"].as_bool().unwrap())).collect()
+    };
+    let pair = |name: &str, current| (name.to_owned(), current);
+    assert_eq!(versions(&place), [pair("000002", false), pair("000003", true)], "two are kept");
+
+    place.run(&["rollback"]).ok();
+    assert_eq!(found_generation(&place), Some(1));
+    assert_eq!(versions(&place), [pair("000002", true), pair("000003", false)]);
+    place.run(&["rollback"]).fails(2, &["version", "000002, 000003", "current: 000002"]);
+    place.run(&["rollback", "000009"]).fails(2, &["000009", "000002, 000003"]);
+    place.run(&["rollback", "000003"]).ok();
+    assert_eq!(found_generation(&place), Some(2));
+
+    place.run(&["rollback"]).ok();
+    let ran = place.run_index(&[]).ok();
+    assert!(ran.out.contains("000004"), "a name is never used twice: {ran:?}");
+    assert_eq!(found_generation(&place), Some(2));
+    place.run(&["gc", "--keep", "1"]).ok();
+    assert_eq!(versions(&place), [pair("000004", true)]);
+    place.run(&["status", "--verify"]).ok();
+}
