@@ -116,7 +116,8 @@ fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
 }
 
 /// What can be done to a file of an index.
-const DAMAGES: [(&str, fn(&Path)); 4] = [
+type Damage = (&'static str, fn(&Path));
+const DAMAGES: [Damage; 4] = [
     ("missing", |path| fs::remove_file(path).unwrap()),
     ("empty", |path| fs::write(path, b"").unwrap()),
     ("cut", |path| {
