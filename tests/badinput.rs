@@ -115,8 +115,10 @@ fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
     assert_eq!(found[0].3, line, "all of it is in the catalog");
 }
 
+type Damage = (&'static str, fn(&Path));
+
 /// What can be done to a file of an index.
-const DAMAGES: [(&str, fn(&Path)); 4] = [
+const DAMAGES: [Damage; 4] = [
     ("missing", |path| fs::remove_file(path).unwrap()),
     ("empty", |path| fs::write(path, b"").unwrap()),
     ("cut", |path| {
