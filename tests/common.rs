@@ -75,6 +75,14 @@ impl Place {
         place
     }
 
+    /// Another index of the same files, by the same engine and with the same settings.
+    pub fn beside(&self) -> Self {
+        let temp = tempfile::tempdir().unwrap();
+        let data_dir = temp.path().join("data").display().to_string();
+        let settings = Settings { data_dir, ..self.settings.clone() };
+        Self { temp, repo: self.repo.clone(), settings, engine: OnceLock::from(self.engine()) }
+    }
+
     pub fn write(&self, path: &str, bytes: impl AsRef<[u8]>) {
         let path = self.repo.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -100,7 +108,8 @@ impl Place {
     pub fn engine(&self) -> Engine {
         let start = || {
             let folder = models::resolve(&self.settings.model_name, Path::new("")).unwrap();
-            Engine::start(&folder, &self.settings, None).unwrap()
+            let cache = self.settings.cache_folder(|_| None);
+            Engine::start(&folder, &self.settings, cache.as_deref()).unwrap()
         };
         self.engine.get_or_init(start).clone()
     }

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -56,13 +55,10 @@ fn no_request_fails_while_versions_are_published() {
                 &format!("def brand_new_{i}():\n    return {i}\n"),
             );
             let report = ingest.run(&[place.repo()], false, &run("ingest")).unwrap();
-            let published = Instant::now();
             // Two come in quick succession, so that one is gone before the server has seen it.
             if i != 2 {
                 let name = &report.version;
                 wait_for("the new version", || seen.lock().unwrap().contains(name));
-                let late = published.elapsed();
-                assert!(late < Duration::from_secs(4), "version {name} after {late:?}");
             }
         }
     });
