@@ -25,7 +25,7 @@ fn no_request_fails_while_versions_are_published() {
     let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
     let (failures, seen) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
     let ask = |thread: usize| {
-        let queries = ["parse_header", "how is a token split", "src/frame/merge.rs", "footer"];
+        let queries = ["parse_header", "how is a token split", "src/frame/check.rs", "footer"];
         let mut i = thread;
         while !done.load(Ordering::Relaxed) {
             i += 1;
