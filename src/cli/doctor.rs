@@ -27,9 +27,9 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
         disk("disk of the models", &cx.settings.models_folder(process_env)),
     ];
     if args.json {
-        return cx.out.json(&checks);
+        cx.out.json(&checks)?;
     }
-    for check in &checks {
+    for check in checks.iter().filter(|_| !args.json) {
         let mark = match check.state {
             "ok" => paint(GOOD, "ok  "),
             "note" => paint(WARN, "note"),

@@ -51,7 +51,7 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
     output.finish()?;
     if truncated > 0 {
         let max = engine.identity().max_tokens;
-        let message = format!("{truncated} texts were longer than {max} tokens and were cut");
+        let message = format!("cut to {max} tokens because they were longer: {truncated} texts");
         out::print_warning(&crate::error::Warning::new("truncated", message));
     }
     Ok(())

@@ -4,7 +4,7 @@ use super::Context;
 use super::args::{GcArgs, JsonArgs, RollbackArgs};
 use super::out::{BOLD, GOOD, bytes, count, paint};
 use crate::catalog::DataFolder;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::serve::wire;
 
 impl Context {
@@ -17,7 +17,9 @@ impl Context {
 
 pub fn list(mut cx: Context, args: JsonArgs) -> Result<()> {
     let data = cx.data();
-    let current = data.current()?.manifest.version;
+    // By name alone: a current version that is damaged is when one wants to see the others.
+    let missing = || Error::IndexMissing { data: data.path().to_path_buf() };
+    let current = data.current_name()?.ok_or_else(missing)?;
     let versions = data.list()?;
     if args.json {
         let versions: Vec<_> = versions.iter().map(|m| wire::Version::new(m, &current)).collect();

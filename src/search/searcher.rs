@@ -289,7 +289,8 @@ fn words(query: &str) -> HashSet<String> {
 
 /// Whether the query names what the glob is about: `test` for `**/tests/**`. `latest` does not.
 fn speaks_of(query: &HashSet<String>, glob: &str) -> bool {
-    let about = glob.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+    let stem = glob.rsplit_once('.').map_or(glob, |(stem, _)| stem);
+    let about = stem.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
     about.map(|word| word.trim_end_matches('s').to_lowercase()).any(|word| {
         ["", "s", "ed", "ing"].iter().any(|end| query.contains(&format!("{word}{end}")))
     })

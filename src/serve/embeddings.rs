@@ -13,7 +13,7 @@ use super::search::checked;
 use super::wire::{EmbeddingList, Encoding};
 use crate::engine::{EmbedRequest, Embeddings, Engine, Lane};
 use crate::error::{Error, Result};
-use crate::telemetry::{RunContext, Stage};
+use crate::telemetry::RunContext;
 
 /// Requests of at most this many texts go before bulk work.
 const INTERACTIVE_TEXTS_MAX: usize = 4;
@@ -41,7 +41,7 @@ pub async fn embed(
     headers: HeaderMap,
     body: std::result::Result<Json<Request>, JsonRejection>,
 ) -> Response {
-    let cx = reply::run_context(&server, &headers, "embeddings", &[Stage::Embed]);
+    let cx = reply::run_context(&server, &headers, "embeddings", &[]);
     let work = move |cx: &RunContext| answer(&server, checked(body, server.settings())?, cx);
     match reply::blocking(cx.clone(), work).await {
         Ok((engine, encoding, embeddings)) => {
