@@ -242,23 +242,34 @@ fn model_copy(place: &Place, name: &str, edit: impl Fn(&Path)) -> PathBuf {
     folder
 }
 
+fn change_weights(folder: &Path) {
+    let path = folder.join("model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    let last = bytes.len() - 3;
+    bytes[last] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
 #[test]
 fn an_index_of_another_model_is_refused_with_both_named_and_full_rebuilds_it() {
     let place = published();
     place.write("a.rs", "fn published_before() { changed(); }\n");
-    let other = model_copy(&place, "othermodel", |folder| {
-        let path = folder.join("model.safetensors");
-        let mut bytes = fs::read(&path).unwrap();
-        let last = bytes.len() - 3;
-        bytes[last] ^= 1;
-        fs::write(path, bytes).unwrap();
-    });
+    let other = model_copy(&place, "othermodel", change_weights);
     let other = text(&other);
     let ran = place.run_index(&["--model", &other]);
     ran.fails(10, &["made with", "bert", "othermodel", "--full"]);
     still_answers(&place);
     place.run_index(&["--model", &other, "--full"]).ok();
-    still_answers(&place);
+    let asked = ["search", "published_before"];
+    place.run(&asked).fails(10, &["othermodel", "bert"]);
+    place.run(&[asked[0], asked[1], "--model", &other]).ok();
+}
+
+#[test]
+fn another_model_is_refused_also_when_no_file_changed() {
+    let place = published();
+    let other = text(&model_copy(&place, "othermodel", change_weights));
+    place.run_index(&["--model", &other]).fails(10, &["bert", "othermodel"]);
 }
 
 #[test]

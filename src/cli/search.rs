@@ -6,6 +6,7 @@ use super::index::start_engine;
 use super::out::{BOLD, DIM, Out, PATH, paint, print_warning};
 use super::{Context, report};
 use crate::catalog::{DataFolder, ScopeSpec};
+use crate::config::Settings;
 use crate::error::Result;
 use crate::search::{Channel, Envelope, Finding, Query, Searcher};
 use crate::serve::wire;
@@ -22,7 +23,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<()> {
     let here = std::env::current_dir().unwrap_or_default();
     let version = DataFolder::new(settings.data_folder(&here)).current()?;
     let engine = match query.channels.contains(&Channel::Dense) {
-        true => Some(start_engine(settings, &version.manifest.model.name)?),
+        true => Some(start_engine(settings, model(settings, &version.manifest.model.name))?),
         false => None,
     };
     let searcher = Searcher::open(version, engine, settings)?;
@@ -32,6 +33,14 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<()> {
         return cx.out.json(&wire::Envelope::from(&envelope));
     }
     print(&mut cx.out, &envelope, args.explain)
+}
+
+/// The model that was asked for; when none was, the one that made the index.
+fn model<'a>(settings: &'a Settings, index: &'a str) -> &'a str {
+    match settings.model_name == Settings::default().model_name {
+        true => index,
+        false => &settings.model_name,
+    }
 }
 
 fn query(cx: &Context, args: &SearchArgs) -> Result<Query> {

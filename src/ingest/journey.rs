@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::diff::{Difference, diff};
 use super::progress::{Phase, Progress};
-use super::write::{CATALOG, Job, Shape};
+use super::write::{CATALOG, Job, Shape, model_name};
 use crate::catalog::{Catalog, DataFolder, IndexVersion, WriteLock};
 use crate::chunk::HEADER_VERSION;
 use crate::config::Settings;
@@ -85,6 +85,9 @@ impl Ingest {
             let cx = s.cx();
             let repo = Repo::open(roots, &self.settings)?;
             let parent = self.parent(full)?;
+            if let Some(parent) = parent.as_ref().filter(|_| !full) {
+                self.check_model(parent)?;
+            }
             let whole = full || !parent.as_ref().is_some_and(|v| self.same_chunks(v));
             let difference = self.compare(&repo, parent.as_ref().filter(|_| !whole), &cx)?;
             let report = match &parent {
@@ -144,6 +147,21 @@ impl Ingest {
         let manifest = &version.manifest;
         (manifest.chunk_tokens_max, manifest.header_version)
             == (self.settings.chunk_tokens_max, HEADER_VERSION)
+    }
+
+    /// Refuses a model that did not make the vectors of `parent`. By its name alone when that is the
+    /// same, so that a run that finds nothing to do loads no weights.
+    fn check_model(&self, parent: &IndexVersion) -> Result<()> {
+        let record = &parent.manifest.model;
+        if model_name(&self.settings, &self.settings.model_name) == record.name {
+            return Ok(());
+        }
+        let engine = self.engine()?;
+        if engine.identity().key() == record.key {
+            return Ok(());
+        }
+        let (index, asked) = (record.to_string(), engine.identity().to_string());
+        Err(Error::IndexModelMismatch { index, asked })
     }
 
     /// The engine, started at the first call and kept.

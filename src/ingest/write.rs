@@ -267,7 +267,7 @@ fn write_symbols(folder: &Path) -> Result<()> {
 }
 
 /// How a later search finds the model again: a folder by its whole path, else the name.
-fn model_name(settings: &Settings, name: &str) -> String {
+pub fn model_name(settings: &Settings, name: &str) -> String {
     let folder = Path::new(&settings.model_name);
     match folder.is_dir().then(|| folder.canonicalize()) {
         Some(Ok(path)) => path.display().to_string(),
