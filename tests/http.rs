@@ -6,7 +6,7 @@ mod search;
 mod versions;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,42 +18,42 @@ use crate::readside::{Place, many};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server process of ours; it is killed when dropped.
-struct Serving {
+pub struct Serving {
     child: Child,
-    address: String,
+    pub address: String,
     /// What it wrote to standard error so far.
-    told: Arc<Mutex<String>>,
-    agent: ureq::Agent,
+    pub told: Arc<Mutex<String>>,
+    pub agent: ureq::Agent,
 }
 
-struct Reply {
-    status: u16,
+pub struct Reply {
+    pub status: u16,
     headers: ureq::http::HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     #[track_caller]
-    fn ok(self) -> Value {
+    pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
 }
 
-fn agent() -> ureq::Agent {
+pub fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder().http_status_as_error(false);
     config.timeout_global(Some(PATIENCE)).build().into()
 }
 
-fn reply(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
+pub fn reply(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Reply {
     let mut response = response.unwrap();
     Reply {
         status: response.status().as_u16(),
@@ -64,10 +64,15 @@ fn reply(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Rep
 
 impl Serving {
     /// Starts `codeintel serve` in `place` and waits until it listens.
-    fn start(place: &Place, flags: &[&str]) -> Self {
+    pub fn start(place: &Place, flags: &[&str]) -> Self {
         let mut args = vec!["serve", "--address", "127.0.0.1:0"];
         args.extend(flags);
-        let mut child = place.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(place.command(&args))
+    }
+
+    /// Starts the server that `command` is, with an environment of its own.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         stderr.read_line(&mut line).unwrap();
@@ -85,40 +90,40 @@ impl Serving {
     }
 
     /// As [`Serving::start`], over an index, and ready.
-    fn ready(place: &Place, flags: &[&str]) -> Self {
+    pub fn ready(place: &Place, flags: &[&str]) -> Self {
         let server = Self::start(place, flags);
         server.wait_until_ready();
         server
     }
 
-    fn wait_until_ready(&self) {
+    pub fn wait_until_ready(&self) {
         wait_for("readiness", || self.get("/readyz").status == 200);
     }
 
-    fn url(&self, route: &str) -> String {
+    pub fn url(&self, route: &str) -> String {
         format!("http://{}{route}", self.address)
     }
 
-    fn get(&self, route: &str) -> Reply {
+    pub fn get(&self, route: &str) -> Reply {
         reply(self.agent.get(self.url(route)).call())
     }
 
-    fn post(&self, route: &str, body: &Value) -> Reply {
+    pub fn post(&self, route: &str, body: &Value) -> Reply {
         reply(self.agent.post(self.url(route)).send_json(body))
     }
 
-    fn post_text(&self, route: &str, body: &str) -> Reply {
+    pub fn post_text(&self, route: &str, body: &str) -> Reply {
         let request = self.agent.post(self.url(route));
         reply(request.header("content-type", "application/json").send(body))
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Waits for the process to end by itself.
-    fn ended(&mut self) -> Option<i32> {
+    pub fn ended(&mut self) -> Option<i32> {
         let mut code = None;
         wait_for("the end of the process", || {
             code = self.child.try_wait().unwrap();
@@ -139,7 +144,7 @@ impl Drop for Serving {
 }
 
 #[track_caller]
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "{what} did not come");
@@ -147,7 +152,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn is_hex(text: &str) -> bool {
+pub fn is_hex(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

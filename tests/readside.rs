@@ -101,8 +101,7 @@ impl Place {
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_codeintel"));
         let foreign = |name: &str| {
-            name.starts_with("CODEINTEL_")
-                || name.starts_with("CLICOLOR")
+            ["CODEINTEL_", "CLICOLOR", "OTEL_", "PROMETHEUS_"].iter().any(|p| name.starts_with(p))
                 || ["NO_COLOR", "RUST_LOG"].contains(&name)
         };
         for (name, _) in std::env::vars().filter(|(name, _)| foreign(name)) {

@@ -1,5 +1,9 @@
 //! What do the spans and the run report of one journey tell?
 
+mod http;
+mod metrics;
+mod runs;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -8,7 +12,7 @@ use codeintel::ingest::Ingest;
 use codeintel::search::Searcher;
 use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry, TelemetryConfig};
-use opentelemetry::trace::{SpanId, SpanKind, Status};
+use opentelemetry::trace::{Link, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
 
 use crate::readside::{Place, many, run};
@@ -46,6 +50,15 @@ fn tree(spans: &[SpanData]) -> String {
                 let keys: Vec<&str> = keys.into_iter().collect();
                 write!(out, " ({} {{{}}})", event.name, keys.join(", ")).unwrap();
             }
+            let name = |link: &Link| {
+                let to =
+                    spans.iter().find(|s| s.span_context.span_id() == link.span_context.span_id());
+                to.map_or("?", |span| span.name.as_ref())
+            };
+            let links: BTreeSet<&str> = span.links.iter().map(name).collect();
+            for link in links {
+                write!(out, " -> {link}").unwrap();
+            }
             out.push('\n');
             add(spans, span.span_context.span_id(), depth + 1, out);
         }
@@ -73,12 +86,13 @@ fn one_query_is_this_tree_of_spans() {
     let place = many();
     let (spans, report) = search(&place, &place.searcher(), "how is a header parsed");
     let expected = "\
+engine.batch INTERNAL -> vllm.embed_batch
 retrieval.search INTERNAL
-  retrieval.fuse INTERNAL
+  retrieval.fuse INTERNAL -> bm25.search -> faiss.search -> symbol.search
   retrieval.gather_channels INTERNAL (channels.gathered {dense, sparse, symbol})
-    bm25.search INTERNAL
-    faiss.search INTERNAL
-    symbol.search INTERNAL
+    bm25.search INTERNAL -> retrieval.search
+    faiss.search INTERNAL -> retrieval.search
+    symbol.search INTERNAL -> retrieval.search
     vllm.embed_batch CLIENT
   retrieval.gating INTERNAL (retrieval.gating.decision \
 {retrieval.channel_depths, retrieval.query_class, retrieval.rrf_k})
@@ -86,7 +100,9 @@ retrieval.search INTERNAL
     duckdb.hydrate INTERNAL
 ";
     assert_eq!(tree(&spans), expected);
-    let trace: BTreeSet<_> = spans.iter().map(|s| s.span_context.trace_id().to_string()).collect();
+    // A batch serves many traces and has one of its own.
+    let own = spans.iter().filter(|s| s.name != "engine.batch");
+    let trace: BTreeSet<_> = own.map(|s| s.span_context.trace_id().to_string()).collect();
     assert_eq!(trace.into_iter().collect::<Vec<_>>(), [report.trace_id]);
 }
 
@@ -197,7 +213,7 @@ fn a_failing_channel_is_an_error_span_and_a_step_of_the_report() {
         assert_eq!(failed.events.iter().filter(|e| e.name == "exception").count(), 1, "{tree}");
         assert_eq!(spans.iter().filter(|s| s.status != Status::Unset).count(), 1, "{tree}");
         let warnings = attribute(named(&spans, "retrieval.search"), "codeintel.warnings");
-        assert_eq!(warnings.as_deref(), Some("channel-failed"));
+        assert_eq!(warnings.as_deref(), Some("[\"channel-failed\"]"));
         let steps = report.steps.iter().filter(|s| s.status == StepStatus::Error);
         assert_eq!(steps.map(|s| s.stage.name()).collect::<Vec<_>>(), ["embed_query"]);
         assert_eq!(report.stopped_because, "completed");
@@ -271,6 +287,7 @@ fn an_ingest_is_this_tree_of_spans() {
     };
     let (first, report) = journey();
     let expected = "\
+engine.batch INTERNAL -> vllm.embed_batch
 ingest.run INTERNAL
   ingest.build INTERNAL
     vllm.embed_batch CLIENT

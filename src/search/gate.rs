@@ -16,6 +16,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The hits asked of each channel, as an attribute.
+    pub fn depths(&self) -> String {
+        attrs::to_label_str(self.channels.iter().map(|(c, depth, _)| (c.as_str(), depth)))
+    }
+
     pub fn weight(&self, channel: Channel) -> f64 {
         self.channels.iter().find(|(c, ..)| *c == channel).map_or(0.0, |(.., weight)| *weight)
     }
@@ -28,7 +33,7 @@ pub fn plan(query: &Query, vocabulary: &impl Vocabulary, span: &mut StageSpan) -
     span.set(attrs::QUERY_CLASS, plan.profile.class.as_str());
     span.set(attrs::AMBIGUITY, plan.profile.ambiguity_score);
     span.set(attrs::RRF_K, plan.rrf_k);
-    let depths = attrs::to_label_str(plan.channels.iter().map(|(c, depth, _)| (c.as_str(), depth)));
+    let depths = plan.depths();
     let weights = attrs::to_label_str(plan.channels.iter().map(|(c, _, w)| (c.as_str(), w)));
     span.set(attrs::CHANNEL_DEPTHS, depths.clone());
     span.set(attrs::CHANNEL_WEIGHTS, weights);

@@ -119,17 +119,19 @@ impl Searcher {
             let plan = cx.stage(Stage::Gate, |s| gate::plan(query, &self.channels, s))?;
             let mut gathered = cx
                 .stage(Stage::Gather, |s| gather(&self.channels, query, &plan, self.deadline, s))?;
-            let fused = cx.stage(Stage::Fuse, |s| {
+            let mut fused = cx.stage(Stage::Fuse, |s| {
                 let priors = self.channels.priors(&query.text)?;
-                let mut fused = fuse(&gathered.rankings, plan.rrf_k, priors);
+                let fused = fuse(&gathered.rankings, plan.rrf_k, priors);
                 s.set(attrs::FUSED_DOCS, fused.len());
-                fused.truncate(query.limit);
                 Ok(fused)
             })?;
+            s.set(attrs::FUSED_DOCS, fused.len());
+            fused.truncate(query.limit);
             let ids: Vec<ChunkId> = fused.iter().map(|f| f.id).collect();
             let rows = cx.stage(Stage::Hydrate, |s| self.rows(&ids, s))?;
             let used = gathered.rankings.iter().map(|(c, ..)| c.as_str().to_owned());
             s.set(attrs::CHANNELS_USED, used.collect::<Vec<_>>());
+            s.set(attrs::CHANNEL_DEPTHS, plan.depths());
             s.set(attrs::RRF_K, plan.rrf_k);
             gathered.warnings.extend(plan.warnings.iter().cloned());
             if !gathered.warnings.is_empty() {

@@ -134,6 +134,9 @@ attrs! {
     DB_OPERATION = "db.operation.name", "SELECT";
     DB_SUMMARY = "db.query.summary", "The statement in few words";
 
+    CPU_MODE = "cpu.mode", "user or system; a label of process.cpu.time";
+    HW_ID = "hw.id", "The GPU; a label of hw.gpu.*";
+
     FILES = "codeintel.files", "Files seen";
     FILES_CHANGED = "codeintel.files.changed", "Files that differ from the version before";
     FILES_SKIPPED = "codeintel.files.skipped", "Files left out";

@@ -8,6 +8,7 @@ use nvml_wrapper::Nvml;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
+use super::attrs;
 use super::instruments::{HTTP_SECONDS, Metric, MetricKind};
 
 const fn row(
@@ -119,8 +120,8 @@ pub(super) fn register(meter: &Meter) -> usize {
         .with_description(CPU.what)
         .with_callback(|observer| {
             let Some([user, system]) = cpu_seconds() else { return };
-            observer.observe(user, &[KeyValue::new("cpu.mode", "user")]);
-            observer.observe(system, &[KeyValue::new("cpu.mode", "system")]);
+            observer.observe(user, &[KeyValue::new(attrs::CPU_MODE.key(), "user")]);
+            observer.observe(system, &[KeyValue::new(attrs::CPU_MODE.key(), "system")]);
         })
         .build();
     gauge(meter, &MEMORY, || status("VmRSS:").map(|kib| kib * 1024));
@@ -153,7 +154,7 @@ fn gpus(meter: &Meter) -> usize {
         move |nvml: &Nvml, observe: &mut dyn FnMut(&nvml_wrapper::Device<'_>, &[KeyValue])| {
             for device in (0..count).filter_map(|i| nvml.device_by_index(i).ok()) {
                 let id = device.uuid().unwrap_or_default();
-                observe(&device, &[KeyValue::new("hw.id", id)]);
+                observe(&device, &[KeyValue::new(attrs::HW_ID.key(), id)]);
             }
         };
     for (metric, used) in [(&GPU_USED, true), (&GPU_LIMIT, false)] {

@@ -125,3 +125,51 @@ impl ShouldSample for RecordAll {
         result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::{TraceContextExt, Tracer, TracerProvider};
+    use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
+
+    /// Ends one span under `sampler`; gives how many were exported and how many recorded.
+    fn one_span(sampler: Sampler, parent: &Context) -> (usize, usize) {
+        let (recorder, exporter) = (Arc::new(Recorder::default()), InMemorySpanExporter::default());
+        let export = vec![BatchSpanProcessor::builder(exporter.clone()).build()];
+        let provider = SdkTracerProvider::builder()
+            .with_sampler(RecordAll(sampler))
+            .with_span_processor(Processor { recorder: recorder.clone(), export })
+            .build();
+        let mut span = provider.tracer("test").start_with_context("one", parent);
+        let trace_id = span.span_context().trace_id();
+        span.end();
+        provider.force_flush().unwrap();
+        (exporter.get_finished_spans().unwrap().len(), recorder.spans(trace_id).len())
+    }
+
+    #[test]
+    fn what_is_not_sampled_is_recorded_and_not_exported() {
+        let nobody = Context::new();
+        let by_parent = || Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
+        assert_eq!(one_span(Sampler::AlwaysOn, &nobody), (1, 1));
+        assert_eq!(one_span(Sampler::AlwaysOff, &nobody), (0, 1));
+        assert_eq!(one_span(Sampler::TraceIdRatioBased(0.0), &nobody), (0, 1));
+        assert_eq!(one_span(by_parent(), &nobody), (1, 1));
+        let unsampled = nobody.with_remote_span_context(opentelemetry::trace::SpanContext::new(
+            TraceId::from(7),
+            opentelemetry::trace::SpanId::from(7),
+            opentelemetry::trace::TraceFlags::default(),
+            true,
+            opentelemetry::trace::TraceState::NONE,
+        ));
+        assert_eq!(one_span(by_parent(), &unsampled), (0, 1));
+    }
+
+    #[test]
+    fn a_full_ring_forgets_the_oldest() {
+        let ring = Mutex::new(VecDeque::new());
+        let gone: Vec<_> = (0..5).map(|i| push(&ring, i, 3)).collect();
+        assert_eq!(gone, [None, None, None, Some(0), Some(1)]);
+        assert_eq!(Vec::from(ring.into_inner().unwrap()), [2, 3, 4]);
+    }
+}

@@ -52,7 +52,7 @@ macro_rules! stages {
 
 stages! {
     Search = "retrieval.search", "search", Internal, in "the door",
-        [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, RRF_K, WARNINGS];
+        [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS];
     Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];

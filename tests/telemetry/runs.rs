@@ -1,0 +1,190 @@
+//! Can a person find out what a run did, while the process lives and afterwards?
+
+use std::path::Path;
+
+use codeintel::serve::RunFolder;
+use serde_json::{Value, json};
+
+use crate::http::Serving;
+use crate::readside::{Place, many};
+
+fn text(place: &Place, args: &[&str]) -> String {
+    place.cli(args).ok()
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let days = std::fs::read_dir(folder.join("runs")).into_iter().flatten().flatten();
+    days.flat_map(|day| std::fs::read_dir(day.path()).unwrap().flatten())
+        .map(|f| f.path())
+        .collect()
+}
+
+#[test]
+fn a_report_is_told_as_json_markdown_and_a_gantt() {
+    let place = many();
+    let server = Serving::ready(&place, &[]);
+    let request = server.agent.post(server.url("/v1/search")).header("x-run-id", "run-7");
+    request.send_json(json!({ "query": "how is a header parsed" })).unwrap();
+    let run = server.get("/v1/runs/run-7").ok();
+    assert_eq!(run, server.get("/v1/runs/latest.json").ok());
+    for (key, value) in [
+        ("tool", json!("search:semantic")),
+        ("schema_version", json!(2)),
+        ("stopped_because", json!("completed")),
+        ("stopped_after_stage", json!("hydrate")),
+        ("last_completed_stage", json!("hydrate")),
+        ("first_missing_stage", json!(null)),
+        ("session_id", json!(null)),
+        ("warnings", json!([])),
+        ("hints", json!([])),
+    ] {
+        assert_eq!(run[key], value, "{key}");
+    }
+    assert_eq!(run["budgets"]["deadline_ms"], 5000);
+    assert_eq!(run["decision"]["retrieval.query_class"], "natural_language");
+    assert_eq!(
+        run["decision"]["retrieval.channel_depths"],
+        r#"{"dense":100,"lexical":50,"symbol":50}"#
+    );
+    let names: Vec<_> =
+        run["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+    assert_eq!(names.len(), 10, "{names:?}");
+
+    let markdown = server.get("/v1/runs/run-7.md");
+    assert_eq!(markdown.header("content-type"), "text/markdown; charset=utf-8");
+    names.iter().for_each(|name| assert!(markdown.text.contains(name), "{}", markdown.text));
+    let asked = server.agent.get(server.url("/v1/runs/run-7")).header("accept", "text/markdown");
+    assert_eq!(crate::http::reply(asked.call()).text, markdown.text);
+    let gantt = server.get("/v1/runs/run-7.mmd").text;
+    assert!(markdown.text.contains(&gantt));
+    let mut lines = gantt.lines();
+    assert_eq!(lines.next(), Some("gantt"));
+    let tasks: Vec<_> = lines.filter_map(|line| line.split_once(" ms :")).collect();
+    assert_eq!(tasks.len(), names.len());
+    for (name, times) in tasks {
+        assert!(!name.contains([':', ';', '#', ',']), "{name}");
+        let (from, to) = times.split_once(", ").unwrap();
+        assert!(from.parse::<u64>().unwrap() < to.parse::<u64>().unwrap(), "{times}");
+    }
+}
+
+#[test]
+fn a_server_keeps_failed_runs_and_they_outlive_it() {
+    let place = many();
+    let failed = {
+        let server = Serving::ready(&place, &[]);
+        server.post("/v1/search", &json!({ "query": "fine" })).ok();
+        let refused = server.post("/v1/search", &json!({ "query": "" }));
+        refused.header("x-run-id").to_owned()
+    };
+    let folder = Path::new(&place.settings.data_dir);
+    let kept = files(folder);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    assert!(kept[0].ends_with(format!("{failed}.json")), "{kept:?}");
+    let story: Value = serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
+    assert_eq!(story["stopped_because"], "request:search-query-invalid");
+    let told = text(&place, &["trace", &failed]);
+    assert!(
+        told.contains("stopped: request:search-query-invalid") && told.contains(&failed),
+        "{told}"
+    );
+    let server = Serving::start(&place, &[]);
+    assert_eq!(server.get(&format!("/v1/runs/{failed}")).ok()["run_id"], failed.as_str());
+}
+
+#[test]
+fn a_command_keeps_its_run_and_trace_draws_it() {
+    let place = many();
+    let answer: Value =
+        serde_json::from_str(&text(&place, &["search", "parse_header", "--json"])).unwrap();
+    let id = answer["run_id"].as_str().unwrap();
+    for args in [vec!["trace", id], vec!["trace"]] {
+        let drawn = text(&place, &args);
+        for part in ["search:semantic  completed in", "embed_query", "duckdb", "━", id] {
+            assert!(drawn.contains(part), "{part}: {drawn}");
+        }
+    }
+    let story: Value =
+        serde_json::from_str(&text(&place, &["trace", id, "--format", "json"])).unwrap();
+    assert_eq!(story["trace_id"], answer["trace_id"]);
+    assert_eq!(story["run_id"], id);
+    let spans = story["spans"].as_array().unwrap();
+    assert_eq!(spans.len(), 10, "the trace lies beside the report");
+    assert!(text(&place, &["trace", id, "--format", "mermaid"]).starts_with("gantt\n"));
+    assert!(text(&place, &["trace", id, "--format", "markdown"]).contains("```mermaid"));
+
+    let server = Serving::ready(&place, &[]);
+    server.post("/v1/search", &json!({ "query": "parse_header" })).ok();
+    let url = format!("http://{}", server.address);
+    assert!(text(&place, &["trace", "--url", &url]).contains("hydrate"));
+    for args in [vec!["trace", "none-such"], vec!["trace", "none-such", "--url", &url]] {
+        let out = place.command(&args).output().unwrap();
+        let told = String::from_utf8(out.stderr).unwrap();
+        assert_eq!(out.status.code(), Some(16), "{told}");
+        assert!(told.contains("none-such") && told.contains("--url"), "{told}");
+    }
+}
+
+#[test]
+fn reports_have_a_bound_and_can_be_switched_off() {
+    let place = many();
+    let search =
+        |more: &[&str]| text(&place, &[&["search", "x", "--channels", "lexical"], more].concat());
+    search(&["--set", "telemetry.runs_bytes_max=0"]);
+    let folder = Path::new(&place.settings.data_dir);
+    assert_eq!(files(folder), [""; 0].map(std::path::PathBuf::from));
+    search(&[]);
+    let one = std::fs::metadata(&files(folder)[0]).unwrap().len();
+    let bound = format!("telemetry.runs_bytes_max={}", one * 3);
+    for _ in 0..6 {
+        search(&["--set", &bound]);
+    }
+    let kept = files(folder);
+    let bytes: u64 = kept.iter().map(|path| std::fs::metadata(path).unwrap().len()).sum();
+    assert!(
+        (1..=3).contains(&kept.len()) && bytes <= one * 3,
+        "{} files, {bytes} bytes",
+        kept.len()
+    );
+    // What is left is what came last.
+    let last = RunFolder::of(&place.data(), &place.settings).read("latest").unwrap().unwrap();
+    assert!(kept.iter().any(|path| path.ends_with(format!("{}.json", last.run_id))));
+}
+
+#[test]
+fn a_log_line_carries_the_ids_of_the_span_it_was_written_in() {
+    let place = Place::new(&[]);
+    let lines = |form: &str| {
+        let repo = place.repo();
+        let args = ["index", repo.to_str().unwrap(), "--log", form];
+        let out = place.command(&args).env("RUST_LOG", "codeintel=debug").output().unwrap();
+        assert_eq!(out.status.code(), Some(5));
+        String::from_utf8(out.stderr).unwrap()
+    };
+    let json = lines("json");
+    let line = json.lines().find(|line| line.contains("stage failed")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["level"], &line["stage"]), (&json!("DEBUG"), &json!("walk")));
+    assert_eq!(line["error.kind"], "nothing-to-index");
+    assert!(crate::http::is_hex(line["trace_id"].as_str().unwrap()), "{line}");
+    assert_eq!(line["span_id"].as_str().unwrap().len(), 16);
+    let human = lines("human");
+    let line = human.lines().find(|line| line.contains("stage failed")).unwrap();
+    assert!(line.contains(" DEBUG stage failed") && line.contains(" trace_id="), "{line}");
+    // Standard error is no terminal here.
+    assert!(lines("auto").lines().any(|line| line.starts_with("{\"")));
+}
+
+#[test]
+fn report_tells_the_run_on_standard_error_and_leaves_the_result_alone() {
+    let place = many();
+    let out = place.command(&["search", "parse_header", "--report", "--json"]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
+    let told = String::from_utf8(out.stderr).unwrap();
+    assert!(told.starts_with("search:semantic  completed in"), "{told}");
+    assert!(told.contains(answer["run_id"].as_str().unwrap()), "{told}");
+    let out =
+        place.command(&["search", "parse_header", "--report", "--channels", "symbol"]).output();
+    let told = String::from_utf8(out.unwrap().stderr).unwrap();
+    assert!(told.contains("hint: BM25 took no part"), "{told}");
+}
