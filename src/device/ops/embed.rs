@@ -23,7 +23,7 @@ pub struct Embedding {
 pub struct Tokens<'a> {
     /// `[tokens]`, each below the vocabulary's size.
     pub ids: &'a [u32],
-    /// `[tokens]`, each below the number of token types where the network tells them apart.
+    /// `[tokens]`; one beyond the table counts as its last.
     pub types: &'a [u8],
     /// `[tokens]`: rows of the table of positions.
     pub places: &'a [u32],
@@ -64,7 +64,8 @@ fn embed_row(
         row.iter_mut().for_each(|value| *value *= table.scale);
     }
     if let Some(types) = &table.types {
-        add_row(set, row, types.row(tokens.types[i] as usize));
+        let of = usize::from(tokens.types[i]).min(types.n() - 1);
+        add_row(set, row, types.row(of));
     }
     if let Some(positions) = &table.positions {
         add_row(set, row, positions.row(tokens.places[i] as usize));

@@ -1,0 +1,1 @@
+//! Is every constant of config.json read?
