@@ -205,6 +205,28 @@ mod tests {
     }
 
     #[test]
+    fn a_pair_is_one_sequence_whose_longer_text_gives_way() {
+        let (query, text) = ("one two", "the quick brown fox jumps over the lazy dog");
+        let single = |text| open(64).encode_batch(&[text]).unwrap().ids;
+        let (query_ids, text_ids) = (single(query), single(text));
+        let whole = open(64).encode_pairs(&[(query, text), ("", text)]).unwrap();
+        // [CLS] query [SEP] text [SEP]: the second sequence without its [CLS].
+        assert_eq!(whole.seq(0), [&query_ids[..], &text_ids[1..]].concat());
+        let second = whole.seq_types(0).iter().position(|&kind| kind == 1).unwrap();
+        assert_eq!(second, query_ids.len());
+        assert!(whole.seq_types(0)[second..].iter().all(|&kind| kind == 1));
+        let tokens = whole.seq(0).len();
+        let cut = open(tokens - 3).encode_pairs(&[(query, text), (text, query)]).unwrap();
+        assert_eq!((cut.truncated.clone(), cut.max_len()), (vec![true, true], tokens - 3));
+        assert_eq!(cut.cu_seqlens, [0, tokens as u32 - 3, 2 * (tokens as u32 - 3)]);
+        let kept = [&whole.seq(0)[..tokens - 4], &whole.seq(0)[tokens - 1..]].concat();
+        assert_eq!(cut.seq(0), kept);
+        assert_eq!(cut.seq(1)[tokens - 4 - query_ids.len() + 2..], query_ids[1..]);
+        let error = open(3).encode_pairs(&[(query, text)]).unwrap_err().to_string();
+        assert!(error.contains("3 special tokens of a pair"), "{error}");
+    }
+
+    #[test]
     fn what_the_file_says_of_padding_and_truncation_is_switched_off() {
         let copy = tempfile::tempdir().unwrap();
         let path = copy.path().join("tokenizer.json");

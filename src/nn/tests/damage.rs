@@ -137,3 +137,51 @@ fn a_file_that_is_not_there_is_missing_by_name() {
     let error = load(climbing.path()).err().unwrap();
     assert!(matches!(error, Error::ModelBroken { .. }), "{error}");
 }
+
+/// The error that loading what `name` holds gives.
+fn error_of(name: &str, folder: &Path) -> Option<Error> {
+    let device = Device::cpu(1).unwrap();
+    match name.rsplit('_').next() {
+        Some("rerank") => Classifier::load(folder, &device).err(),
+        Some("splade") => Splade::load(folder, &device).err(),
+        _ => Encoder::load(folder, &device).err(),
+    }
+}
+
+#[test]
+fn every_tensor_of_every_family_is_asked_for_and_checked() {
+    for name in [
+        "bert_rerank",
+        "bert_splade",
+        "distilbert_splade",
+        "gemma3_text",
+        "gte",
+        "modernbert_rerank",
+        "mpnet",
+        "nomic_bert",
+        "qwen2",
+        "qwen3",
+        "xlm_roberta_rerank",
+    ] {
+        let folder = copy_of(name);
+        let file = folder.path().join("model.safetensors");
+        let tensors = candle_core::safetensors::load(&file, &candle_core::Device::Cpu).unwrap();
+        // A pooler is part of some checkpoints whose embedding does not use it.
+        let unused = |tensor: &&String| tensor.starts_with("pooler.");
+        for tensor in tensors.keys().filter(|tensor| !unused(tensor)) {
+            let mut without = tensors.clone();
+            let whole = without.remove(tensor).unwrap();
+            let mut wrong = without.clone();
+            wrong.insert(tensor.clone(), (whole / 0.0).unwrap());
+            for (tensors, part) in [(without, "is not there"), (wrong, "at place")] {
+                candle_core::safetensors::save(&tensors, &file).unwrap();
+                let error = error_of(name, folder.path());
+                let message = error.map(|error| error.to_string()).unwrap_or_default();
+                // What is looked for under several names is named by what they have in common.
+                let word = tensor.trim_start_matches("bert.").trim_start_matches("roberta.");
+                let word = word.trim_start_matches("distilbert.").trim_start_matches("model.");
+                assert!(message.contains(word) && message.contains(part), "{tensor}: {message}");
+            }
+        }
+    }
+}

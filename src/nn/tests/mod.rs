@@ -13,7 +13,9 @@ use crate::vector::Matrix;
 
 mod constants;
 mod damage;
+mod dense;
 mod families;
+mod oracle;
 
 /// What the reference wrote, and what may differ from it in each value.
 const TOLERANCE: f32 = 1e-4;
