@@ -167,7 +167,7 @@ pub enum Up {
     /// `activation(gate) * up`, a name each.
     Gated { gate: &'static str, up: &'static str },
     /// The same from one tensor, the gate first.
-    GateUp(&'static str),
+    GateFirst(&'static str),
     /// The same from one tensor, the gate last.
-    UpGate(&'static str),
+    GateLast(&'static str),
 }

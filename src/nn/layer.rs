@@ -134,8 +134,8 @@ fn up(part: &Part<'_>, of: &Description) -> Result<Linear> {
     match of.names.up {
         Up::Plain(name) => part.linear(name, hidden, wide, bias),
         Up::Gated { gate, up } => part.joined(&[(gate, wide), (up, wide)], hidden, bias),
-        Up::GateUp(name) => part.linear(name, hidden, 2 * wide, bias),
-        Up::UpGate(name) => part.swapped(name, hidden, 2 * wide, bias),
+        Up::GateFirst(name) => part.linear(name, hidden, 2 * wide, bias),
+        Up::GateLast(name) => part.swapped(name, hidden, 2 * wide, bias),
     }
 }
 

@@ -46,10 +46,22 @@ impl Prompts {
 
 /// One entry of `modules.json`.
 #[derive(Deserialize)]
-struct Module {
-    path: String,
+pub(super) struct Module {
+    pub path: String,
     #[serde(rename = "type")]
     kind: String,
+}
+
+impl Module {
+    /// The entries of `modules.json` in `folder`; `None` if there is no such file.
+    pub fn list(folder: &Path) -> Result<Option<Vec<Self>>> {
+        read_json(&folder.join("modules.json"))
+    }
+
+    /// `Pooling` of `sentence_transformers.models.Pooling`.
+    pub fn class(&self) -> &str {
+        self.kind.rsplit('.').next().unwrap_or_default()
+    }
 }
 
 /// `sentence_bert_config.json`.
@@ -77,7 +89,7 @@ struct Tokenizer {
 impl SentenceConfig {
     /// Reads `modules.json` and the files it names; a folder without it means mean and normalised.
     pub fn read(folder: &Path) -> Result<Self> {
-        let modules = read_json::<Vec<Module>>(&folder.join("modules.json"))?;
+        let modules = Module::list(folder)?;
         let mut config = Self {
             pooling: Pooling::Mean,
             dense: Vec::new(),
@@ -86,7 +98,7 @@ impl SentenceConfig {
             prompts: prompts(folder)?,
         };
         for module in modules.iter().flatten() {
-            match module.kind.rsplit('.').next().unwrap_or_default() {
+            match module.class() {
                 "Transformer" => {}
                 "Pooling" => config.pooling = pooling(&folder.join(&module.path))?,
                 "Dense" if !config.normalize => config.dense.push(module.path.clone()),

@@ -28,7 +28,7 @@ static NAMES: Names = Names {
     qkv: &["attention.qkv_proj"],
     attended: "attention.o_proj",
     attention_norms: NormNames::joined("attn_ln"),
-    up: Up::UpGate("mlp.up_gate_proj"),
+    up: Up::GateLast("mlp.up_gate_proj"),
     down: "mlp.down_proj",
     mlp_norms: NormNames::joined("mlp_ln"),
     ..Names::NONE

@@ -23,13 +23,16 @@ use crate::error::Result;
 /// A layer count beyond this is a damaged file.
 const LAYERS_MAX: usize = 1024;
 
+/// What a family makes of config.json.
+pub type Reader<T> = fn(&Raw) -> Result<T>;
+
 /// Checkpoints that are described alike.
 pub struct Family {
     /// The values of `model_type` in config.json.
     pub model_types: &'static [&'static str],
-    pub describe: fn(&Raw) -> Result<Description>,
-    pub classifier: Option<fn(&Raw) -> Result<ClassifierRule>>,
-    pub masked_lm: Option<fn(&Raw) -> Result<MaskedLmRule>>,
+    pub describe: Reader<Description>,
+    pub classifier: Option<Reader<ClassifierRule>>,
+    pub masked_lm: Option<Reader<MaskedLmRule>>,
 }
 
 /// Every family, in the order in which an error lists them.

@@ -29,7 +29,7 @@ static NAMES: Names = Names {
     attended: "attn.Wo",
     // What the first layer reads has just been normed.
     attention_norms: NormNames { before_first: false, ..NormNames::before("attn_norm") },
-    up: Up::GateUp("mlp.Wi"),
+    up: Up::GateFirst("mlp.Wi"),
     down: "mlp.Wo",
     mlp_norms: NormNames::before("mlp_norm"),
     ..Names::NONE

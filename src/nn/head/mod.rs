@@ -6,9 +6,9 @@ mod splade;
 pub use classifier::Classifier;
 pub use splade::Splade;
 
-use super::config::{Raw, unsupported};
+use super::config::unsupported;
 use super::encoder::Opened;
-use super::family::{DenseRule, Family, model_types};
+use super::family::{DenseRule, Family, Reader, model_types};
 use super::part::Part;
 use crate::device::ops::{self, Activation, Linear};
 use crate::device::{Device, Rows};
@@ -42,11 +42,7 @@ fn part_of<'a>(opened: &'a Opened, name: &str) -> Result<Part<'a>> {
 
 /// How the checkpoint's family makes a head, if config.json names an architecture that ends in
 /// `wanted`.
-fn rule<T>(
-    opened: &Opened,
-    wanted: &str,
-    of: fn(&Family) -> Option<fn(&Raw) -> Result<T>>,
-) -> Result<T> {
+fn rule<T>(opened: &Opened, wanted: &str, of: fn(&Family) -> Option<Reader<T>>) -> Result<T> {
     let architectures = opened.raw.texts("architectures")?.unwrap_or_default();
     let there = architectures.iter().any(|name| name.ends_with(wanted));
     match of(opened.family).filter(|_| there) {

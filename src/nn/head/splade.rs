@@ -2,14 +2,18 @@
 
 use std::path::Path;
 
+use serde_json::json;
+
 use super::{Dense, part_of, rule};
 use crate::device::ops::{self, Activation, Linear, Norm, Segment};
 use crate::device::{Device, Rows};
 use crate::error::Result;
 use crate::nn::Encoder;
+use crate::nn::config::Raw;
 use crate::nn::encoder::Opened;
 use crate::nn::family::MaskedLmRule;
 use crate::nn::part::Part;
+use crate::nn::sentence::Module;
 use crate::token::Ragged;
 use crate::vector::SparseVec;
 
@@ -31,6 +35,7 @@ pub struct Splade {
 impl Splade {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
+        only_greatest(folder)?;
         let opened = Opened::read(folder)?;
         let rule = rule(&opened, ARCHITECTURE, |family| family.masked_lm)?;
         let of = &opened.description;
@@ -85,6 +90,18 @@ impl Splade {
         }
         greatest
     }
+}
+
+/// Refuses another pooling, where the files of sentence-transformers ask for one.
+fn only_greatest(folder: &Path) -> Result<()> {
+    for module in Module::list(folder)?.unwrap_or_default() {
+        if module.class() == "SpladePooling" {
+            let raw = Raw::read(&folder.join(&module.path))?;
+            raw.only("pooling_strategy", json!("max"))?;
+            raw.only("activation_function", json!("relu"))?;
+        }
+    }
+    Ok(())
 }
 
 /// The words whose logit is above 0. logits: `[vocab]`.

@@ -142,3 +142,22 @@ fn a_long_text_expands_the_same_in_blocks_as_at_once() {
     assert_eq!(got[2].ids, alone[0].ids);
     assert!(worst(&got[2].weights, &alone[0].weights) < 1e-5);
 }
+
+#[test]
+fn an_expansion_by_another_pooling_is_refused() {
+    let folder = copy_of("bert_splade");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let modules = r#"[{ "path": "1_SpladePooling", "type": "a.b.SpladePooling" }]"#;
+    write("modules.json", modules);
+    std::fs::create_dir(folder.path().join("1_SpladePooling")).unwrap();
+    let device = Device::cpu(1).unwrap();
+    let load = |strategy: &str| {
+        let text =
+            format!(r#"{{ "pooling_strategy": "{strategy}", "activation_function": "relu" }}"#);
+        write("1_SpladePooling/config.json", &text);
+        Splade::load(folder.path(), &device)
+    };
+    assert!(load("max").is_ok());
+    let error = load("sum").err().unwrap().to_string();
+    assert!(error.contains("pooling_strategy \"sum\""), "{error}");
+}
