@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use super::config::Raw;
+use super::description::Description;
 use super::family::{Family, family};
 use super::network::{Network, State};
 use super::part::Part;
@@ -28,7 +29,7 @@ pub struct Encoder {
 pub(super) struct Opened {
     pub raw: Raw,
     pub family: &'static Family,
-    pub description: super::description::Description,
+    pub description: Description,
     pub weights: Weights,
 }
 

@@ -87,9 +87,8 @@ pub fn family(raw: &Raw) -> Result<&'static Family> {
     let model_type = raw.text_or("model_type", "")?;
     let known = |family: &&Family| family.model_types.contains(&model_type);
     FAMILIES.iter().find(known).ok_or_else(|| {
-        let none = "a config.json without model_type";
-        let found = if model_type.is_empty() { none } else { model_type };
-        unsupported(found.to_owned(), &model_types(|_| true))
+        let found = format!("model type {model_type:?}");
+        unsupported(found, &model_types(|_| true))
     })
 }
 

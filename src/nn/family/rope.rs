@@ -23,7 +23,9 @@ pub fn rotary(
         Some(new) => (new.positive_or("rope_theta", theta)?, Some(new)),
         None => (raw.positive_or(theta_key, theta)?, raw.object("rope_scaling")),
     };
-    let fraction = raw.positive_or("partial_rotary_factor", 1.0)?;
+    let key = "partial_rotary_factor";
+    let holder = scaling.as_ref().filter(|scaling| scaling.has(key)).unwrap_or(raw);
+    let fraction = holder.positive_or(key, 1.0)?;
     turning(raw, scaling, theta, fraction, head_dim)
 }
 
@@ -42,8 +44,9 @@ pub fn turning(
         );
     }
     let of = |theta: f64| {
-        let frequency = |i: usize| 1.0 / theta.powf((2 * i) as f64 / dim as f64);
-        (0..dim / 2).map(frequency).collect::<Vec<f64>>()
+        // In f32 where the reference is: a place multiplies what is rounded off.
+        let power = |i: usize| theta.powf(f64::from((2 * i) as f32 / dim as f32)) as f32;
+        (0..dim / 2).map(|i| f64::from(1.0 / power(i))).collect::<Vec<f64>>()
     };
     let frequencies = match scaling {
         Some(scaling) => scaled(&scaling, theta, dim, of)?,

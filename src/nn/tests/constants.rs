@@ -35,6 +35,7 @@ fn every_constant_that_the_config_sets_changes_the_result() {
         { "rms_norm_eps": 0.5 }, { "hidden_act": "gelu" }, { "rope_parameters": rope(99.0) },
         { "rope_parameters": { "rope_theta": 10000.0, "rope_type": "linear", "factor": 4.0 } },
         { "is_causal": false }, { "use_bidirectional_attention": true },
+        { "rope_parameters/partial_rotary_factor": 0.5 }, { "partial_rotary_factor": 0.5 },
     ]);
     let bert = json!([
         { "layer_norm_eps": 0.5 }, { "hidden_act": "relu" }, { "hidden_act": "gelu_new" },
