@@ -47,7 +47,7 @@ pub enum Error {
     #[error("model {model:?} is not here (looked in {looked_in}); get it with: {remedy}")]
     ModelMissing { model: String, looked_in: String, remedy: String },
 
-    #[error("model type {found:?} is not supported; supported: {supported}")]
+    #[error("{found} is not supported; supported: {supported}")]
     ModelUnsupported { found: String, supported: String },
 
     #[error("model file {} is damaged or does not fit: {detail}; get it again with `codeintel model pull`, or check it with `codeintel model verify`", path.display())]

@@ -61,6 +61,15 @@ impl Matrix {
     }
 }
 
+/// A vector that is mostly zeros.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SparseVec {
+    /// `[k]`, ascending.
+    pub ids: Vec<u32>,
+    /// `[k]`: the value at each id; all others are 0.
+    pub weights: Vec<f32>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

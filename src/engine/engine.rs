@@ -14,7 +14,7 @@ use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::Settings;
 use crate::device::Device;
 use crate::error::{ErrorKind, Result};
-use crate::nn::{Encoder, Pooling, SentenceConfig, pool};
+use crate::nn::{Encoder, Pooler, Pooling, SentenceConfig};
 use crate::telemetry::labels::EmbedOutcome;
 use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::token::Tokenizer;
@@ -83,22 +83,24 @@ impl Engine {
     ) -> Result<Self> {
         let device = Device::cpu(settings.threads)?;
         let encoder = Encoder::load(&folder.path, &device)?;
-        let sentence = SentenceConfig::read(&folder.path)?;
+        let mut sentence = SentenceConfig::read(&folder.path)?;
+        sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
+        sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
+        let pooler = Pooler::load(&folder.path, &sentence, encoder.hidden_dim(), &device)?;
         let positions = encoder.max_positions();
         let identity = ModelIdentity {
             name: folder.name.clone(),
             revision: revision(&folder.path)?,
-            pooling: options.pooling.unwrap_or(sentence.pooling),
-            normalize: options.normalize.unwrap_or(sentence.normalize),
-            dim: encoder.hidden_dim(),
+            pooling: sentence.pooling,
+            normalize: sentence.normalize,
+            dim: pooler.dim(),
             max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
         };
         let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
         let name = device.name();
-        let (pooling, normalize) = (identity.pooling, identity.normalize);
         let compute: Compute = Box::new(move |batch| {
             let hidden = encoder.forward(batch)?;
-            Ok(device.install(|| pool(&hidden, &batch.cu_seqlens, pooling, normalize)))
+            Ok(pooler.pool(&hidden, &batch.cu_seqlens))
         });
         Self::assemble(identity, name, tokenizer, settings, cache_folder, compute)
     }

@@ -51,21 +51,31 @@ pub(super) fn revision(folder: &Path) -> Result<String> {
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// `config.json`, `tokenizer.json` and every safetensors file, in the order of their names.
+/// `config.json`, `tokenizer.json` and every safetensors file, in the order of their names, those
+/// of dense layers in folders of their own included.
 fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let failed = |e| Error::io("list", folder, e);
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let is_part = ["config.json", "tokenizer.json"].contains(&name.as_ref())
-            || name.ends_with(".safetensors");
-        if is_part {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            files.extend(entries(&path)?.into_iter().filter(|path| holds_weights(path)));
+        } else if ["config.json", "tokenizer.json"].map(|name| folder.join(name)).contains(&path)
+            || holds_weights(&path)
+        {
             files.push(path);
         }
     }
     files.sort();
     Ok(files)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| Error::io("list", folder, e);
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+}
+
+fn holds_weights(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "safetensors")
 }
 
 #[cfg(test)]
@@ -88,6 +98,11 @@ mod tests {
         write("README.md", "not a part");
         assert_eq!(key(revision(folder.path()).unwrap()).key(), before.key());
         write("model.safetensors", "weighty");
+        assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
+
+        let before = key(revision(folder.path()).unwrap());
+        std::fs::create_dir(folder.path().join("2_Dense")).unwrap();
+        write("2_Dense/model.safetensors", "a layer behind the pooling");
         assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
 
         let others = [

@@ -1,144 +1,144 @@
-//! Which sizes and constants has the network?
+//! What does config.json say, and can it be true?
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::device::ops::Activation;
 use crate::error::{Error, Result};
 
-/// The `model_type` values that [`super::Encoder`] computes.
-pub const SUPPORTED: &str = "bert";
-
 /// A size beyond this is a damaged file, not a model.
 const SIZE_MAX: usize = 1 << 24;
 
-/// A transformer's sizes and constants, checked.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModelConfig {
-    pub model_type: String,
-    pub vocab_size: usize,
-    pub type_vocab_size: usize,
-    /// Tokens of the longest sequence.
-    pub max_positions: usize,
-    pub hidden_dim: usize,
-    pub intermediate_dim: usize,
-    pub layers: usize,
-    pub heads: usize,
-    pub norm_eps: f32,
-    pub activation: Activation,
+/// An object of config.json. A key that is `null` counts as absent.
+///
+/// Every reader checks what it gives, and an error names the key and the file.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    path: PathBuf,
+    object: Map<String, Value>,
 }
 
-/// `config.json` as it is written.
-#[derive(Deserialize)]
-struct Raw {
-    vocab_size: usize,
-    #[serde(default = "two")]
-    type_vocab_size: usize,
-    max_position_embeddings: usize,
-    hidden_size: usize,
-    intermediate_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    #[serde(default = "bert_eps")]
-    layer_norm_eps: f32,
-    #[serde(default = "gelu")]
-    hidden_act: String,
-    #[serde(default)]
-    position_embedding_type: Option<String>,
-    #[serde(default)]
-    is_decoder: bool,
-}
-
-fn two() -> usize {
-    2
-}
-
-fn bert_eps() -> f32 {
-    1e-12
-}
-
-fn gelu() -> String {
-    "gelu".to_owned()
-}
-
-impl ModelConfig {
-    /// Reads and checks `config.json` in `folder`.
+impl Raw {
+    /// Reads `config.json` in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let value: serde_json::Value = read_json(&path)?.ok_or_else(|| missing(&path))?;
-        let model_type = value.get("model_type").and_then(|v| v.as_str()).unwrap_or("");
-        if model_type != "bert" {
-            return Err(unsupported(model_type.to_owned(), SUPPORTED));
-        }
-        let model_type = model_type.to_owned();
-        let raw: Raw = serde_json::from_value(value)
-            .map_err(|e| Error::ModelBroken { path: path.clone(), detail: e.to_string() })?;
-        Self::check(raw, model_type, &path)
+        let object = read_json(&path)?.ok_or_else(|| missing(&path))?;
+        Ok(Self { path, object })
     }
 
-    fn check(raw: Raw, model_type: String, path: &Path) -> Result<Self> {
-        let broken = |detail| Err(Error::ModelBroken { path: path.to_path_buf(), detail });
-        let sizes = [
-            ("vocab_size", raw.vocab_size),
-            ("type_vocab_size", raw.type_vocab_size),
-            ("max_position_embeddings", raw.max_position_embeddings),
-            ("hidden_size", raw.hidden_size),
-            ("intermediate_size", raw.intermediate_size),
-            ("num_hidden_layers", raw.num_hidden_layers),
-            ("num_attention_heads", raw.num_attention_heads),
-        ];
-        if let Some((name, size)) = sizes.iter().find(|(_, size)| !(1..=SIZE_MAX).contains(size)) {
-            return broken(format!("{name} is {size}, expected 1 to {SIZE_MAX}"));
+    /// The object under `key`.
+    pub fn object(&self, key: &str) -> Option<Self> {
+        let object = self.object.get(key)?.as_object()?.clone();
+        Some(Self { path: self.path.clone(), object })
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// The first of `keys` that is there; else the last. Families that were renamed have old names
+    /// and new ones.
+    pub fn first<'a>(&self, keys: &[&'a str]) -> &'a str {
+        let there = keys.iter().find(|key| self.has(key)).or(keys.last());
+        there.copied().unwrap_or_default()
+    }
+
+    /// A size that must be there: 1 to 2^24.
+    pub fn size(&self, key: &str) -> Result<usize> {
+        let value = self.value(key).ok_or_else(|| self.broken(format!("{key} is not there")))?;
+        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+        let size = size.filter(|size| (1..=SIZE_MAX).contains(size));
+        size.ok_or_else(|| self.broken(format!("{key} is {value}, expected 1 to {SIZE_MAX}")))
+    }
+
+    /// A size, if it is there.
+    pub fn size_if(&self, key: &str) -> Result<Option<usize>> {
+        self.has(key).then(|| self.size(key)).transpose()
+    }
+
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.size_if(key)?.unwrap_or(default))
+    }
+
+    /// A number of zero or more.
+    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+        let Some(value) = self.value(key) else { return Ok(default) };
+        let number = value.as_f64().filter(|number| number.is_finite() && *number >= 0.0);
+        number.ok_or_else(|| self.broken(format!("{key} is {value}, expected a number from 0 on")))
+    }
+
+    /// A number of more than zero.
+    pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+        match self.number_or(key, default)? {
+            0.0 => Err(self.broken(format!("{key} is 0, expected more"))),
+            number => Ok(number),
         }
-        let (hidden, heads) = (raw.hidden_size, raw.num_attention_heads);
-        if !hidden.is_multiple_of(heads) {
-            return broken(format!("hidden_size {hidden} is not a multiple of {heads} heads"));
+    }
+
+    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        let Some(value) = self.value(key) else { return Ok(default) };
+        value.as_bool().ok_or_else(|| self.broken(format!("{key} is {value}, not true or false")))
+    }
+
+    pub fn text_or<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str> {
+        let Some(value) = self.value(key) else { return Ok(default) };
+        value.as_str().ok_or_else(|| self.broken(format!("{key} is {value}, expected a text")))
+    }
+
+    /// The texts of a list; `None` if it is not there.
+    pub fn texts(&self, key: &str) -> Result<Option<Vec<&str>>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let texts = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+        let texts: Option<Vec<&str>> = texts;
+        texts.map(Some).ok_or_else(|| self.broken(format!("{key} is no list of texts")))
+    }
+
+    /// How many entries the object under `key` has; `None` if it is not there.
+    pub fn entries(&self, key: &str) -> Option<usize> {
+        self.value(key)?.as_object().map(Map::len)
+    }
+
+    pub fn activation(&self, key: &str, default: &str) -> Result<Activation> {
+        match self.text_or(key, default)? {
+            "gelu" | "gelu_python" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "relu" => Ok(Activation::Relu),
+            "silu" | "swish" => Ok(Activation::Silu),
+            "tanh" => Ok(Activation::Tanh),
+            other => Err(unsupported(
+                format!("{key} {other}"),
+                "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu and tanh",
+            )),
         }
-        if !raw.layer_norm_eps.is_finite() || raw.layer_norm_eps < 0.0 {
-            return broken(format!("layer_norm_eps is {}", raw.layer_norm_eps));
+    }
+
+    /// Refuses a feature of the family that is not computed, unless `key` is `value` or absent.
+    pub fn only(&self, key: &str, value: Value) -> Result<()> {
+        match self.value(key) {
+            Some(found) if *found != value => {
+                Err(unsupported(format!("{key} {found}"), &format!("{key} {value}")))
+            }
+            _ => Ok(()),
         }
-        let positions = raw.position_embedding_type.as_deref().unwrap_or("absolute");
-        if positions != "absolute" {
-            let found = format!("bert with position_embedding_type {positions}");
-            return Err(unsupported(found, "bert with absolute positions"));
-        }
-        if raw.is_decoder {
-            return Err(unsupported("bert with is_decoder".to_owned(), "bert as an encoder"));
-        }
-        Ok(Self {
-            model_type,
-            vocab_size: raw.vocab_size,
-            type_vocab_size: raw.type_vocab_size,
-            max_positions: raw.max_position_embeddings,
-            hidden_dim: hidden,
-            intermediate_dim: raw.intermediate_size,
-            layers: raw.num_hidden_layers,
-            heads,
-            norm_eps: raw.layer_norm_eps,
-            activation: activation(&raw.hidden_act)?,
-        })
+    }
+
+    /// The error for a value that cannot be true.
+    pub fn broken(&self, detail: String) -> Error {
+        Error::ModelBroken { path: self.path.clone(), detail }
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.object.get(key).filter(|value| !value.is_null())
     }
 }
 
-fn activation(name: &str) -> Result<Activation> {
-    match name {
-        "gelu" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
-        "relu" => Ok(Activation::Relu),
-        _ => Err(unsupported(
-            format!("bert with hidden_act {name}"),
-            "bert with gelu, gelu_new, gelu_pytorch_tanh or relu",
-        )),
-    }
-}
-
-pub(super) fn unsupported(found: String, supported: &str) -> Error {
+pub fn unsupported(found: String, supported: &str) -> Error {
     Error::ModelUnsupported { found, supported: supported.to_owned() }
 }
 
 /// The error for a file that a model folder must have.
-pub(super) fn missing(path: &Path) -> Error {
+pub fn missing(path: &Path) -> Error {
     let folder = path.parent().unwrap_or(path);
     let file = path.strip_prefix(folder).unwrap_or(path);
     let name = folder.file_name().map_or(PathBuf::new(), PathBuf::from);
@@ -150,7 +150,7 @@ pub(super) fn missing(path: &Path) -> Error {
 }
 
 /// The JSON in `path`; `None` if there is no such file.
-pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let text = match std::fs::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -161,59 +161,4 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<O
         detail: e.to_string(),
     };
     serde_json::from_slice(&text).map(Some).map_err(broken)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::{copy_of_bert, edit_json, golden};
-    use super::*;
-
-    #[test]
-    fn every_size_comes_from_the_file() {
-        let config = ModelConfig::read(&golden("bert")).unwrap();
-        let sizes = (config.hidden_dim, config.heads, config.layers, config.intermediate_dim);
-        assert_eq!(sizes, (64, 4, 2, 160));
-        assert_eq!((config.max_positions, config.vocab_size), (514, 600));
-        assert_eq!((config.activation, config.norm_eps), (Activation::Gelu, 1e-12));
-    }
-
-    #[test]
-    fn what_is_not_computed_is_refused_by_name() {
-        for (key, value, part) in [
-            ("model_type", "\"t5\"", "t5"),
-            ("hidden_act", "\"swish\"", "swish"),
-            ("position_embedding_type", "\"relative_key\"", "relative_key"),
-            ("is_decoder", "true", "is_decoder"),
-        ] {
-            let folder = copy_of_bert();
-            edit_json(&folder.path().join("config.json"), key, value);
-            let error = ModelConfig::read(folder.path()).unwrap_err();
-            assert!(matches!(error, Error::ModelUnsupported { .. }), "{error}");
-            assert!(error.to_string().contains(part), "{error}");
-            assert!(error.to_string().contains("bert"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_damaged_config_says_what_is_wrong() {
-        for (key, value, part) in [
-            ("num_attention_heads", "5", "not a multiple of 5"),
-            ("hidden_size", "0", "hidden_size is 0"),
-            ("vocab_size", "\"many\"", "many"),
-        ] {
-            let folder = copy_of_bert();
-            edit_json(&folder.path().join("config.json"), key, value);
-            let error = ModelConfig::read(folder.path()).unwrap_err();
-            assert!(matches!(error, Error::ModelBroken { .. }), "{error}");
-            assert!(error.to_string().contains(part), "{error}");
-        }
-        let folder = copy_of_bert();
-        std::fs::write(folder.path().join("config.json"), "{").unwrap();
-        let error = ModelConfig::read(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::ModelBroken { .. }), "{error}");
-        std::fs::remove_file(folder.path().join("config.json")).unwrap();
-        let error = ModelConfig::read(folder.path()).unwrap_err();
-        assert!(matches!(error, Error::ModelMissing { .. }), "{error}");
-        assert!(error.to_string().contains("config.json"), "{error}");
-    }
 }

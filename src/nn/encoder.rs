@@ -3,10 +3,13 @@
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::ModelConfig;
-use super::bert::{self, Bert, Scratch};
+use super::config::Raw;
+use super::description::Description;
+use super::family::{Family, family};
+use super::network::{Network, State};
+use super::part::Part;
 use super::weights::Weights;
-use crate::device::Device;
+use crate::device::{Device, Rows};
 use crate::error::{Error, Result};
 use crate::token::Ragged;
 use crate::vector::Matrix;
@@ -14,29 +17,64 @@ use crate::vector::Matrix;
 /// A transformer that gives one hidden state a token. Pure: the same ids give the same values.
 pub struct Encoder {
     device: Device,
-    config: ModelConfig,
-    network: Bert,
+    vocab_size: usize,
+    max_tokens: usize,
+    hidden_dim: usize,
+    network: Network,
     /// The buffers of the last pass. A second pass at the same time makes its own.
-    scratch: Mutex<Option<Scratch>>,
+    state: Mutex<Option<State>>,
+}
+
+/// A model folder that is being loaded, so that a head finds its part of it.
+pub(super) struct Opened {
+    pub raw: Raw,
+    pub family: &'static Family,
+    pub description: Description,
+    pub weights: Weights,
+}
+
+impl Opened {
+    pub fn read(folder: &Path) -> Result<Self> {
+        let raw = Raw::read(folder)?;
+        let family = family(&raw)?;
+        let description = (family.describe)(&raw)?;
+        let weights = Weights::open(folder)?;
+        Ok(Self { raw, family, description, weights })
+    }
+
+    /// The tensors of the encoder.
+    pub fn encoder(&self) -> Result<Part<'_>> {
+        let names = self.description.names;
+        Part::find(&self.weights, names.prefixes, &format!("{}.weight", names.words))
+    }
 }
 
 impl Encoder {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        let config = ModelConfig::read(folder)?;
-        let weights = Weights::open(folder, &bert::PREFIXES, bert::PROBE)?;
-        let network = Bert::load(&weights, &config)?;
-        Ok(Self { device: device.clone(), config, network, scratch: Mutex::new(None) })
+        Self::load_opened(&Opened::read(folder)?, device)
+    }
+
+    pub(super) fn load_opened(opened: &Opened, device: &Device) -> Result<Self> {
+        let description = &opened.description;
+        Ok(Self {
+            device: device.clone(),
+            vocab_size: description.vocab_size,
+            max_tokens: description.max_tokens,
+            hidden_dim: description.hidden_dim,
+            network: Network::load(&opened.encoder()?, description)?,
+            state: Mutex::new(None),
+        })
     }
 
     /// Values of a hidden state.
     pub fn hidden_dim(&self) -> usize {
-        self.config.hidden_dim
+        self.hidden_dim
     }
 
     /// Tokens of the longest sequence that the network takes.
     pub fn max_positions(&self) -> usize {
-        self.config.max_positions
+        self.max_tokens
     }
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
@@ -44,15 +82,25 @@ impl Encoder {
     /// A sequence longer than [`Encoder::max_positions`] or an id outside the vocabulary is an
     /// error.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
+        let hidden = self.forward_then(batch, |hidden| hidden.as_slice().to_vec())?;
+        Matrix::new(hidden, self.hidden_dim)
+    }
+
+    /// What `then` makes, on the device's threads, of the hidden states: `[tokens, hidden_dim]`.
+    pub(super) fn forward_then<R: Send>(
+        &self,
+        batch: &Ragged,
+        then: impl FnOnce(&Rows) -> R + Send,
+    ) -> Result<R> {
         self.check(batch)?;
-        let lock = || self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut scratch = lock().take().unwrap_or_default();
-        let hidden = self.device.install(|| {
-            self.network.forward(&self.device, batch, &mut scratch);
-            scratch.hidden.as_slice().to_vec()
+        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock().take().unwrap_or_default();
+        let result = self.device.install(|| {
+            self.network.forward(&self.device, batch, &mut state);
+            then(&state.scratch.hidden)
         });
-        *lock() = Some(scratch);
-        Matrix::new(hidden, self.hidden_dim())
+        *lock() = Some(state);
+        Ok(result)
     }
 
     fn check(&self, batch: &Ragged) -> Result<()> {
@@ -66,11 +114,11 @@ impl Encoder {
         let argument = |name, value: usize, expected| {
             Err(Error::Argument { name, value: value.to_string(), expected })
         };
-        let (longest, positions) = (batch.max_len(), self.config.max_positions);
+        let (longest, positions) = (batch.max_len(), self.max_tokens);
         if longest > positions {
             return argument("tokens of a sequence", longest, format!("at most {positions}"));
         }
-        let vocab = self.config.vocab_size;
+        let vocab = self.vocab_size;
         match batch.ids.iter().find(|&&id| id as usize >= vocab) {
             Some(&id) => argument("token id", id as usize, format!("less than {vocab}")),
             None => Ok(()),

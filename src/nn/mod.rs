@@ -1,14 +1,21 @@
 //! What does the network compute?
 
-mod bert;
 mod config;
+mod description;
 mod encoder;
+mod family;
+mod head;
+mod layer;
+mod network;
+mod part;
+mod pooler;
 mod pooling;
 mod sentence;
 mod weights;
 
-pub use config::ModelConfig;
 pub use encoder::Encoder;
+pub use head::{Classifier, Splade};
+pub use pooler::Pooler;
 pub use pooling::{Pooling, pool};
 pub use sentence::SentenceConfig;
 

@@ -12,20 +12,28 @@ pub enum Pooling {
     Cls,
     /// Its last token.
     Last,
+    /// The greatest of each value over its tokens.
+    Max,
+    /// The mean over its tokens, in which token `i`, counted from 1, weighs `i`.
+    WeightedMean,
 }
 
 impl Pooling {
+    pub const ALL: [Self; 5] = [Self::Mean, Self::Cls, Self::Last, Self::Max, Self::WeightedMean];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mean => "mean",
             Self::Cls => "cls",
             Self::Last => "last",
+            Self::Max => "max",
+            Self::WeightedMean => "weightedmean",
         }
     }
 
     /// The pooling of that name, as [`Pooling::as_str`] spells it.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Mean, Self::Cls, Self::Last].into_iter().find(|p| p.as_str() == text)
+        Self::ALL.into_iter().find(|p| p.as_str() == text)
     }
 }
 
@@ -37,6 +45,8 @@ pub fn pool(hidden: &Matrix, cu_seqlens: &[u32], pooling: Pooling, normalize: bo
         Pooling::Mean => Segment::Mean,
         Pooling::Cls => Segment::First,
         Pooling::Last => Segment::Last,
+        Pooling::Max => Segment::Max,
+        Pooling::WeightedMean => Segment::WeightedMean,
     };
     let values = ops::pool(hidden.as_slice(), hidden.d(), cu_seqlens, segment, normalize);
     Matrix::new(values, hidden.d()).expect("pooling gives whole rows")
@@ -48,10 +58,10 @@ mod tests {
 
     #[test]
     fn names_and_poolings_go_both_ways() {
-        for pooling in [Pooling::Mean, Pooling::Cls, Pooling::Last] {
+        for pooling in Pooling::ALL {
             assert_eq!(Pooling::parse(pooling.as_str()), Some(pooling));
         }
-        assert_eq!(Pooling::parse("max"), None);
+        assert_eq!(Pooling::parse("median"), None);
     }
 
     #[test]
@@ -63,6 +73,9 @@ mod tests {
         assert_eq!(mean.as_slice(), [3.0, 4.0, 0.0, 0.0, 2.0, 1.0]);
         assert_eq!(pooled(Pooling::Cls, false).row(2), [1.0, 2.0]);
         assert_eq!(pooled(Pooling::Last, false).row(2), [3.0, 0.0]);
+        assert_eq!(pooled(Pooling::Max, false).row(2), [3.0, 2.0]);
+        let weighted = pooled(Pooling::WeightedMean, false);
+        assert!((weighted.row(2)[0] - 7.0 / 3.0).abs() < 1e-6 && weighted.row(1) == [0.0, 0.0]);
         let unit = pooled(Pooling::Mean, true);
         assert_eq!((unit.row(0), unit.row(1)), (&[0.6, 0.8][..], &[0.0, 0.0][..]));
         assert_eq!(pool(&Matrix::with_capacity(0, 2), &[0], Pooling::Mean, true).n(), 0);

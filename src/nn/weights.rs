@@ -22,24 +22,14 @@ pub struct Weights {
     files: Vec<(PathBuf, MmapedSafetensors)>,
     /// The file of each tensor, by its name in the file.
     places: BTreeMap<String, usize>,
-    /// Put before each name: a checkpoint with a head calls its encoder `bert.`.
-    prefix: &'static str,
 }
 
 impl Weights {
     /// Maps `model.safetensors`, or the files that `model.safetensors.index.json` names.
-    ///
-    /// `prefixes` are tried in turn: the first one under which `probe` is there is used for all
-    /// names.
-    pub fn open(folder: &Path, prefixes: &[&'static str], probe: &str) -> Result<Self> {
-        let mut weights = Self { files: Vec::new(), places: BTreeMap::new(), prefix: "" };
+    pub fn open(folder: &Path) -> Result<Self> {
+        let mut weights = Self { files: Vec::new(), places: BTreeMap::new() };
         for path in files_of(folder)? {
             weights.add(path)?;
-        }
-        let here = |prefix: &&&str| weights.places.contains_key(&format!("{prefix}{probe}"));
-        match prefixes.iter().find(here) {
-            Some(prefix) => weights.prefix = prefix,
-            None => return Err(weights.broken(probe, "is not there")),
         }
         Ok(weights)
     }
@@ -61,11 +51,10 @@ impl Weights {
 
     /// The tensor `name` as f32, row-major, checked to be of `shape` and finite.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let full = format!("{}{name}", self.prefix);
-        let Some(&place) = self.places.get(&full) else {
+        let Some(&place) = self.places.get(name) else {
             return Err(self.broken(name, "is not there"));
         };
-        let tensor = self.files[place].1.load(&full, &candle_core::Device::Cpu);
+        let tensor = self.files[place].1.load(name, &candle_core::Device::Cpu);
         let tensor = tensor.map_err(|e| self.broken(name, &first_line(&e)))?;
         if tensor.dims() != shape {
             let detail = format!("is {:?}, config.json asks for {shape:?}", tensor.dims());
@@ -85,14 +74,14 @@ impl Weights {
 
     /// Whether the checkpoint has the tensor `name`.
     pub fn has(&self, name: &str) -> bool {
-        self.places.contains_key(&format!("{}{name}", self.prefix))
+        self.places.contains_key(name)
     }
 
-    fn broken(&self, name: &str, detail: &str) -> Error {
-        let full = format!("{}{name}", self.prefix);
-        let place = self.places.get(&full).copied().unwrap_or(0);
+    /// The error for a tensor that cannot be used.
+    pub fn broken(&self, name: &str, detail: &str) -> Error {
+        let place = self.places.get(name).copied().unwrap_or(0);
         let path = self.files.get(place).map_or(PathBuf::from(SINGLE), |(path, _)| path.clone());
-        Error::ModelBroken { path, detail: format!("tensor {full} {detail}") }
+        Error::ModelBroken { path, detail: format!("tensor {name} {detail}") }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which ids does a text become?
 
+mod pair;
 mod ragged;
 mod tokenizer;
 

@@ -5,6 +5,9 @@
 pub struct Ragged {
     /// Every sequence, one behind the other: `[tokens]`.
     pub ids: Vec<u32>,
+    /// Which of its two texts each token belongs to, as the model counts them; 0 for a single text:
+    /// `[tokens]`.
+    pub types: Vec<u8>,
     /// Where each sequence begins, and where the last one ends: `[n + 1]`, first 0, ascending.
     pub cu_seqlens: Vec<u32>,
     /// Which sequences are shorter than their text was: `[n]`.
@@ -13,7 +16,7 @@ pub struct Ragged {
 
 impl Default for Ragged {
     fn default() -> Self {
-        Self { ids: Vec::new(), cu_seqlens: vec![0], truncated: Vec::new() }
+        Self { ids: Vec::new(), types: Vec::new(), cu_seqlens: vec![0], truncated: Vec::new() }
     }
 }
 
@@ -27,8 +30,20 @@ impl Ragged {
         ragged
     }
 
-    /// Appends one sequence. seq: `[its length]`.
+    /// Appends one sequence of a single text. seq: `[its length]`.
     pub fn push(&mut self, seq: &[u32], truncated: bool) {
+        self.types.resize(self.ids.len() + seq.len(), 0);
+        self.append(seq, truncated);
+    }
+
+    /// Appends one sequence with the types of its tokens. seq, types: `[its length]`.
+    pub fn push_typed(&mut self, seq: &[u32], types: &[u8], truncated: bool) {
+        assert_eq!(seq.len(), types.len(), "a type a token");
+        self.types.extend_from_slice(types);
+        self.append(seq, truncated);
+    }
+
+    fn append(&mut self, seq: &[u32], truncated: bool) {
         self.ids.extend_from_slice(seq);
         let end = u32::try_from(self.ids.len()).expect("a batch holds fewer than 2^32 tokens");
         self.cu_seqlens.push(end);
@@ -48,6 +63,11 @@ impl Ragged {
     /// The tokens of the longest sequence; 0 when there is none.
     pub fn max_len(&self) -> usize {
         self.cu_seqlens.windows(2).map(|ends| (ends[1] - ends[0]) as usize).max().unwrap_or(0)
+    }
+
+    /// The types of the tokens of sequence `i`: `[its length]`.
+    pub fn seq_types(&self, i: usize) -> &[u8] {
+        &self.types[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
     }
 
     /// Sequence `i`: `[its length]`.

@@ -5,6 +5,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::Ragged;
+use super::pair::{Pair, share};
 use crate::error::{Error, Result};
 
 /// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes a token
@@ -26,6 +27,8 @@ pub struct Tokenizer {
     opening: Vec<u32>,
     /// Special ids behind the text: `[SEP]`.
     closing: Vec<u32>,
+    /// `None` where the tokenizer has no way to put two texts into one sequence.
+    pair: Option<Pair>,
     max_tokens: usize,
 }
 
@@ -46,6 +49,7 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| broken(e.to_string()))?;
         let (opening, closing) = specials_of(&inner).map_err(broken)?;
+        let pair = Pair::of(&inner).map_err(broken)?;
         let specials = opening.len() + closing.len();
         if max_tokens <= specials {
             return Err(Error::Argument {
@@ -54,7 +58,7 @@ impl Tokenizer {
                 expected: format!("more than the {specials} special tokens of the model"),
             });
         }
-        Ok(Self { inner, opening, closing, max_tokens })
+        Ok(Self { inner, opening, closing, pair, max_tokens })
     }
 
     /// The packed ids of `texts`, special tokens included, none longer than `max_tokens`.
@@ -67,6 +71,39 @@ impl Tokenizer {
         let mut ragged = Ragged::default();
         for (ids, truncated) in &encoded {
             ragged.push(ids, *truncated);
+        }
+        Ok(ragged)
+    }
+
+    /// The packed ids and types of `pairs`, each two texts in one sequence, special tokens included,
+    /// none longer than `max_tokens`.
+    ///
+    /// Of two texts that are too long together the longer one loses its end, down to half of the
+    /// room each. Runs in the caller's rayon pool. pairs: `[n]`.
+    pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Ragged> {
+        let pair = self.pair.as_ref().ok_or_else(|| Error::ModelUnsupported {
+            found: "a tokenizer.json without a template for pairs".to_owned(),
+            supported: "tokenizers of rerankers".to_owned(),
+        })?;
+        let specials = pair.specials();
+        if self.max_tokens <= specials {
+            return Err(Error::Argument {
+                name: "max_tokens",
+                value: self.max_tokens.to_string(),
+                expected: format!("more than the {specials} special tokens of a pair"),
+            });
+        }
+        let room = self.max_tokens - specials;
+        let encode = |(a, b): &(&str, &str)| {
+            let ((a, a_cut), (b, b_cut)) = (self.content(a)?, self.content(b)?);
+            let (a_kept, b_kept) = share(room, a.len(), b.len());
+            let truncated = a_cut || b_cut || a_kept < a.len() || b_kept < b.len();
+            Ok((pair.join(&a[..a_kept], &b[..b_kept]), truncated))
+        };
+        let encoded: Vec<_> = pairs.par_iter().map(encode).collect::<Result<_>>()?;
+        let mut ragged = Ragged::default();
+        for ((ids, types), truncated) in &encoded {
+            ragged.push_typed(ids, types, *truncated);
         }
         Ok(ragged)
     }
@@ -97,16 +134,22 @@ impl Tokenizer {
     }
 
     fn encode(&self, text: &str) -> Result<(Vec<u32>, bool)> {
+        let (content, cut) = self.content(text)?;
+        let room = self.max_tokens - self.specials();
+        let truncated = cut || content.len() > room;
+        let content = &content[..content.len().min(room)];
+        Ok(([&self.opening, content, &self.closing].concat(), truncated))
+    }
+
+    /// The ids of a text without special tokens, and whether its end was cut off before: what is
+    /// cut would not have fitted.
+    fn content(&self, text: &str) -> Result<(Vec<u32>, bool)> {
         let kept = head(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN);
         let encoding = self
             .inner
             .encode_fast(kept, false)
             .map_err(Error::library("tokenizers", "tokenise a text"))?;
-        let room = self.max_tokens - self.specials();
-        let content = encoding.get_ids();
-        let truncated = content.len() > room || kept.len() < text.len();
-        let content = &content[..content.len().min(room)];
-        Ok(([&self.opening, content, &self.closing].concat(), truncated))
+        Ok((encoding.get_ids().to_vec(), kept.len() < text.len()))
     }
 }
 
@@ -159,6 +202,28 @@ mod tests {
         assert_eq!(cut.seq(2), cut.seq(0));
         let exact = open(whole.tokens()).encode_batch(&[text]).unwrap();
         assert_eq!(exact, whole);
+    }
+
+    #[test]
+    fn a_pair_is_one_sequence_whose_longer_text_gives_way() {
+        let (query, text) = ("one two", "the quick brown fox jumps over the lazy dog");
+        let single = |text| open(64).encode_batch(&[text]).unwrap().ids;
+        let (query_ids, text_ids) = (single(query), single(text));
+        let whole = open(64).encode_pairs(&[(query, text), ("", text)]).unwrap();
+        // [CLS] query [SEP] text [SEP]: the second sequence without its [CLS].
+        assert_eq!(whole.seq(0), [&query_ids[..], &text_ids[1..]].concat());
+        let second = whole.seq_types(0).iter().position(|&kind| kind == 1).unwrap();
+        assert_eq!(second, query_ids.len());
+        assert!(whole.seq_types(0)[second..].iter().all(|&kind| kind == 1));
+        let tokens = whole.seq(0).len();
+        let cut = open(tokens - 3).encode_pairs(&[(query, text), (text, query)]).unwrap();
+        assert_eq!((cut.truncated.clone(), cut.max_len()), (vec![true, true], tokens - 3));
+        assert_eq!(cut.cu_seqlens, [0, tokens as u32 - 3, 2 * (tokens as u32 - 3)]);
+        let kept = [&whole.seq(0)[..tokens - 4], &whole.seq(0)[tokens - 1..]].concat();
+        assert_eq!(cut.seq(0), kept);
+        assert_eq!(cut.seq(1)[tokens - 4 - query_ids.len() + 2..], query_ids[1..]);
+        let error = open(3).encode_pairs(&[(query, text)]).unwrap_err().to_string();
+        assert!(error.contains("3 special tokens of a pair"), "{error}");
     }
 
     #[test]

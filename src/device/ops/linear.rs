@@ -24,6 +24,9 @@ pub enum Activation {
     /// Gelu by the tanh formula.
     GeluTanh,
     Relu,
+    /// x / (1 + e^-x).
+    Silu,
+    Tanh,
 }
 
 /// A linear layer `y = x W^T + b`, laid out for the kernel.
@@ -98,6 +101,8 @@ fn epilogue(set: InstructionSet, row: &mut [f32], bias: &[f32], activation: Acti
         Activation::Gelu => bias_gelu(set, row, bias),
         Activation::GeluTanh => bias_gelu_tanh(set, row, bias),
         Activation::Relu => bias_relu(set, row, bias),
+        Activation::Silu => bias_silu(set, row, bias),
+        Activation::Tanh => bias_tanh(set, row, bias),
     }
 }
 
@@ -117,3 +122,5 @@ epilogue!(bias_only, bias_only_body, x => x);
 epilogue!(bias_gelu, bias_gelu_body, x => math::gelu::<FMA>(x));
 epilogue!(bias_gelu_tanh, bias_gelu_tanh_body, x => math::gelu_tanh::<FMA>(x));
 epilogue!(bias_relu, bias_relu_body, x => if x > 0.0 { x } else { 0.0 });
+epilogue!(bias_silu, bias_silu_body, x => math::silu::<FMA>(x));
+epilogue!(bias_tanh, bias_tanh_body, x => math::tanh::<FMA>(x));

@@ -1,0 +1,119 @@
+//! What does a transformer compute, whatever its family?
+
+use super::description::{Absolute, Description};
+use super::layer::{Batch, Layer, Scratch};
+use super::part::Part;
+use crate::device::ops::{self, Embedding, Norm, RelativeBias, Rotary, Tokens};
+use crate::device::{Device, Rows};
+use crate::error::Result;
+use crate::token::Ragged;
+
+/// The distance between key and query from which on a bias is the same (Raffel et al., 2020).
+const RELATIVE_DISTANCE_MAX: usize = 128;
+
+/// A transformer with its weights.
+pub struct Network {
+    embedding: Embedding,
+    embedding_norm: Option<Norm>,
+    absolute: Option<Absolute>,
+    rotaries: Vec<Rotary>,
+    bias: Option<RelativeBias>,
+    layers: Vec<Layer>,
+    final_norm: Option<Norm>,
+}
+
+/// What a forward pass leaves for the next one.
+#[derive(Default)]
+pub struct State {
+    pub scratch: Scratch,
+    places: Vec<u32>,
+    /// For each rotary, as many places as the longest sequence so far.
+    turns: Vec<Rows>,
+}
+
+impl Network {
+    pub fn load(part: &Part<'_>, of: &Description) -> Result<Self> {
+        let (names, d) = (of.names, of.hidden_dim);
+        let norm = |name: Option<&str>| name.map(|name| part.norm(name, d, &of.norm)).transpose();
+        let table = |name, rows: Option<usize>| rows.map(|n| part.table(name, n, d)).transpose();
+        let embedding = Embedding {
+            words: part.table(names.words, of.vocab_size, d)?,
+            types: table(names.types, Some(of.types).filter(|&n| n > 0))?,
+            positions: table(names.positions, of.absolute.map(|absolute| absolute.rows))?,
+            scale: of.embedding_scale,
+        };
+        let layer = |(i, rule)| Layer::load(part, of, i, rule);
+        let bias = of.relative_buckets.map(|n| {
+            let table = part.table(names.relative, n, of.heads)?;
+            Ok(relative_bias(&table))
+        });
+        Ok(Self {
+            embedding,
+            embedding_norm: norm(names.embedding_norm)?,
+            absolute: of.absolute,
+            rotaries: of.rotaries.clone(),
+            bias: bias.transpose()?,
+            layers: of.layers.iter().enumerate().map(layer).collect::<Result<_>>()?,
+            final_norm: norm(names.final_norm)?,
+        })
+    }
+
+    /// Leaves the hidden state of every token in `state.scratch.hidden`: `[tokens, hidden]`.
+    pub fn forward(&self, device: &Device, batch: &Ragged, state: &mut State) {
+        let State { scratch, places, turns } = state;
+        set_places(self.absolute, batch, places);
+        turns.resize(self.rotaries.len(), Rows::default());
+        for (rotary, turns) in self.rotaries.iter().zip(turns.iter_mut()) {
+            rotary.extend(turns, batch.max_len());
+        }
+        let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
+        let norm = self.embedding_norm.as_ref();
+        ops::embed(device, &self.embedding, tokens, norm, &mut scratch.hidden);
+        let (cu_seqlens, bias) = (&batch.cu_seqlens, self.bias.as_ref());
+        let batch = Batch { cu_seqlens, places, turns, bias };
+        for layer in &self.layers {
+            layer.forward(device, &batch, scratch);
+        }
+        if let Some(norm) = &self.final_norm {
+            ops::norm(device, &scratch.hidden, norm, &mut scratch.normed);
+            std::mem::swap(&mut scratch.hidden, &mut scratch.normed);
+        }
+    }
+}
+
+/// Where each token stands in its sequence. places becomes `[tokens]`.
+fn set_places(absolute: Option<Absolute>, batch: &Ragged, places: &mut Vec<u32>) {
+    places.clear();
+    let Absolute { first, pad, .. } = absolute.unwrap_or(Absolute { rows: 0, first: 0, pad: None });
+    for i in 0..batch.n() {
+        let mut place = first as u32;
+        for &id in batch.seq(i) {
+            let counts = pad != Some(id);
+            places.push(if counts { place } else { id });
+            place += u32::from(counts);
+        }
+    }
+}
+
+/// The bias for each distance out of a table for each bucket of distances, `[buckets, heads]`.
+///
+/// Half the buckets are for keys behind the query. Of each half, one half holds one distance each,
+/// the other half ever more of them, up to [`RELATIVE_DISTANCE_MAX`] (Raffel et al., 2020).
+fn relative_bias(table: &Rows) -> RelativeBias {
+    let (half, reach) = (table.n() / 2, RELATIVE_DISTANCE_MAX);
+    let exact = half / 2;
+    // In f32, as the reference computes it: a distance on the edge of a bucket stays where it was.
+    let growth = |n: usize| (n as f32 / exact as f32).ln() / (reach as f32 / exact as f32).ln();
+    let bucket = |n: usize| match n < exact {
+        true => n,
+        false => (exact + (growth(n) * (half - exact) as f32) as usize).min(half - 1),
+    };
+    let value = |head: usize, column: usize| {
+        let behind = column > reach;
+        let n = column.abs_diff(reach);
+        table.row(bucket(n) + if behind { half } else { 0 })[head]
+    };
+    let columns = 2 * reach + 1;
+    let values = (0..table.d() * columns).map(|i| value(i / columns, i % columns)).collect();
+    RelativeBias { values: Rows::new(values, columns) }
+}

@@ -1,0 +1,94 @@
+//! How do hidden states become an embedding, after all that sentence-transformers puts behind them?
+
+use std::path::Path;
+
+use super::config::{Raw, unsupported};
+use super::part::Part;
+use super::weights::Weights;
+use super::{Pooling, SentenceConfig, pool};
+use crate::device::ops::{self, Activation, Linear};
+use crate::device::{Device, Rows};
+use crate::error::Result;
+use crate::vector::Matrix;
+
+/// Pooling, then dense layers, then a length of 1.
+pub struct Pooler {
+    device: Device,
+    pooling: Pooling,
+    dense: Vec<(Linear, Activation)>,
+    normalize: bool,
+    /// Values of a hidden state.
+    hidden_dim: usize,
+}
+
+impl Pooler {
+    /// Loads the dense layers that `config` names from `folder`, whose encoder gives `hidden_dim`
+    /// values a token.
+    pub fn load(
+        folder: &Path,
+        config: &SentenceConfig,
+        hidden_dim: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let (mut dense, mut d) = (Vec::new(), hidden_dim);
+        for name in &config.dense {
+            let layer = load_dense(&folder.join(name), d)?;
+            d = layer.0.outputs();
+            dense.push(layer);
+        }
+        let SentenceConfig { pooling, normalize, .. } = *config;
+        Ok(Self { device: device.clone(), pooling, dense, normalize, hidden_dim })
+    }
+
+    /// Values of an embedding.
+    pub fn dim(&self) -> usize {
+        self.dense.last().map_or(self.hidden_dim, |(linear, _)| linear.outputs())
+    }
+
+    /// One embedding a sequence: `[n, dim]`.
+    ///
+    /// hidden: `[tokens, hidden_dim]`; cu_seqlens: `[n + 1]`.
+    pub fn pool(&self, hidden: &Matrix, cu_seqlens: &[u32]) -> Matrix {
+        self.device.install(|| {
+            if self.dense.is_empty() {
+                return pool(hidden, cu_seqlens, self.pooling, self.normalize);
+            }
+            let pooled = pool(hidden, cu_seqlens, self.pooling, false);
+            let (mut x, mut out) =
+                (Rows::new(pooled.as_slice().to_vec(), pooled.d()), Rows::default());
+            for (linear, activation) in &self.dense {
+                ops::linear(&self.device, linear, &x, *activation, &mut out);
+                std::mem::swap(&mut x, &mut out);
+            }
+            if self.normalize {
+                let d = x.d();
+                ops::normalize(x.as_mut_slice(), d);
+            }
+            Matrix::new(x.as_slice().to_vec(), self.dim()).expect("a linear layer gives whole rows")
+        })
+    }
+}
+
+/// The Dense module in `folder`, which must take `inputs` values.
+fn load_dense(folder: &Path, inputs: usize) -> Result<(Linear, Activation)> {
+    let raw = Raw::read(folder)?;
+    let found = raw.size("in_features")?;
+    if found != inputs {
+        return Err(raw.broken(format!("in_features is {found}, what comes before gives {inputs}")));
+    }
+    let name = raw.text_or("activation_function", "torch.nn.modules.activation.Tanh")?;
+    let activation = match name.rsplit('.').next().unwrap_or_default() {
+        "Identity" => Activation::None,
+        "Tanh" => Activation::Tanh,
+        "ReLU" => Activation::Relu,
+        "GELU" => Activation::Gelu,
+        "SiLU" => Activation::Silu,
+        _ => {
+            let found = format!("activation_function {name}");
+            return Err(unsupported(found, "Identity, Tanh, ReLU, GELU and SiLU"));
+        }
+    };
+    let (outputs, bias) = (raw.size("out_features")?, raw.flag_or("bias", true)?);
+    let weights = Weights::open(folder)?;
+    Ok((Part::whole(&weights).linear("linear", inputs, outputs, bias)?, activation))
+}
