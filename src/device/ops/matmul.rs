@@ -125,3 +125,9 @@ impl Tile<'_> {
         }
     }
 }
+
+/// The bits of f32 values. values: `[n]`.
+pub fn words(values: &[f32]) -> &[u32] {
+    // SAFETY: the same size and alignment, and a u32 has no invalid bits.
+    unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}

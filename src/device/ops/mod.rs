@@ -11,6 +11,8 @@ mod math;
 mod matmul;
 mod norm;
 mod pool;
+mod tile;
+mod words;
 
 pub use attention::attention;
 pub use embed::{Embedding, embed_norm};
