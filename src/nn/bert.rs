@@ -2,7 +2,9 @@
 
 use super::ModelConfig;
 use super::weights::Weights;
-use crate::device::ops::{self, Activation, Embedding, Linear, Norm};
+use crate::device::ops::{
+    self, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Tokens,
+};
 use crate::device::{Device, Rows};
 use crate::error::Result;
 use crate::token::Ragged;
@@ -13,7 +15,7 @@ pub const PROBE: &str = "embeddings.word_embeddings.weight";
 
 /// A BERT encoder with its weights.
 pub struct Bert {
-    heads: usize,
+    attention: Attention,
     activation: Activation,
     embedding: Embedding,
     embedding_norm: Norm,
@@ -46,7 +48,7 @@ impl Bert {
     pub fn load(weights: &Weights, config: &ModelConfig) -> Result<Self> {
         let layer = |i| Layer::load(weights, config, &format!("encoder.layer.{i}"));
         Ok(Self {
-            heads: config.heads,
+            attention: attention(config),
             activation: config.activation,
             embedding: embedding(weights, config)?,
             embedding_norm: norm(weights, config, "embeddings.LayerNorm")?,
@@ -59,10 +61,13 @@ impl Bert {
         let Scratch { hidden, qkv, context, wide, update } = scratch;
         let (ids, cu_seqlens) = (&batch.ids, &batch.cu_seqlens);
         let norm = &self.embedding_norm;
-        ops::embed_norm(device, &self.embedding, ids, cu_seqlens, norm, hidden);
+        let places: Vec<u32> = cu_seqlens.windows(2).flat_map(|e| 0..e[1] - e[0]).collect();
+        let types = vec![0; ids.len()];
+        let tokens = Tokens { ids, types: &types, places: &places };
+        ops::embed(device, &self.embedding, tokens, Some(norm), hidden);
         for layer in &self.layers {
             ops::linear(device, &layer.qkv, hidden, Activation::None, qkv);
-            ops::attention(device, qkv, cu_seqlens, self.heads, context);
+            ops::attention(device, &self.attention, qkv, cu_seqlens, None, context);
             ops::linear(device, &layer.attended, context, Activation::None, update);
             ops::residual_norm(device, hidden, update, &layer.attended_norm);
             ops::linear(device, &layer.up, hidden, self.activation, wide);
@@ -86,21 +91,24 @@ impl Layer {
     }
 }
 
-/// The tables, with the row of token type 0 added to each position: a text alone has no other type.
+fn attention(config: &ModelConfig) -> Attention {
+    let (heads, head_dim) = (config.heads, config.hidden_dim / config.heads);
+    let scale = 1.0 / (head_dim as f32).sqrt();
+    Attention { heads, heads_kv: heads, head_dim, scale, mask: Mask::FULL }
+}
+
 fn embedding(weights: &Weights, config: &ModelConfig) -> Result<Embedding> {
-    let table = |name: &str, rows| {
-        weights.take(&format!("embeddings.{name}.weight"), &[rows, config.hidden_dim])
-    };
-    let words = table("word_embeddings", config.vocab_size)?;
-    let types = table("token_type_embeddings", config.type_vocab_size)?;
-    let mut positions = table("position_embeddings", config.max_positions)?;
-    for row in positions.chunks_exact_mut(config.hidden_dim) {
-        for (value, first_type) in row.iter_mut().zip(&types) {
-            *value += first_type;
-        }
-    }
     let d = config.hidden_dim;
-    Ok(Embedding { words: Rows::new(words, d), positions: Rows::new(positions, d) })
+    let table = |name: &str, rows| {
+        let values = weights.take(&format!("embeddings.{name}.weight"), &[rows, d])?;
+        Ok(Rows::new(values, d))
+    };
+    Ok(Embedding {
+        words: table("word_embeddings", config.vocab_size)?,
+        types: Some(table("token_type_embeddings", config.type_vocab_size)?),
+        positions: Some(table("position_embeddings", config.max_positions)?),
+        scale: 1.0,
+    })
 }
 
 fn linear(weights: &Weights, at: &str, inputs: usize, outputs: usize) -> Result<Linear> {
@@ -123,5 +131,6 @@ fn norm(weights: &Weights, config: &ModelConfig, at: &str) -> Result<Norm> {
     let old = weights.has(&format!("{at}.gamma"));
     let (weight, bias) = if old { ("gamma", "beta") } else { ("weight", "bias") };
     let take = |part| weights.take(&format!("{at}.{part}"), &[config.hidden_dim]);
-    Ok(Norm { weight: take(weight)?, bias: take(bias)?, eps: config.norm_eps })
+    let (weight, bias) = (take(weight)?, Some(take(bias)?));
+    Ok(Norm { kind: NormKind::Layer, weight, bias, eps: config.norm_eps })
 }

@@ -2,46 +2,71 @@
 
 use rayon::prelude::*;
 
-use super::norm::{Norm, ROWS_PER_TASK, add_norm_row};
-use crate::device::{Device, Rows};
+use super::norm::{Norm, ROWS_PER_TASK, add_row, norm_row};
+use crate::device::{Device, InstructionSet, Rows};
 
 /// The tables that a token's first row is read from.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     /// `[vocab, d]`.
     pub words: Rows,
-    /// `[positions, d]`, with whatever else is the same for every token already added.
-    pub positions: Rows,
+    /// `[token types, d]`.
+    pub types: Option<Rows>,
+    /// `[positions, d]`.
+    pub positions: Option<Rows>,
+    /// What a word's row is multiplied by.
+    pub scale: f32,
 }
 
-/// out becomes `[tokens, d]`: `norm(words[id] + positions[place in its sequence])`.
-///
-/// ids: `[tokens]`, each below the vocabulary's size; cu_seqlens: `[n + 1]`, no sequence longer
-/// than the table of positions.
-pub fn embed_norm(
+/// What is known of each token of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens<'a> {
+    /// `[tokens]`, each below the vocabulary's size.
+    pub ids: &'a [u32],
+    /// `[tokens]`, each below the number of token types where the network tells them apart.
+    pub types: &'a [u8],
+    /// `[tokens]`: rows of the table of positions.
+    pub places: &'a [u32],
+}
+
+/// out becomes `[tokens, d]`: `norm(scale word + type + position)`.
+pub fn embed(
     device: &Device,
     table: &Embedding,
-    ids: &[u32],
-    cu_seqlens: &[u32],
-    norm: &Norm,
+    tokens: Tokens<'_>,
+    norm: Option<&Norm>,
     out: &mut Rows,
 ) {
-    let d = table.words.d();
-    out.resize(ids.len(), d);
+    let (n, d) = (tokens.ids.len(), table.words.d());
+    assert_eq!((tokens.types.len(), tokens.places.len()), (n, n), "a type and a place a token");
+    out.resize(n, d);
     let set = device.instruction_set();
     out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d).enumerate().for_each(|(task, rows)| {
-        let first = task * ROWS_PER_TASK;
-        // The sequence of the first token: the last one that begins at or before it and is not
-        // empty.
-        let mut seq = cu_seqlens.partition_point(|&start| start as usize <= first) - 1;
         for (i, row) in rows.chunks_exact_mut(d).enumerate() {
-            let token = first + i;
-            while cu_seqlens[seq + 1] as usize <= token {
-                seq += 1;
+            embed_row(set, table, &tokens, task * ROWS_PER_TASK + i, row);
+            if let Some(norm) = norm {
+                norm_row(set, row, norm);
             }
-            row.copy_from_slice(table.words.row(ids[token] as usize));
-            let position = token - cu_seqlens[seq] as usize;
-            add_norm_row(set, row, table.positions.row(position), norm);
         }
     });
+}
+
+/// row: `[d]`.
+fn embed_row(
+    set: InstructionSet,
+    table: &Embedding,
+    tokens: &Tokens<'_>,
+    i: usize,
+    row: &mut [f32],
+) {
+    row.copy_from_slice(table.words.row(tokens.ids[i] as usize));
+    if table.scale != 1.0 {
+        row.iter_mut().for_each(|value| *value *= table.scale);
+    }
+    if let Some(types) = &table.types {
+        add_row(set, row, types.row(tokens.types[i] as usize));
+    }
+    if let Some(positions) = &table.positions {
+        add_row(set, row, positions.row(tokens.places[i] as usize));
+    }
 }

@@ -29,6 +29,9 @@ pub enum Activation {
     /// Gelu by the tanh formula.
     GeluTanh,
     Relu,
+    /// x / (1 + e^-x).
+    Silu,
+    Tanh,
 }
 
 /// A linear layer `y = x W^T + b`, laid out for the kernel.
@@ -197,6 +200,8 @@ fn finish(
         Activation::Gelu => finish_gelu(set, sums, bias, tile),
         Activation::GeluTanh => finish_gelu_tanh(set, sums, bias, tile),
         Activation::Relu => finish_relu(set, sums, bias, tile),
+        Activation::Silu => finish_silu(set, sums, bias, tile),
+        Activation::Tanh => finish_tanh(set, sums, bias, tile),
     }
 }
 
@@ -219,3 +224,5 @@ finish!(finish_linear, finish_linear_body, x => x);
 finish!(finish_gelu, finish_gelu_body, x => math::gelu::<FMA>(x));
 finish!(finish_gelu_tanh, finish_gelu_tanh_body, x => math::gelu_tanh::<FMA>(x));
 finish!(finish_relu, finish_relu_body, x => if x > 0.0 { x } else { 0.0 });
+finish!(finish_silu, finish_silu_body, x => math::silu::<FMA>(x));
+finish!(finish_tanh, finish_tanh_body, x => math::tanh::<FMA>(x));

@@ -65,6 +65,18 @@ pub fn gelu_tanh<const FMA: bool>(x: f32) -> f32 {
     x / (1.0 + exp::<FMA>(-twice_u))
 }
 
+/// x / (1 + e^-x), to 1e-6.
+#[inline(always)]
+pub fn silu<const FMA: bool>(x: f32) -> f32 {
+    x / (1.0 + exp::<FMA>(-x))
+}
+
+/// tanh x = 1 - 2 / (e^2x + 1), to 2e-7.
+#[inline(always)]
+pub fn tanh<const FMA: bool>(x: f32) -> f32 {
+    1.0 - 2.0 / (exp::<FMA>(2.0 * x) + 1.0)
+}
+
 /// The sum of `row`. row: `[d]`.
 #[inline(always)]
 pub fn sum<const FMA: bool>(row: &[f32]) -> f32 {

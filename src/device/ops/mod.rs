@@ -6,19 +6,23 @@
 
 mod attention;
 mod embed;
+mod glu;
 mod linear;
 mod math;
 mod matmul;
 mod norm;
 mod pool;
+mod rotary;
 mod tile;
 mod words;
 
-pub use attention::attention;
-pub use embed::{Embedding, embed_norm};
+pub use attention::{Attention, Mask, RelativeBias, attention};
+pub use embed::{Embedding, Tokens, embed};
+pub use glu::glu;
 pub use linear::{Activation, Linear, linear};
-pub use norm::{Norm, residual_norm};
-pub use pool::{Segment, pool};
+pub use norm::{Norm, NormKind, norm, norm_heads, residual, residual_norm};
+pub use pool::{Segment, normalize, pool};
+pub use rotary::{Rotary, rotary};
 
 #[cfg(test)]
 mod reference;

@@ -7,6 +7,9 @@ use proptest::test_runner::TestCaseResult;
 use super::*;
 use crate::device::{Device, Dtype, InstructionSet, Rows};
 
+mod attention;
+mod rows;
+
 /// The series of erf (Abramowitz and Stegun 7.1.5), in f64 good to 1e-9 for the |x| < 4 it is used
 /// on.
 fn erf(x: f64) -> f64 {
@@ -30,24 +33,24 @@ pub fn gelu_tanh(x: f64) -> f64 {
     0.5 * x * (1.0 + u.tanh())
 }
 
+const ACTIVATIONS: [Activation; 6] = [
+    Activation::None,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Relu,
+    Activation::Silu,
+    Activation::Tanh,
+];
+
 fn activate(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::None => x,
         Activation::Gelu => gelu(x),
         Activation::GeluTanh => gelu_tanh(x),
         Activation::Relu => x.max(0.0),
+        Activation::Silu => x / (1.0 + (-x).exp()),
+        Activation::Tanh => x.tanh(),
     }
-}
-
-fn norm_row(norm: &Norm, x: &[f64]) -> Vec<f64> {
-    let mean = x.iter().sum::<f64>() / x.len() as f64;
-    let variance = x.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / x.len() as f64;
-    let scale = 1.0 / (variance + f64::from(norm.eps)).sqrt();
-    let affine = norm.weight.iter().zip(&norm.bias);
-    x.iter()
-        .zip(affine)
-        .map(|(v, (w, b))| (v - mean) * scale * f64::from(*w) + f64::from(*b))
-        .collect()
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
@@ -96,8 +99,8 @@ impl Numbers {
         (0..n).map(|_| self.one() * scale).collect()
     }
 
-    fn norm(&mut self, d: usize) -> Norm {
-        Norm { weight: self.some(d, 2.0), bias: self.some(d, 1.0), eps: 1e-5 }
+    fn rows(&mut self, n: usize, d: usize, scale: f32) -> Rows {
+        Rows::new(self.some(n * d, scale), d)
     }
 }
 
@@ -137,11 +140,10 @@ proptest! {
     fn linear_agrees_with_f64(
         n in prop_oneof![Just(0), Just(1), 2..20usize, 90..300usize],
         (inputs, outputs) in (1..80usize, 1..230usize),
-        kind in 0..4usize,
+        kind in 0..ACTIVATIONS.len(),
         seed: u64,
     ) {
-        let activation =
-            [Activation::None, Activation::Gelu, Activation::GeluTanh, Activation::Relu][kind];
+        let activation = ACTIVATIONS[kind];
         let mut numbers = Numbers(seed);
         let weight = numbers.some(outputs * inputs, 0.5);
         let bias = numbers.some(outputs, 1.0);
@@ -169,135 +171,6 @@ proptest! {
         }
     }
 
-    #[test]
-    fn residual_norm_agrees_with_f64(n in 0..40usize, d in 2..200usize, seed: u64) {
-        let mut numbers = Numbers(seed);
-        let x = Rows::new(numbers.some(n * d, 3.0), d);
-        let y = Rows::new(numbers.some(n * d, 3.0), d);
-        let norm = numbers.norm(d);
-        let want: Vec<f64> = (0..n).flat_map(|i| {
-            let row = x.row(i).iter().zip(y.row(i));
-            norm_row(&norm, &row.map(|(x, y)| f64::from(*x) + f64::from(*y)).collect::<Vec<_>>())
-        }).collect();
-        for device in devices() {
-            let mut got = x.clone();
-            device.install(|| residual_norm(&device, &mut got, &y, &norm));
-            close(&device, got.as_slice(), want.iter().copied(), 2e-5)?;
-        }
-    }
-
-    #[test]
-    fn embedding_restarts_positions_at_each_sequence(
-        lengths in lengths(), d in 2..70usize, seed: u64,
-    ) {
-        let mut numbers = Numbers(seed);
-        let table = Embedding {
-            words: Rows::new(numbers.some(50 * d, 1.0), d),
-            positions: Rows::new(numbers.some(140 * d, 1.0), d),
-        };
-        let norm = numbers.norm(d);
-        let tokens = lengths.iter().sum::<usize>();
-        let ids: Vec<u32> = (0..tokens).map(|_| ((numbers.one() + 1.0) * 24.9) as u32).collect();
-        let places = lengths.iter().flat_map(|&n| 0..n);
-        let want: Vec<f64> = ids.iter().zip(places).flat_map(|(&id, place)| {
-            let row = table.words.row(id as usize).iter().zip(table.positions.row(place));
-            norm_row(&norm, &row.map(|(w, p)| f64::from(*w) + f64::from(*p)).collect::<Vec<_>>())
-        }).collect();
-        for device in devices() {
-            let mut out = Rows::default();
-            let ends = ends(&lengths);
-            device.install(|| embed_norm(&device, &table, &ids, &ends, &norm, &mut out));
-            close(&device, out.as_slice(), want.iter().copied(), 2e-5)?;
-        }
-    }
-
-    #[test]
-    fn attention_agrees_with_f64_and_stays_in_its_sequence(
-        lengths in lengths(), heads in 1..4usize, head_dim in 1..40usize, seed: u64,
-    ) {
-        let d = heads * head_dim;
-        let tokens = lengths.iter().sum::<usize>();
-        let qkv = Rows::new(Numbers(seed).some(tokens * 3 * d, 2.0), 3 * d);
-        let ends = ends(&lengths);
-        let mut want = Vec::new();
-        for range in ends.windows(2) {
-            let range = range[0] as usize..range[1] as usize;
-            for query in range.clone() {
-                for head in 0..heads {
-                    want.extend(attended(&qkv, query, range.clone(), head, head_dim, d));
-                }
-            }
-        }
-        for device in devices() {
-            let mut out = Rows::default();
-            device.install(|| attention(&device, &qkv, &ends, heads, &mut out));
-            prop_assert_eq!((out.n(), out.d()), (tokens, d));
-            close(&device, out.as_slice(), want.iter().copied(), 5e-6)?;
-        }
-    }
-
-    #[test]
-    fn pooling_agrees_with_f64(
-        lengths in lengths(), d in 1..70usize, kind in 0..3usize, normalize: bool, seed: u64,
-    ) {
-        let segment = [Segment::Mean, Segment::First, Segment::Last][kind];
-        let tokens = lengths.iter().sum::<usize>();
-        let hidden = Numbers(seed).some(tokens * d, 1.0);
-        let ends = ends(&lengths);
-        let want: Vec<f64> = ends
-            .windows(2)
-            .flat_map(|range| {
-                let rows = &hidden[range[0] as usize * d..range[1] as usize * d];
-                pooled(rows, d, segment, normalize)
-            })
-            .collect();
-        for device in devices() {
-            let set = device.instruction_set();
-            let got = pool::pool_with(set, &hidden, d, &ends, segment, normalize);
-            close(&device, &got, want.iter().copied(), 3e-6)?;
-        }
-    }
-}
-
-fn attended(
-    qkv: &Rows,
-    query: usize,
-    keys: std::ops::Range<usize>,
-    head: usize,
-    head_dim: usize,
-    d: usize,
-) -> Vec<f64> {
-    let part = |row: usize, third: usize| {
-        let col = third * d + head * head_dim;
-        &qkv.row(row)[col..col + head_dim]
-    };
-    let scale = 1.0 / (head_dim as f64).sqrt();
-    let weights: Vec<f64> =
-        keys.clone().map(|key| (dot(part(query, 0), part(key, 1)) * scale).exp()).collect();
-    let sum: f64 = weights.iter().sum();
-    let mut context = vec![0.0; head_dim];
-    for (key, weight) in keys.zip(&weights) {
-        for (context, value) in context.iter_mut().zip(part(key, 2)) {
-            *context += weight / sum * f64::from(*value);
-        }
-    }
-    context
-}
-
-fn pooled(rows: &[f32], d: usize, segment: Segment, normalize: bool) -> Vec<f64> {
-    let n = rows.len() / d;
-    let chosen = match segment {
-        _ if n == 0 => return vec![0.0; d],
-        Segment::Mean => 0..n,
-        Segment::First => 0..1,
-        Segment::Last => n - 1..n,
-    };
-    let count = chosen.len() as f64;
-    let mean = |c: usize| chosen.clone().map(|i| f64::from(rows[i * d + c])).sum::<f64>() / count;
-    let mean: Vec<f64> = (0..d).map(mean).collect();
-    let norm = mean.iter().map(|v| v * v).sum::<f64>().sqrt();
-    // Where the mean cancels to almost nothing its direction is noise in any precision.
-    mean.iter().map(|v| if normalize { v / norm.max(1e-12) } else { *v }).collect()
 }
 
 #[test]
@@ -314,7 +187,9 @@ fn any_number_of_threads_gives_the_same_bytes() {
             let (mut out, mut context) = (Rows::default(), Rows::default());
             device.install(|| {
                 linear(&device, &layer, &x, Activation::Gelu, &mut out);
-                attention(&device, &qkv, &[0, 70, 300], 4, &mut context);
+                let mask = Mask::CAUSAL;
+                let shape = Attention { heads: 4, heads_kv: 4, head_dim: 24, scale: 0.2, mask };
+                super::attention(&device, &shape, &qkv, &[0, 70, 300], None, &mut context);
             });
             (out.as_slice().to_vec(), context.as_slice().to_vec())
         })

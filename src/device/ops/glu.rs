@@ -1,0 +1,53 @@
+//! How does one half of a wide row gate the other?
+
+use rayon::prelude::*;
+
+use super::norm::ROWS_PER_TASK;
+use super::{Activation, math};
+use crate::device::{Device, InstructionSet, Rows};
+
+/// out becomes `[n, d]`: `activation(gate) * up` (Shazeer, 2020).
+///
+/// wide: `[n, 2 * d]`, the gate of a row, then its up.
+pub fn glu(device: &Device, wide: &Rows, activation: Activation, out: &mut Rows) {
+    let (set, d) = (device.instruction_set(), wide.d() / 2);
+    assert_eq!(wide.d(), 2 * d, "a gate for each value");
+    out.resize(wide.n(), d);
+    let chunks = out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d);
+    chunks.zip(wide.as_slice().par_chunks(ROWS_PER_TASK * 2 * d)).for_each(|(out, wide)| {
+        for (out, wide) in out.chunks_exact_mut(d).zip(wide.chunks_exact(2 * d)) {
+            glu_row(set, &wide[..d], &wide[d..], activation, out);
+        }
+    });
+}
+
+/// gate, up, out: `[d]`.
+fn glu_row(set: InstructionSet, gate: &[f32], up: &[f32], activation: Activation, out: &mut [f32]) {
+    match activation {
+        Activation::None => bilinear(set, gate, up, out),
+        Activation::Gelu => gelu(set, gate, up, out),
+        Activation::GeluTanh => gelu_tanh(set, gate, up, out),
+        Activation::Relu => relu(set, gate, up, out),
+        Activation::Silu => silu(set, gate, up, out),
+        Activation::Tanh => tanh(set, gate, up, out),
+    }
+}
+
+macro_rules! gated {
+    ($name:ident, $body:ident, $value:ident => $then:expr) => {
+        #[inline(always)]
+        fn $body<const FMA: bool>(gate: &[f32], up: &[f32], out: &mut [f32]) {
+            for ((out, up), gate) in out.iter_mut().zip(up).zip(gate) {
+                let $value = *gate;
+                *out = up * $then;
+            }
+        }
+        multiversion! { fn $name(gate: &[f32], up: &[f32], out: &mut [f32]) = $body }
+    };
+}
+gated!(bilinear, bilinear_body, x => x);
+gated!(gelu, gelu_body, x => math::gelu::<FMA>(x));
+gated!(gelu_tanh, gelu_tanh_body, x => math::gelu_tanh::<FMA>(x));
+gated!(relu, relu_body, x => if x > 0.0 { x } else { 0.0 });
+gated!(silu, silu_body, x => math::silu::<FMA>(x));
+gated!(tanh, tanh_body, x => math::tanh::<FMA>(x));
