@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::math;
 use super::matmul::{self, Shared};
-use super::tile::{Kernel, PANEL, ROWS_MAX, Sums};
+use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
 use super::words::{self, Packed, RowScale};
 use crate::device::{Device, Dtype, InstructionSet, Rows};
 
@@ -172,11 +172,11 @@ impl Block<'_> {
         let Linear { weight, bias, .. } = self.layer;
         let (steps, panel) = (weight.steps, weight.panel(self.panel));
         let cols = self.panel * PANEL..((self.panel + 1) * PANEL).min(bias.len());
-        let mut sums = Sums([[0; PANEL]; ROWS_MAX]);
+        let mut sums = [Step::ZERO; ROWS_MAX];
         let height = self.kernel.height(self.rows.len());
         for row in self.rows.clone().step_by(height) {
             let rows = row..(row + height).min(self.rows.end);
-            self.kernel.run(rows.len(), &x.words[row * steps..], steps, panel, &mut sums);
+            self.kernel.run(rows.len(), &x.words[row * steps..], steps, panel, &mut sums, 1);
             if let Some(scales) = weight.scales.get(self.panel) {
                 words::dequantise(self.set, &mut sums, &x.scales[rows.clone()], scales);
             }
@@ -190,7 +190,7 @@ impl Block<'_> {
 /// The tile of the output becomes `activation(sums + bias)`.
 fn finish(
     set: InstructionSet,
-    sums: &Sums,
+    sums: &[Step],
     bias: &[f32],
     activation: Activation,
     tile: &mut matmul::Tile<'_>,
@@ -208,16 +208,16 @@ fn finish(
 macro_rules! finish {
     ($name:ident, $body:ident, $value:ident => $then:expr) => {
         #[inline(always)]
-        fn $body<const FMA: bool>(sums: &Sums, bias: &[f32], tile: &mut matmul::Tile<'_>) {
+        fn $body<const FMA: bool>(sums: &[Step], bias: &[f32], tile: &mut matmul::Tile<'_>) {
             for i in 0..tile.rows() {
-                let values = tile.row(i).iter_mut().zip(&sums.0[i]).zip(bias);
+                let values = tile.row(i).iter_mut().zip(&sums[i].0).zip(bias);
                 for ((value, sum), bias) in values {
                     let $value = f32::from_bits(*sum) + bias;
                     *value = $then;
                 }
             }
         }
-        multiversion! { fn $name(sums: &Sums, bias: &[f32], tile: &mut matmul::Tile<'_>) = $body }
+        multiversion! { fn $name(sums: &[Step], bias: &[f32], tile: &mut matmul::Tile<'_>) = $body }
     };
 }
 finish!(finish_linear, finish_linear_body, x => x);

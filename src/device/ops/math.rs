@@ -77,6 +77,17 @@ pub fn tanh<const FMA: bool>(x: f32) -> f32 {
     1.0 - 2.0 / (exp::<FMA>(2.0 * x) + 1.0)
 }
 
+/// Lanes brought together by halves, so that the compiler does it within a register.
+#[inline(always)]
+fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = f(lanes[i], lanes[i + half]);
+        }
+    }
+    lanes[0]
+}
+
 /// The sum of `row`. row: `[d]`.
 #[inline(always)]
 pub fn sum<const FMA: bool>(row: &[f32]) -> f32 {
@@ -90,7 +101,7 @@ pub fn sum<const FMA: bool>(row: &[f32]) -> f32 {
     for (lane, value) in lanes.iter_mut().zip(rest) {
         *lane += value;
     }
-    lanes.iter().sum()
+    fold(lanes, |a, b| a + b)
 }
 
 /// The sum of `(value - center)^2`. row: `[d]`.
@@ -106,7 +117,7 @@ pub fn squares<const FMA: bool>(row: &[f32], center: f32) -> f32 {
     for (lane, value) in lanes.iter_mut().zip(rest) {
         *lane = fma::<FMA>(value - center, value - center, *lane);
     }
-    lanes.iter().sum()
+    fold(lanes, |a, b| a + b)
 }
 
 /// The greatest of `row`. row: `[d]`, d > 0.
@@ -122,7 +133,7 @@ pub fn max(row: &[f32]) -> f32 {
     for (lane, &value) in lanes.iter_mut().zip(rest) {
         *lane = if value > *lane { value } else { *lane };
     }
-    lanes.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
+    fold(lanes, |a, b| if b > a { b } else { a })
 }
 
 /// The least and the greatest of `row` and 0, or NaN twice if a value is not finite. row: `[d]`.
@@ -144,9 +155,9 @@ pub fn range<const FMA: bool>(row: &[f32]) -> (f32, f32) {
         greatest[i] = if value > greatest[i] { value } else { greatest[i] };
         poison[i] = fma::<FMA>(value, 0.0, poison[i]);
     }
-    let poison: f32 = poison.iter().sum();
-    let least = least.iter().fold(0.0, |a: f32, &b| if b < a { b } else { a });
-    let greatest = greatest.iter().fold(0.0, |a: f32, &b| if b > a { b } else { a });
+    let poison = fold(poison, |a, b| a + b);
+    let least = fold(least, |a, b| if b < a { b } else { a });
+    let greatest = fold(greatest, |a, b| if b > a { b } else { a });
     (least + poison, greatest + poison)
 }
 

@@ -13,6 +13,7 @@ mod matmul;
 mod norm;
 mod pool;
 mod rotary;
+mod scores;
 mod tile;
 mod words;
 

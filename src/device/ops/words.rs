@@ -12,7 +12,7 @@
 //! layer: no sum of |q[o]| times it passes 2^31.
 
 use super::math;
-use super::tile::{PANEL, Step, Sums};
+use super::tile::{PANEL, Step};
 use crate::device::Dtype;
 
 /// The greatest weight of an int16 layer: 11 bits with the sign.
@@ -65,7 +65,7 @@ impl Packed {
         let mut packed = Self {
             dtype,
             steps,
-            words: vec![Step([0; PANEL]); panels * steps],
+            words: vec![Step::ZERO; panels * steps],
             scales: Vec::new(),
             greatest: INT8_MAX,
         };
@@ -177,14 +177,14 @@ fn put_row_body<const FMA: bool>(
 }
 
 multiversion! {
-    /// The sums of a tile of whole numbers become f32. rows: `[rows of the tile]`.
-    pub fn dequantise(sums: &mut Sums, rows: &[RowScale], panel: &Scales) = dequantise_body
+    /// The sums of a tile of whole numbers become f32. sums, rows: `[rows of the tile]`.
+    pub fn dequantise(sums: &mut [Step], rows: &[RowScale], panel: &Scales) = dequantise_body
 }
 
 #[inline(always)]
-fn dequantise_body<const FMA: bool>(sums: &mut Sums, rows: &[RowScale], panel: &Scales) {
-    for (sums, row) in sums.0.iter_mut().zip(rows) {
-        for ((sum, weights), scale) in sums.iter_mut().zip(&panel.sum).zip(&panel.scale) {
+fn dequantise_body<const FMA: bool>(sums: &mut [Step], rows: &[RowScale], panel: &Scales) {
+    for (sums, row) in sums.iter_mut().zip(rows) {
+        for ((sum, weights), scale) in sums.0.iter_mut().zip(&panel.sum).zip(&panel.scale) {
             let whole = (*sum as i32).wrapping_sub(row.zero.wrapping_mul(*weights));
             *sum = (whole as f32 * (row.scale * scale)).to_bits();
         }

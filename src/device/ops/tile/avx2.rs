@@ -3,7 +3,7 @@
 use std::arch::asm;
 use std::arch::x86_64::*;
 
-use super::{Kernel, PANEL, Run, Step, Sums};
+use super::{Kernel, PANEL, Run, Step};
 use crate::device::Dtype;
 
 pub fn kernel(dtype: Dtype) -> Kernel {

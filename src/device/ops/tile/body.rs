@@ -16,13 +16,13 @@ macro_rules! tile_build {
         /// The processor has the instructions; x holds `(rows - 1) * stride + panel.len()` words.
         #[target_feature(enable = $features)]
         pub unsafe fn $name(
-            rows: usize, x: &[u32], stride: usize, panel: &[Step], sums: &mut Sums,
+            rows: usize, x: &[u32], stride: usize, panel: &[Step], sums: &mut [Step], across: usize,
         ) {
             /// # Safety
             /// As for the function around it, with ROWS rows.
             #[target_feature(enable = $features)]
             unsafe fn tile<const ROWS: usize>(
-                x: &[u32], stride: usize, panel: &[Step], sums: &mut Sums,
+                x: &[u32], stride: usize, panel: &[Step], sums: &mut [Step], across: usize,
             ) {
                 // Two registers of outputs at a time: the whole panel on AVX-512.
                 for column in (0..PANEL).step_by(2 * $lanes) {
@@ -44,7 +44,7 @@ macro_rules! tile_build {
                         }
                     }
                     for r in 0..ROWS {
-                        let row = sums.0[r][column..column + 2 * $lanes].as_mut_ptr();
+                        let row = sums[r * across].0[column..column + 2 * $lanes].as_mut_ptr();
                         // SAFETY: both stores lie in the slice just taken.
                         unsafe {
                             $store(row.cast(), left[r]);
@@ -55,7 +55,7 @@ macro_rules! tile_build {
             }
             match rows {
                 // SAFETY: passed on from the caller.
-                $($rows => unsafe { tile::<$rows>(x, stride, panel, sums) },)+
+                $($rows => unsafe { tile::<$rows>(x, stride, panel, sums, across) },)+
                 _ => unreachable!("a tile of {rows} rows"),
             }
         }

@@ -7,7 +7,8 @@
 //! ```text
 //! x      [rows, stride]  words, row-major; the first `steps` of each row count
 //! panel  [steps, 32]     words
-//! sums   [rows, 32]      f32 or i32:  sums[r][o] = sum over steps of dot(x[r][s], panel[s][o])
+//! sums   [rows, across]  steps, the first of each row: the bits of f32 or i32
+//!        sums[r][o] = sum over s of dot(x[r][s], panel[s][o])
 //! ```
 //!
 //! On AVX-512 the tile is 12 rows by 2 registers of 16 words, so 24 registers hold sums, 2 the
@@ -33,14 +34,14 @@ pub const PANEL: usize = 32;
 /// Rows of the tallest tile.
 pub const ROWS_MAX: usize = 12;
 
-/// One word of each output of a panel, on its own cache lines.
+/// One word of each output of a panel, or the sums of one row of a tile, on two cache lines.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
 pub struct Step(pub [u32; PANEL]);
 
-/// The sums of a tile, `[rows, 32]`: the bits of f32 (F32, Bf16) or of i32 (Int16, Int8).
-#[repr(C, align(64))]
-pub struct Sums(pub [[u32; PANEL]; ROWS_MAX]);
+impl Step {
+    pub const ZERO: Self = Self([0; PANEL]);
+}
 
 /// A build of the tile's loop for one type and one instruction set.
 #[derive(Clone, Copy)]
@@ -50,8 +51,8 @@ pub struct Kernel {
     run: Run,
 }
 
-/// rows, x: `[rows, stride]`, stride, panel: `[steps, 32]`, sums.
-type Run = unsafe fn(usize, &[u32], usize, &[Step], &mut Sums);
+/// rows, x: `[rows, stride]`, stride, panel: `[steps, 32]`, sums: `[rows, across]`, across.
+type Run = unsafe fn(usize, &[u32], usize, &[Step], &mut [Step], usize);
 
 impl Kernel {
     /// The fastest build for `dtype` that `set` allows and this processor has.
@@ -70,15 +71,25 @@ impl Kernel {
         rows.div_ceil(rows.div_ceil(self.rows_max).max(1))
     }
 
-    /// Leaves the sums of one tile in the first `rows` rows of `sums`.
+    /// Computes one tile of `rows` rows.
     ///
-    /// x: `[rows, stride]`, the last row may end after its steps; panel: `[steps, 32]`.
-    pub fn run(self, rows: usize, x: &[u32], stride: usize, panel: &[Step], sums: &mut Sums) {
+    /// x: `[rows, stride]`, the last row may end after its steps; panel: `[steps, 32]`; sums:
+    /// `[rows, across]`, the first of each row is written.
+    pub fn run(
+        self,
+        rows: usize,
+        x: &[u32],
+        stride: usize,
+        panel: &[Step],
+        sums: &mut [Step],
+        across: usize,
+    ) {
         assert!((1..=self.rows_max).contains(&rows) && stride >= panel.len());
         assert!((rows - 1) * stride + panel.len() <= x.len(), "rows outside their matrix");
+        assert!((rows - 1) * across < sums.len(), "sums outside their matrix");
         // SAFETY: `new` chose a build whose instructions this processor has, and the assertions
         // are what every build asks for.
-        unsafe { (self.run)(rows, x, stride, panel, sums) }
+        unsafe { (self.run)(rows, x, stride, panel, sums, across) }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What does the tile's loop mean, in plain Rust? Slow and right: every processor's fallback, and
 //! what the vector builds are compared with.
 
-use super::{Kernel, PANEL, Run, Step, Sums};
+use super::{Kernel, PANEL, Run, Step};
 use crate::device::Dtype;
 
 /// Rows of the tallest tile, and outputs that are summed at a time: sums fit 16 registers of four.
@@ -20,8 +20,15 @@ pub fn kernel(dtype: Dtype) -> Kernel {
 
 macro_rules! build {
     ($name:ident, |$sum:ident, $x:ident, $w:ident| $dot:expr) => {
-        fn $name(rows: usize, x: &[u32], stride: usize, panel: &[Step], sums: &mut Sums) {
-            tile(rows, x, stride, panel, sums, |$sum, $x, $w| $dot);
+        fn $name(
+            rows: usize,
+            x: &[u32],
+            stride: usize,
+            panel: &[Step],
+            sums: &mut [Step],
+            across: usize,
+        ) {
+            tile(rows, x, stride, panel, sums, across, |$sum, $x, $w| $dot);
         }
     };
 }
@@ -45,7 +52,8 @@ fn tile(
     x: &[u32],
     stride: usize,
     panel: &[Step],
-    sums: &mut Sums,
+    sums: &mut [Step],
+    across: usize,
     dot: impl Fn(u32, u32, u32) -> u32,
 ) {
     for column in (0..PANEL).step_by(COLUMNS) {
@@ -59,8 +67,8 @@ fn tile(
                 }
             }
         }
-        for (row, to) in tile[..rows].iter().zip(&mut sums.0) {
-            to[column..column + COLUMNS].copy_from_slice(row);
+        for (r, row) in tile[..rows].iter().enumerate() {
+            sums[r * across].0[column..column + COLUMNS].copy_from_slice(row);
         }
     }
 }
