@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::matmul::Shared;
 use super::scores::{Part, Sequence};
+use super::shared::Shared;
 use super::tile::ROWS_MAX;
 use crate::device::{Device, Rows};
 

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::math;
-use super::matmul::{self, Shared};
+use super::finish::finish;
+use super::shared::{self, Shared};
 use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
 use super::words::{self, Packed, RowScale};
 use crate::device::{Device, Dtype, InstructionSet, Rows};
@@ -97,7 +97,7 @@ pub fn linear(device: &Device, layer: &Linear, x: &Rows, activation: Activation,
     let set = device.instruction_set();
     let weight = &layer.weight;
     if weight.dtype == Dtype::F32 {
-        let words = matmul::words(x.as_slice());
+        let words = shared::words(x.as_slice());
         return product(set, layer, Operand { words, scales: &[] }, x.n(), activation, out);
     }
     // Taken, not borrowed: a thread that waits for its tasks may begin another product.
@@ -186,43 +186,3 @@ impl Block<'_> {
         }
     }
 }
-
-/// The tile of the output becomes `activation(sums + bias)`.
-fn finish(
-    set: InstructionSet,
-    sums: &[Step],
-    bias: &[f32],
-    activation: Activation,
-    tile: &mut matmul::Tile<'_>,
-) {
-    match activation {
-        Activation::None => finish_linear(set, sums, bias, tile),
-        Activation::Gelu => finish_gelu(set, sums, bias, tile),
-        Activation::GeluTanh => finish_gelu_tanh(set, sums, bias, tile),
-        Activation::Relu => finish_relu(set, sums, bias, tile),
-        Activation::Silu => finish_silu(set, sums, bias, tile),
-        Activation::Tanh => finish_tanh(set, sums, bias, tile),
-    }
-}
-
-macro_rules! finish {
-    ($name:ident, $body:ident, $value:ident => $then:expr) => {
-        #[inline(always)]
-        fn $body<const FMA: bool>(sums: &[Step], bias: &[f32], tile: &mut matmul::Tile<'_>) {
-            for i in 0..tile.rows() {
-                let values = tile.row(i).iter_mut().zip(&sums[i].0).zip(bias);
-                for ((value, sum), bias) in values {
-                    let $value = f32::from_bits(*sum) + bias;
-                    *value = $then;
-                }
-            }
-        }
-        multiversion! { fn $name(sums: &[Step], bias: &[f32], tile: &mut matmul::Tile<'_>) = $body }
-    };
-}
-finish!(finish_linear, finish_linear_body, x => x);
-finish!(finish_gelu, finish_gelu_body, x => math::gelu::<FMA>(x));
-finish!(finish_gelu_tanh, finish_gelu_tanh_body, x => math::gelu_tanh::<FMA>(x));
-finish!(finish_relu, finish_relu_body, x => if x > 0.0 { x } else { 0.0 });
-finish!(finish_silu, finish_silu_body, x => math::silu::<FMA>(x));
-finish!(finish_tanh, finish_tanh_body, x => math::tanh::<FMA>(x));

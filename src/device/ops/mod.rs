@@ -6,14 +6,15 @@
 
 mod attention;
 mod embed;
+mod finish;
 mod glu;
 mod linear;
 mod math;
-mod matmul;
 mod norm;
 mod pool;
 mod rotary;
 mod scores;
+mod shared;
 mod tile;
 mod words;
 

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use super::attention::{Attention, RelativeBias};
 use super::math;
-use super::matmul::{self, Shared};
+use super::shared::{self, Shared};
 use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
 use crate::device::{Dtype, InstructionSet, Rows};
 
@@ -113,7 +113,7 @@ impl Sequence<'_> {
         let key = (heads + part.head_kv) * head_dim;
         let value = key + heads_kv * head_dim;
         let words =
-            |row: usize, from: usize| matmul::words(&self.qkv.row(row)[from..from + head_dim]);
+            |row: usize, from: usize| shared::words(&self.qkv.row(row)[from..from + head_dim]);
         for (i, row) in block.clone().enumerate() {
             for (chunk, panel) in
                 words(row, value).chunks(PANEL).zip(scratch.values.chunks_exact_mut(KEYS_PER_BLOCK))
@@ -150,7 +150,7 @@ impl Sequence<'_> {
                 continue;
             }
             let rows = queries.len();
-            let q = matmul::words(&self.qkv.as_slice()[query * stride + head_q * head_dim..]);
+            let q = shared::words(&self.qkv.as_slice()[query * stride + head_q * head_dim..]);
             for panel in
                 (seen.start - block.start) / PANEL..(seen.end - block.start).div_ceil(PANEL)
             {
