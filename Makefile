@@ -20,16 +20,17 @@ REPO ?= .
 RECORD ?= benches/results/$(shell date +%F).md
 # Such as MEASURE="--quick --machine 'two cores'".
 MEASURE ?=
+SHELL_SCRIPTS := scripts/setup scripts/demo scripts/check-metrics .ci/run
 # In CI the lock file is taken as it is.
 LOCKED := $(if $(CI),--locked)
 # `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
-.PHONY: help setup build demo test lint fmt deps-check bench measure doc
+.PHONY: help setup build demo test lint fmt deps-check metrics-check bench measure doc
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Check the tools, install missing Debian packages, fetch DuckDB; safe to repeat.
 	@scripts/setup
@@ -61,10 +62,10 @@ lint: setup ## Check the format, clippy without a warning, and the shell scripts
 	cargo fmt --check
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
 	@if command -v shellcheck >/dev/null; then \
-		echo "shellcheck"; shellcheck scripts/setup scripts/demo .ci/run; \
+		echo "shellcheck"; shellcheck $(SHELL_SCRIPTS); \
 	else \
 		echo "shellcheck is not installed: the shell scripts are checked by bash -n only"; \
-		for script in scripts/setup scripts/demo .ci/run; do bash -n "$$script"; done; \
+		for script in $(SHELL_SCRIPTS); do bash -n "$$script"; done; \
 	fi
 
 fmt: ## Format the Rust code.
@@ -78,6 +79,11 @@ deps-check: setup ## Check the licences and sources of every package, advisories
 		echo "deps-check: advisories and yanked versions were not checked: they need cargo-deny" \
 			"and a network (cargo install --locked cargo-deny)"; \
 	fi
+
+metrics-check: setup ## Check metrics, alerts and dashboard with a real Prometheus; fetches it when it is not here.
+	cargo build $(CARGO_FLAGS)
+	@scripts/setup prometheus
+	@scripts/check-metrics
 
 bench: setup ## Run the benchmarks.
 	cargo bench --bench '*' $(CARGO_FLAGS)

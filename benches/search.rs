@@ -26,6 +26,7 @@ use codeintel::catalog::Catalog;
 use codeintel::config::Settings;
 use codeintel::hit::ChunkId;
 use codeintel::search::{Query, Searcher};
+use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry};
 
 use support::vectors::Seeded;
@@ -86,8 +87,8 @@ fn main() {
 /// Milliseconds of each row of the table that this search has.
 fn search(searcher: &Searcher, text: &str, settings: &Settings) -> Vec<(&'static str, f64)> {
     let query = Query::new(text, settings.limit, settings).expect("a short text");
-    let telemetry = Telemetry::install();
-    let cx = RunContext::new(&telemetry, "bench", &Searcher::PLANNED);
+    let telemetry = Telemetry::detached();
+    let cx = RunContext::new(&telemetry, Tool::Search, &Searcher::PLANNED);
     let began = Instant::now();
     let answer = searcher.search(&query, &cx).expect("every part is here");
     let total = began.elapsed();

@@ -4,6 +4,7 @@
 //! event; with and without the report at the end. No corpus. The tracer is the SDK's, without an
 //! exporter, as the program runs by default. A search takes milliseconds: this must not show in it.
 
+use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, Stage, Telemetry, attrs};
 use divan::{Bencher, black_box};
 
@@ -27,7 +28,7 @@ fn main() {
 }
 
 fn ten_stages(telemetry: &Telemetry) -> RunContext {
-    let cx = RunContext::new(telemetry, "bench", &WITHIN);
+    let cx = RunContext::new(telemetry, Tool::Search, &WITHIN);
     let done = cx.stage(Stage::Search, |s| {
         describe(s);
         let cx = s.cx();
@@ -43,10 +44,10 @@ fn ten_stages(telemetry: &Telemetry) -> RunContext {
 }
 
 fn describe(span: &mut codeintel::telemetry::StageSpan) {
-    span.set(attrs::TOP_K, 10_usize);
-    span.set(attrs::FAISS_INDEX_KIND, "IVFFlat");
-    span.set(attrs::VLLM_QUEUE_MS, 0.25);
-    span.set(attrs::FAISS_GPU, false);
+    // Four of what the stage's table allows, or as many as there are.
+    for (i, attr) in span.stage().attrs().iter().take(4).enumerate() {
+        span.set(*attr, i);
+    }
     span.event("channels.gathered", &[(attrs::DENSE, 50_usize.into())]);
 }
 
@@ -69,5 +70,5 @@ fn a_run_of_ten_stages_and_its_report(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn a_run_without_stages(bencher: Bencher<'_, '_>) {
     let telemetry = Telemetry::detached();
-    bencher.bench_local(|| black_box(RunContext::new(&telemetry, "bench", &[])));
+    bencher.bench_local(|| black_box(RunContext::new(&telemetry, Tool::Search, &[])));
 }

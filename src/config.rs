@@ -12,6 +12,9 @@ use crate::error::{Error, Result};
 /// The name of the settings file looked for in the current folder.
 pub const FILE_NAME: &str = "codeintel.toml";
 
+/// The name that the Python original gave to one variable.
+const CAPTURE_QUERY: &str = "CODEINTEL_CAPTURE_QUERY";
+
 /// One setting as people see it.
 pub struct Key {
     /// Dotted, as in the file: `engine.threads`.
@@ -28,6 +31,12 @@ impl Key {
     /// The environment variable: `CODEINTEL_ENGINE_THREADS`.
     pub fn env(&self) -> String {
         format!("CODEINTEL_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    /// The variables that set it, the one that wins last.
+    fn variables(&self) -> impl Iterator<Item = String> {
+        let short = (self.name == "telemetry.capture_query").then(|| CAPTURE_QUERY.to_owned());
+        short.into_iter().chain([self.env()])
     }
 
     /// Its value in `settings`, as the file would spell it.
@@ -102,6 +111,14 @@ words! {
 words! {
     /// Whether a query's text goes onto spans.
     CaptureQuery { Full = "full", Hash = "hash", None = "none" }
+}
+words! {
+    /// Whether the older names of attributes go onto spans beside the others.
+    SemconvCompat { None = "none", Part2 = "part2" }
+}
+words! {
+    /// Whether `/metrics` answers.
+    MetricsRoute { On = "on", Gone = "gone" }
 }
 
 macro_rules! settings {
@@ -182,7 +199,13 @@ settings! {
     items_max: usize = 2048, "serve.items_max", in 1..=65_536,
         "Texts in one embedding request";
     capture_query: CaptureQuery = CaptureQuery::Hash, "telemetry.capture_query",
-        "Whether a query's text goes onto spans: full, hash, none";
+        "Whether a query's text goes onto spans: full, hash, none; also as CODEINTEL_CAPTURE_QUERY";
+    semconv_compat: SemconvCompat = SemconvCompat::None, "telemetry.semconv_compat",
+        "Whether older names of attributes go onto spans too: none, part2";
+    runs_bytes_max: u64 = 64 << 20, "telemetry.runs_bytes_max", in 0..=1 << 40,
+        "Bytes of the run reports kept in the data folder; the oldest are dropped beyond it; 0: none is kept";
+    metrics_route: MetricsRoute = MetricsRoute::On, "metrics.route",
+        "Whether `serve` answers /metrics on its own port: on, gone (410, with the address of the second listener)";
 }
 
 fn check<T: PartialOrd + Display>(
@@ -237,8 +260,10 @@ impl Settings {
             settings.apply_file(path)?;
         }
         for key in KEYS {
-            if let Some(value) = env(&key.env()) {
-                settings.apply(key.name, &value, &format!("the variable {}", key.env()))?;
+            for name in key.variables() {
+                if let Some(value) = env(&name) {
+                    settings.apply(key.name, &value, &format!("the variable {name}"))?;
+                }
             }
         }
         for (name, value) in flags {

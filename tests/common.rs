@@ -15,6 +15,7 @@ use codeintel::engine::{Engine, models};
 use codeintel::error::Result;
 use codeintel::ingest::{Ingest, IngestReport};
 use codeintel::search::{Channel, Query, Searcher};
+use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, Telemetry};
 use tempfile::TempDir;
 
@@ -27,7 +28,7 @@ pub fn tiny_model() -> PathBuf {
 }
 
 pub fn cx() -> RunContext {
-    RunContext::new(&Telemetry::detached(), "test", &[])
+    RunContext::new(&Telemetry::detached(), Tool::Embed, &[])
 }
 
 /// A repository and its index, in a folder that goes away with it.

@@ -11,6 +11,7 @@ use codeintel::config::{Settings, process_env};
 use codeintel::engine::{Engine, models};
 use codeintel::ingest::{Ingest, IngestReport};
 use codeintel::search::{Channel, Envelope, Query, Searcher};
+use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, Telemetry};
 use tempfile::TempDir;
 
@@ -81,7 +82,7 @@ impl Place {
     }
 
     pub fn index(&self) -> IngestReport {
-        self.ingest().run(&[self.repo()], false, &run("ingest")).unwrap()
+        self.ingest().run(&[self.repo()], false, &run()).unwrap()
     }
 
     pub fn searcher(&self) -> Searcher {
@@ -157,13 +158,13 @@ pub fn engine(settings: &Settings) -> Engine {
     Engine::start(&folder.unwrap(), settings, cache.as_deref()).unwrap()
 }
 
-pub fn run(tool: &'static str) -> RunContext {
-    RunContext::new(&Telemetry::detached(), tool, &Searcher::PLANNED)
+pub fn run() -> RunContext {
+    RunContext::new(&Telemetry::detached(), Tool::Search, &Searcher::PLANNED)
 }
 
 #[track_caller]
 pub fn ask(searcher: &Searcher, query: &Query) -> Envelope {
-    searcher.search(query, &run("search:semantic")).unwrap()
+    searcher.search(query, &run()).unwrap()
 }
 
 /// The paths of an answer, best first.

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use codeintel::config::{CaptureQuery, Settings};
 use codeintel::ingest::Ingest;
 use codeintel::search::Searcher;
-use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry};
+use codeintel::telemetry::labels::Tool;
+use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry, TelemetryConfig};
 use opentelemetry::trace::{SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
 
@@ -59,8 +60,10 @@ fn tree(spans: &[SpanData]) -> String {
 fn search(place: &Place, searcher: &Searcher, text: &str) -> (Vec<SpanData>, RunReport) {
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
-    let cx = RunContext::new(&telemetry, "search:semantic", &Searcher::PLANNED)
-        .with_ids(Some("run-7".to_owned()), Some("session-9".to_owned()));
+    let headers = [("x-run-id", "run-7"), ("x-session-id", "session-9")];
+    let header = |name: &str| headers.iter().find(|(k, _)| *k == name).map(|(_, v)| v.to_string());
+    let caller = telemetry.caller(&header);
+    let cx = RunContext::of(&telemetry, Tool::Search, &Searcher::PLANNED, caller);
     let answer = searcher.search(&place.query(text, 5), &cx).unwrap();
     (spans(&exporter), answer.report)
 }
@@ -209,7 +212,7 @@ fn the_report_tells_the_stages_in_their_order() {
         (report.run_id.as_str(), report.session_id.as_deref()),
         ("run-7", Some("session-9"))
     );
-    assert_eq!((report.tool, report.stopped_because.as_str()), ("search:semantic", "completed"));
+    assert_eq!((report.tool, report.stopped_because.as_str()), (Tool::Search, "completed"));
     assert_eq!(report.last_completed_stage, Some(Stage::Hydrate));
     assert_eq!(report.first_missing_stage, None);
     let top: Vec<_> =
@@ -220,7 +223,7 @@ fn the_report_tells_the_stages_in_their_order() {
     assert!(report.steps[1..].iter().all(|step| step.duration <= whole));
     assert_eq!(report.steps.len(), 10);
 
-    let ids: BTreeSet<String> = (0..100).map(|_| run("x").run_id().to_owned()).collect();
+    let ids: BTreeSet<String> = (0..100).map(|_| run().run_id().to_owned()).collect();
     assert_eq!(ids.len(), 100, "every run has its own id");
     assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
 }
@@ -262,7 +265,7 @@ fn an_ingest_is_this_tree_of_spans() {
     let ingest = place.ingest();
     let journey = || {
         exporter.reset();
-        let cx = RunContext::new(&telemetry, "ingest", &Ingest::PLANNED);
+        let cx = RunContext::new(&telemetry, Tool::Ingest, &Ingest::PLANNED);
         ingest.run(&[place.repo()], false, &cx).unwrap();
         (spans(&exporter), cx.report())
     };
@@ -296,7 +299,7 @@ fn a_failing_ingest_says_where_it_stopped() {
     let place = Place::new(&[]);
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
-    let cx = RunContext::new(&telemetry, "ingest", &Ingest::PLANNED);
+    let cx = RunContext::new(&telemetry, Tool::Ingest, &Ingest::PLANNED);
     place.ingest().run(&[place.repo()], false, &cx).unwrap_err();
     let tree = tree(&spans(&exporter));
     assert!(tree.contains("ingest.walk INTERNAL error=nothing-to-index"), "{tree}");
@@ -305,15 +308,18 @@ fn a_failing_ingest_says_where_it_stopped() {
 
 #[test]
 fn telemetry_is_installed_once() {
-    let (first, second) = (Telemetry::install(), Telemetry::install());
+    let install = || Telemetry::install(&TelemetryConfig::default()).unwrap();
+    let (first, second) = (install(), install());
     let trace = || {
-        let cx = RunContext::new(&second, "x", &[Stage::Gate]);
+        let cx = RunContext::new(&second, Tool::Search, &[Stage::Gate]);
         assert_eq!(cx.stage(Stage::Gate, |_| Ok(7)).unwrap(), 7);
         assert_eq!(cx.report().stopped_because, "completed");
-        cx.trace_id()
+        cx.finish(None);
+        (cx.run_id().to_owned(), cx.trace_id())
     };
-    assert_ne!(trace(), "0".repeat(32));
-    // What one shuts down is shut down for the other: they are the same.
+    let (run_id, trace_id) = trace();
+    assert_eq!(first.run(&run_id).unwrap().trace_id, trace_id, "they are the same");
+    // What one shuts down is shut down for the other, and runs still work.
     first.shutdown();
-    assert_eq!(trace(), "0".repeat(32), "no trace is made any more, and runs still work");
+    trace();
 }

@@ -11,6 +11,7 @@ use codeintel::chunk::TokenCount;
 use codeintel::config::{Settings, process_env};
 use codeintel::engine::Engine;
 use codeintel::engine::models::{self, ModelFolder};
+use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, Stage, Telemetry};
 use codeintel::token::Tokenizer;
 
@@ -48,7 +49,7 @@ pub fn tokenizer() -> Tokenizer {
 
 /// A run that no exporter hears of.
 pub fn run() -> RunContext {
-    RunContext::new(&Telemetry::detached(), "bench", &[Stage::Embed])
+    RunContext::new(&Telemetry::detached(), Tool::Embed, &[Stage::Embed])
 }
 
 /// The tokenizer as the chunker sees it.

@@ -1,5 +1,6 @@
 //! Which commands and flags are there?
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -7,6 +8,8 @@ use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, Valu
 use super::Context;
 use crate::config::help;
 use crate::error::Result;
+use crate::serve::ROUTES;
+use crate::telemetry::log::LogFormat;
 
 /// Embeds, indexes and searches source code in one process.
 #[derive(Parser)]
@@ -30,9 +33,33 @@ pub struct Args {
     /// More of what happens, on standard error; twice for every step
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
+    /// How log lines on standard error look; RUST_LOG says which are written
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "FORM")]
+    pub log: LogArg,
+    /// Print what the run did, and what could go better, on standard error
+    #[arg(long, global = true)]
+    pub report: bool,
     /// When to print colours
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
     pub color: ColorArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum LogArg {
+    /// Lines on a terminal, else JSON
+    Auto,
+    Human,
+    Json,
+}
+
+impl LogArg {
+    pub fn format(self) -> LogFormat {
+        match self {
+            Self::Auto if !std::io::stderr().is_terminal() => LogFormat::Json,
+            Self::Auto | Self::Human => LogFormat::Human,
+            Self::Json => LogFormat::Json,
+        }
+    }
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -68,10 +95,10 @@ pub enum Command {
     /// What works on this machine
     Doctor(JsonArgs),
     /// Answer over HTTP
-    #[command(
-        after_help = "Routes: GET /healthz, GET /readyz, POST /v1/embeddings, POST /v1/search."
-    )]
+    #[command(after_help = format!("Routes: {ROUTES}."))]
     Serve(ServeArgs),
+    /// Show what happened in a run: its stages, warnings and hints
+    Trace(TraceArgs),
     /// List the published versions of the index
     Versions(JsonArgs),
     /// Return to an older version of the index
@@ -131,6 +158,27 @@ pub struct SearchArgs {
     /// Only paths that match; with a leading ! only those that do not
     #[arg(long, value_name = "GLOB")]
     pub glob: Vec<String>,
+}
+
+#[derive(ClapArgs)]
+pub struct TraceArgs {
+    /// As printed by --explain or --report, or in the header X-Run-Id; without one, the last run
+    #[arg(default_value = "latest", value_name = "RUN_ID")]
+    pub run_id: String,
+    /// Ask a server that runs, such as http://127.0.0.1:8080, instead of the data folder
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
+    pub format: TellingArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum TellingArg {
+    Text,
+    Json,
+    Markdown,
+    /// A gantt chart for Mermaid
+    Mermaid,
 }
 
 #[derive(ClapArgs)]
@@ -223,6 +271,9 @@ pub struct ConfigArgs {
     /// Print the documented default file
     #[arg(long)]
     pub defaults: bool,
+    /// Print every span, attribute and metric, as Markdown
+    #[arg(long, conflicts_with = "defaults")]
+    pub telemetry: bool,
 }
 
 #[derive(ClapArgs)]

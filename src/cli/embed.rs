@@ -11,6 +11,7 @@ use crate::engine::{EmbedRequest, Engine, EngineOptions, Lane};
 use crate::error::{Error, Result};
 use crate::nn::Pooling;
 use crate::serve::wire;
+use crate::telemetry::labels::Tool;
 use crate::telemetry::{RunContext, Stage};
 use crate::vector::Matrix;
 
@@ -37,17 +38,10 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
     let mut input = Input::open(&args)?;
     let engine = start_engine_with(&cx.settings, &cx.settings.model_name, options)?;
     let mut output = Output::create(&args, engine.identity().dim)?;
-    let run = RunContext::new(&cx.telemetry, "embed", &[Stage::Embed]);
-    let mut truncated = 0;
-    loop {
-        let items = input.next_items()?;
-        if items.is_empty() {
-            break;
-        }
-        let (vectors, cut) = embed(&engine, &items, &run)?;
-        truncated += cut;
-        output.write(&items, &vectors)?;
-    }
+    let run = RunContext::new(&cx.telemetry, Tool::Embed, &[Stage::Embed]);
+    let result = embed_all(&engine, &mut input, &mut output, &run);
+    cx.finish(&run, result.as_ref().err());
+    let truncated = result?;
     output.finish()?;
     if truncated > 0 {
         let max = engine.identity().max_tokens;
@@ -55,6 +49,25 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
         out::print_warning(&crate::error::Warning::new("truncated", message));
     }
     Ok(())
+}
+
+/// Embeds what there is to read; gives how many texts were cut.
+fn embed_all(
+    engine: &Engine,
+    input: &mut Input,
+    output: &mut Output,
+    run: &RunContext,
+) -> Result<usize> {
+    let mut truncated = 0;
+    loop {
+        let items = input.next_items()?;
+        if items.is_empty() {
+            return Ok(truncated);
+        }
+        let (vectors, cut) = embed(engine, &items, run)?;
+        truncated += cut;
+        output.write(&items, &vectors)?;
+    }
 }
 
 fn embed(engine: &Engine, items: &[Item], run: &RunContext) -> Result<(Matrix, usize)> {

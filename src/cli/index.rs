@@ -17,6 +17,7 @@ use crate::error::Result;
 use crate::ingest::{Ingest, IngestReport, Outcome, Phase, Progress, watch};
 use crate::serve::wire;
 use crate::telemetry::RunContext;
+use crate::telemetry::labels::Tool;
 
 pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     let settings = cx.settings.clone();
@@ -44,10 +45,11 @@ pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
 }
 
 fn once(cx: &mut Context, ingest: &Ingest, args: &IndexArgs, full: bool) -> Result<Outcome> {
-    let run = RunContext::new(&cx.telemetry, "ingest", &Ingest::PLANNED);
+    let run = RunContext::new(&cx.telemetry, Tool::Ingest, &Ingest::PLANNED);
     let bar = Bar::start(ingest.progress());
     let result = ingest.run(&args.paths, full, &run);
     drop(bar);
+    cx.finish(&run, result.as_ref().err());
     let done = result?;
     run.report().warnings.iter().for_each(super::out::print_warning);
     if args.json {

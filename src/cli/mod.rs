@@ -14,6 +14,7 @@ mod report;
 mod search;
 mod serve;
 mod status;
+mod trace;
 mod versions;
 
 use std::process::ExitCode;
@@ -23,7 +24,8 @@ use clap::Parser;
 use crate::config::{FILE_NAME, Settings, process_env};
 use crate::device::InstructionSet;
 use crate::error::{Error, Result};
-use crate::telemetry::Telemetry;
+use crate::serve::RunFolder;
+use crate::telemetry::{RunContext, Telemetry, TelemetryConfig, log};
 use args::{Args, Command};
 use out::Out;
 
@@ -32,17 +34,25 @@ struct Context {
     settings: Settings,
     telemetry: Telemetry,
     out: Out,
+    /// Whether runs are told on standard error when they end.
+    report: bool,
+}
+
+impl Context {
+    /// Ends a run of this command.
+    fn finish(&self, run: &RunContext, error: Option<&Error>) {
+        let report = run.finish(error);
+        if self.report {
+            report::print_report(&report);
+        }
+    }
 }
 
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let args = Args::parse();
     args.color.apply();
-    init_log(args.verbose);
-    let telemetry = Telemetry::install();
-    let result = execute(args, telemetry.clone());
-    telemetry.shutdown();
-    match result {
+    match settings(&args).and_then(|settings| observed(args, settings)) {
         Ok(()) => ExitCode::SUCCESS,
         // `codeintel search x | head` is no failure.
         Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
@@ -67,18 +77,31 @@ fn check_processor() -> Result<()> {
     }
 }
 
-fn execute(args: Args, telemetry: Telemetry) -> Result<()> {
-    check_processor()?;
-    let settings = settings(&args)?;
-    let cx = Context { settings, telemetry, out: Out::new() };
-    match args.command {
+/// Starts telemetry, runs the command, and shuts telemetry down last.
+fn observed(args: Args, settings: Settings) -> Result<()> {
+    let config = TelemetryConfig::read(process_env, &settings)?;
+    let telemetry = Telemetry::install(&config)?;
+    log::init(&telemetry, args.log.format(), &log_filter(&args));
+    let cx =
+        Context { settings, telemetry: telemetry.clone(), out: Out::new(), report: args.report };
+    // A server has many runs, and keeps the failed ones; a command has one.
+    let all = !matches!(args.command, Command::Serve(_));
+    RunFolder::of(&cx.data(), &cx.settings).listen(&telemetry, all);
+    let result = check_processor().and_then(|()| execute(args.command, cx, &config));
+    telemetry.shutdown();
+    result
+}
+
+fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()> {
+    match command {
         Command::Index(args) => index::run(cx, args),
         Command::Search(args) => search::run(cx, args),
         Command::Status(args) => status::run(cx, args),
         Command::Embed(args) => embed::run(cx, args),
         Command::Model(args) => model::run(cx, args),
         Command::Doctor(args) => doctor::run(cx, args),
-        Command::Serve(_) => serve::run(cx),
+        Command::Serve(_) => serve::run(cx, config),
+        Command::Trace(args) => trace::run(cx, args),
         Command::Versions(args) => versions::list(cx, args),
         Command::Rollback(args) => versions::rollback(cx, args),
         Command::Gc(args) => versions::gc(cx, args),
@@ -113,10 +136,13 @@ fn settings(args: &Args) -> Result<Settings> {
     Settings::load(file, process_env, &flags)
 }
 
-fn init_log(verbose: u8) {
-    let default = ["warn", "info", "debug"][usize::from(verbose.min(2))];
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| {
-        tracing_subscriber::EnvFilter::new(format!("codeintel={default},warn"))
-    });
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+/// RUST_LOG, else by the number of -v. A command tells its own failure; a server has nobody who
+/// reads its answers.
+fn log_filter(args: &Args) -> String {
+    process_env("RUST_LOG").unwrap_or_else(|| {
+        let serves = matches!(args.command, Command::Serve(_));
+        let quiet = if serves { "info" } else { "error" };
+        let level = [quiet, "info", "debug"][usize::from(args.verbose.min(2))];
+        format!("codeintel={level},warn")
+    })
 }

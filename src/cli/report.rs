@@ -1,28 +1,74 @@
 //! How is a run told to a person?
 
-use super::out::{DIM, Out, duration, paint};
+use super::out::{BAD, BOLD, DIM, Out, WARN, paint};
 use crate::error::Result;
-use crate::telemetry::{RunReport, StepStatus};
+use crate::serve::wire::{RunStory, Step};
+use crate::telemetry::RunReport;
 
-/// One line a step, indented as they nest, with a bar for its place in the run.
-pub fn print_stages(out: &mut Out, report: &RunReport) -> Result<()> {
-    const WIDTH: f64 = 32.0;
-    let end = report.steps.iter().map(|s| s.started + s.duration).max().unwrap_or_default();
-    let column = |at: std::time::Duration| {
-        let share = at.as_secs_f64() / end.as_secs_f64().max(1e-9);
-        (share * WIDTH).round() as usize
-    };
-    for step in &report.steps {
-        let (from, to) = (column(step.started), column(step.started + step.duration));
+/// Columns of the waterfall.
+const WIDTH: f64 = 32.0;
+
+/// One line a stage: indented as they nest, with a bar for its place in the run.
+fn waterfall(stages: &[Step]) -> Vec<String> {
+    let end = stages.iter().map(|s| s.started_ms + s.duration_ms).fold(1e-6, f64::max);
+    let column = |at_ms: f64| (at_ms / end * WIDTH).round() as usize;
+    let line = |step: &Step| {
+        let from = column(step.started_ms).min(WIDTH as usize - 1);
+        let to = column(step.started_ms + step.duration_ms);
         let bar = format!("{}{}", " ".repeat(from), "━".repeat((to - from).max(1)));
-        let name = format!("{}{}", "  ".repeat(step.depth.into()), step.stage.name());
-        let status = match step.status {
-            StepStatus::Run => "",
-            StepStatus::Skip => " skipped",
-            StepStatus::Error => " failed",
+        let name = format!("{}{}", "  ".repeat(step.depth.into()), step.name);
+        let (style, status) = match step.status.as_str() {
+            "error" => (BAD, error(step)),
+            "skip" => (DIM, "  skipped".to_owned()),
+            _ => (DIM, String::new()),
         };
-        let took = duration(step.duration);
-        out.line(paint(DIM, format!("   {name:<20} {took:>9}{status}  {bar}")))?;
+        let took = format!("{:.1} ms", step.duration_ms);
+        paint(style, format!("   {name:<20} {took:>11}  {bar:<32}{status}").trim_end())
+    };
+    stages.iter().map(line).collect()
+}
+
+fn error(step: &Step) -> String {
+    let kind = step.attrs.get("error.type").and_then(|kind| kind.as_str()).unwrap_or("failed");
+    format!("  {kind}")
+}
+
+/// The stages of a run and its ids, among the results of a command.
+pub fn print_stages(out: &mut Out, report: &RunReport) -> Result<()> {
+    let story = RunStory::new(report);
+    waterfall(&story.stages).iter().try_for_each(|line| out.line(line))?;
+    out.line(paint(DIM, format!("   run {}  trace {}", story.run_id, story.trace_id)))
+}
+
+/// A run as the answer to `codeintel trace`.
+pub fn print_story(out: &mut Out, story: &RunStory) -> Result<()> {
+    story_lines(story).iter().try_for_each(|line| out.line(line))
+}
+
+/// The same on standard error, beside the results of a command.
+pub fn print_report(report: &RunReport) {
+    for line in story_lines(&RunStory::new(report)) {
+        anstream::eprintln!("{line}");
     }
-    out.line(paint(DIM, format!("   run {}  trace {}", report.run_id, report.trace_id)))
+}
+
+fn story_lines(story: &RunStory) -> Vec<String> {
+    let report = &story.report;
+    let ended = match report.stopped_because.as_str() {
+        "completed" => paint(BOLD, "completed"),
+        because => paint(BAD, format!("stopped: {because}")),
+    };
+    let mut lines = vec![format!("{}  {ended} in {:.1} ms", report.tool, report.elapsed_ms)];
+    lines.extend(waterfall(&story.stages));
+    for (name, notes) in [("warning", &report.warnings), ("hint", &report.hints)] {
+        let style = if name == "warning" { WARN } else { BOLD };
+        lines.extend(
+            notes
+                .iter()
+                .map(|note| format!("   {} {}", paint(style, format!("{name}:")), note.message)),
+        );
+    }
+    let session = story.session_id.iter().map(|id| format!("  session {id}")).collect::<String>();
+    lines.push(paint(DIM, format!("   run {}  trace {}{session}", story.run_id, story.trace_id)));
+    lines
 }

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::search::{Channel, Envelope, Finding, Query, Searcher};
 use crate::serve::wire;
 use crate::telemetry::RunContext;
+use crate::telemetry::labels::Tool;
 
 /// Lines of a snippet.
 const SNIPPET_LINES: usize = 10;
@@ -27,8 +28,10 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<()> {
         false => None,
     };
     let searcher = Searcher::open(version, engine, settings)?;
-    let run = RunContext::new(&cx.telemetry, "search:semantic", &Searcher::PLANNED);
-    let envelope = searcher.search(&query, &run)?;
+    let run = RunContext::new(&cx.telemetry, Tool::Search, &Searcher::PLANNED);
+    let result = searcher.search(&query, &run);
+    cx.finish(&run, result.as_ref().err());
+    let envelope = result?;
     if args.json {
         return cx.out.json(&wire::Envelope::from(&envelope));
     }

@@ -7,20 +7,26 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Context;
 use super::index::start_engine;
 use crate::error::{Error, Result};
-use crate::serve::{Server, listen, serve};
+use crate::serve::{Server, listen, metrics_router, router, serve};
+use crate::telemetry::TelemetryConfig;
 
 /// How often CURRENT is looked at.
 const REFRESH: Duration = Duration::from_millis(500);
 /// How long requests in flight may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
-pub fn run(cx: Context) -> Result<()> {
+pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().map_err(Error::library("tokio", "start"))?;
     let data = cx.data();
     let server = Server::new(cx.settings.clone(), cx.telemetry.clone(), data.clone());
     let result = runtime.block_on(async {
         let (listener, address) = listen(&cx.settings.address).await?;
         eprintln!("listening on http://{address}, index in {}", data.path().display());
+        if let Some(scraped) = &config.prometheus_address {
+            let (listener, address) = listen(scraped).await?;
+            eprintln!("metrics on http://{address}/metrics");
+            tokio::spawn(serve(listener, metrics_router(cx.telemetry.clone()), wait_for_signal()));
+        }
         tokio::task::spawn_blocking({
             let (server, settings) = (server.clone(), cx.settings.clone());
             move || server.warm(|| start_engine(&settings, &settings.model_name))
@@ -37,7 +43,7 @@ pub fn run(cx: Context) -> Result<()> {
             tokio::time::sleep(DRAIN).await;
         };
         tokio::select! {
-            result = serve(listener, server, stop) => result,
+            result = serve(listener, router(server), stop) => result,
             () = drained => Ok(()),
         }
     });

@@ -7,6 +7,7 @@ use crate::catalog::Catalog;
 use crate::config::{KEYS, default_file};
 use crate::error::Result;
 use crate::serve::wire;
+use crate::telemetry::catalogue;
 
 pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     let data = cx.data();
@@ -52,6 +53,9 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
 pub fn config(mut cx: Context, args: ConfigArgs) -> Result<()> {
     if args.defaults {
         return cx.out.raw(default_file().as_bytes());
+    }
+    if args.telemetry {
+        return cx.out.raw(catalogue::markdown().as_bytes());
     }
     for key in KEYS {
         let value = key.value(&cx.settings);

@@ -230,6 +230,10 @@ impl<'a> Call<'a> {
     }
 
     fn finish(mut self) -> Result<Embeddings> {
+        if self.parts.cache.is_some() {
+            let misses = self.usages.len() - self.cache_hits;
+            self.cx.instruments().looked_up(self.lane, self.cache_hits, misses);
+        }
         Ok(Embeddings {
             vectors: Matrix::new(std::mem::take(&mut self.vectors), self.parts.d)?,
             tokens: self.usages.iter().map(|usage| usage.tokens as usize).sum(),

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::cache::VectorCache;
 use super::call::{Call, Parts};
@@ -13,8 +13,9 @@ use super::worker::{Compute, Worker};
 use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::Settings;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::nn::{Encoder, Pooling, SentenceConfig, pool};
+use crate::telemetry::labels::EmbedOutcome;
 use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::token::Tokenizer;
 use crate::vector::Matrix;
@@ -131,16 +132,19 @@ impl Engine {
             Lane::Interactive => Stage::EmbedQuery,
             Lane::Bulk => Stage::Embed,
         };
-        cx.stage(stage, |span| {
+        let began = Instant::now();
+        let result = cx.stage(stage, |span| {
             self.describe(request, span);
             let Inner { tokenizer, worker, cache, identity, .. } = &*self.inner;
             let parts = Parts { tokenizer, worker, cache: cache.as_ref(), d: identity.dim };
-            let answer = Call::new(parts, request.lane, cx).run(request.texts)?;
+            let answer = Call::new(parts, request.lane, &span.cx()).run(request.texts)?;
             span.set(attrs::VLLM_QUEUE_MS, answer.queue.as_secs_f64() * 1e3);
             span.set(attrs::GEN_AI_INPUT_TOKENS, answer.tokens);
             span.set(attrs::CACHE_HITS, answer.cache_hits);
             Ok(answer)
-        })
+        });
+        cx.instruments().embedded(outcome(&result), began.elapsed());
+        result
     }
 
     /// Which model this is.
@@ -172,13 +176,21 @@ impl Engine {
         let identity = &self.inner.identity;
         span.set(attrs::GEN_AI_OPERATION, "embeddings");
         span.set(attrs::GEN_AI_PROVIDER, "codeintel");
-        span.set(attrs::GEN_AI_MODEL, identity.name.as_str());
-        span.set(attrs::GEN_AI_DIM, identity.dim);
         span.set(attrs::VLLM_MODE, "inproc");
-        span.set(attrs::VLLM_MODEL, identity.name.as_str());
+        span.set(attrs::VLLM_MODEL, identity.name.clone());
         span.set(attrs::VLLM_DIM, identity.dim);
         span.set(attrs::VLLM_BATCH_SIZE, request.texts.len());
-        span.set(attrs::VLLM_DEVICE, self.inner.device.as_str());
+        span.set(attrs::VLLM_DEVICE, self.inner.device.clone());
         span.set(attrs::VLLM_DTYPE, "f32");
+    }
+}
+
+fn outcome(result: &Result<Embeddings>) -> EmbedOutcome {
+    match result.as_ref().map_err(crate::error::Error::kind) {
+        Ok(_) => EmbedOutcome::Ok,
+        Err(ErrorKind::Overloaded) => EmbedOutcome::Overloaded,
+        Err(ErrorKind::Timeout) => EmbedOutcome::Timeout,
+        Err(ErrorKind::Cancelled) => EmbedOutcome::Cancelled,
+        Err(_) => EmbedOutcome::Failed,
     }
 }

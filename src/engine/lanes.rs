@@ -6,23 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-/// Where a request waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Lane {
-    /// Somebody waits for the answer: queries.
-    Interactive,
-    /// Many texts at leisure: ingest and large requests.
-    Bulk,
-}
-
-impl Lane {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Interactive => "interactive",
-            Self::Bulk => "bulk",
-        }
-    }
-}
+pub use crate::telemetry::labels::Lane;
 
 /// Bulk gets one part in this many of a batch that carries queries.
 const BULK_SHARE: usize = 8;
@@ -61,6 +45,8 @@ pub(super) struct Batch<T> {
     /// Distinct ids, each with every ticket that waits for their vector.
     pub sequences: Vec<(Vec<u32>, Vec<T>)>,
     pub tokens: usize,
+    /// Interactive if any of them is.
+    pub lane: Lane,
 }
 
 /// The queue of one worker.
@@ -140,6 +126,9 @@ impl<T> Lanes<T> {
             }
             filling.tokens_max = self.limits.batch_tokens_max;
         }
+        if asked > 0 {
+            filling.batch.lane = Lane::Interactive;
+        }
         self.interactive.fill(&mut filling, (0..asked).collect());
         if asked == 0 {
             self.bulk_credit = 0;
@@ -201,7 +190,7 @@ struct Filling<T> {
 impl<T> Filling<T> {
     fn new(limits: Limits) -> Self {
         Self {
-            batch: Batch { sequences: Vec::new(), tokens: 0 },
+            batch: Batch { sequences: Vec::new(), tokens: 0, lane: Lane::Bulk },
             places: HashMap::new(),
             tokens_max: limits.batch_tokens_max,
             seqs_max: limits.batch_seqs_max,

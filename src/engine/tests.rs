@@ -14,6 +14,7 @@ use super::*;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::Pooling;
+use crate::telemetry::labels::Tool;
 use crate::telemetry::{RunContext, Stage, Telemetry};
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
@@ -27,7 +28,7 @@ fn settings() -> Settings {
 }
 
 fn run() -> RunContext {
-    RunContext::new(&Telemetry::detached(), "test", &[Stage::Embed])
+    RunContext::new(&Telemetry::detached(), Tool::Embed, &[Stage::Embed])
 }
 
 fn embed(engine: &Engine, lane: Lane, texts: &[&str], cx: &RunContext) -> Result<Embeddings> {
@@ -302,13 +303,15 @@ fn the_span_tells_model_batch_queue_and_tokens_and_a_failure_its_kind() {
     let telemetry = Telemetry::with_exporter(exporter.clone());
     let folder = tempfile::tempdir().unwrap();
     let engine = fake(&settings(), Some(folder.path()), || ());
-    let cx = RunContext::new(&telemetry, "test", &[Stage::EmbedQuery]);
+    let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::EmbedQuery]);
     embed(&engine, Lane::Interactive, &["x"], &cx).unwrap();
     let answer = embed(&engine, Lane::Interactive, &["x", "y"], &cx).unwrap();
     engine.stop();
     embed(&engine, Lane::Bulk, &["z"], &cx).unwrap_err();
 
-    let spans = exporter.get_finished_spans().unwrap();
+    let mut spans = exporter.get_finished_spans().unwrap();
+    let batches = spans.extract_if(.., |span| span.name == "engine.batch").count();
+    assert_eq!(batches, 2, "a batch for each request that computed something");
     let get = |i: usize, key: &str| {
         let found = spans[i].attributes.iter().find(|kv| kv.key.as_str() == key);
         found.unwrap_or_else(|| panic!("no {key}")).value.to_string()
@@ -323,9 +326,7 @@ fn the_span_tells_model_batch_queue_and_tokens_and_a_failure_its_kind() {
         (REQUEST_STAGE, "embed_query"),
         (VLLM_MODE, "inproc"),
         (VLLM_MODEL, "fake"),
-        (GEN_AI_MODEL, "fake"),
         (VLLM_DIM, "2"),
-        (GEN_AI_DIM, "2"),
         (VLLM_BATCH_SIZE, "2"),
         (VLLM_DEVICE, "cpu"),
         (VLLM_DTYPE, "f32"),
@@ -334,10 +335,12 @@ fn the_span_tells_model_batch_queue_and_tokens_and_a_failure_its_kind() {
         (GEN_AI_INPUT_TOKENS, &tokens),
         (CACHE_HITS, "1"),
     ] {
-        assert_eq!(get(1, key.0), value, "{}", key.0);
+        for name in [Some(key.key()), key.official()].into_iter().flatten() {
+            assert_eq!(get(1, name), value, "{name}");
+        }
     }
-    assert!(get(1, VLLM_QUEUE_MS.0).parse::<f64>().unwrap() >= 0.0);
-    assert_eq!(get(2, REQUEST_STAGE.0), "embed");
-    assert_eq!(get(2, ERROR_TYPE.0), ErrorKind::Unavailable.code());
+    assert!(get(1, VLLM_QUEUE_MS.key()).parse::<f64>().unwrap() >= 0.0);
+    assert_eq!(get(2, REQUEST_STAGE.key()), "embed");
+    assert_eq!(get(2, ERROR_TYPE.key()), ErrorKind::Unavailable.code());
     assert!(matches!(spans[2].status, Status::Error { .. }));
 }

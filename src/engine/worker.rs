@@ -3,7 +3,7 @@
 //! One thread computes. It takes the next batch when the device is free, so that a query that
 //! arrives meanwhile is in it. An error or a panic ends the requests of that batch and no others.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::lanes::{Batch, Lane, Lanes, Limits, Sequence};
 use crate::error::{Error, Result};
-use crate::telemetry::RunContext;
+use crate::telemetry::{BatchFacts, BatchSpan, RunContext};
 use crate::token::Ragged;
 use crate::vector::Matrix;
 
@@ -122,7 +122,11 @@ impl Worker {
         if !state.lanes.has_room(lane, tokens) {
             return Err(self.overloaded(lane));
         }
+        let request = sequences.front().map(|sequence| sequence.ticket.request.clone());
         state.move_what_fits(lane, sequences);
+        if let Some(request) = request {
+            state.tell_depth(&request.cx);
+        }
         self.shared.work.notify_one();
         Ok(())
     }
@@ -206,6 +210,11 @@ impl State {
         if self.stopped { Err(stopped()) } else { Ok(()) }
     }
 
+    fn tell_depth(&self, cx: &RunContext) {
+        let tokens = |lane| self.lanes.tokens(lane);
+        cx.instruments().waiting(tokens(Lane::Interactive), tokens(Lane::Bulk));
+    }
+
     fn move_what_fits(&mut self, lane: Lane, sequences: &mut VecDeque<Sequence<Ticket>>) {
         while let Some(sequence) = sequences.pop_front() {
             if !self.lanes.has_room(lane, sequence.tokens()) {
@@ -214,6 +223,13 @@ impl State {
             self.lanes.push(lane, sequence);
         }
     }
+}
+
+/// Each request of a batch once. tickets: those of each row.
+fn requests(tickets: &[Vec<Ticket>]) -> impl Iterator<Item = &RunContext> {
+    let mut seen = HashSet::new();
+    let requests = tickets.iter().flatten().map(|ticket| &*ticket.request);
+    requests.filter(move |request| seen.insert(std::ptr::from_ref(*request))).map(|r| &r.cx)
 }
 
 /// The answer of an engine that was stopped.
@@ -244,7 +260,19 @@ impl Shared {
             let launched = Instant::now();
             let (seqs, tickets): (Vec<_>, Vec<_>) = batch.sequences.into_iter().unzip();
             let ragged = Ragged::from_seqs(seqs.iter().map(Vec::as_slice));
+            let span = BatchSpan::open(batch.lane, requests(&tickets));
             let outcome = run(&mut compute, &ragged);
+            if let Some(span) = span {
+                let queued = tickets.iter().flatten().map(|ticket| ticket.queued).min();
+                let facts = BatchFacts {
+                    sequences: ragged.n(),
+                    tokens: ragged.tokens(),
+                    tokens_max: self.limits.batch_tokens_max,
+                    queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
+                    computed: launched.elapsed(),
+                };
+                span.close(&facts, &outcome);
+            }
             self.batches.fetch_add(1, Ordering::Relaxed);
             self.sequences.fetch_add(ragged.n() as u64, Ordering::Relaxed);
             self.tokens.fetch_add(ragged.tokens() as u64, Ordering::Relaxed);
@@ -262,8 +290,12 @@ impl Shared {
             let now = Instant::now();
             let batch = state.lanes.next_batch(|ticket| ticket.is_dead(now));
             self.room.notify_all();
-            if batch.is_some() {
-                return batch;
+            if let Some(batch) = batch {
+                let request = batch.sequences.iter().find_map(|(_, tickets)| tickets.first());
+                if let Some(ticket) = request {
+                    state.tell_depth(&ticket.request.cx);
+                }
+                return Some(batch);
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

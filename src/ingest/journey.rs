@@ -94,7 +94,7 @@ impl Ingest {
                 Some(parent) if difference.is_empty() && !whole => unchanged(parent, difference),
                 _ => self.write(&repo, parent, difference, (full, whole), &lock, &cx)?,
             };
-            s.set(attrs::VERSION, report.version.as_str());
+            s.set(attrs::VERSION, report.version.clone());
             s.set(attrs::FILES, report.files);
             s.set(attrs::CHUNKS, report.chunks);
             Ok(IngestReport { elapsed: started.elapsed(), ..report })

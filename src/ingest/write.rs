@@ -98,7 +98,7 @@ impl Job<'_> {
             catalog.record_run(&RunRow {
                 run_id: report.run_id.clone(),
                 started_at_ms: now_s() * 1000,
-                tool: report.tool.to_owned(),
+                tool: report.tool.as_str().to_owned(),
                 duration_ms: stages.map(|step| step.duration.as_millis() as u64).sum(),
                 status: "publishing".to_owned(),
                 report: steps.collect::<Vec<_>>().join(" "),
@@ -121,7 +121,7 @@ impl Job<'_> {
             Shape::Whole(_) => None,
         };
         let version = cx.stage(Stage::Publish, |s| {
-            s.set(attrs::VERSION, manifest.version.as_str());
+            s.set(attrs::VERSION, manifest.version.clone());
             staging.publish(manifest, parent)
         })?;
         Ok((built, version))

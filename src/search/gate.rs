@@ -28,8 +28,11 @@ pub fn plan(query: &Query, vocabulary: &impl Vocabulary, span: &mut StageSpan) -
     span.set(attrs::QUERY_CLASS, plan.profile.class.as_str());
     span.set(attrs::AMBIGUITY, plan.profile.ambiguity_score);
     span.set(attrs::RRF_K, plan.rrf_k);
-    let depths = plan.channels.iter().map(|(c, depth, _)| format!("{}={depth}", c.as_str()));
-    let depths = depths.collect::<Vec<_>>().join(",");
+    let depths = attrs::to_label_str(plan.channels.iter().map(|(c, depth, _)| (c.as_str(), depth)));
+    let weights = attrs::to_label_str(plan.channels.iter().map(|(c, _, w)| (c.as_str(), w)));
+    span.set(attrs::CHANNEL_DEPTHS, depths.clone());
+    span.set(attrs::CHANNEL_WEIGHTS, weights);
+    span.cx().instruments().gated(plan.rrf_k, plan.profile.ambiguity_score);
     span.event(
         "retrieval.gating.decision",
         &[

@@ -34,6 +34,7 @@ pub fn gather(
     span: &mut StageSpan,
 ) -> Result<Gathered> {
     let scope = scope(channels, &query.scope)?;
+    span.set(attrs::DEADLINE_MS, deadline.as_millis() as u64);
     let deadline_at = Instant::now() + deadline;
     let (sender, answers) = mpsc::channel();
     for &(channel, depth, _) in &plan.channels {

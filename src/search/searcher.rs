@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -115,7 +115,6 @@ impl Searcher {
             }
             s.set(attrs::QUERY_LEN, query.text.chars().count());
             s.set(attrs::TOP_K, query.limit);
-            s.set(attrs::GEN_AI_TOP_K, query.limit);
             let cx = s.cx();
             let plan = cx.stage(Stage::Gate, |s| gate::plan(query, &self.channels, s))?;
             let mut gathered = cx
@@ -133,9 +132,10 @@ impl Searcher {
             s.set(attrs::CHANNELS_USED, used.collect::<Vec<_>>());
             s.set(attrs::RRF_K, plan.rrf_k);
             gathered.warnings.extend(plan.warnings.iter().cloned());
-            for warning in &gathered.warnings {
-                s.set(attrs::WARNINGS, warning.code);
-                cx.warn(warning.clone());
+            if !gathered.warnings.is_empty() {
+                let codes = gathered.warnings.iter().map(|w| w.code.to_owned());
+                s.set(attrs::WARNINGS, codes.collect::<Vec<_>>());
+                gathered.warnings.iter().for_each(|w| cx.warn(w.clone()));
             }
             let ranked: Vec<_> = fused.into_iter().zip(rows).collect();
             Ok((ranked, gathered, plan))
@@ -155,10 +155,10 @@ impl Searcher {
     }
 
     fn rows(&self, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ChunkRow>> {
+        span.set(attrs::HYDRATE_ASKED, ids.len());
         span.cx().stage(Stage::DuckdbHydrate, |s| {
             let hydrated = self.channels.0.catalog.rows(ids)?;
             s.set(attrs::DUCKDB_ROWS, hydrated.rows.len());
-            s.set(attrs::DB_ROWS, hydrated.rows.len());
             s.set(attrs::DUCKDB_SQL_BYTES, hydrated.sql_bytes);
             s.set(attrs::DB_SYSTEM, "duckdb");
             s.set(attrs::DB_OPERATION, "SELECT");
@@ -219,7 +219,10 @@ impl Channels {
                     s.set(attrs::FAISS_NPROBE, nprobe);
                     s.set(attrs::FAISS_GPU, false);
                     let params = DenseParams { nprobe, ef_search, filter: scope };
-                    Ok(hits(s, dense.search(&query, depth, &params)?))
+                    let began = Instant::now();
+                    let found = dense.search(&query, depth, &params)?;
+                    cx.instruments().searched(dense.kind_label(), false, began.elapsed());
+                    Ok(hits(s, found))
                 })
             }
             Channel::Lexical => cx.stage(Stage::Lexical, |s| {

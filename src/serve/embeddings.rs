@@ -1,8 +1,8 @@
 //! `POST /v1/embeddings`, as OpenAI's clients send it.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Json, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Extension, Json, State};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,7 +13,8 @@ use super::search::checked;
 use super::wire::{EmbeddingList, Encoding};
 use crate::engine::{EmbedRequest, Embeddings, Engine, Lane};
 use crate::error::{Error, Result};
-use crate::telemetry::RunContext;
+use crate::telemetry::labels::Tool;
+use crate::telemetry::{Caller, RunContext};
 
 /// Requests of at most this many texts go before bulk work.
 const INTERACTIVE_TEXTS_MAX: usize = 4;
@@ -38,17 +39,17 @@ enum Input {
 
 pub async fn embed(
     State(server): State<Server>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: std::result::Result<Json<Request>, JsonRejection>,
 ) -> Response {
-    let cx = reply::run_context(&server, &headers, "embeddings", &[]);
+    let cx = RunContext::of(server.telemetry(), Tool::Embeddings, &[], caller);
     let work = move |cx: &RunContext| answer(&server, checked(body, server.settings())?, cx);
-    match reply::blocking(cx.clone(), work).await {
+    match reply::blocking(cx, work).await {
         Ok((engine, encoding, embeddings)) => {
             let list = EmbeddingList::new(&embeddings, &engine.identity().name, encoding);
-            reply::json(&cx, StatusCode::OK, &list)
+            reply::json(StatusCode::OK, &list)
         }
-        Err(error) => failure(&cx, &error),
+        Err(error) => failure(&error),
     }
 }
 
@@ -95,7 +96,7 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Answer> 
 }
 
 /// OpenAI's form of an error.
-fn failure(cx: &RunContext, error: &Error) -> Response {
+fn failure(error: &Error) -> Response {
     let status = match error {
         Error::ModelMissing { .. } => StatusCode::NOT_FOUND,
         error => reply::status(error),
@@ -105,7 +106,7 @@ fn failure(cx: &RunContext, error: &Error) -> Response {
     let message = error.to_string();
     let body =
         json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
-    let mut response = reply::json(cx, status, &body);
+    let mut response = reply::json(status, &body);
     if status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
     }

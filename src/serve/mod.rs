@@ -3,13 +3,19 @@
 //! Doors only translate: JSON to a call of a journey, its result or error to JSON. All JSON types of
 //! the crate are in [`wire`].
 
+mod door;
 mod embeddings;
+mod folder;
 mod health;
+mod metrics;
 mod reply;
+mod runs;
 mod search;
 mod state;
 pub mod wire;
 
+pub use folder::RunFolder;
+pub use metrics::router as metrics_router;
 pub use state::Server;
 
 use std::future::Future;
@@ -17,10 +23,15 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
 use crate::error::{Error, Result};
+
+/// What is there, for people who asked for something else.
+pub const ROUTES: &str = "GET /healthz, GET /readyz, GET /metrics, GET /v1/runs/{run_id}, \
+    GET /v1/traces/{trace_id}, POST /v1/embeddings, POST /v1/search";
 
 /// The routes, over a server that may still be warming.
 pub fn router(server: Server) -> Router {
@@ -28,11 +39,15 @@ pub fn router(server: Server) -> Router {
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::scrape))
+        .route("/v1/runs/{run_id}", get(runs::run))
+        .route("/v1/traces/{trace_id}", get(runs::trace))
         .route("/v1/embeddings", post(embeddings::embed))
         .route("/v1/search", post(search::search))
         .fallback(reply::no_such_route)
         .method_not_allowed_fallback(reply::no_such_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(server.clone(), door::observe))
         .with_state(server)
 }
 
@@ -61,10 +76,10 @@ pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
 /// Serves until `stop` is done, then answers what is in flight and returns.
 pub async fn serve(
     listener: TcpListener,
-    server: Server,
+    router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    axum::serve(listener, router(server))
+    axum::serve(listener, router)
         .with_graceful_shutdown(stop)
         .await
         .map_err(Error::library("the listener", "serve"))

@@ -1,18 +1,20 @@
 //! `POST /v1/search`: a query in, an envelope out.
 
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Json, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::extract::{Extension, Json, State};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::Server;
-use super::reply::{blocking, json, problem, run_context};
+use super::reply::{blocking, json, problem};
 use super::wire::Envelope;
 use crate::catalog::ScopeSpec;
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use crate::search::{Channel, Query, Searcher};
+use crate::telemetry::labels::Tool;
+use crate::telemetry::{Caller, RunContext};
 
 /// The body of a search.
 #[derive(Deserialize)]
@@ -43,20 +45,17 @@ impl Request {
 
 pub async fn search(
     State(server): State<Server>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: std::result::Result<Json<Request>, JsonRejection>,
 ) -> Response {
-    let cx = run_context(&server, &headers, "search:semantic", &Searcher::PLANNED);
-    let work = {
-        let server = server.clone();
-        move |cx: &crate::telemetry::RunContext| {
-            let query = checked(body, server.settings())?.check(server.settings())?;
-            server.searcher()?.search(&query, cx)
-        }
+    let cx = RunContext::of(server.telemetry(), Tool::Search, &Searcher::PLANNED, caller);
+    let work = move |cx: &RunContext| {
+        let query = checked(body, server.settings())?.check(server.settings())?;
+        server.searcher()?.search(&query, cx)
     };
-    match blocking(cx.clone(), work).await {
-        Ok(envelope) => json(&cx, StatusCode::OK, &Envelope::from(&envelope)),
-        Err(error) => problem(&cx, &error),
+    match blocking(cx, work).await {
+        Ok(envelope) => json(StatusCode::OK, &Envelope::from(&envelope)),
+        Err(error) => problem(&error),
     }
 }
 

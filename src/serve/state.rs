@@ -69,6 +69,10 @@ impl Server {
         &self.0.telemetry
     }
 
+    pub(super) fn data(&self) -> &DataFolder {
+        &self.0.data
+    }
+
     /// Loads the model and opens the index; each becomes ready on its own.
     pub fn warm(&self, load: impl FnOnce() -> Result<Engine>) {
         let engine = load();

@@ -1,81 +1,146 @@
 //! How is an attribute spelled? The only place that spells a key.
 
+use std::borrow::Cow;
+
 use opentelemetry::{Array, KeyValue, StringValue, Value};
 
-/// A span attribute or event attribute key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Attr(pub &'static str);
+/// The key of a span's, event's or step's attribute.
+#[derive(Clone, Copy)]
+pub struct Attr(&'static Row);
 
+/// What is known of a key.
+struct Row {
+    key: &'static str,
+    official: Option<&'static str>,
+    part2: Option<&'static str>,
+    what: &'static str,
+}
+
+impl Attr {
+    pub fn key(self) -> &'static str {
+        self.0.key
+    }
+
+    /// The name of the OpenTelemetry conventions for the same thing; a span carries both.
+    pub fn official(self) -> Option<&'static str> {
+        self.0.official
+    }
+
+    /// The older spelling that `telemetry.semconv_compat = "part2"` adds.
+    pub fn part2(self) -> Option<&'static str> {
+        self.0.part2
+    }
+
+    /// What it says, with its unit.
+    pub fn what(self) -> &'static str {
+        self.0.what
+    }
+}
+
+impl PartialEq for Attr {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Attr {}
+
+impl std::fmt::Debug for Attr {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.key())
+    }
+}
+
+/// `NAME = "key" | "official name" ~ "part2 name", "what it says"`.
 macro_rules! attrs {
-    ($($name:ident = $key:literal;)+) => {
-        $(#[doc = concat!("`", $key, "`")] pub const $name: Attr = Attr($key);)+
+    ($($name:ident = $key:literal $(| $official:literal)? $(~ $part2:literal)?, $what:literal;)+) => {
+        $(
+            #[doc = concat!("`", $key, "`: ", $what)]
+            pub const $name: Attr = Attr(&Row {
+                key: $key,
+                official: attrs!(@maybe $($official)?),
+                part2: attrs!(@maybe $($part2)?),
+                what: $what,
+            });
+        )+
         /// Every key that a span, event or step of this crate can carry.
         pub const ALL: &[Attr] = &[$($name),+];
     };
+    (@maybe $value:literal) => { Some($value) };
+    (@maybe) => { None };
 }
 
 attrs! {
-    RUN_ID = "mcp.run_id";
-    SESSION_ID = "mcp.session_id";
-    TOOL = "mcp.tool";
-    REQUEST_STAGE = "request.stage";
-    ERROR_TYPE = "error.type";
-    WARNINGS = "codeintel.warnings";
+    RUN = "run.id", "The run, copied from the baggage onto every span";
+    SESSION = "session.id", "The caller's session, copied from the baggage onto every span";
+    RUN_ID = "mcp.run_id", "The run: 32 hexadecimal digits, or what the caller brought";
+    SESSION_ID = "mcp.session_id" | "mcp.session.id", "The session that the caller named";
+    TOOL = "mcp.tool" | "gen_ai.tool.name", "What was asked for, such as search:semantic";
+    REQUEST_STAGE = "request.stage" ~ "stage", "The stage, as in the run report";
+    ERROR_TYPE = "error.type", "The kind of the failure, as in the table of docs/operations.md";
+    WARNINGS = "codeintel.warnings", "Codes of what the answer lacks, or why a stage was skipped";
 
-    QUERY_TEXT = "retrieval.query_text";
-    QUERY_LEN = "retrieval.query_len";
-    TOP_K = "retrieval.top_k";
-    GEN_AI_TOP_K = "gen_ai.request.top_k";
-    CHANNELS_USED = "retrieval.channels_used";
-    CHANNEL_DEPTHS = "retrieval.channel_depths";
-    RRF_K = "retrieval.rrf_k";
-    FUSED_DOCS = "retrieval.fused_docs";
-    QUERY_CLASS = "retrieval.query_class";
-    AMBIGUITY = "retrieval.query_ambiguity";
-    CHANNEL_HITS = "retrieval.channel_hits";
+    HTTP_METHOD = "http.request.method", "GET, POST, or _OTHER";
+    HTTP_ROUTE = "http.route", "The route as it is registered";
+    HTTP_STATUS = "http.response.status_code", "The status of the answer";
+    URL_PATH = "url.path", "The path that was asked for";
+    URL_SCHEME = "url.scheme", "http";
 
-    DENSE = "dense";
-    SPARSE = "sparse";
-    SPLADE = "splade";
-    SYMBOL = "symbol";
+    QUERY_TEXT = "retrieval.query_text", "The query, its hash, or nothing: telemetry.capture_query";
+    QUERY_LEN = "retrieval.query_len", "Characters of the query";
+    TOP_K = "retrieval.top_k" | "gen_ai.request.top_k", "Results that were asked for";
+    CHANNELS_USED = "retrieval.channels_used", "Channels that answered";
+    CHANNEL_DEPTHS = "retrieval.channel_depths", "Candidates asked of each channel, as JSON";
+    CHANNEL_WEIGHTS = "retrieval.channel_weights", "Weight of each channel, as JSON";
+    CHANNEL_HITS = "retrieval.channel_hits", "Candidates that the channel gave";
+    RRF_K = "retrieval.rrf_k", "The constant of reciprocal rank fusion";
+    FUSED_DOCS = "retrieval.fused_docs", "Distinct candidates after fusion";
+    HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows that were asked of the catalog";
+    QUERY_CLASS = "retrieval.query_class", "What sort of question the gate took it for";
+    AMBIGUITY = "retrieval.query_ambiguity", "0 (certain) to 1 (vague)";
+    DEADLINE_MS = "codeintel.deadline_ms", "Milliseconds that the channels had";
 
-    FAISS_INDEX_KIND = "faiss.index_kind";
-    FAISS_METRIC = "faiss.metric";
-    FAISS_DIM = "faiss.dim";
-    FAISS_K = "faiss.k";
-    FAISS_NPROBE = "faiss.nprobe";
-    FAISS_GPU = "faiss.gpu";
+    DENSE = "dense", "Candidates of the dense channel";
+    SPARSE = "sparse", "Candidates of BM25";
+    SYMBOL = "symbol", "Candidates of the symbol channel";
 
-    VLLM_MODE = "vllm.mode";
-    VLLM_MODEL = "vllm.model_name";
-    VLLM_DIM = "vllm.embed_dim";
-    VLLM_BATCH_SIZE = "vllm.batch_size";
-    VLLM_BATCH_TOKENS = "vllm.batch_tokens";
-    VLLM_QUEUE_MS = "vllm.queue_ms";
-    VLLM_DEVICE = "vllm.device";
-    VLLM_DTYPE = "vllm.dtype";
-    GEN_AI_OPERATION = "gen_ai.operation.name";
-    GEN_AI_PROVIDER = "gen_ai.provider.name";
-    GEN_AI_MODEL = "gen_ai.request.model";
-    GEN_AI_DIM = "gen_ai.embeddings.dimension.count";
-    GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens";
-    CACHE_HITS = "codeintel.cache.hits";
+    FAISS_INDEX_KIND = "faiss.index_kind" ~ "index.type", "Flat, IVFFlat, IVF-PQ or HNSW; +sec with a secondary part";
+    FAISS_METRIC = "faiss.metric", "IP: inner product";
+    FAISS_DIM = "faiss.dim", "Values of a vector";
+    FAISS_K = "faiss.k", "Neighbours asked for";
+    FAISS_NPROBE = "faiss.nprobe", "Inverted lists visited";
+    FAISS_GPU = "faiss.gpu" ~ "gpu.enabled", "Whether the index lies on a GPU";
 
-    DUCKDB_ROWS = "duckdb.rows";
-    DUCKDB_SQL_BYTES = "duckdb.sql_bytes";
-    DB_ROWS = "db.response.returned_rows";
-    DB_SYSTEM = "db.system.name";
-    DB_OPERATION = "db.operation.name";
-    DB_SUMMARY = "db.query.summary";
+    VLLM_MODE = "vllm.mode", "Who embedded: inproc";
+    VLLM_MODEL = "vllm.model_name" | "gen_ai.request.model" ~ "llm.model", "The embedding model";
+    VLLM_DIM = "vllm.embed_dim" | "gen_ai.embeddings.dimension.count" ~ "llm.embedding_dim", "Values of a vector";
+    VLLM_BATCH_SIZE = "vllm.batch_size" ~ "batch.size", "Texts of the request; on engine.batch, sequences computed";
+    VLLM_BATCH_TOKENS = "vllm.batch_tokens", "Tokens computed";
+    VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens computed, as a share of engine.max_batch_tokens";
+    VLLM_DEVICE_MS = "vllm.device_ms", "Milliseconds that the device computed";
+    VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
+    VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512";
+    VLLM_DTYPE = "vllm.dtype", "The numbers it computed with";
+    GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "Bytes in use on the device; absent on a CPU";
+    GPU_MEMORY_TOTAL = "vllm.gpu.memory_total_bytes", "Bytes of the device; absent on a CPU";
+    GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings";
+    GEN_AI_PROVIDER = "gen_ai.provider.name", "codeintel";
+    GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of all texts, those of cached vectors included";
+    CACHE_HITS = "codeintel.cache.hits", "Vectors that the cache had";
 
-    FILES = "codeintel.files";
-    FILES_CHANGED = "codeintel.files.changed";
-    FILES_SKIPPED = "codeintel.files.skipped";
-    CHUNKS = "codeintel.chunks";
-    CHUNKS_EMBEDDED = "codeintel.chunks.embedded";
-    TOKENS = "codeintel.tokens";
-    BYTES = "codeintel.bytes";
-    VERSION = "codeintel.index.version";
+    DUCKDB_ROWS = "duckdb.rows" | "db.response.returned_rows", "Rows that came back";
+    DUCKDB_SQL_BYTES = "duckdb.sql_bytes", "Bytes of the statement";
+    DB_SYSTEM = "db.system.name", "duckdb";
+    DB_OPERATION = "db.operation.name", "SELECT";
+    DB_SUMMARY = "db.query.summary", "The statement in few words";
+
+    FILES = "codeintel.files", "Files seen";
+    FILES_CHANGED = "codeintel.files.changed", "Files that differ from the version before";
+    FILES_SKIPPED = "codeintel.files.skipped", "Files left out";
+    CHUNKS = "codeintel.chunks", "Chunks of the version or the part";
+    CHUNKS_EMBEDDED = "codeintel.chunks.embedded", "Chunks that no cache had";
+    TOKENS = "codeintel.tokens", "Tokens embedded";
+    VERSION = "codeintel.index.version", "The published version";
 }
 
 /// What an attribute holds.
@@ -84,7 +149,7 @@ pub enum AttrValue {
     Bool(bool),
     Int(i64),
     Float(f64),
-    Text(String),
+    Text(Cow<'static, str>),
     List(Vec<String>),
 }
 
@@ -100,13 +165,14 @@ macro_rules! from {
 from! {
     bool => Bool, |v| v;
     i64 => Int, |v| v;
+    u16 => Int, i64::from;
     u32 => Int, i64::from;
     usize => Int, |v| i64::try_from(v).unwrap_or(i64::MAX);
     u64 => Int, |v| i64::try_from(v).unwrap_or(i64::MAX);
     f32 => Float, f64::from;
     f64 => Float, |v| v;
-    &str => Text, str::to_owned;
-    String => Text, |v| v;
+    &'static str => Text, Cow::Borrowed;
+    String => Text, Cow::Owned;
     Vec<String> => List, |v| v;
 }
 
@@ -122,24 +188,50 @@ impl std::fmt::Display for AttrValue {
     }
 }
 
-/// The longest text that goes onto a span, in characters.
-const VALUE_CHARS_MAX: usize = 256;
-
-fn clip(text: &str) -> String {
-    text.chars().take(VALUE_CHARS_MAX).collect()
+/// A map as one text, since a span's attribute cannot be a map: JSON with sorted keys.
+pub fn to_label_str<V: serde::Serialize>(
+    map: impl IntoIterator<Item = (&'static str, V)>,
+) -> String {
+    let sorted: std::collections::BTreeMap<_, _> = map.into_iter().collect();
+    serde_json::to_string(&sorted).unwrap_or_default()
 }
 
-pub(super) fn key_value(key: Attr, value: &AttrValue) -> KeyValue {
-    let value = match value {
-        AttrValue::Bool(v) => Value::Bool(*v),
-        AttrValue::Int(v) => Value::I64(*v),
-        AttrValue::Float(v) => Value::F64(*v),
-        AttrValue::Text(v) => Value::String(clip(v).into()),
-        AttrValue::List(v) => {
-            Value::Array(Array::String(v.iter().map(|t| StringValue::from(clip(t))).collect()))
+/// How values become those of a span.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spelling {
+    /// The longest text, in characters.
+    pub chars_max: usize,
+    /// Whether the older names are added.
+    pub part2: bool,
+}
+
+impl Spelling {
+    /// Hands `attr` to `add` under each of its names.
+    pub fn spell(self, attr: Attr, value: &AttrValue, mut add: impl FnMut(KeyValue)) {
+        let others = [attr.official(), attr.part2().filter(|_| self.part2)];
+        for name in others.into_iter().flatten() {
+            add(KeyValue::new(name, self.value(value)));
         }
-    };
-    KeyValue::new(key.0, value)
+        add(KeyValue::new(attr.key(), self.value(value)));
+    }
+
+    fn value(self, value: &AttrValue) -> Value {
+        match value {
+            AttrValue::Bool(v) => Value::Bool(*v),
+            AttrValue::Int(v) => Value::I64(*v),
+            AttrValue::Float(v) => Value::F64(*v),
+            AttrValue::Text(Cow::Borrowed(v)) if v.len() <= self.chars_max => (*v).into(),
+            AttrValue::Text(v) => Value::String(self.clip(v)),
+            AttrValue::List(v) => {
+                Value::Array(Array::String(v.iter().map(|text| self.clip(text)).collect()))
+            }
+        }
+    }
+
+    pub fn clip(self, text: &str) -> StringValue {
+        let end = text.char_indices().nth(self.chars_max).map_or(text.len(), |(at, _)| at);
+        text[..end].to_owned().into()
+    }
 }
 
 #[cfg(test)]
@@ -147,10 +239,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_distinct_and_long_texts_are_clipped() {
-        let distinct: std::collections::HashSet<_> = ALL.iter().map(|a| a.0).collect();
-        assert_eq!(distinct.len(), ALL.len());
-        let long = key_value(QUERY_TEXT, &"é".repeat(1000).into());
-        assert_eq!(long.value.as_str().chars().count(), VALUE_CHARS_MAX);
+    fn names_are_distinct_and_well_formed() {
+        let names = ALL.iter().flat_map(|a| [Some(a.key()), a.official(), a.part2()]).flatten();
+        let mut seen = std::collections::HashSet::new();
+        for name in names {
+            assert!(seen.insert(name), "{name} is there twice");
+            let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b);
+            assert!(name.bytes().all(fine), "{name}");
+        }
+    }
+
+    #[test]
+    fn long_texts_are_clipped_and_a_value_goes_out_under_each_of_its_names() {
+        let spell = |part2, attr, value: AttrValue| {
+            let mut out = Vec::new();
+            Spelling { chars_max: 4, part2 }.spell(attr, &value, |kv| out.push(kv));
+            out.into_iter().map(|kv| (kv.key.to_string(), kv.value.to_string())).collect::<Vec<_>>()
+        };
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let long = spell(false, QUERY_TEXT, "éééééééé".into());
+        assert_eq!(long, [pair("retrieval.query_text", "éééé")]);
+        let model = spell(false, VLLM_MODEL, "bert-base".to_owned().into());
+        let both = [pair("gen_ai.request.model", "bert"), pair("vllm.model_name", "bert")];
+        assert_eq!(model, both);
+        let old = spell(true, FAISS_GPU, false.into());
+        assert_eq!(old, [pair("gpu.enabled", "false"), pair("faiss.gpu", "false")]);
+    }
+
+    #[test]
+    fn a_map_becomes_json_with_sorted_keys() {
+        assert_eq!(to_label_str([("b", 2), ("a", 1)]), r#"{"a":1,"b":2}"#);
+        assert_eq!(to_label_str([("é", "ü")]), r#"{"é":"ü"}"#);
     }
 }

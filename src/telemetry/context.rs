@@ -1,15 +1,18 @@
-//! Which run is this, and which of its steps is being taken?
+//! Which run is this, and what has it done so far?
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanKind, Status, TraceContextExt, Tracer};
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceId};
 
-use super::attrs::{self, Attr, AttrValue, key_value};
+use super::caller::Caller;
+use super::instruments::Instruments;
+use super::labels::{RunStatus, Tool};
 use super::report::{RunReport, StepRecord, StepStatus};
-use super::{Stage, Telemetry};
+use super::span::StageSpan;
+use super::{Stage, Telemetry, attrs};
 use crate::error::{Error, Result, Warning};
 
 /// The most steps that one run records; a run has about ten.
@@ -20,49 +23,66 @@ const WARNINGS_MAX: usize = 64;
 /// One run: its ids, its deadline, its steps so far. Cloning shares the run.
 #[derive(Clone)]
 pub struct RunContext {
-    run: Arc<Run>,
-    parent: Context,
-    depth: u8,
+    pub(super) run: Arc<Run>,
+    /// What the next stage's span is a child of, with the baggage.
+    pub(super) parent: Context,
+    pub(super) depth: u8,
 }
 
-struct Run {
-    telemetry: Telemetry,
+pub(super) struct Run {
+    pub telemetry: Telemetry,
     run_id: String,
-    session_id: Option<String>,
-    tool: &'static str,
-    started: Instant,
+    pub session_id: Option<String>,
+    pub tool: Tool,
+    pub started: Instant,
     deadline: Option<Instant>,
     cancelled: AtomicBool,
-    planned: Vec<Stage>,
-    steps: Mutex<Vec<StepRecord>>,
+    planned: &'static [Stage],
+    /// The first stage of the run: what the channels link to.
+    pub root: OnceLock<SpanContext>,
+    /// The channels that ended: what the fusion links to.
+    pub channels: Mutex<Vec<SpanContext>>,
+    steps: Mutex<Vec<Arc<StepRecord>>>,
     warnings: Mutex<Vec<Warning>>,
-    failure: Mutex<Option<(Stage, &'static str)>>,
-    trace_id: Mutex<String>,
+    /// Where it failed first, and the kind of the failure.
+    failure: Mutex<Option<(&'static str, &'static str)>>,
 }
 
-/// A panic while a step was being pushed leaves the list usable: each push is one operation.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A panic while a list was being changed leaves it usable: each change is one operation.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl RunContext {
-    /// A run of `tool` (such as `search:semantic`) that is expected to complete `planned`.
-    pub fn new(telemetry: &Telemetry, tool: &'static str, planned: &[Stage]) -> Self {
+    /// A run of `tool` that is expected to complete `planned`, on nobody's behalf.
+    pub fn new(telemetry: &Telemetry, tool: Tool, planned: &'static [Stage]) -> Self {
+        Self::of(telemetry, tool, planned, Caller::nobody())
+    }
+
+    /// A run for `caller`: with its ids, as a child of its span.
+    pub fn of(
+        telemetry: &Telemetry,
+        tool: Tool,
+        planned: &'static [Stage],
+        caller: Caller,
+    ) -> Self {
+        let Caller { run_id, session_id, context } = caller;
         let run = Run {
             telemetry: telemetry.clone(),
-            run_id: new_run_id(),
-            session_id: None,
+            run_id,
+            session_id,
             tool,
             started: Instant::now(),
             deadline: None,
             cancelled: AtomicBool::new(false),
-            planned: planned.to_vec(),
+            planned,
+            root: OnceLock::new(),
+            channels: Mutex::default(),
             steps: Mutex::default(),
             warnings: Mutex::default(),
             failure: Mutex::default(),
-            trace_id: Mutex::default(),
         };
-        Self { run: Arc::new(run), parent: Context::new(), depth: 0 }
+        Self { run: Arc::new(run), parent: context, depth: 0 }
     }
 
     /// The same run with a deadline `budget` after its beginning. To be called before the first stage.
@@ -74,27 +94,28 @@ impl RunContext {
         self
     }
 
-    /// The same run with ids that the caller brought. To be called before the first stage.
-    pub fn with_ids(mut self, run_id: Option<String>, session_id: Option<String>) -> Self {
-        let run = Arc::get_mut(&mut self.run).expect("ids are set before the run is shared");
-        if let Some(run_id) = run_id {
-            run.run_id = run_id;
-        }
-        run.session_id = session_id;
-        self
-    }
-
     pub fn run_id(&self) -> &str {
         &self.run.run_id
     }
 
-    /// 32 hexadecimal digits; empty before the first stage.
+    /// 32 hexadecimal digits; empty before the first stage of a run that has no caller.
     pub fn trace_id(&self) -> String {
-        lock(&self.run.trace_id).clone()
+        let root = self.run.root.get().map(SpanContext::trace_id);
+        let trace_id = root.unwrap_or_else(|| self.parent.span().span_context().trace_id());
+        if trace_id == TraceId::INVALID { String::new() } else { trace_id.to_string() }
     }
 
     pub fn deadline(&self) -> Option<Instant> {
         self.run.deadline
+    }
+
+    /// The metrics of this run's telemetry.
+    pub fn instruments(&self) -> &Instruments {
+        self.run.telemetry.instruments()
+    }
+
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.run.telemetry
     }
 
     /// Asks the run to stop at the next step.
@@ -114,7 +135,8 @@ impl RunContext {
         }
     }
 
-    /// Runs `work` as `stage`: one span, one step of the report, timed; an error is recorded on both.
+    /// Runs `work` as `stage`: one span, one step of the report, one measurement; an error is
+    /// recorded on all three.
     pub fn stage<T>(
         &self,
         stage: Stage,
@@ -123,50 +145,28 @@ impl RunContext {
         if self.is_cancelled() {
             return Err(Error::Cancelled);
         }
-        let mut span = self.open(stage);
+        let mut span = StageSpan::open(self, stage);
+        // So that a log event inside of the stage carries its ids.
+        let attached = span.attach();
         let result = work(&mut span);
-        match &result {
-            Ok(_) => span.close(StepStatus::Run),
-            Err(error) => {
-                span.fail(error);
-                span.close(StepStatus::Error);
-            }
+        if let Err(error) = &result {
+            span.fail(error);
         }
+        drop(attached);
+        span.close();
         result
     }
 
     /// Records that `stage` was not needed, and why.
-    pub fn skip(&self, stage: Stage, reason: &str) {
-        let step = StepRecord {
+    pub fn skip(&self, stage: Stage, reason: &'static str) {
+        self.run.push(StepRecord {
             stage,
             status: StepStatus::Skip,
             started: self.run.started.elapsed(),
             duration: Duration::ZERO,
             depth: self.depth,
             attrs: vec![(attrs::WARNINGS, reason.into())],
-        };
-        self.run.push(step);
-    }
-
-    fn open(&self, stage: Stage) -> StageSpan {
-        let kind = if stage.is_client() { SpanKind::Client } else { SpanKind::Internal };
-        let tracer = &self.run.telemetry.tracer;
-        let builder = tracer.span_builder(stage.span_name()).with_kind(kind);
-        let span = tracer.build_with_context(builder, &self.parent);
-        let context = self.parent.with_span(span);
-        if self.depth == 0 {
-            *lock(&self.run.trace_id) = context.span().span_context().trace_id().to_string();
-        }
-        let within = Self { run: self.run.clone(), parent: context, depth: self.depth + 1 };
-        let mut span = StageSpan { stage, within, started: Instant::now(), attrs: Vec::new() };
-        span.set(attrs::REQUEST_STAGE, stage.name());
-        if self.depth == 0 {
-            span.set(attrs::RUN_ID, self.run.run_id.as_str());
-            if let Some(session) = &self.run.session_id {
-                span.set(attrs::SESSION_ID, session.as_str());
-            }
-        }
-        span
+        });
     }
 
     /// The run so far.
@@ -180,7 +180,7 @@ impl RunContext {
         let first_missing_stage = run.planned.iter().copied().find(|stage| !done(stage));
         let last_completed_stage = run.planned.iter().copied().rfind(done);
         let stopped_because = match (*lock(&run.failure), first_missing_stage) {
-            (Some((stage, kind)), Some(_)) => format!("{}:{kind}", stage.name()),
+            (Some((place, kind)), Some(_)) => format!("{place}:{kind}"),
             (None, Some(stage)) => format!("not_reached:{}", stage.name()),
             (_, None) => "completed".to_owned(),
         };
@@ -189,6 +189,9 @@ impl RunContext {
             session_id: run.session_id.clone(),
             run_id: run.run_id.clone(),
             tool: run.tool,
+            elapsed: run.started.elapsed(),
+            budget: run.deadline.map(|deadline| deadline - run.started),
+            gpus: run.telemetry.gpus(),
             steps,
             warnings: lock(&run.warnings).clone(),
             last_completed_stage,
@@ -196,96 +199,53 @@ impl RunContext {
             stopped_because,
         }
     }
+
+    /// Ends the run with its result: it is counted, and its report is kept. To be called once, by
+    /// the door that began it.
+    pub fn finish(&self, error: Option<&Error>) -> Arc<RunReport> {
+        let status = match error {
+            None => RunStatus::Ok,
+            Some(Error::Cancelled) => RunStatus::Cancelled,
+            Some(error) => {
+                self.run.failed("request", error.kind().code());
+                RunStatus::Error
+            }
+        };
+        self.instruments().ran(self.run.tool, status);
+        let report = Arc::new(self.report());
+        self.run.telemetry.finished(&report, status);
+        report
+    }
 }
 
 impl Run {
-    fn push(&self, step: StepRecord) {
+    pub fn push(&self, step: StepRecord) {
         let mut steps = lock(&self.steps);
         // However many batches lie within the stages of a long run, the stages keep their places.
         let most = if step.depth <= 1 { STEPS_MAX } else { STEPS_MAX / 2 };
         if steps.len() < most {
-            steps.push(step);
+            steps.push(Arc::new(step));
         }
     }
-}
 
-/// A step that is being taken.
-pub struct StageSpan {
-    stage: Stage,
-    within: RunContext,
-    started: Instant,
-    attrs: Vec<(Attr, AttrValue)>,
-}
-
-impl StageSpan {
-    /// The run as seen from inside this step: its stages become children of this one. It may go to another thread.
-    pub fn cx(&self) -> RunContext {
-        self.within.clone()
+    /// The innermost failing stage is the one that explains the run.
+    pub fn failed(&self, place: &'static str, kind: &'static str) {
+        lock(&self.failure).get_or_insert((place, kind));
     }
-
-    /// Sets an attribute on the span and in the report.
-    pub fn set(&mut self, key: Attr, value: impl Into<AttrValue>) {
-        let value = value.into();
-        self.within.parent.span().set_attribute(key_value(key, &value));
-        self.attrs.push((key, value));
-    }
-
-    /// Adds an event to the span.
-    pub fn event(&self, name: &'static str, attributes: &[(Attr, AttrValue)]) {
-        let attributes = attributes.iter().map(|(k, v)| key_value(*k, v)).collect();
-        self.within.parent.span().add_event(name, attributes);
-    }
-
-    fn fail(&mut self, error: &Error) {
-        let kind = error.kind().code();
-        self.set(attrs::ERROR_TYPE, kind);
-        let span = self.within.parent.span();
-        span.record_error(error);
-        span.set_status(Status::error(error.to_string()));
-        tracing::debug!(stage = self.stage.name(), error.kind = kind, %error, "stage failed");
-        // The innermost failing stage is the one that explains the run.
-        lock(&self.within.run.failure).get_or_insert((self.stage, kind));
-    }
-
-    fn close(self, status: StepStatus) {
-        self.within.parent.span().end();
-        let run = &self.within.run;
-        run.push(StepRecord {
-            stage: self.stage,
-            status,
-            started: self.started - run.started,
-            duration: self.started.elapsed(),
-            depth: self.within.depth - 1,
-            attrs: self.attrs,
-        });
-    }
-}
-
-/// 32 hexadecimal digits that no other run of this machine has.
-fn new_run_id() -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    hasher.update(&std::process::id().to_le_bytes());
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    hasher.update(&since.as_nanos().to_le_bytes());
-    hasher.finalize().to_hex()[..32].to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use opentelemetry::trace::Status;
     use opentelemetry_sdk::trace::InMemorySpanExporter;
 
     #[test]
     fn stages_nest_as_spans_and_a_failure_is_told_in_the_report() {
         let exporter = InMemorySpanExporter::default();
         let telemetry = Telemetry::with_exporter(exporter.clone());
-        let cx = RunContext::new(
-            &telemetry,
-            "search:semantic",
-            &[Stage::Gate, Stage::Gather, Stage::Fuse],
-        );
+        let cx =
+            RunContext::new(&telemetry, Tool::Search, &[Stage::Gate, Stage::Gather, Stage::Fuse]);
         let result = cx.stage(Stage::Search, |s| {
             s.cx().stage(Stage::Gate, |s| {
                 s.set(attrs::RRF_K, 60usize);
@@ -312,5 +272,22 @@ mod tests {
         assert_eq!(report.last_completed_stage, Some(Stage::Gate));
         assert_eq!(report.first_missing_stage, Some(Stage::Gather));
         assert_eq!(report.trace_id, spans[2].span_context.trace_id().to_string());
+    }
+
+    #[test]
+    fn a_run_that_ended_is_kept_with_its_reason() {
+        let telemetry = Telemetry::detached();
+        let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        cx.finish(Some(&Error::Cancelled));
+        let kept = telemetry.run(cx.run_id()).unwrap();
+        assert_eq!(kept.stopped_because, "not_reached:gate");
+        let wrong = Error::QueryInvalid { detail: "it is empty".to_owned() };
+        let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        cx.finish(Some(&wrong));
+        let kept = telemetry.run("latest").unwrap();
+        assert_eq!(
+            (kept.run_id.as_str(), kept.stopped_because.as_str()),
+            (cx.run_id(), "request:search-query-invalid")
+        );
     }
 }

@@ -1,69 +1,112 @@
-//! Which steps are there, and what is each one's span called?
+//! Which steps are there, what is each one's span called, and what does it carry?
 
-/// One step of a journey.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// A request that was refused before its journey began.
-    Request,
-    Search,
-    Gate,
-    Gather,
-    EmbedQuery,
-    Dense,
-    Lexical,
-    Symbol,
-    Fuse,
-    Hydrate,
-    DuckdbHydrate,
-    Rerank,
-    Embed,
-    Ingest,
-    Walk,
-    Diff,
-    Build,
-    Index,
-    Catalog,
-    Publish,
+use opentelemetry::trace::SpanKind;
+
+use super::attrs::{self, Attr};
+use super::labels::Label;
+
+/// The columns of the table below.
+struct Row {
+    span: &'static str,
+    name: &'static str,
+    kind: SpanKind,
+    parent: &'static str,
+    attrs: &'static [Attr],
+}
+
+macro_rules! stages {
+    ($($(#[$doc:meta])* $stage:ident = $span:literal, $name:literal, $kind:ident, in $parent:literal,
+        [$($attr:ident),* $(,)?];)+) => {
+        /// One step of a journey.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Stage { $($(#[$doc])* $stage),+ }
+
+        impl Label for Stage {
+            const NAME: &'static str = "stage";
+            const ALL: &'static [Self] = &[$(Self::$stage),+];
+
+            fn value(self) -> &'static str {
+                self.name()
+            }
+
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl Stage {
+            fn row(self) -> Row {
+                match self {
+                    $(Self::$stage => Row {
+                        span: $span,
+                        name: $name,
+                        kind: SpanKind::$kind,
+                        parent: $parent,
+                        attrs: &[$(attrs::$attr),*],
+                    }),+
+                }
+            }
+        }
+    };
+}
+
+stages! {
+    Search = "retrieval.search", "search", Internal, in "the door",
+        [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, RRF_K, WARNINGS];
+    Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
+        [QUERY_CLASS, AMBIGUITY, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS];
+    Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];
+    EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the door",
+        [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
+         VLLM_DTYPE, VLLM_QUEUE_MS, GEN_AI_INPUT_TOKENS, CACHE_HITS, GPU_MEMORY_USED, GPU_MEMORY_TOTAL];
+    Dense = "faiss.search", "dense", Internal, in "retrieval.gather_channels",
+        [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, CHANNEL_HITS];
+    Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
+    Symbol = "symbol.search", "symbol", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
+    Fuse = "retrieval.fuse", "fuse", Internal, in "retrieval.search", [FUSED_DOCS];
+    Hydrate = "retrieval.hydrate", "hydrate", Internal, in "retrieval.search", [HYDRATE_ASKED];
+    DuckdbHydrate = "duckdb.hydrate", "duckdb", Internal, in "retrieval.hydrate",
+        [DUCKDB_ROWS, DUCKDB_SQL_BYTES, DB_SYSTEM, DB_OPERATION, DB_SUMMARY];
+    Embed = "vllm.embed_batch", "embed", Client, in "ingest.build, or the door",
+        [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
+         VLLM_DTYPE, VLLM_QUEUE_MS, GEN_AI_INPUT_TOKENS, CACHE_HITS, GPU_MEMORY_USED, GPU_MEMORY_TOTAL];
+    Ingest = "ingest.run", "ingest", Internal, in "none", [VERSION, FILES, CHUNKS];
+    Walk = "ingest.walk", "walk", Internal, in "ingest.run", [FILES];
+    Diff = "ingest.diff", "diff", Internal, in "ingest.run", [FILES_CHANGED, FILES_SKIPPED];
+    Build = "ingest.build", "build", Internal, in "ingest.run", [CHUNKS, CHUNKS_EMBEDDED, TOKENS];
+    Index = "ingest.index", "index", Internal, in "ingest.run", [CHUNKS, FAISS_INDEX_KIND];
+    Catalog = "ingest.catalog", "catalog", Internal, in "ingest.run", [];
+    Publish = "ingest.publish", "publish", Internal, in "ingest.run", [VERSION];
 }
 
 impl Stage {
     /// The span's name.
     pub fn span_name(self) -> &'static str {
-        self.row().0
+        self.row().span
     }
 
     /// The short name for `request.stage`, reports and tables.
     pub fn name(self) -> &'static str {
-        self.row().1
+        self.row().name
     }
 
-    fn row(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Request => ("http.request", "request"),
-            Self::Search => ("retrieval.search", "search"),
-            Self::Gate => ("retrieval.gating", "gate"),
-            Self::Gather => ("retrieval.gather_channels", "gather"),
-            Self::EmbedQuery => ("vllm.embed_batch", "embed_query"),
-            Self::Dense => ("faiss.search", "dense"),
-            Self::Lexical => ("bm25.search", "lexical"),
-            Self::Symbol => ("symbol.search", "symbol"),
-            Self::Fuse => ("retrieval.fuse", "fuse"),
-            Self::Hydrate => ("retrieval.hydrate", "hydrate"),
-            Self::DuckdbHydrate => ("duckdb.hydrate", "duckdb"),
-            Self::Rerank => ("retrieval.rerank", "rerank"),
-            Self::Embed => ("vllm.embed_batch", "embed"),
-            Self::Ingest => ("ingest.run", "ingest"),
-            Self::Walk => ("ingest.walk", "walk"),
-            Self::Diff => ("ingest.diff", "diff"),
-            Self::Build => ("ingest.build", "build"),
-            Self::Index => ("ingest.index", "index"),
-            Self::Catalog => ("ingest.catalog", "catalog"),
-            Self::Publish => ("ingest.publish", "publish"),
-        }
+    /// Which span holds this one.
+    pub fn parent(self) -> &'static str {
+        self.row().parent
     }
 
-    /// Whether the work is a call to an embedding model, which the conventions call a client span.
-    pub(super) fn is_client(self) -> bool {
-        matches!(self, Self::Embed | Self::EmbedQuery)
+    /// The attributes that it can carry, beside those of every span.
+    pub fn attrs(self) -> &'static [Attr] {
+        self.row().attrs
+    }
+
+    /// A call to an embedding model is a client span by the conventions, even in one process.
+    pub fn kind(self) -> SpanKind {
+        self.row().kind
+    }
+
+    /// Whether it asks one channel of a search.
+    pub fn is_channel(self) -> bool {
+        matches!(self, Self::Dense | Self::Lexical | Self::Symbol)
     }
 }

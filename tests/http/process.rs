@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use codeintel::serve::{Server, listen, serve};
+use codeintel::serve::{Server, listen, router, serve};
 use codeintel::telemetry::Telemetry;
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use serde_json::json;
@@ -78,7 +78,7 @@ fn in_process(place: &Place, telemetry: Telemetry, work: impl FnOnce(&str)) {
     server.warm(|| Ok(place.engine()));
     let (listener, address) = runtime.block_on(listen("127.0.0.1:0")).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, server, async {
+    let serving = runtime.spawn(serve(listener, router(server), async {
         let _ = stopped.await;
     }));
     work(&address.to_string());

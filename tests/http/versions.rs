@@ -54,7 +54,7 @@ fn no_request_fails_while_versions_are_published() {
                 &format!("new/file{i}.py"),
                 &format!("def brand_new_{i}():\n    return {i}\n"),
             );
-            let report = ingest.run(&[place.repo()], false, &run("ingest")).unwrap();
+            let report = ingest.run(&[place.repo()], false, &run()).unwrap();
             // Two come in quick succession, so that one is gone before the server has seen it.
             if i != 2 {
                 let name = &report.version;

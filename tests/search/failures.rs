@@ -36,11 +36,11 @@ fn a_failing_channel_is_a_warning_and_the_answer_still_comes() {
 fn a_search_whose_channels_all_fail_fails() {
     let place = many();
     let searcher = place.searcher_with(None);
-    let run = run("search:semantic");
+    let cx = run();
     let query = only(place.query("parse_header", 5), &[Channel::Dense]);
-    let error = searcher.search(&query, &run).unwrap_err();
+    let error = searcher.search(&query, &cx).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
-    let report = run.report();
+    let report = cx.report();
     assert_eq!(report.stopped_because, "embed_query:resource-unavailable");
     assert_eq!(report.last_completed_stage, Some(Stage::Gate));
     assert_eq!(report.first_missing_stage, Some(Stage::Gather));
@@ -56,8 +56,8 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
     for i in 0..20 {
         // Words that were not embedded before, so that the dense channel has work to do.
         let query = place.query(&format!("how is header {i} parsed {}", "again ".repeat(90)), 5);
-        let run = run("search:semantic");
-        let result = searcher.search(&query, &run);
+        let cx = run();
+        let result = searcher.search(&query, &cx);
         match result {
             Ok(answer) => {
                 let missing = Channel::ALL.iter().filter(|c| !answer.channels_used.contains(c));

@@ -66,7 +66,7 @@ fn a_wrong_scope_is_refused_and_named() {
         (spec(&["!"], &[]), "!", ""),
     ] {
         let query = place.query("anything", 5).with_scope(scope);
-        let error = searcher.search(&query, &run("search:semantic")).unwrap_err();
+        let error = searcher.search(&query, &run()).unwrap_err();
         assert_eq!(error.kind().http_status(), 400, "{error}");
         let message = error.to_string();
         assert!(message.contains(value) && message.contains(near), "{message}");

@@ -1,6 +1,7 @@
 //! Which FAISS index suits so many rows?
 
 pub use crate::config::DenseKind;
+use crate::telemetry::labels::IndexKind;
 
 /// Below this many rows an exact scan answers in about a millisecond.
 const FLAT_ROWS_MAX: usize = 20_000;
@@ -53,16 +54,17 @@ fn pq_parts(d: usize) -> usize {
     d / values
 }
 
-pub(super) fn name(kind: DenseKind, has_secondary: bool) -> &'static str {
+/// What it is called on spans and in metrics.
+pub(super) fn label(kind: DenseKind, has_secondary: bool) -> IndexKind {
     match (kind, has_secondary) {
-        (DenseKind::Flat | DenseKind::Auto, false) => "Flat",
-        (DenseKind::Flat | DenseKind::Auto, true) => "Flat+sec",
-        (DenseKind::IvfFlat, false) => "IVFFlat",
-        (DenseKind::IvfFlat, true) => "IVFFlat+sec",
-        (DenseKind::IvfPq, false) => "IVF-PQ",
-        (DenseKind::IvfPq, true) => "IVF-PQ+sec",
-        (DenseKind::Hnsw, false) => "HNSW",
-        (DenseKind::Hnsw, true) => "HNSW+sec",
+        (DenseKind::Flat | DenseKind::Auto, false) => IndexKind::Flat,
+        (DenseKind::Flat | DenseKind::Auto, true) => IndexKind::FlatSec,
+        (DenseKind::IvfFlat, false) => IndexKind::IvfFlat,
+        (DenseKind::IvfFlat, true) => IndexKind::IvfFlatSec,
+        (DenseKind::IvfPq, false) => IndexKind::IvfPq,
+        (DenseKind::IvfPq, true) => IndexKind::IvfPqSec,
+        (DenseKind::Hnsw, false) => IndexKind::Hnsw,
+        (DenseKind::Hnsw, true) => IndexKind::HnswSec,
     }
 }
 

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::hit::ChunkId;
+use crate::telemetry::labels::IndexKind;
 use crate::vector::Matrix;
 
 pub use kind::{DenseKind, resolve};
@@ -94,8 +95,13 @@ impl DenseIndex {
     }
 
     /// Flat, IVFFlat, IVF-PQ or HNSW, with `+sec` when there is a secondary part.
+    pub fn kind_label(&self) -> IndexKind {
+        kind::label(self.kind, self.secondary.is_some())
+    }
+
+    /// The same as a word.
     pub fn kind_name(&self) -> &'static str {
-        kind::name(self.kind, self.secondary.is_some())
+        self.kind_label().as_str()
     }
 
     /// The FAISS factory string that the primary index was made with.

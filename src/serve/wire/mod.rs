@@ -6,13 +6,16 @@ use serde::Serialize;
 
 mod embeddings;
 mod reports;
+mod runs;
+mod story;
 
 pub use embeddings::{EmbeddedLine, Embedding, EmbeddingList, Encoding};
 pub use reports::{Check, IngestReport, Model, Status, Version};
+use runs::steps;
+pub use runs::{Report, RunStory, Span, Step, Trace};
 
 use crate::error::Error;
 use crate::search;
-use crate::telemetry::RunReport;
 
 /// The answer to a search.
 #[derive(Serialize)]
@@ -28,7 +31,7 @@ pub struct Envelope<'a> {
     trace_id: &'a str,
     run_id: &'a str,
     session_id: Option<&'a str>,
-    run_report: Report<'a>,
+    run_report: Report,
 }
 
 #[derive(Serialize)]
@@ -89,35 +92,9 @@ struct ChannelUse<'a> {
 }
 
 #[derive(Serialize)]
-struct Step {
-    name: &'static str,
-    status: &'static str,
-    started_ms: f64,
-    duration_ms: f64,
-    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
-    attrs: serde_json::Map<String, serde_json::Value>,
-}
-
-#[derive(Serialize)]
 struct Freshness<'a> {
     version: &'a str,
     indexed_at: &'a str,
-}
-
-#[derive(Serialize)]
-struct Report<'a> {
-    schema_version: u32,
-    tool: &'a str,
-    stopped_because: &'a str,
-    last_completed_stage: Option<&'static str>,
-    first_missing_stage: Option<&'static str>,
-    warnings: Vec<Warning<'a>>,
-}
-
-#[derive(Serialize)]
-struct Warning<'a> {
-    code: &'a str,
-    message: &'a str,
 }
 
 impl<'a> From<&'a search::Envelope> for Envelope<'a> {
@@ -192,43 +169,6 @@ impl<'a> Finding<'a> {
             },
             chunk_id: row.id.0,
             symbols: &row.enclosing,
-        }
-    }
-}
-
-fn steps(report: &RunReport) -> Vec<Step> {
-    let ms = |d: std::time::Duration| (d.as_secs_f64() * 1e6).round() / 1e3;
-    let step = |step: &crate::telemetry::StepRecord| Step {
-        name: step.stage.name(),
-        status: step.status.as_str(),
-        started_ms: ms(step.started),
-        duration_ms: ms(step.duration),
-        attrs: step.attrs.iter().map(|(key, value)| (key.0.to_owned(), json(value))).collect(),
-    };
-    report.steps.iter().map(step).collect()
-}
-
-fn json(value: &crate::telemetry::attrs::AttrValue) -> serde_json::Value {
-    use crate::telemetry::attrs::AttrValue;
-    match value {
-        AttrValue::Bool(v) => (*v).into(),
-        AttrValue::Int(v) => (*v).into(),
-        AttrValue::Float(v) => (*v).into(),
-        AttrValue::Text(v) => v.as_str().into(),
-        AttrValue::List(v) => v.clone().into(),
-    }
-}
-
-impl<'a> From<&'a RunReport> for Report<'a> {
-    fn from(report: &'a RunReport) -> Self {
-        let warnings = report.warnings.iter();
-        Self {
-            schema_version: RunReport::SCHEMA_VERSION,
-            tool: report.tool,
-            stopped_because: &report.stopped_because,
-            last_completed_stage: report.last_completed_stage.map(|s| s.name()),
-            first_missing_stage: report.first_missing_stage.map(|s| s.name()),
-            warnings: warnings.map(|w| Warning { code: w.code, message: &w.message }).collect(),
         }
     }
 }

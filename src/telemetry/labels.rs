@@ -1,0 +1,183 @@
+//! Which values can a label have? Each is an enumeration, so that no path or query becomes one.
+
+use opentelemetry::KeyValue;
+
+/// One label of a metric: a name and a closed list of values.
+pub trait Label: Copy + 'static {
+    const NAME: &'static str;
+    const ALL: &'static [Self];
+
+    /// The value as it is scraped.
+    fn value(self) -> &'static str;
+
+    /// Its place in [`Label::ALL`].
+    fn place(self) -> usize;
+}
+
+macro_rules! labels {
+    ($($(#[$doc:meta])* $label:ident: $name:literal { $($variant:ident = $value:literal),+ $(,)? })+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $label { $($variant),+ }
+
+        impl Label for $label {
+            const NAME: &'static str = $name;
+            const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            fn value(self) -> &'static str {
+                self.as_str()
+            }
+
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+
+        impl $label {
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $value),+ }
+            }
+        }
+    )+};
+}
+
+labels! {
+    /// What was asked for.
+    Tool: "tool" {
+        Search = "search:semantic",
+        Ingest = "ingest",
+        Embed = "embed",
+        Embeddings = "embeddings",
+    }
+    /// How a run ended.
+    RunStatus: "status" { Ok = "ok", Error = "error", Cancelled = "cancelled" }
+    /// How a stage ended.
+    Outcome: "outcome" { Run = "run", Skip = "skip", Error = "error" }
+    /// A FAISS index, `+sec` with a secondary part.
+    IndexKind: "index_kind" {
+        Flat = "Flat",
+        FlatSec = "Flat+sec",
+        IvfFlat = "IVFFlat",
+        IvfFlatSec = "IVFFlat+sec",
+        IvfPq = "IVF-PQ",
+        IvfPqSec = "IVF-PQ+sec",
+        Hnsw = "HNSW",
+        HnswSec = "HNSW+sec",
+    }
+    /// Whether the index lies on a GPU.
+    OnGpu: "gpu" { No = "false", Yes = "true" }
+    /// A route of the HTTP door.
+    Route: "route" {
+        Alive = "/healthz",
+        Ready = "/readyz",
+        Metrics = "/metrics",
+        Run = "/v1/runs/{run_id}",
+        Trace = "/v1/traces/{trace_id}",
+        Embeddings = "/v1/embeddings",
+        Search = "/v1/search",
+        Unmatched = "unmatched",
+    }
+    /// The first digit of an HTTP status; `aborted` when the caller went away.
+    StatusClass: "status" { C2xx = "2xx", C3xx = "3xx", C4xx = "4xx", C5xx = "5xx", Aborted = "aborted" }
+    /// Who embeds.
+    Mode: "mode" { Inproc = "inproc" }
+    /// Where the encoder runs.
+    DeviceKind: "device" { Cpu = "cpu" }
+    /// Where a request to embed waits: somebody waits for a query; ingest and large requests have
+    /// leisure.
+    Lane: "lane" { Interactive = "interactive", Bulk = "bulk" }
+    /// How a request to embed ended.
+    EmbedOutcome: "outcome" {
+        Ok = "ok",
+        Overloaded = "overloaded",
+        Timeout = "timeout",
+        Cancelled = "cancelled",
+        Failed = "failed",
+    }
+}
+
+impl Route {
+    /// The route that is registered as `path`.
+    pub fn of(path: Option<&str>) -> Self {
+        let known = |path: &str| Self::ALL.iter().copied().find(|route| route.value() == path);
+        path.and_then(known).unwrap_or(Self::Unmatched)
+    }
+}
+
+impl StatusClass {
+    pub fn of(status: u16) -> Self {
+        match status {
+            499 => Self::Aborted,
+            500.. => Self::C5xx,
+            400.. => Self::C4xx,
+            300.. => Self::C3xx,
+            _ => Self::C2xx,
+        }
+    }
+}
+
+/// The labels of one metric together.
+pub trait LabelSet: Copy {
+    /// Their names.
+    fn names() -> Vec<&'static str>;
+    /// Every combination, in the order of [`LabelSet::place`].
+    fn combinations() -> Vec<Vec<KeyValue>>;
+    /// The place of this combination.
+    fn place(self) -> usize;
+}
+
+macro_rules! label_set {
+    ($($label:ident $field:tt),+) => {
+        impl<$($label: Label),+> LabelSet for ($($label,)+) {
+            fn names() -> Vec<&'static str> {
+                vec![$($label::NAME),+]
+            }
+
+            fn combinations() -> Vec<Vec<KeyValue>> {
+                let mut rows: Vec<Vec<KeyValue>> = vec![Vec::new()];
+                $(
+                    rows = rows.iter().flat_map(|row| $label::ALL.iter().map(move |label| {
+                        let one = KeyValue::new($label::NAME, label.value());
+                        row.iter().cloned().chain([one]).collect()
+                    })).collect();
+                )+
+                rows
+            }
+
+            fn place(self) -> usize {
+                let mut place = 0;
+                $(place = place * $label::ALL.len() + self.$field.place();)+
+                place
+            }
+        }
+    };
+}
+label_set!(A 0);
+label_set!(A 0, B 1);
+label_set!(A 0, B 1, C 2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_has_a_place_of_its_own() {
+        let combinations = <(Mode, DeviceKind, Lane)>::combinations();
+        assert_eq!(<(Mode, DeviceKind, Lane)>::names(), ["mode", "device", "lane"]);
+        assert_eq!(combinations.len(), Lane::ALL.len());
+        let labels =
+            |row: &[KeyValue]| row.iter().map(|kv| kv.value.to_string()).collect::<Vec<_>>();
+        let place = (Mode::Inproc, DeviceKind::Cpu, Lane::Bulk).place();
+        assert_eq!(labels(&combinations[place]), ["inproc", "cpu", "bulk"]);
+        for &kind in IndexKind::ALL {
+            let row = &<(IndexKind, OnGpu)>::combinations()[(kind, OnGpu::Yes).place()];
+            assert_eq!(labels(row), [kind.value(), "true"]);
+        }
+    }
+
+    #[test]
+    fn a_status_has_its_class() {
+        let classes = [200, 304, 404, 499, 503].map(|status| StatusClass::of(status).value());
+        assert_eq!(classes, ["2xx", "3xx", "4xx", "aborted", "5xx"]);
+    }
+}
