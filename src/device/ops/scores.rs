@@ -46,6 +46,28 @@ pub struct Part {
     pub head_kv: usize,
 }
 
+impl Part {
+    /// The first of the heads of queries that share its head of keys.
+    fn first_head(&self, shape: &Attention) -> usize {
+        self.head_kv * (shape.heads / shape.heads_kv)
+    }
+}
+
+/// Some queries of one head and a block of keys.
+struct Tile<'a> {
+    seq: &'a Range<usize>,
+    head: usize,
+    block: &'a Range<usize>,
+    /// The keys of the block whose weights are read, counted from its first.
+    seen: Range<usize>,
+}
+
+/// The part of `keys` in `block`, counted from the block's first; empty if there is none.
+fn within(keys: Range<usize>, block: &Range<usize>) -> Range<usize> {
+    let start = keys.start.max(block.start) - block.start;
+    start..keys.end.min(block.end).saturating_sub(block.start)
+}
+
 /// The buffers of a part; made once a thread and reused.
 #[derive(Default)]
 struct Scratch {
@@ -136,67 +158,71 @@ impl Sequence<'_> {
 
     /// One block of keys for all queries of one head of the part.
     fn block(&self, part: &Part, head: usize, block: &Range<usize>, scratch: &mut Scratch) {
-        let Attention { heads, heads_kv, head_dim, mask, .. } = *self.shape;
+        let Attention { head_dim, mask, .. } = *self.shape;
         let (stride, across) = (self.qkv.d(), head_dim.div_ceil(PANEL));
-        let (count, head_q) = (part.queries.len(), part.head_kv * (heads / heads_kv) + head);
+        let head_q = part.first_head(self.shape) + head;
         let kernel = Kernel::new(self.set, Dtype::F32);
         let Scratch { keys, values, scores, context, states } = scratch;
-        let height = kernel.height(count);
+        let height = kernel.height(part.queries.len());
         for query in part.queries.clone().step_by(height) {
             let queries = query..(query + height).min(part.queries.end);
-            let seen = mask.keys(&queries, part.seq.start, part.seq.end);
-            let seen = seen.start.max(block.start)..seen.end.min(block.end);
+            // The keys of the block that some of these queries sees, counted from its first.
+            let seen = within(mask.keys(&queries, part.seq.start, part.seq.end), block);
             if seen.is_empty() {
                 continue;
             }
             let rows = queries.len();
             let q = shared::words(&self.qkv.as_slice()[query * stride + head_q * head_dim..]);
-            for panel in
-                (seen.start - block.start) / PANEL..(seen.end - block.start).div_ceil(PANEL)
-            {
+            for panel in seen.start / PANEL..seen.end.div_ceil(PANEL) {
                 let keys = &keys[panel * head_dim..][..head_dim];
                 kernel.run(rows, q, stride, keys, &mut scores[panel..], PANELS_PER_BLOCK);
             }
-            let at = head * count + query - part.queries.start;
+            let at = head * part.queries.len() + query - part.queries.start;
             let states = &mut states[at..at + rows];
-            let seen = seen.start - block.start..seen.end - block.start;
-            for (i, state) in states.iter_mut().enumerate() {
-                let own = mask.keys(&(query + i..query + i + 1), part.seq.start, part.seq.end);
-                let own = own.start.max(block.start)..own.end.min(block.end);
-                let row = floats(&mut scores[i * PANELS_PER_BLOCK..][..PANELS_PER_BLOCK]);
-                if own.is_empty() {
-                    row[seen.clone()].fill(0.0);
-                    state.fade = 1.0;
-                    continue;
-                }
-                let first = own.start;
-                let own = own.start - block.start..own.end - block.start;
-                row[seen.start..own.start].fill(0.0);
-                row[own.end..seen.end].fill(0.0);
-                let row = &mut row[own];
-                let mut scale = self.shape.scale;
-                if let Some(bias) = self.bias {
-                    row.iter_mut().for_each(|score| *score *= scale);
-                    bias.add(head_q, query + i, first, row);
-                    scale = 1.0;
-                }
-                weigh(self.set, row, scale, state);
+            let tile = Tile { seq: &part.seq, head: head_q, block, seen: seen.clone() };
+            let rows_of_scores = scores.chunks_exact_mut(PANELS_PER_BLOCK).map(shared::floats);
+            for ((query, row), state) in queries.zip(rows_of_scores).zip(&mut *states) {
+                self.weights(&tile, query, row, state);
             }
-            let weights = words_of(scores);
+            let weights = &shared::words_of(scores)[seen.start..];
             let mut sums = [Step::ZERO; ROWS_MAX];
             for panel in 0..across {
                 let values = &values[panel * KEYS_PER_BLOCK..][seen.clone()];
-                kernel.run(rows, &weights[seen.start..], KEYS_PER_BLOCK, values, &mut sums, 1);
+                kernel.run(rows, weights, KEYS_PER_BLOCK, values, &mut sums, 1);
                 add(self.set, &sums, states, &mut context[at * across + panel..], across);
             }
         }
     }
 
+    /// Turns the scores of one query into weights; those of keys that it does not see become 0.
+    ///
+    /// row: `[KEYS_PER_BLOCK]`.
+    fn weights(&self, tile: &Tile<'_>, query: usize, row: &mut [f32], state: &mut State) {
+        let Tile { seq, head, block, seen } = tile;
+        let own = within(self.shape.mask.keys(&(query..query + 1), seq.start, seq.end), block);
+        if own.is_empty() {
+            row[seen.clone()].fill(0.0);
+            state.fade = 1.0;
+            return;
+        }
+        row[seen.start..own.start].fill(0.0);
+        row[own.end..seen.end].fill(0.0);
+        let first = block.start + own.start;
+        let row = &mut row[own];
+        let mut scale = self.shape.scale;
+        if let Some(bias) = self.bias {
+            row.iter_mut().for_each(|score| *score *= scale);
+            bias.add(*head, query, first, row);
+            scale = 1.0;
+        }
+        weigh(self.set, row, scale, state);
+    }
+
     /// Divides the contexts by the sums of their weights, into `out`.
     fn write(&self, part: &Part, head: usize, scratch: &Scratch, out: &Shared<'_>) {
-        let Attention { heads, heads_kv, head_dim, .. } = *self.shape;
+        let head_dim = self.shape.head_dim;
         let across = head_dim.div_ceil(PANEL);
-        let col = (part.head_kv * (heads / heads_kv) + head) * head_dim;
+        let col = (part.first_head(self.shape) + head) * head_dim;
         // SAFETY: parts differ in their queries or in their heads.
         let mut tile = unsafe { out.tile(part.queries.clone(), col..col + head_dim) };
         for i in 0..part.queries.len() {
@@ -244,17 +270,4 @@ fn add_body<const FMA: bool>(sums: &[Step], states: &[State], context: &mut [Ste
             *context = faded.to_bits();
         }
     }
-}
-
-/// The values of one row of scores: `[32 * steps]`.
-fn floats(steps: &mut [Step]) -> &mut [f32] {
-    // SAFETY: a step is 32 words without padding, aligned more strictly than f32, and an f32 has no
-    // invalid bits.
-    unsafe { std::slice::from_raw_parts_mut(steps.as_mut_ptr().cast(), steps.len() * PANEL) }
-}
-
-/// The words of steps: `[32 * steps]`.
-fn words_of(steps: &[Step]) -> &[u32] {
-    // SAFETY: a step is 32 words without padding, aligned more strictly than u32.
-    unsafe { std::slice::from_raw_parts(steps.as_ptr().cast(), steps.len() * PANEL) }
 }

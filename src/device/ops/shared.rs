@@ -5,6 +5,8 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
+use super::tile::{PANEL, Step};
+
 /// A row-major buffer that tasks write disjoint tiles of: `[n, stride]`.
 pub struct Shared<'a> {
     start: *mut f32,
@@ -65,4 +67,29 @@ impl Tile<'_> {
 pub fn words(values: &[f32]) -> &[u32] {
     // SAFETY: the same size and alignment, and a u32 has no invalid bits.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) }
+}
+
+/// The same words, two values each: `[2 * steps]`.
+pub fn halves(words: &mut [u32]) -> &mut [u16] {
+    // SAFETY: a u16 has no invalid bits and a smaller alignment, and two fill a u32.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
+}
+
+/// The same words, four values each: `[4 * steps]`.
+pub fn bytes(words: &mut [u32]) -> &mut [u8] {
+    // SAFETY: a u8 has no invalid bits and a smaller alignment, and four fill a u32.
+    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 4 * words.len()) }
+}
+
+/// The values of steps: `[32 * steps]`.
+pub fn floats(steps: &mut [Step]) -> &mut [f32] {
+    // SAFETY: a step is 32 words without padding, aligned more strictly than f32, and an f32 has no
+    // invalid bits.
+    unsafe { std::slice::from_raw_parts_mut(steps.as_mut_ptr().cast(), steps.len() * PANEL) }
+}
+
+/// The words of steps: `[32 * steps]`.
+pub fn words_of(steps: &[Step]) -> &[u32] {
+    // SAFETY: a step is 32 words without padding, aligned more strictly than u32.
+    unsafe { std::slice::from_raw_parts(steps.as_ptr().cast(), steps.len() * PANEL) }
 }

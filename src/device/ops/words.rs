@@ -12,6 +12,7 @@
 //! layer: no sum of |q[o]| times it passes 2^31.
 
 use super::math;
+use super::shared::{bytes, halves};
 use super::tile::{PANEL, Step};
 use crate::device::Dtype;
 
@@ -197,16 +198,4 @@ fn bf16(value: f32) -> u32 {
     let bits = value.to_bits();
     let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
     if value.is_nan() { bits >> 16 | 0x40 } else { rounded }
-}
-
-/// The same words, two values each: `[2 * steps]`.
-fn halves(words: &mut [u32]) -> &mut [u16] {
-    // SAFETY: a u16 has no invalid bits and a smaller alignment, and two fill a u32.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 2 * words.len()) }
-}
-
-/// The same words, four values each: `[4 * steps]`.
-fn bytes(words: &mut [u32]) -> &mut [u8] {
-    // SAFETY: a u8 has no invalid bits and a smaller alignment, and four fill a u32.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), 4 * words.len()) }
 }

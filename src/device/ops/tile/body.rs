@@ -12,6 +12,8 @@ macro_rules! tile_build {
     ) => {
         $(#[$doc])*
         ///
+        /// x: `[rows, stride]`; panel: `[steps, 32]`; sums: `[rows, across]`.
+        ///
         /// # Safety
         /// The processor has the instructions; x holds `(rows - 1) * stride + panel.len()` words.
         #[target_feature(enable = $features)]
