@@ -3,11 +3,13 @@
 #[macro_use]
 mod isa;
 mod cpu;
+mod dtype;
 mod mapped;
 pub mod ops;
 mod rows;
 
 pub use cpu::{Device, MemoryInfo};
+pub use dtype::Dtype;
 pub use isa::InstructionSet;
 pub use mapped::map_safetensors;
 pub use rows::Rows;

@@ -1,19 +1,24 @@
 //! How do rows pass through a linear layer and its activation?
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::math;
-use super::matmul::{Shared, View};
-use crate::device::{Device, InstructionSet, Rows};
+use super::finish::finish;
+use super::shared::{self, Shared};
+use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
+use super::words::{self, Packed, RowScale};
+use crate::device::{Device, Dtype, InstructionSet, Rows};
 
-/// Rows of one task: with one panel of a weight it is some 10 MFLOP on any number of threads.
-const ROWS_PER_TASK: usize = 128;
+/// Rows of one task: with their outputs they stay in L2 while every panel passes.
+const ROWS_PER_TASK: usize = 8 * ROWS_MAX;
 
-/// Columns of one panel of a weight: the register tile of the AVX-512 kernel. A short query has a
-/// task for each panel, so that it uses all cores too.
-const PANEL: usize = 64;
+/// Multiplications that are worth a task of their own: some microseconds.
+const PRODUCTS_PER_TASK: usize = 1 << 19;
+
+/// Rows that one task makes words of.
+const ROWS_PER_PACKING: usize = 32;
 
 /// What is done to each value after the product and the bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +37,7 @@ pub enum Activation {
 /// A linear layer `y = x W^T + b`, laid out for the kernel.
 #[derive(Debug, Clone)]
 pub struct Linear {
-    /// W transposed, in panels of [`PANEL`] outputs, each `[inputs, its outputs]` in one piece: the
-    /// kernel reads a panel from end to end and packs nothing anew.
-    panels: Vec<f32>,
+    weight: Packed,
     /// `[outputs]`.
     bias: Vec<f32>,
     inputs: usize,
@@ -43,25 +46,24 @@ pub struct Linear {
 impl Linear {
     /// weight: `[outputs, inputs]`, row-major, as checkpoints store it; bias: `[outputs]`.
     pub fn new(weight: &[f32], bias: Vec<f32>, inputs: usize) -> Self {
-        let outputs = bias.len();
-        assert_eq!(weight.len(), outputs * inputs, "a weight of [{outputs}, {inputs}]");
-        let mut panels = Vec::with_capacity(weight.len());
-        for panel in weight.chunks(PANEL * inputs) {
-            for i in 0..inputs {
-                panels.extend(panel[i..].iter().step_by(inputs));
-            }
-        }
-        Self { panels, bias, inputs }
+        Self::with_dtype(weight, bias, inputs, Dtype::F32)
     }
 
-    /// The weights of the outputs `cols`, one panel: `[inputs, cols]`.
-    fn panel(&self, cols: &Range<usize>) -> View<'_> {
-        let values = &self.panels[cols.start * self.inputs..cols.end * self.inputs];
-        View::new(values, cols.len(), 0..self.inputs, 0..cols.len())
+    /// A layer that multiplies in `dtype`. weight: `[outputs, inputs]`; bias: `[outputs]`.
+    pub fn with_dtype(weight: &[f32], bias: Vec<f32>, inputs: usize, dtype: Dtype) -> Self {
+        let outputs = bias.len();
+        assert_eq!(weight.len(), outputs * inputs, "a weight of [{outputs}, {inputs}]");
+        Self { weight: Packed::new(weight, outputs, inputs, dtype), bias, inputs }
     }
 
     pub fn inputs(&self) -> usize {
         self.inputs
+    }
+
+    /// The whole number that the greatest activation of a row becomes, for tests.
+    #[cfg(test)]
+    pub(super) fn greatest(&self) -> f32 {
+        self.weight.greatest
     }
 
     pub fn outputs(&self) -> usize {
@@ -69,58 +71,118 @@ impl Linear {
     }
 }
 
+/// Rows as the words of a layer's type; made once a thread and reused.
+#[derive(Default)]
+struct Scratch {
+    /// `[n, steps]`.
+    words: Vec<u32>,
+    /// `[n]`.
+    scales: Vec<RowScale>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
 /// out becomes `[x.n(), outputs]`: `activation(x W^T + b)`. x: `[n, inputs]`.
+///
+/// Held against f64: at f32 to 3e-6 of `sum |x w|`; in the other types to what rounding each
+/// operand to its type may change, and 3e-6 of `sum |x w|`.
 pub fn linear(device: &Device, layer: &Linear, x: &Rows, activation: Activation, out: &mut Rows) {
     assert_eq!(x.d(), layer.inputs, "inputs of a linear layer");
-    let (n, outputs) = (x.n(), layer.outputs());
-    out.resize(n, outputs);
-    if n == 0 {
+    out.resize(x.n(), layer.outputs());
+    if x.n() == 0 || layer.outputs() == 0 {
         return;
     }
     let set = device.instruction_set();
-    let across = outputs.div_ceil(PANEL);
-    let shared = Shared::new(out.as_mut_slice(), outputs);
-    (0..n.div_ceil(ROWS_PER_TASK) * across).into_par_iter().for_each(|task| {
-        let row = task / across * ROWS_PER_TASK;
-        let col = task % across * PANEL;
-        let rows = row..(row + ROWS_PER_TASK).min(n);
-        let cols = col..(col + PANEL).min(outputs);
-        // SAFETY: tasks differ in their rows or in their columns.
-        let mut tile = unsafe { shared.tile(rows.clone(), cols.clone()) };
-        let x = View::new(x.as_slice(), layer.inputs, rows, 0..layer.inputs);
-        tile.product(x, layer.panel(&cols), 1.0);
-        for i in 0..tile.rows() {
-            epilogue(set, tile.row(i), &layer.bias[cols.clone()], activation);
-        }
-    });
+    let weight = &layer.weight;
+    if weight.dtype == Dtype::F32 {
+        let words = shared::words(x.as_slice());
+        return product(set, layer, Operand { words, scales: &[] }, x.n(), activation, out);
+    }
+    // Taken, not borrowed: a thread that waits for its tasks may begin another product.
+    let mut scratch = SCRATCH.take();
+    let Scratch { words, scales } = &mut scratch;
+    words.resize(x.n() * weight.steps, 0);
+    scales.resize(x.n(), RowScale::default());
+    words
+        .par_chunks_mut(ROWS_PER_PACKING * weight.steps)
+        .zip(scales.par_chunks_mut(ROWS_PER_PACKING))
+        .zip(x.as_slice().par_chunks(ROWS_PER_PACKING * layer.inputs))
+        .for_each(|((words, scales), rows)| {
+            let rows = rows.chunks_exact(layer.inputs);
+            let rows = rows.zip(words.chunks_exact_mut(weight.steps)).zip(scales);
+            rows.for_each(|((row, words), scale)| words::put_row(set, weight, row, words, scale));
+        });
+    product(set, layer, Operand { words, scales }, x.n(), activation, out);
+    SCRATCH.set(scratch);
 }
 
-fn epilogue(set: InstructionSet, row: &mut [f32], bias: &[f32], activation: Activation) {
-    match activation {
-        Activation::None => bias_only(set, row, bias),
-        Activation::Gelu => bias_gelu(set, row, bias),
-        Activation::GeluTanh => bias_gelu_tanh(set, row, bias),
-        Activation::Relu => bias_relu(set, row, bias),
-        Activation::Silu => bias_silu(set, row, bias),
-        Activation::Tanh => bias_tanh(set, row, bias),
+/// Rows as words: `[n, steps]`, and of whole numbers their scales: `[n]`.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    words: &'a [u32],
+    scales: &'a [RowScale],
+}
+
+fn product(
+    set: InstructionSet,
+    layer: &Linear,
+    x: Operand<'_>,
+    n: usize,
+    activation: Activation,
+    out: &mut Rows,
+) {
+    let panels = layer.weight.panels();
+    let rows_per_task = ROWS_PER_TASK.min(n);
+    let worth = PRODUCTS_PER_TASK.div_ceil(rows_per_task * layer.inputs * PANEL);
+    let across = (panels / worth.min(panels)).next_power_of_two().min(panels);
+    let panels_per_task = panels.div_ceil(across);
+    let across = panels.div_ceil(panels_per_task);
+    let outputs = layer.outputs();
+    let shared = Shared::new(out.as_mut_slice(), outputs);
+    let kernel = Kernel::new(set, layer.weight.dtype);
+    let part = |task: usize| {
+        let row = task / across * ROWS_PER_TASK;
+        let rows = row..(row + ROWS_PER_TASK).min(n);
+        let first = task % across * panels_per_task;
+        for panel in first..(first + panels_per_task).min(panels) {
+            let block = Block { set, kernel, layer, panel, rows: rows.clone(), activation };
+            block.compute(x, &shared);
+        }
+    };
+    match n.div_ceil(ROWS_PER_TASK) * across {
+        1 => part(0),
+        tasks => (0..tasks).into_par_iter().for_each(part),
     }
 }
 
-macro_rules! epilogue {
-    ($name:ident, $body:ident, $value:ident => $then:expr) => {
-        #[inline(always)]
-        fn $body<const FMA: bool>(row: &mut [f32], bias: &[f32]) {
-            for (value, bias) in row.iter_mut().zip(bias) {
-                let $value = *value + bias;
-                *value = $then;
-            }
-        }
-        multiversion! { fn $name(row: &mut [f32], bias: &[f32]) = $body }
-    };
+/// Some rows of x by one panel of the weights.
+struct Block<'a> {
+    set: InstructionSet,
+    kernel: Kernel,
+    layer: &'a Linear,
+    panel: usize,
+    rows: Range<usize>,
+    activation: Activation,
 }
-epilogue!(bias_only, bias_only_body, x => x);
-epilogue!(bias_gelu, bias_gelu_body, x => math::gelu::<FMA>(x));
-epilogue!(bias_gelu_tanh, bias_gelu_tanh_body, x => math::gelu_tanh::<FMA>(x));
-epilogue!(bias_relu, bias_relu_body, x => if x > 0.0 { x } else { 0.0 });
-epilogue!(bias_silu, bias_silu_body, x => math::silu::<FMA>(x));
-epilogue!(bias_tanh, bias_tanh_body, x => math::tanh::<FMA>(x));
+
+impl Block<'_> {
+    fn compute(&self, x: Operand<'_>, out: &Shared<'_>) {
+        let Linear { weight, bias, .. } = self.layer;
+        let (steps, panel) = (weight.steps, weight.panel(self.panel));
+        let cols = self.panel * PANEL..((self.panel + 1) * PANEL).min(bias.len());
+        let mut sums = [Step::ZERO; ROWS_MAX];
+        let height = self.kernel.height(self.rows.len());
+        for row in self.rows.clone().step_by(height) {
+            let rows = row..(row + height).min(self.rows.end);
+            self.kernel.run(rows.len(), &x.words[row * steps..], steps, panel, &mut sums, 1);
+            if let Some(scales) = weight.scales.get(self.panel) {
+                words::dequantise(self.set, &mut sums, &x.scales[rows.clone()], scales);
+            }
+            // SAFETY: tasks differ in their rows or in their panels.
+            let mut tile = unsafe { out.tile(rows, cols.clone()) };
+            finish(self.set, &sums, &bias[cols.clone()], self.activation, &mut tile);
+        }
+    }
+}

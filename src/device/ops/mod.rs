@@ -6,13 +6,17 @@
 
 mod attention;
 mod embed;
+mod finish;
 mod glu;
 mod linear;
 mod math;
-mod matmul;
 mod norm;
 mod pool;
 mod rotary;
+mod scores;
+mod shared;
+mod tile;
+mod words;
 
 pub use attention::{Attention, Mask, RelativeBias, attention};
 pub use embed::{Embedding, Tokens, embed};

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::*;
-use crate::device::{Device, InstructionSet, Rows};
+use crate::device::{Device, Dtype, InstructionSet, Rows};
 
 mod attention;
 mod rows;
@@ -55,6 +55,29 @@ fn activate(activation: Activation, x: f64) -> f64 {
 
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+/// How far a product may be off because each operand is the nearest of its type.
+fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], greatest: f32) -> f64 {
+    let sum = |values: &[f32]| values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
+    let max = |values: &[f32]| values.iter().fold(0.0, |max, v| f64::max(max, v.abs().into()));
+    let products: f64 = x.iter().zip(weight).map(|(x, w)| f64::from((x * w).abs())).sum();
+    // Half a unit of x and of w, and their product.
+    let whole = |x_unit: f64, w_unit: f64| {
+        let count = x.len() as f64;
+        (x_unit * sum(weight) + w_unit * sum(x)) / 2.0 + count * x_unit * w_unit / 4.0
+    };
+    match dtype {
+        Dtype::F32 => 0.0,
+        Dtype::Bf16 => products * (2.0 / 256.0 + 1.0 / 65536.0),
+        Dtype::Int16 => whole(max(x) / f64::from(greatest), max(weight) / 1023.0),
+        Dtype::Int8 => {
+            let negative = x.iter().fold(0.0, |min, v| f64::min(min, (*v).into()));
+            let positive = x.iter().fold(0.0, |max, v| f64::max(max, (*v).into()));
+            // The zero is rounded too, and the value that this moves past the last is cut.
+            whole(2.0 * (positive - negative) / 255.0, max(weight) / 127.0)
+        }
+    }
 }
 
 /// One device for each instruction set of this processor; three threads, so that work is shared.
@@ -115,7 +138,7 @@ proptest! {
 
     #[test]
     fn linear_agrees_with_f64(
-        n in prop_oneof![Just(0), Just(1), 2..20usize, 120..300usize],
+        n in prop_oneof![Just(0), Just(1), 2..20usize, 90..300usize],
         (inputs, outputs) in (1..80usize, 1..230usize),
         kind in 0..ACTIVATIONS.len(),
         seed: u64,
@@ -125,17 +148,26 @@ proptest! {
         let weight = numbers.some(outputs * inputs, 0.5);
         let bias = numbers.some(outputs, 1.0);
         let x = Rows::new(numbers.some(n * inputs, 1.0), inputs);
-        let layer = Linear::new(&weight, bias.clone(), inputs);
-        let want: Vec<f64> = (0..n * outputs).map(|i| {
-            let (row, o) = (i / outputs, i % outputs);
-            let sum = dot(x.row(row), &weight[o * inputs..(o + 1) * inputs]);
-            activate(activation, sum + f64::from(bias[o]))
-        }).collect();
-        for device in devices() {
-            let mut out = Rows::default();
-            device.install(|| linear(&device, &layer, &x, activation, &mut out));
-            prop_assert_eq!((out.n(), out.d()), (n, outputs));
-            close(&device, out.as_slice(), want.iter().copied(), 3e-6)?;
+        let weight_row = |o: usize| &weight[o * inputs..(o + 1) * inputs];
+        for dtype in Dtype::ALL {
+            let layer = Linear::with_dtype(&weight, bias.clone(), inputs, dtype);
+            let want: Vec<(f64, f64)> = (0..n * outputs).map(|i| {
+                let (x, o) = (x.row(i / outputs), i % outputs);
+                let sum = dot(x, weight_row(o)) + f64::from(bias[o]);
+                // No activation is steeper than 1.13.
+                let slack = 1.13 * rounding(dtype, x, weight_row(o), layer.greatest());
+                (activate(activation, sum), slack + 3e-6 * sum.abs().max(1.0))
+            }).collect();
+            for device in devices() {
+                let mut out = Rows::default();
+                device.install(|| linear(&device, &layer, &x, activation, &mut out));
+                prop_assert_eq!((out.n(), out.d()), (n, outputs));
+                for (i, (got, (want, slack))) in out.as_slice().iter().zip(&want).enumerate() {
+                    let error = (f64::from(*got) - want).abs();
+                    let at = format!("{} {}: value {i}", device.name(), dtype.as_str());
+                    prop_assert!(error <= *slack, "{at} is {got}, not {want} to {slack:e}");
+                }
+            }
         }
     }
 

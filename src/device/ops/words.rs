@@ -1,0 +1,201 @@
+//! How do values become words that a tile multiplies, and sums become values again?
+//!
+//! A value x is kept as a whole number q with x = scale * (q - zero). Weights have a scale for each
+//! output and no zero; activations a scale for each token, and at 8 bits a zero, so that a
+//! product is
+//!
+//! ```text
+//! y[t][o] = scale[t] * scale[o] * (sum of q[t] * q[o]  -  zero[t] * sum of q[o])
+//! ```
+//!
+//! The sums are exact. At 16 bits they fit 32 because the greatest activation is chosen for the
+//! layer: no sum of |q[o]| times it passes 2^31.
+
+use super::math;
+use super::shared::{bytes, halves};
+use super::tile::{PANEL, Step};
+use crate::device::Dtype;
+
+/// The greatest weight of an int16 layer: 11 bits with the sign.
+const INT16_WEIGHT_MAX: f32 = 1023.0;
+
+/// The greatest weight of an int8 layer.
+const INT8_WEIGHT_MAX: f32 = 127.0;
+
+/// The greatest activation at 8 bits, which have no sign.
+const INT8_MAX: f32 = 255.0;
+
+/// 1.5 * 2^23: adding it to a number below 2^22 rounds that to the nearest whole number, even if
+/// in the middle, and leaves it in the low bits, two's complement.
+const ROUNDER: f32 = 12_582_912.0;
+
+/// The weights of a linear layer, packed for the tile.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    pub dtype: Dtype,
+    /// Words of an input row.
+    pub steps: usize,
+    /// `[panels, steps]`, outputs beyond the last are 0.
+    words: Vec<Step>,
+    /// Of each panel, for whole numbers: `[panels]`.
+    pub scales: Vec<Scales>,
+    /// The whole number that the greatest activation of a row becomes.
+    pub greatest: f32,
+}
+
+/// What the outputs of one panel of whole numbers are multiplied with.
+#[derive(Debug, Clone)]
+pub struct Scales {
+    pub scale: [f32; PANEL],
+    /// The sum of the weights of each output.
+    pub sum: [i32; PANEL],
+}
+
+/// The scale and the zero of a row of activations.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RowScale {
+    pub scale: f32,
+    pub zero: i32,
+}
+
+impl Packed {
+    /// weight: `[outputs, inputs]`, row-major.
+    pub fn new(weight: &[f32], outputs: usize, inputs: usize, dtype: Dtype) -> Self {
+        let steps = inputs.div_ceil(dtype.per_word());
+        let panels = outputs.div_ceil(PANEL);
+        let mut packed = Self {
+            dtype,
+            steps,
+            words: vec![Step::ZERO; panels * steps],
+            scales: Vec::new(),
+            greatest: INT8_MAX,
+        };
+        if let Dtype::Int16 | Dtype::Int8 = dtype {
+            packed.scales = vec![Scales { scale: [0.0; PANEL], sum: [0; PANEL] }; panels];
+        }
+        let mut heaviest = 1;
+        for (o, row) in weight.chunks_exact(inputs).enumerate() {
+            heaviest = heaviest.max(packed.put(o, row));
+        }
+        if dtype == Dtype::Int16 {
+            packed.greatest = (i64::from(i32::MAX) / heaviest).min(i64::from(i16::MAX)) as f32;
+        }
+        packed
+    }
+
+    /// Stores the weights of output `o`; the sum of their absolute values as whole numbers.
+    /// row: `[inputs]`.
+    fn put(&mut self, o: usize, row: &[f32]) -> i64 {
+        let (panel, lane) = (o / PANEL, o % PANEL);
+        let words = &mut self.words[panel * self.steps..][..self.steps];
+        let max = match self.dtype {
+            Dtype::F32 | Dtype::Bf16 => {
+                for (step, values) in words.iter_mut().zip(row.chunks(self.dtype.per_word())) {
+                    step.0[lane] = match (self.dtype, values) {
+                        (Dtype::F32, _) => values[0].to_bits(),
+                        (_, [low, high]) => bf16(*low) | bf16(*high) << 16,
+                        _ => bf16(values[0]),
+                    };
+                }
+                return 0;
+            }
+            Dtype::Int16 => INT16_WEIGHT_MAX,
+            Dtype::Int8 => INT8_WEIGHT_MAX,
+        };
+        let greatest = row.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+        let scale = if greatest > 0.0 { greatest / max } else { 1.0 };
+        let whole = |value: &f32| (value / scale).round_ties_even() as i32;
+        let bits = 32 / self.dtype.per_word();
+        for (step, values) in words.iter_mut().zip(row.chunks(self.dtype.per_word())) {
+            for (i, value) in values.iter().enumerate() {
+                let kept = whole(value) as u32 & (u32::MAX >> (32 - bits));
+                step.0[lane] |= kept << (bits * i);
+            }
+        }
+        self.scales[panel].scale[lane] = scale;
+        self.scales[panel].sum[lane] = row.iter().map(whole).sum();
+        row.iter().map(|value| i64::from(whole(value).abs())).sum()
+    }
+
+    pub fn panels(&self) -> usize {
+        self.words.len().checked_div(self.steps).unwrap_or(0)
+    }
+
+    /// The words of one panel: `[steps, 32]`.
+    pub fn panel(&self, panel: usize) -> &[Step] {
+        &self.words[panel * self.steps..][..self.steps]
+    }
+}
+
+multiversion! {
+    /// words becomes the words of `row`, as `packed` wants them; `scale` their scale.
+    /// row: `[inputs]`; words: `[steps]`.
+    pub fn put_row(packed: &Packed, row: &[f32], words: &mut [u32], scale: &mut RowScale)
+        = put_row_body
+}
+
+#[inline(always)]
+fn put_row_body<const FMA: bool>(
+    packed: &Packed,
+    row: &[f32],
+    words: &mut [u32],
+    scale: &mut RowScale,
+) {
+    // The values beyond the last count as zeros.
+    if let Some(last) = words.last_mut() {
+        *last = 0;
+    }
+    match packed.dtype {
+        Dtype::F32 => unreachable!("f32 is multiplied where it lies"),
+        Dtype::Bf16 => {
+            for (to, value) in halves(words).iter_mut().zip(row) {
+                *to = bf16(*value) as u16;
+            }
+        }
+        Dtype::Int16 => {
+            let (least, greatest) = math::range::<FMA>(row);
+            let greatest = if greatest > -least { greatest } else { -least };
+            let inverse = if greatest > 0.0 { packed.greatest / greatest } else { 0.0 };
+            for (to, value) in halves(words).iter_mut().zip(row) {
+                *to = math::fma::<FMA>(*value, inverse, ROUNDER).to_bits() as u16;
+            }
+            *scale = RowScale { scale: greatest / packed.greatest, zero: 0 };
+        }
+        Dtype::Int8 => {
+            let (least, greatest) = math::range::<FMA>(row);
+            let range = greatest - least;
+            let inverse = if range > 0.0 { INT8_MAX / range } else { 0.0 };
+            let zero = (-least * inverse).round_ties_even();
+            for (to, value) in bytes(words).iter_mut().zip(row) {
+                let whole = math::fma::<FMA>(*value, inverse, zero);
+                let whole = if whole < INT8_MAX { whole } else { INT8_MAX };
+                let whole = if whole > 0.0 { whole } else { 0.0 };
+                *to = (whole + ROUNDER).to_bits() as u8;
+            }
+            *scale = RowScale { scale: range / INT8_MAX, zero: zero as i32 };
+        }
+    }
+}
+
+multiversion! {
+    /// The sums of a tile of whole numbers become f32. sums, rows: `[rows of the tile]`.
+    pub fn dequantise(sums: &mut [Step], rows: &[RowScale], panel: &Scales) = dequantise_body
+}
+
+#[inline(always)]
+fn dequantise_body<const FMA: bool>(sums: &mut [Step], rows: &[RowScale], panel: &Scales) {
+    for (sums, row) in sums.iter_mut().zip(rows) {
+        for ((sum, weights), scale) in sums.0.iter_mut().zip(&panel.sum).zip(&panel.scale) {
+            let whole = (*sum as i32).wrapping_sub(row.zero.wrapping_mul(*weights));
+            *sum = (whole as f32 * (row.scale * scale)).to_bits();
+        }
+    }
+}
+
+/// The nearest bf16, even if in the middle; NaN stays NaN.
+#[inline(always)]
+fn bf16(value: f32) -> u32 {
+    let bits = value.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+    if value.is_nan() { bits >> 16 | 0x40 } else { rounded }
+}
