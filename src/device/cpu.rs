@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::InstructionSet;
+use super::{Dtype, InstructionSet, ops};
+use crate::config::DtypeChoice;
 use crate::error::{Error, Result};
 
 /// Threads of the CPU and the instructions they use. Cloning shares the threads.
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 pub struct Device {
     pool: Arc<rayon::ThreadPool>,
     set: InstructionSet,
+    dtype: Dtype,
 }
 
 /// The memory of a device that has its own.
@@ -38,7 +40,20 @@ impl Device {
             .thread_name(|i| format!("cpu-{i}"))
             .build()
             .map_err(Error::library("rayon", "start the threads of the CPU"))?;
-        Ok(Self { pool: Arc::new(pool), set })
+        Ok(Self { pool: Arc::new(pool), set, dtype: Dtype::F32 })
+    }
+
+    /// The same threads for networks whose linear layers multiply as `choice` says.
+    pub fn with_dtype(self, choice: DtypeChoice) -> Self {
+        let dtype = match choice {
+            // Elsewhere 16-bit integers take two instructions, and gain nothing over f32.
+            DtypeChoice::Auto if ops::int16_is_fast(self.set) => Dtype::Int16,
+            DtypeChoice::Auto | DtypeChoice::F32 => Dtype::F32,
+            DtypeChoice::Bf16 => Dtype::Bf16,
+            DtypeChoice::Int16 => Dtype::Int16,
+            DtypeChoice::Int8 => Dtype::Int8,
+        };
+        Self { dtype, ..self }
     }
 
     /// `cpu avx512`.
@@ -53,6 +68,11 @@ impl Device {
 
     pub fn threads(&self) -> usize {
         self.pool.current_num_threads()
+    }
+
+    /// What linear layers multiply.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
     }
 
     /// The instructions that its loops use.

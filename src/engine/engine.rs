@@ -81,7 +81,7 @@ impl Engine {
         cache_folder: Option<&Path>,
         options: EngineOptions,
     ) -> Result<Self> {
-        let device = Device::cpu(settings.threads)?;
+        let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
         let encoder = Encoder::load(&folder.path, &device)?;
         let mut sentence = SentenceConfig::read(&folder.path)?;
         sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
@@ -95,6 +95,7 @@ impl Engine {
             normalize: sentence.normalize,
             dim: pooler.dim(),
             max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
+            dtype: device.dtype(),
         };
         let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
         let name = device.name();
@@ -183,7 +184,7 @@ impl Engine {
         span.set(attrs::VLLM_DIM, identity.dim);
         span.set(attrs::VLLM_BATCH_SIZE, request.texts.len());
         span.set(attrs::VLLM_DEVICE, self.inner.device.clone());
-        span.set(attrs::VLLM_DTYPE, "f32");
+        span.set(attrs::VLLM_DTYPE, identity.dtype.as_str());
     }
 }
 

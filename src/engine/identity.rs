@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::nn::Pooling;
 
@@ -19,21 +20,33 @@ pub struct ModelIdentity {
     pub dim: usize,
     /// Tokens read of one text, special tokens included.
     pub max_tokens: usize,
+    /// What its linear layers multiply.
+    pub dtype: Dtype,
 }
 
 impl ModelIdentity {
     /// Everything that decides what a vector is, in one word. The name does not.
     pub fn key(&self) -> String {
+        self.key_with(self.dtype)
+    }
+
+    /// Equal for vectors that can be compared: types that keep a cosine of .9999 to f32 count as
+    /// f32, so that an index may move between processors.
+    pub fn index_key(&self) -> String {
+        self.key_with(if self.dtype == Dtype::Int8 { Dtype::Int8 } else { Dtype::F32 })
+    }
+
+    fn key_with(&self, dtype: Dtype) -> String {
         let Self { revision, dim, max_tokens, .. } = self;
-        let pooling = self.pooling.as_str();
+        let (pooling, dtype) = (self.pooling.as_str(), dtype.as_str());
         let length = if self.normalize { "unit" } else { "raw" };
-        format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-f32")
+        format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-{dtype}")
     }
 }
 
 impl std::fmt::Display for ModelIdentity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} ({})", self.name, self.key())
+        write!(f, "{} ({})", self.name, self.index_key())
     }
 }
 
@@ -89,7 +102,8 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         let key = |revision: String| {
             let (name, pooling) = ("m".to_owned(), Pooling::Mean);
-            ModelIdentity { name, revision, pooling, normalize: true, dim: 4, max_tokens: 8 }
+            let dtype = Dtype::F32;
+            ModelIdentity { name, revision, pooling, normalize: true, dim: 4, max_tokens: 8, dtype }
         };
         write("config.json", "{}");
         write("model.safetensors", "weights");
@@ -110,8 +124,13 @@ mod tests {
             ModelIdentity { normalize: false, ..before.clone() },
             ModelIdentity { max_tokens: 9, ..before.clone() },
             ModelIdentity { dim: 5, ..before.clone() },
+            ModelIdentity { dtype: Dtype::Int8, ..before.clone() },
         ];
         assert!(others.iter().all(|other| other.key() != before.key()));
+        assert!(others.iter().all(|other| other.index_key() != before.index_key()));
+        let exact = ModelIdentity { dtype: Dtype::Int16, ..before.clone() };
+        assert_ne!(exact.key(), before.key(), "a cache keeps them apart");
+        assert_eq!(exact.index_key(), before.index_key(), "an index takes both");
         let renamed = ModelIdentity { name: "n".to_owned(), ..before.clone() };
         assert_eq!(renamed.key(), before.key());
     }

@@ -54,6 +54,7 @@ fn fake(
         normalize: false,
         dim: 2,
         max_tokens: 64,
+        dtype: crate::device::Dtype::F32,
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
     Engine::assemble(identity, "cpu".to_owned(), tokenizer, settings, cache, compute).unwrap()

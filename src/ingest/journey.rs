@@ -157,7 +157,7 @@ impl Ingest {
             return Ok(());
         }
         let engine = self.engine()?;
-        if engine.identity().key() == record.key {
+        if engine.identity().index_key() == record.key {
             return Ok(());
         }
         let (index, asked) = (record.to_string(), engine.identity().to_string());
@@ -183,7 +183,7 @@ impl Ingest {
         cx: &RunContext,
     ) -> Result<IngestReport> {
         let engine = self.engine()?;
-        let key = engine.identity().key();
+        let key = engine.identity().index_key();
         let same_vectors = |version: &&IndexVersion| version.manifest.model.key == key;
         if let Some(parent) = &parent
             && !full

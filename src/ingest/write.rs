@@ -229,7 +229,7 @@ impl Job<'_> {
             roots: self.repo.roots().map(|root| root.display().to_string()).collect(),
             model: ModelRecord {
                 name: model_name(self.settings, &identity.name),
-                key: identity.key(),
+                key: identity.index_key(),
                 dim: identity.dim,
             },
             chunk_tokens_max: self.settings.chunk_tokens_max,

@@ -34,11 +34,11 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub fn read(folder: &Path, device: &Device) -> Result<Self> {
         let raw = Raw::read(folder)?;
         let family = family(&raw)?;
         let description = (family.describe)(&raw)?;
-        let weights = Weights::open(folder)?;
+        let weights = Weights::open(folder, device.dtype())?;
         Ok(Self { raw, family, description, weights })
     }
 
@@ -52,7 +52,7 @@ impl Opened {
 impl Encoder {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load_opened(&Opened::read(folder)?, device)
+        Self::load_opened(&Opened::read(folder, device)?, device)
     }
 
     pub(super) fn load_opened(opened: &Opened, device: &Device) -> Result<Self> {

@@ -59,7 +59,7 @@ impl<'a> Part<'a> {
             weight.extend(self.take(&format!("{name}.weight"), &[outputs, inputs])?);
             added.extend(self.bias(name, outputs, bias)?);
         }
-        Ok(Linear::new(&weight, added, inputs))
+        Ok(self.weights.linear(&weight, added, inputs))
     }
 
     /// One linear layer whose second half of outputs is to be the first.
@@ -68,7 +68,7 @@ impl<'a> Part<'a> {
         let mut added = self.bias(name, outputs, bias)?;
         weight.rotate_left(outputs / 2 * inputs);
         added.rotate_left(outputs / 2);
-        Ok(Linear::new(&weight, added, inputs))
+        Ok(self.weights.linear(&weight, added, inputs))
     }
 
     fn bias(&self, name: &str, outputs: usize, there: bool) -> Result<Vec<f32>> {

@@ -7,7 +7,7 @@ use super::part::Part;
 use super::weights::Weights;
 use super::{Pooling, SentenceConfig, pool};
 use crate::device::ops::{self, Activation, Linear};
-use crate::device::{Device, Rows};
+use crate::device::{Device, Dtype, Rows};
 use crate::error::Result;
 use crate::vector::Matrix;
 
@@ -89,6 +89,6 @@ fn load_dense(folder: &Path, inputs: usize) -> Result<(Linear, Activation)> {
         }
     };
     let (outputs, bias) = (raw.size("out_features")?, raw.flag_or("bias", true)?);
-    let weights = Weights::open(folder)?;
+    let weights = Weights::open(folder, Dtype::F32)?;
     Ok((Part::whole(&weights).linear("linear", inputs, outputs, bias)?, activation))
 }

@@ -62,7 +62,7 @@ impl Searcher {
     ) -> Result<Self> {
         let manifest = &version.manifest;
         if let Some(engine) = &engine
-            && engine.identity().key() != manifest.model.key
+            && engine.identity().index_key() != manifest.model.key
         {
             let index = manifest.model.to_string();
             let asked = engine.identity().to_string();

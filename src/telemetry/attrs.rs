@@ -121,8 +121,6 @@ attrs! {
     VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
     VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512";
     VLLM_DTYPE = "vllm.dtype", "The numbers it computed with";
-    GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "Bytes in use on the device; absent on a CPU";
-    GPU_MEMORY_TOTAL = "vllm.gpu.memory_total_bytes", "Bytes of the device; absent on a CPU";
     GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings";
     GEN_AI_PROVIDER = "gen_ai.provider.name", "codeintel";
     GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of all texts, those of cached vectors included";

@@ -25,6 +25,7 @@ pub use linear::{Activation, Linear, linear};
 pub use norm::{Norm, NormKind, norm, norm_heads, residual, residual_norm};
 pub use pool::{Segment, normalize, pool};
 pub use rotary::{Rotary, rotary};
+pub(super) use tile::int16_is_fast;
 
 #[cfg(test)]
 mod reference;

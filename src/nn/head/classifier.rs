@@ -31,7 +31,7 @@ pub struct Classifier {
 impl Classifier {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        let opened = Opened::read(folder)?;
+        let opened = Opened::read(folder, device)?;
         let rule = rule(&opened, ARCHITECTURE, |family| family.classifier)?;
         let (raw, of) = (&opened.raw, &opened.description);
         let labels = raw.size_or("num_labels", raw.entries("id2label").unwrap_or(LABELS))?;

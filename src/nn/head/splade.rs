@@ -36,7 +36,7 @@ impl Splade {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         only_greatest(folder)?;
-        let opened = Opened::read(folder)?;
+        let opened = Opened::read(folder, device)?;
         let rule = rule(&opened, ARCHITECTURE, |family| family.masked_lm)?;
         let of = &opened.description;
         Ok(Self {
@@ -127,5 +127,5 @@ fn decoder(opened: &Opened, rule: &MaskedLmRule) -> Result<Linear> {
         Some(bias) => whole.take(bias, &[vocab])?,
         None => vec![0.0; vocab],
     };
-    Ok(Linear::new(&weight, bias, d))
+    Ok(opened.weights.linear(&weight, bias, d))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Tensor};
 
 use super::*;
-use crate::config::{Settings, process_env};
+use crate::config::{DtypeChoice, Settings, process_env};
 use crate::device::Device;
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
@@ -86,11 +86,43 @@ fn batch(all: &Ragged, order: &[usize]) -> Ragged {
     batch
 }
 
-#[test]
-fn minilm_equals_sentence_transformers_alone_and_in_any_batch() {
+fn minilm() -> PathBuf {
     let folder = Settings::default().models_folder(process_env).join("all-MiniLM-L6-v2");
     let here = folder.join("model.safetensors").is_file();
     assert!(here, "the model is not in {}; get it with: make setup", folder.display());
+    folder
+}
+
+#[test]
+fn vectors_of_each_type_of_number_are_as_near_to_f32_as_promised() {
+    let folder = minilm();
+    let config = SentenceConfig::read(&folder).unwrap();
+    let tokenizer = Tokenizer::open(&folder, 256).unwrap();
+    let texts = texts("minilm/texts.json");
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let batch = tokenizer.encode_batch(&texts).unwrap();
+    let want = matrix(&expected("minilm")["embeddings"]);
+    for (choice, mean_min, least_min) in [
+        (DtypeChoice::Auto, 0.9999, 0.999),
+        (DtypeChoice::Int16, 0.9999, 0.9995),
+        (DtypeChoice::Bf16, 0.9999, 0.999),
+        (DtypeChoice::Int8, 0.99, 0.98),
+    ] {
+        let device = Device::cpu(0).unwrap().with_dtype(choice);
+        let hidden = Encoder::load(&folder, &device).unwrap().forward(&batch).unwrap();
+        let got = pool(&hidden, &batch.cu_seqlens, config.pooling, config.normalize);
+        let cosine = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+        let cosines: Vec<f32> = got.rows().zip(want.rows()).map(cosine).collect();
+        let mean = cosines.iter().sum::<f32>() / cosines.len() as f32;
+        let least = cosines.iter().copied().fold(1.0, f32::min);
+        eprintln!("MiniLM in {choice}: cosine {mean} on average, {least} at least");
+        assert!(mean >= mean_min && least >= least_min, "{choice}: {mean} {least}");
+    }
+}
+
+#[test]
+fn minilm_equals_sentence_transformers_alone_and_in_any_batch() {
+    let folder = minilm();
     let config = SentenceConfig::read(&folder).unwrap();
     let length = Some(256);
     let said = (config.pooling, config.normalize, config.max_seq_length);

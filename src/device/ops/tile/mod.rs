@@ -34,6 +34,17 @@ pub const PANEL: usize = 32;
 /// Rows of the tallest tile.
 pub const ROWS_MAX: usize = 12;
 
+/// Whether two products of 16-bit integers and their sum are one instruction: twice the rate of f32.
+pub fn int16_is_fast(set: InstructionSet) -> bool {
+    match set {
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx512 => is_x86_feature_detected!("avx512vnni"),
+        #[cfg(target_arch = "x86_64")]
+        InstructionSet::Avx2 => is_x86_feature_detected!("avxvnni"),
+        _ => false,
+    }
+}
+
 /// One word of each output of a panel, or the sums of one row of a tile, on two cache lines.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
