@@ -6,8 +6,9 @@ mod search;
 mod versions;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,31 +19,32 @@ use crate::readside::{Place, many};
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server process of ours; it is killed when dropped.
-struct Serving {
+pub struct Serving {
     child: Child,
     address: String,
     /// What it wrote to standard error so far.
     told: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
     agent: ureq::Agent,
 }
 
-struct Reply {
-    status: u16,
+pub struct Reply {
+    pub status: u16,
     headers: ureq::http::HeaderMap,
-    text: String,
+    pub text: String,
 }
 
 impl Reply {
-    fn json(&self) -> Value {
+    pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     #[track_caller]
-    fn ok(self) -> Value {
+    pub fn ok(self) -> Value {
         assert_eq!(self.status, 200, "{}", self.text);
         self.json()
     }
@@ -67,21 +69,32 @@ impl Serving {
     fn start(place: &Place, flags: &[&str]) -> Self {
         let mut args = vec!["serve", "--address", "127.0.0.1:0"];
         args.extend(flags);
-        let mut child = place.command(&args).stderr(Stdio::piped()).spawn().unwrap();
+        Self::of(place.command(&args))
+    }
+
+    /// Starts the server that `command` is, and waits until it listens.
+    pub fn of(mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split(',').next());
-        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
-        let told = Arc::new(Mutex::new(String::new()));
+        let mut before = String::new();
+        let address = loop {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "no address in {before:?}");
+            before.push_str(&line);
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                break rest.split(',').next().unwrap().to_owned();
+            }
+        };
+        let told = Arc::new(Mutex::new(before));
         let write = told.clone();
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             let mut rest = String::new();
             while stderr.read_line(&mut rest).is_ok_and(|n| n > 0) {
                 write.lock().unwrap().push_str(&std::mem::take(&mut rest));
             }
         });
-        Self { child, address, told, agent: agent() }
+        Self { child, address, told, listener: Some(listener), agent: agent() }
     }
 
     /// As [`Serving::start`], over an index, and ready.
@@ -91,7 +104,7 @@ impl Serving {
         server
     }
 
-    fn wait_until_ready(&self) {
+    pub fn wait_until_ready(&self) {
         wait_for("readiness", || self.get("/readyz").status == 200);
     }
 
@@ -99,11 +112,11 @@ impl Serving {
         format!("http://{}{route}", self.address)
     }
 
-    fn get(&self, route: &str) -> Reply {
+    pub fn get(&self, route: &str) -> Reply {
         reply(self.agent.get(self.url(route)).call())
     }
 
-    fn post(&self, route: &str, body: &Value) -> Reply {
+    pub fn post(&self, route: &str, body: &Value) -> Reply {
         reply(self.agent.post(self.url(route)).send_json(body))
     }
 
@@ -112,19 +125,32 @@ impl Serving {
         reply(request.header("content-type", "application/json").send(body))
     }
 
-    fn signal(&self, name: &str) {
+    pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
-        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// All that it wrote to standard error, when it has ended.
+    pub fn last_words(&mut self) -> String {
+        if let Some(listener) = self.listener.take() {
+            listener.join().unwrap();
+        }
+        self.told.lock().unwrap().clone()
+    }
+
+    /// How the process ended, if it did.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Waits for the process to end by itself.
     fn ended(&mut self) -> Option<i32> {
-        let mut code = None;
+        let mut status = None;
         wait_for("the end of the process", || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
+            status = self.has_ended();
+            status.is_some()
         });
-        code.and_then(|status| status.code())
+        status.and_then(|status| status.code())
     }
 }
 
@@ -139,7 +165,7 @@ impl Drop for Serving {
 }
 
 #[track_caller]
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
         assert!(began.elapsed() < PATIENCE, "{what} did not come");
@@ -147,7 +173,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn is_hex(text: &str) -> bool {
+pub fn is_hex(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

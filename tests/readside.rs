@@ -103,6 +103,8 @@ impl Place {
         let foreign = |name: &str| {
             name.starts_with("CODEINTEL_")
                 || name.starts_with("CLICOLOR")
+                || name.starts_with("OTEL_")
+                || name.starts_with("PROMETHEUS_")
                 || ["NO_COLOR", "RUST_LOG"].contains(&name)
         };
         for (name, _) in std::env::vars().filter(|(name, _)| foreign(name)) {

@@ -1,5 +1,8 @@
 //! What do the spans and the run report of one journey tell?
 
+mod otlp;
+mod receiver;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
