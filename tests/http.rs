@@ -6,8 +6,9 @@ mod search;
 mod versions;
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -23,6 +24,7 @@ pub struct Serving {
     pub address: String,
     /// What it wrote to standard error so far.
     pub told: Arc<Mutex<String>>,
+    listener: Option<JoinHandle<()>>,
     pub agent: ureq::Agent,
 }
 
@@ -70,23 +72,29 @@ impl Serving {
         Self::of(place.command(&args))
     }
 
-    /// Starts the server that `command` is, with an environment of its own.
+    /// Starts the server that `command` is, and waits until it listens.
     pub fn of(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        stderr.read_line(&mut line).unwrap();
-        let address = line.split("http://").nth(1).and_then(|rest| rest.split(',').next());
-        let address = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
-        let told = Arc::new(Mutex::new(String::new()));
+        let mut before = String::new();
+        let address = loop {
+            line.clear();
+            assert!(stderr.read_line(&mut line).unwrap() > 0, "no address in {before:?}");
+            before.push_str(&line);
+            if let Some((_, rest)) = line.split_once("listening on http://") {
+                break rest.split(',').next().unwrap().to_owned();
+            }
+        };
+        let told = Arc::new(Mutex::new(before));
         let write = told.clone();
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             let mut rest = String::new();
             while stderr.read_line(&mut rest).is_ok_and(|n| n > 0) {
                 write.lock().unwrap().push_str(&std::mem::take(&mut rest));
             }
         });
-        Self { child, address, told, agent: agent() }
+        Self { child, address, told, listener: Some(listener), agent: agent() }
     }
 
     /// As [`Serving::start`], over an index, and ready.
@@ -119,17 +127,30 @@ impl Serving {
 
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
-        assert!(std::process::Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    /// All that it wrote to standard error, when it has ended.
+    pub fn last_words(&mut self) -> String {
+        if let Some(listener) = self.listener.take() {
+            listener.join().unwrap();
+        }
+        self.told.lock().unwrap().clone()
+    }
+
+    /// How the process ended, if it did.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Waits for the process to end by itself.
     pub fn ended(&mut self) -> Option<i32> {
-        let mut code = None;
+        let mut status = None;
         wait_for("the end of the process", || {
-            code = self.child.try_wait().unwrap();
-            code.is_some()
+            status = self.has_ended();
+            status.is_some()
         });
-        code.and_then(|status| status.code())
+        status.and_then(|status| status.code())
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod http;
 mod metrics;
+mod otlp;
+mod receiver;
 mod runs;
 
 use std::collections::BTreeSet;

@@ -82,11 +82,14 @@ pub(super) fn outlets(config: &TelemetryConfig) -> Result<Outlets> {
 /// Runs `build` inside the runtime where the protocol of `signal` is gRPC, and outside of it where
 /// it is HTTP: the one needs a runtime, the other's blocking client refuses to be built in one.
 fn within<T>(runtime: &Option<Runtime>, signal: &str, build: impl FnOnce() -> T) -> T {
-    let env = crate::config::process_env;
-    let own = env(&format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"));
-    let protocol = own.or_else(|| env("OTEL_EXPORTER_OTLP_PROTOCOL"));
-    let _entered = match protocol.as_deref() {
-        Some("grpc") => runtime.as_ref().map(Runtime::enter),
+    let own = format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL");
+    // As the SDK reads them: in any case, and a word that it does not know counts as unset.
+    let is_grpc = [&own, "OTEL_EXPORTER_OTLP_PROTOCOL"].into_iter().find_map(|name| {
+        let word = crate::config::process_env(name)?.to_ascii_lowercase();
+        ["grpc", "http/protobuf"].contains(&word.as_str()).then(|| word == "grpc")
+    });
+    let _entered = match is_grpc {
+        Some(true) => runtime.as_ref().map(Runtime::enter),
         _ => None,
     };
     build()

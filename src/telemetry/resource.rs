@@ -6,7 +6,7 @@ use opentelemetry_resource_detectors::{
     ProcessResourceDetector, ServiceInstanceIdResourceDetector,
 };
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::resource::ResourceDetector;
+use opentelemetry_sdk::resource::{ResourceDetector, SdkProvidedResourceDetector};
 
 use super::config::Detector;
 
@@ -16,7 +16,9 @@ const NEVER: [&str; 2] = ["process.command_args", "process.command_line"];
 /// What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, before what the detectors find, before
 /// our own defaults.
 pub(super) fn detect(detectors: &[Detector]) -> Resource {
-    let named = Resource::builder().build();
+    // The SDK lets OTEL_RESOURCE_ATTRIBUTES win over OTEL_SERVICE_NAME; the specification has it the
+    // other way round, so the name is asked for once more, last.
+    let named = Resource::builder().with_detector(Box::new(SdkProvidedResourceDetector)).build();
     let unnamed = named
         .get(&"service.name".into())
         .is_none_or(|name| name.as_str().starts_with("unknown_service"));
