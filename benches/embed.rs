@@ -3,14 +3,16 @@
 //! Measured: the whole engine with the default model (all-MiniLM-L6-v2) on every core, from texts to
 //! vectors, without a vector cache. Three loads: one query of 12 tokens; 32 texts of 256 tokens; the
 //! chunks of this repository's own `src`, as `codeintel index` cuts them, of mixed length. First a
-//! table of tokens a second and tokens a CPU-second, beside the least cosine to the vectors that
-//! sentence-transformers gives for tests/golden/minilm/texts.json; then divan's times.
+//! table for each type of number (`engine.dtype`) of tokens a second and tokens a CPU-second, beside
+//! the mean and the least cosine to the vectors that sentence-transformers gives in f32 for
+//! tests/golden/minilm/texts.json; then divan's times of the type that `auto` takes.
 //!
 //! Wall time is noise on a shared machine; tokens a CPU-second are less so.
 
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use codeintel::config::DtypeChoice;
 use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane};
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -20,7 +22,7 @@ use support::{corpus, repeat, size, smoke};
 mod support;
 
 const QUERY: &str = "how is a vector cache kept small when it grows";
-/// The least cosine to the reference that counts as the same vector.
+/// The mean cosine to the reference that counts as the same vector.
 const COSINE_MIN: f32 = 0.9999;
 
 static ENGINE: LazyLock<Engine> = LazyLock::new(support::engine);
@@ -32,9 +34,13 @@ fn main() {
     divan::main();
 }
 
-fn embed(texts: &[String], lane: Lane) -> Embeddings {
+fn embed_with(engine: &Engine, texts: &[String], lane: Lane) -> Embeddings {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    ENGINE.embed(EmbedRequest { texts: &texts, lane }, &support::run()).expect("the engine works")
+    engine.embed(EmbedRequest { texts: &texts, lane }, &support::run()).expect("the engine works")
+}
+
+fn embed(texts: &[String], lane: Lane) -> Embeddings {
+    embed_with(&ENGINE, texts, lane)
 }
 
 fn query() -> Vec<String> {
@@ -56,8 +62,8 @@ fn chunks() -> Vec<String> {
     chunks.map(|chunk| chunk.embedded_text()).take(size(256, 2)).collect()
 }
 
-/// The least cosine to the reference's vectors.
-fn cosine() -> f32 {
+/// The mean and the least cosine to the reference's vectors.
+fn cosines(engine: &Engine) -> (f32, f32) {
     let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/minilm");
     let texts = std::fs::read(golden.join("texts.json")).expect("a part of the tree");
     let mut texts: Vec<String> = serde_json::from_slice(&texts).expect("a list of texts");
@@ -68,41 +74,53 @@ fn cosine() -> f32 {
         .remove("embeddings")
         .and_then(|tensor| tensor.to_vec2::<f32>().ok())
         .expect("[n, d] values");
-    let got = embed(&texts, Lane::Bulk).vectors;
-    let rows = got.rows().zip(&expected);
-    rows.map(|(a, b)| a.iter().zip(b).map(|(a, b)| a * b).sum()).fold(1.0, f32::min)
+    let got = embed_with(engine, &texts, Lane::Bulk).vectors;
+    let cosine = |(a, b): (&[f32], &Vec<f32>)| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let all: Vec<f32> = got.rows().zip(&expected).map(cosine).collect();
+    (all.iter().sum::<f32>() / all.len() as f32, all.iter().copied().fold(1.0, f32::min))
 }
 
 fn table() {
-    let cosine = cosine();
-    println!("{} {}, least cosine {cosine:.6}", ENGINE.identity().name, ENGINE.device_name());
+    let engines = [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::Int16, DtypeChoice::Int8]
+        .map(|choice| (choice, support::engine_of(choice)));
+    println!("{} {}", ENGINE.identity().name, ENGINE.device_name());
+    for (choice, engine) in &engines {
+        let (mean, least) = cosines(engine);
+        let auto = if ENGINE.identity().dtype == engine.identity().dtype { ", auto" } else { "" };
+        println!("{choice:<6} cosine to f32: mean {mean:.6}, least {least:.6}{auto}");
+    }
     println!(
-        "{:<34} {:>9} {:>12} {:>16} {:>12}",
-        "load", "tokens", "tokens/s", "tokens/CPU-s", "ms a round"
+        "{:<30} {:<6} {:>8} {:>10} {:>13} {:>8} {:>11}",
+        "load", "dtype", "tokens", "tokens/s", "tokens/CPU-s", "to f32", "ms a round"
     );
     for (name, texts, lane) in [
         ("one query of 12 tokens", query(), Lane::Interactive),
         ("32 texts of 256 tokens", long_texts(), Lane::Bulk),
         ("256 chunks of this repository", chunks(), Lane::Bulk),
     ] {
-        let mut tokens = 0;
-        let cost = repeat(Duration::from_secs(4), || tokens = embed(&texts, lane).tokens);
-        let all = tokens as f64 * f64::from(cost.rounds);
-        let per_cpu_s = all / cost.cpu.as_secs_f64().max(0.01);
-        let wall_s = cost.wall.as_secs_f64();
-        let round_ms = 1e3 * wall_s / f64::from(cost.rounds);
-        println!(
-            "{name:<34} {tokens:>9} {:>12.0} {per_cpu_s:>16.0} {round_ms:>12.2}",
-            all / wall_s
-        );
+        let mut f32_per_cpu_s = None;
+        for (choice, engine) in &engines {
+            let mut tokens = 0;
+            let round = || tokens = embed_with(engine, &texts, lane).tokens;
+            let cost = repeat(Duration::from_secs(4), round);
+            let all = tokens as f64 * f64::from(cost.rounds);
+            let per_cpu_s = all / cost.cpu.as_secs_f64().max(0.01);
+            let to_f32 = per_cpu_s / *f32_per_cpu_s.get_or_insert(per_cpu_s);
+            let wall_s = cost.wall.as_secs_f64();
+            let round_ms = 1e3 * wall_s / f64::from(cost.rounds);
+            let per_s = all / wall_s;
+            println!(
+                "{name:<30} {choice:<6} {tokens:>8} {per_s:>10.0} {per_cpu_s:>13.0} {to_f32:>8.2} {round_ms:>11.2}",
+            );
+        }
     }
 }
 
 #[divan::bench(max_time = 5)]
 fn golden_texts(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| {
-        let cosine = cosine();
-        assert!(cosine >= COSINE_MIN, "the least cosine to the reference is {cosine}");
+        let (cosine, _) = cosines(&ENGINE);
+        assert!(cosine >= COSINE_MIN, "the mean cosine to the reference is {cosine}");
     });
 }
 

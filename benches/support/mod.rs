@@ -8,7 +8,7 @@ pub mod version;
 use std::time::{Duration, Instant};
 
 use codeintel::chunk::TokenCount;
-use codeintel::config::{Settings, process_env};
+use codeintel::config::{DtypeChoice, Settings, process_env};
 use codeintel::engine::Engine;
 use codeintel::engine::models::{self, ModelFolder};
 use codeintel::telemetry::labels::Tool;
@@ -39,7 +39,13 @@ pub fn model() -> ModelFolder {
 
 /// The default model without a vector cache, on every core.
 pub fn engine() -> Engine {
-    Engine::start(&model(), &Settings::default(), None).expect("the default model loads")
+    engine_of(Settings::default().dtype)
+}
+
+/// The same in numbers of that type.
+pub fn engine_of(dtype: DtypeChoice) -> Engine {
+    let settings = Settings { dtype, ..Settings::default() };
+    Engine::start(&model(), &settings, None).expect("the default model loads")
 }
 
 /// The default model's own tokenizer.

@@ -43,7 +43,7 @@ pub fn version(chunks: usize, engine: &Engine) -> (IndexVersion, Option<TempDir>
 fn kept_folder(chunks: usize, engine: &Engine, (root, paths): (&Path, &[PathBuf])) -> PathBuf {
     let mut key = blake3::Hasher::new();
     key.update(format!("{chunks} {FORMAT} {HEADER_VERSION} {SEED}").as_bytes());
-    key.update(engine.identity().key().as_bytes());
+    key.update(engine.identity().index_key().as_bytes());
     for path in paths {
         key.update(path.strip_prefix(root).unwrap_or(path).as_os_str().as_encoded_bytes());
     }
@@ -113,7 +113,7 @@ fn build(
         roots: vec!["registry".to_owned()],
         model: ModelRecord {
             name: engine.identity().name.clone(),
-            key: engine.identity().key(),
+            key: engine.identity().index_key(),
             dim: d,
         },
         chunk_tokens_max: CHUNK_TOKENS_MAX,

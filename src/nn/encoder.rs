@@ -1,7 +1,10 @@
 //! What does the network make of packed ids?
 
+use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
 
 use super::config::Raw;
 use super::description::Description;
@@ -14,6 +17,9 @@ use crate::error::{Error, Result};
 use crate::token::Ragged;
 use crate::vector::Matrix;
 
+/// Tokens that go through all layers together: their activations stay in the cache of one core.
+const GROUP_TOKENS: usize = 256;
+
 /// A transformer that gives one hidden state a token. Pure: the same ids give the same values.
 pub struct Encoder {
     device: Device,
@@ -21,8 +27,8 @@ pub struct Encoder {
     max_tokens: usize,
     hidden_dim: usize,
     network: Network,
-    /// The buffers of the last pass. A second pass at the same time makes its own.
-    state: Mutex<Option<State>>,
+    /// The buffers of earlier passes, one for each that ran at the same time.
+    states: Mutex<Vec<State>>,
 }
 
 /// A model folder that is being loaded, so that a head finds its part of it.
@@ -49,6 +55,22 @@ impl Opened {
     }
 }
 
+/// The sequences of each group: whole ones, as many as [`GROUP_TOKENS`] hold. The shapes alone
+/// decide, so that any number of threads gives the same bytes.
+fn groups(batch: &Ragged) -> Vec<Range<usize>> {
+    let ends = &batch.cu_seqlens;
+    let mut groups: Vec<Range<usize>> = Vec::new();
+    for i in 0..batch.n() {
+        match groups.last_mut() {
+            Some(group) if (ends[i + 1] - ends[group.start]) as usize <= GROUP_TOKENS => {
+                group.end = i + 1;
+            }
+            _ => groups.push(i..i + 1),
+        }
+    }
+    groups
+}
+
 impl Encoder {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
@@ -63,7 +85,7 @@ impl Encoder {
             max_tokens: description.max_tokens,
             hidden_dim: description.hidden_dim,
             network: Network::load(&opened.encoder()?, description)?,
-            state: Mutex::new(None),
+            states: Mutex::default(),
         })
     }
 
@@ -93,14 +115,31 @@ impl Encoder {
         then: impl FnOnce(&Rows) -> R + Send,
     ) -> Result<R> {
         self.check(batch)?;
-        let lock = || self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut state = lock().take().unwrap_or_default();
-        let result = self.device.install(|| {
-            self.network.forward(&self.device, batch, &mut state);
-            then(&state.scratch.hidden)
-        });
-        *lock() = Some(state);
-        Ok(result)
+        Ok(self.device.install(|| {
+            let mut hidden = Rows::default();
+            hidden.resize(batch.tokens(), self.hidden_dim);
+            let mut rest = hidden.as_mut_slice();
+            let groups = groups(batch).into_iter().map(|group| {
+                let tokens = (batch.cu_seqlens[group.end] - batch.cu_seqlens[group.start]) as usize;
+                let (out, others) =
+                    std::mem::take(&mut rest).split_at_mut(tokens * self.hidden_dim);
+                rest = others;
+                (group, out)
+            });
+            let groups: Vec<_> = groups.collect();
+            groups.into_par_iter().for_each(|(group, out)| {
+                let mut state = self.states().pop().unwrap_or_default();
+                self.network.forward(&self.device, &batch.part(group), &mut state);
+                out.copy_from_slice(state.scratch.hidden.as_slice());
+                self.states().push(state);
+            });
+            then(&hidden)
+        }))
+    }
+
+    /// A state is taken out or put back; a panic between leaves the others usable.
+    fn states(&self) -> MutexGuard<'_, Vec<State>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, batch: &Ragged) -> Result<()> {

@@ -1,5 +1,7 @@
 //! How do sequences of different lengths lie one behind the other, without padding?
 
+use std::ops::Range;
+
 /// Sequences of token ids, packed: sequence `i` is `ids[cu_seqlens[i]..cu_seqlens[i + 1]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ragged {
@@ -48,6 +50,15 @@ impl Ragged {
         let end = u32::try_from(self.ids.len()).expect("a batch holds fewer than 2^32 tokens");
         self.cu_seqlens.push(end);
         self.truncated.push(truncated);
+    }
+
+    /// The sequences in `range` alone.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let mut part = Self::default();
+        for i in range {
+            part.push_typed(self.seq(i), self.seq_types(i), self.truncated[i]);
+        }
+        part
     }
 
     /// The number of sequences.

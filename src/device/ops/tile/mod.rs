@@ -63,6 +63,9 @@ pub struct Kernel {
 }
 
 /// rows, x: `[rows, stride]`, stride, panel: `[steps, 32]`, sums: `[rows, across]`, across.
+///
+/// # Safety
+/// The processor has the build's instructions, and the shapes are as [`Kernel::run`] asserts.
 type Run = unsafe fn(usize, &[u32], usize, &[Step], &mut [Step], usize);
 
 impl Kernel {
