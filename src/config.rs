@@ -406,6 +406,14 @@ mod tests {
     }
 
     #[test]
+    fn the_short_name_of_a_variable_sets_it_too_and_the_long_one_wins() {
+        let long = "CODEINTEL_TELEMETRY_CAPTURE_QUERY";
+        let capture = |env: &[(&str, &str)]| load("", env, &[]).unwrap().capture_query;
+        assert_eq!(capture(&[(CAPTURE_QUERY, "full")]), CaptureQuery::Full);
+        assert_eq!(capture(&[(CAPTURE_QUERY, "full"), (long, "none")]), CaptureQuery::None);
+    }
+
+    #[test]
     fn an_unknown_key_names_the_nearest_known_one() {
         for (text, near) in
             [("[engine]\nthread = 2", "engine.threads"), ("threads = 2", "engine.threads")]

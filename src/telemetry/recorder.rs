@@ -58,11 +58,13 @@ impl Recorder {
         runs.iter().rev().find(|run| run_id == "latest" || run.run_id == run_id).cloned()
     }
 
-    /// The spans of a trace, those that ended first before the others.
+    /// The spans of a trace, in the order in which they began.
     pub fn spans(&self, trace_id: TraceId) -> Vec<FinishedSpan> {
-        let spans = lock(&self.spans);
-        let of_trace = spans.iter().filter(|s| s.span_context.trace_id() == trace_id);
-        of_trace.map(FinishedSpan::from).collect()
+        let all = lock(&self.spans);
+        let of_trace = all.iter().filter(|s| s.span_context.trace_id() == trace_id);
+        let mut spans: Vec<FinishedSpan> = of_trace.map(FinishedSpan::from).collect();
+        spans.sort_by_key(|span| span.started);
+        spans
     }
 }
 
