@@ -35,6 +35,11 @@ pub fn gather(
 ) -> Result<Gathered> {
     let scope = scope(channels, &query.scope)?;
     span.set(attrs::DEADLINE_MS, deadline.as_millis() as u64);
+    for channel in Channel::ALL {
+        if !plan.channels.iter().any(|(planned, ..)| *planned == channel) {
+            span.cx().skip(channel.stage(), "not-asked");
+        }
+    }
     let deadline_at = Instant::now() + deadline;
     let (sender, answers) = mpsc::channel();
     for &(channel, depth, _) in &plan.channels {

@@ -3,6 +3,7 @@
 use crate::catalog::ScopeSpec;
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::telemetry::Stage;
 
 /// The largest number of results that one search returns.
 pub const LIMIT_MAX: usize = 200;
@@ -23,6 +24,15 @@ impl Channel {
             Self::Dense => "dense",
             Self::Lexical => "lexical",
             Self::Symbol => "symbol",
+        }
+    }
+
+    /// The step that asks it.
+    pub fn stage(self) -> Stage {
+        match self {
+            Self::Dense => Stage::Dense,
+            Self::Lexical => Stage::Lexical,
+            Self::Symbol => Stage::Symbol,
         }
     }
 

@@ -52,7 +52,7 @@ labels! {
     /// How a run ended.
     RunStatus: "status" { Ok = "ok", Error = "error", Cancelled = "cancelled" }
     /// How a stage ended.
-    Outcome: "outcome" { Run = "run", Skip = "skip", Error = "error" }
+    Outcome: "outcome" { Run = "run", Error = "error" }
     /// A FAISS index, `+sec` with a secondary part.
     IndexKind: "index_kind" {
         Flat = "Flat",

@@ -110,9 +110,8 @@ impl StageSpan {
             lock(&run.channels).push(self.within.parent.span().span_context().clone());
         }
         let outcome = match self.status {
-            StepStatus::Run => Outcome::Run,
-            StepStatus::Skip => Outcome::Skip,
             StepStatus::Error => Outcome::Error,
+            StepStatus::Run | StepStatus::Skip => Outcome::Run,
         };
         run.telemetry.instruments().staged(self.stage, outcome, duration);
         run.push(StepRecord {

@@ -54,8 +54,7 @@ build! {
     /// Two products a word, rounded once (VDPBF16PS).
     fn bf16, "avx512f,avx512bw,avx512bf16", |sum, x, w| {
         // SAFETY: the same 512 bits.
-        let (x, w): (__m512bh, __m512bh) =
-            unsafe { (std::mem::transmute(x), std::mem::transmute(w)) };
+        let [x, w] = unsafe { std::mem::transmute::<[__m512i; 2], [__m512bh; 2]>([x, w]) };
         _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sum), x, w))
     }
 }
