@@ -11,7 +11,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane};
+use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -34,7 +34,8 @@ fn main() {
 
 fn embed(texts: &[String], lane: Lane) -> Embeddings {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    ENGINE.embed(EmbedRequest { texts: &texts, lane }, &support::run()).expect("the engine works")
+    let request = EmbedRequest { texts: &texts, lane, task: Task::None };
+    ENGINE.embed(request, &support::run()).expect("the engine works")
 }
 
 fn query() -> Vec<String> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::args::{EmbedArgs, Format, PoolingArg};
 use super::index::start_engine_with;
 use super::{Context, out};
-use crate::engine::{EmbedRequest, Engine, EngineOptions, Lane};
+use crate::engine::{EmbedRequest, Engine, EngineOptions, Lane, Task};
 use crate::error::{Error, Result};
 use crate::nn::Pooling;
 use crate::serve::wire;
@@ -72,7 +72,8 @@ fn embed_all(
 
 fn embed(engine: &Engine, items: &[Item], run: &RunContext) -> Result<(Matrix, usize)> {
     let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
-    let embeddings = engine.embed(EmbedRequest { texts: &texts, lane: Lane::Bulk }, run)?;
+    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task: Task::None };
+    let embeddings = engine.embed(request, run)?;
     Ok((embeddings.vectors, embeddings.truncated))
 }
 

@@ -12,7 +12,7 @@ mod lanes;
 pub mod models;
 mod worker;
 
-pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions};
+pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
 pub use identity::ModelIdentity;
 pub use lanes::Lane;
 pub use worker::EngineStats;
