@@ -38,7 +38,7 @@ pub enum Task {
 }
 
 impl Task {
-    fn prompt(self, prompts: &Prompts) -> &str {
+    pub(super) fn prompt(self, prompts: &Prompts) -> &str {
         match self {
             Self::None => "",
             Self::Query => prompts.get("query"),
