@@ -2,6 +2,7 @@
 //!
 //! There is no queue and no cache here: the caller's thread waits while its batches are computed.
 
+use super::Task;
 use super::models::ModelFolder;
 use crate::config::Settings;
 use crate::device::Device;
@@ -116,12 +117,12 @@ impl SparseEncoder {
     }
 
     /// What the model wants before a text that is for `task`; mostly nothing.
-    pub fn prompt(&self, task: super::Task) -> &str {
+    pub fn prompt(&self, task: Task) -> &str {
         task.prompt(&self.prompts)
     }
 
     /// One expansion a text, behind the prompt of `task`. texts: `[n]`.
-    pub fn expand(&self, texts: &[&str], task: super::Task) -> Result<Answers<Vec<SparseVec>>> {
+    pub fn expand(&self, texts: &[&str], task: Task) -> Result<Answers<Vec<SparseVec>>> {
         let prompted: Vec<String> =
             texts.iter().map(|text| [self.prompt(task), text].concat()).collect();
         let prompted: Vec<&str> = prompted.iter().map(String::as_str).collect();

@@ -320,7 +320,8 @@ fn the_prompt_of_a_task_stands_before_each_text_for_tokenizer_and_cache() {
     let cache = tempfile::tempdir().unwrap();
     let start =
         |folder: &Path, cache| Engine::start(&ModelFolder::at(folder), &settings(), cache).unwrap();
-    let (prompted, plain) = (start(model.path(), Some(cache.path())), start(&bert().path, None));
+    let bare = with_prompts("{}");
+    let (prompted, plain) = (start(model.path(), Some(cache.path())), start(bare.path(), None));
     let ask = |engine: &Engine, texts: &[&str], task| {
         engine.embed(EmbedRequest { texts, lane: Lane::Bulk, task }, &run()).unwrap()
     };

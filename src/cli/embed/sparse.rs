@@ -43,7 +43,8 @@ fn check(args: &EmbedArgs) -> Result<()> {
             name: "--pooling",
             value: "splade".to_owned(),
             expected: format!(
-                "without {what}: its vectors are sparse, written as lines of JSON with indices and values"
+                "another pooling with {what}: vectors of splade are sparse, and written as lines \
+                 of JSON with indices and values"
             ),
         }),
     }
