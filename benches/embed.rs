@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use codeintel::config::DtypeChoice;
-use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane};
+use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -36,7 +36,8 @@ fn main() {
 
 fn embed_with(engine: &Engine, texts: &[String], lane: Lane) -> Embeddings {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    engine.embed(EmbedRequest { texts: &texts, lane }, &support::run()).expect("the engine works")
+    let request = EmbedRequest { texts: &texts, lane, task: Task::None };
+    engine.embed(request, &support::run()).expect("the engine works")
 }
 
 fn embed(texts: &[String], lane: Lane) -> Embeddings {

@@ -2,11 +2,46 @@
 
 mod embed;
 mod output;
+mod rerank;
 mod settings;
+
+use std::io::Write;
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::readside::{Place, bert, many};
+use crate::readside::{Place, Ran, bert, many};
+
+/// Runs the binary with `input` on standard input.
+fn piped(place: &Place, args: &[&str], input: &[u8]) -> Ran {
+    let mut command = place.command(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A command that refuses its flags reads nothing.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    Ran::from(child.wait_with_output().unwrap())
+}
+
+fn lines(out: &str) -> Vec<Value> {
+    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Test data, by its name under `tests/golden`.
+fn golden(name: &str) -> String {
+    format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn golden_json<T: serde::de::DeserializeOwned>(name: &str) -> T {
+    serde_json::from_slice(&std::fs::read(golden(name)).unwrap()).unwrap()
+}
+
+/// What the reference wrote for a model: the width of a row, and all rows.
+fn expected(model: &str, tensor: &str) -> (usize, Vec<f32>) {
+    let file = golden(&format!("{model}/expected.safetensors"));
+    let tensors = candle_core::safetensors::load(file, &candle_core::Device::Cpu).unwrap();
+    let tensor = &tensors[tensor];
+    (tensor.dims()[1], tensor.flatten_all().unwrap().to_vec1().unwrap())
+}
 
 /// The fields of `object`, in no order.
 #[track_caller]

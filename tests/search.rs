@@ -1,6 +1,7 @@
 //! What does a search promise?
 
 mod failures;
+mod prompts;
 mod quality;
 mod scope;
 

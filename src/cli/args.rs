@@ -90,6 +90,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Embed texts from a file or standard input
     Embed(EmbedArgs),
+    /// Score pairs of texts with a reranker or classifier
+    Rerank(RerankArgs),
     /// Get, list and check embedding models
     Model(ModelArgs),
     /// What works on this machine
@@ -112,9 +114,11 @@ pub enum Command {
 }
 
 impl Command {
-    pub fn address(&self) -> Option<String> {
+    /// The setting that a flag of this command is short for, where the flag is there.
+    pub fn setting(&self) -> Option<(&'static str, String)> {
         match self {
-            Self::Serve(args) => args.address.clone(),
+            Self::Serve(args) => Some(("serve.address", args.address.clone()?)),
+            Self::Embed(args) => Some(("engine.dtype", args.dtype.clone()?)),
             _ => None,
         }
     }
@@ -198,11 +202,31 @@ pub enum Format {
     Jsonl,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum PoolingArg {
     Mean,
     Cls,
     Last,
+    Max,
+    Weightedmean,
+    /// A sparse vector over the vocabulary, of models with that head
+    Splade,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PromptArg {
+    Query,
+    Document,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum OutputDtype {
+    F32,
+    F16,
+    /// The greatest value of a vector becomes 127; a line of JSON has the scale
+    Int8,
+    /// One bit a value, 8 a byte: above 0 or not
+    Binary,
 }
 
 #[derive(ClapArgs)]
@@ -216,7 +240,34 @@ pub struct EmbedArgs {
     /// How token vectors become one; the model's own way when absent
     #[arg(long, value_enum)]
     pub pooling: Option<PoolingArg>,
-    /// Where to write; a name that ends in .npy gets a NumPy array [n, d] of f32
+    /// Leave vectors as long as they are, also those that the model would give length 1
+    #[arg(long)]
+    pub no_normalize: bool,
+    #[arg(long, value_name = "TYPE", help = help("engine.dtype"))]
+    pub dtype: Option<String>,
+    /// The model's own prompt to put before each text; none when absent
+    #[arg(long, value_enum)]
+    pub prompt: Option<PromptArg>,
+    /// Keep the first N values of each vector, of models that were trained for it (Matryoshka)
+    #[arg(long, value_name = "N")]
+    pub dimensions: Option<usize>,
+    /// Where to write; a name that ends in .npy gets a NumPy array, a row for each text
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// In which numbers to write
+    #[arg(long, value_enum, default_value = "f32")]
+    pub output_dtype: OutputDtype,
+}
+
+#[derive(ClapArgs)]
+pub struct RerankArgs {
+    /// {"query", "text"} a line; standard input when absent or -
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Write logits as they are, not the probabilities made of them
+    #[arg(long)]
+    pub raw: bool,
+    /// Where to write
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

@@ -8,9 +8,11 @@ mod doctor;
 mod embed;
 mod highlight;
 mod index;
+mod lines;
 mod model;
 mod out;
 mod report;
+mod rerank;
 mod search;
 mod serve;
 mod status;
@@ -98,6 +100,7 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Search(args) => search::run(cx, args),
         Command::Status(args) => status::run(cx, args),
         Command::Embed(args) => embed::run(cx, args),
+        Command::Rerank(args) => rerank::run(cx, args),
         Command::Model(args) => model::run(cx, args),
         Command::Doctor(args) => doctor::run(cx, args),
         Command::Serve(_) => serve::run(cx, config),
@@ -124,13 +127,10 @@ fn settings(args: &Args) -> Result<Settings> {
         flags.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     let data = args.data.as_ref().map(|path| path.display().to_string());
-    for (name, value) in [
-        ("data.dir", data),
-        ("model.name", args.model.clone()),
-        ("serve.address", args.command.address()),
-    ] {
-        flags.extend(value.map(|value| (name.to_owned(), value)));
-    }
+    let general = [("data.dir", data), ("model.name", args.model.clone())];
+    let general = general.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    let short = general.chain(args.command.setting());
+    flags.extend(short.map(|(name, value)| (name.to_owned(), value)));
     let here = std::path::Path::new(FILE_NAME);
     let file = args.config.as_deref().or_else(|| here.is_file().then_some(here));
     Settings::load(file, process_env, &flags)

@@ -69,6 +69,14 @@ pub fn print_warning(warning: &Warning) {
     let _ = writeln!(anstream::stderr(), "{} {}", paint(WARN, "warning:"), warning.message);
 }
 
+/// Warns of texts that the model did not read to their end.
+pub fn print_truncated(n: usize, what: &str, tokens_max: usize) {
+    if n > 0 {
+        let message = format!("cut to {tokens_max} tokens because they were longer: {n} {what}");
+        print_warning(&Warning::new("truncated", message));
+    }
+}
+
 /// `12.3 MB`.
 pub fn bytes(bytes: u64) -> String {
     indicatif::DecimalBytes(bytes).to_string()

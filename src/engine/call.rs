@@ -3,6 +3,7 @@
 //! Runs on the caller's thread: look-ups in the cache and tokenising go slice by slice, while the
 //! worker computes the slices before.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,8 @@ pub(super) struct Parts<'a> {
     pub cache: Option<&'a VectorCache>,
     /// Values of one vector.
     pub d: usize,
+    /// Put before each text; mostly nothing.
+    pub prompt: &'a str,
 }
 
 /// One request while it is served.
@@ -92,7 +95,9 @@ impl<'a> Call<'a> {
         self.usages = vec![Usage::default(); texts.len()];
         for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
             self.check_wanted()?;
-            let misses = self.look_up(slice, i * SLICE_TEXTS);
+            let slice = self.prompted(slice);
+            let slice: Vec<&str> = slice.iter().map(AsRef::as_ref).collect();
+            let misses = self.look_up(&slice, i * SLICE_TEXTS);
             self.queue(&misses)?;
         }
         self.request = None;
@@ -110,6 +115,16 @@ impl<'a> Call<'a> {
             }
         }
         self.finish()
+    }
+
+    /// The texts as cache and tokenizer see them: behind the prompt. texts: `[n]`.
+    fn prompted<'t>(&self, texts: &[&'t str]) -> Vec<Cow<'t, str>> {
+        let prompt = self.parts.prompt;
+        let prompted = |text: &&'t str| match prompt {
+            "" => Cow::Borrowed(*text),
+            prompt => Cow::Owned([prompt, text].concat()),
+        };
+        texts.iter().map(prompted).collect()
     }
 
     /// Fills what the cache knows of `slice`, whose first text has slot `first`; gives the rest.

@@ -12,9 +12,9 @@ use super::models::ModelFolder;
 use super::worker::{Compute, Worker};
 use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::Settings;
-use crate::device::Device;
+use crate::device::{Device, ops};
 use crate::error::{ErrorKind, Result};
-use crate::nn::{Encoder, Pooler, Pooling, SentenceConfig};
+use crate::nn::{Encoder, Pooler, Pooling, Prompts, SentenceConfig};
 use crate::telemetry::labels::EmbedOutcome;
 use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::token::Tokenizer;
@@ -27,12 +27,33 @@ pub struct EngineOptions {
     pub normalize: Option<bool>,
 }
 
+/// What texts are for: it decides which of the model's own prompts is put before each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// The texts as they are, also where the model has a default prompt.
+    #[default]
+    None,
+    Query,
+    Document,
+}
+
+impl Task {
+    pub(super) fn prompt(self, prompts: &Prompts) -> &str {
+        match self {
+            Self::None => "",
+            Self::Query => prompts.get("query"),
+            Self::Document => prompts.get("document"),
+        }
+    }
+}
+
 /// Texts to embed.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbedRequest<'a> {
     /// `[n]`; none is fine.
     pub texts: &'a [&'a str],
     pub lane: Lane,
+    pub task: Task,
 }
 
 /// The answer to an [`EmbedRequest`].
@@ -50,6 +71,24 @@ pub struct Embeddings {
     pub queue: Duration,
 }
 
+impl Embeddings {
+    /// Keeps the first `dimensions` values of each vector (Matryoshka representations, Kusupati et
+    /// al., 2022). Where `identity` says that vectors have length 1, they have it again.
+    pub fn cut(mut self, dimensions: usize, identity: &ModelIdentity) -> Self {
+        let d = self.vectors.d();
+        assert!((1..=d).contains(&dimensions), "{dimensions} of {d} values");
+        if dimensions < d {
+            let rows = self.vectors.rows().flat_map(|row| &row[..dimensions]);
+            let mut values: Vec<f32> = rows.copied().collect();
+            if identity.normalize {
+                ops::normalize(&mut values, dimensions);
+            }
+            self.vectors = Matrix::new(values, dimensions).expect("each row was cut to its place");
+        }
+        self
+    }
+}
+
 /// Embeds texts. Cloning shares the engine; the last clone that is dropped stops it.
 #[derive(Clone)]
 pub struct Engine {
@@ -58,6 +97,7 @@ pub struct Engine {
 
 struct Inner {
     identity: ModelIdentity,
+    prompts: Prompts,
     device: String,
     tokenizer: Tokenizer,
     cache: Option<VectorCache>,
@@ -96,6 +136,7 @@ impl Engine {
             dim: pooler.dim(),
             max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
             dtype: device.dtype(),
+            document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
         };
         let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
         let name = device.name();
@@ -103,11 +144,13 @@ impl Engine {
             let hidden = encoder.forward(batch)?;
             Ok(pooler.pool(&hidden, &batch.cu_seqlens))
         });
-        Self::assemble(identity, name, tokenizer, settings, cache_folder, compute)
+        let prompts = sentence.prompts;
+        Self::assemble(identity, prompts, name, tokenizer, settings, cache_folder, compute)
     }
 
     pub(super) fn assemble(
         identity: ModelIdentity,
+        prompts: Prompts,
         device: String,
         tokenizer: Tokenizer,
         settings: &Settings,
@@ -123,7 +166,8 @@ impl Engine {
         let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
         let cache = cache_folder.filter(|_| bytes_max > 0).map(open).transpose()?;
         let worker = Worker::start(limits, compute)?;
-        Ok(Self { inner: Arc::new(Inner { identity, device, tokenizer, cache, worker }) })
+        let inner = Inner { identity, prompts, device, tokenizer, cache, worker };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Embeds texts; waits for the answer.
@@ -139,7 +183,8 @@ impl Engine {
         let result = cx.stage(stage, |span| {
             self.describe(request, span);
             let Inner { tokenizer, worker, cache, identity, .. } = &*self.inner;
-            let parts = Parts { tokenizer, worker, cache: cache.as_ref(), d: identity.dim };
+            let (cache, d, prompt) = (cache.as_ref(), identity.dim, self.prompt(request.task));
+            let parts = Parts { tokenizer, worker, cache, d, prompt };
             let answer = Call::new(parts, request.lane, &span.cx()).run(request.texts)?;
             span.set(attrs::VLLM_QUEUE_MS, answer.queue.as_secs_f64() * 1e3);
             span.set(attrs::GEN_AI_INPUT_TOKENS, answer.tokens);
@@ -158,6 +203,11 @@ impl Engine {
     /// The model's own tokenizer.
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.inner.tokenizer
+    }
+
+    /// What the model wants before a text that is for `task`; mostly nothing.
+    pub fn prompt(&self, task: Task) -> &str {
+        task.prompt(&self.inner.prompts)
     }
 
     /// What computes: `cpu avx512`.

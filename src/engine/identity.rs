@@ -22,10 +22,13 @@ pub struct ModelIdentity {
     pub max_tokens: usize,
     /// What its linear layers multiply.
     pub dtype: Dtype,
+    /// What an index puts before each text; mostly nothing.
+    pub document_prompt: String,
 }
 
 impl ModelIdentity {
-    /// Everything that decides what a vector is, in one word. The name does not.
+    /// Everything that decides what the vector of a given text is, in one word. The name does not;
+    /// a prompt is a part of the text.
     pub fn key(&self) -> String {
         self.key_with(self.dtype)
     }
@@ -33,7 +36,25 @@ impl ModelIdentity {
     /// Equal for vectors that can be compared: types that keep a cosine of .9999 to f32 count as
     /// f32, so that an index may move between processors.
     pub fn index_key(&self) -> String {
-        self.key_with(if self.dtype == Dtype::Int8 { Dtype::Int8 } else { Dtype::F32 })
+        let int8 = self.dtype == Dtype::Int8;
+        let key = self.key_with(if int8 { Dtype::Int8 } else { Dtype::F32 });
+        match self.document_prompt.as_str() {
+            "" => key,
+            prompt => format!("{key}-{}", &blake3::hash(prompt.as_bytes()).to_hex()[..8]),
+        }
+    }
+
+    /// How many values a vector that was asked for has; all of them when nothing was asked for.
+    pub fn dimensions(&self, asked: Option<usize>) -> Result<usize> {
+        let all = self.dim;
+        match asked.unwrap_or(all) {
+            n if (1..=all).contains(&n) => Ok(n),
+            n => Err(Error::Argument {
+                name: "dimensions",
+                value: n.to_string(),
+                expected: format!("1 to {all}, the dimension of {}", self.name),
+            }),
+        }
     }
 
     fn key_with(&self, dtype: Dtype) -> String {
@@ -102,8 +123,16 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         let key = |revision: String| {
             let (name, pooling) = ("m".to_owned(), Pooling::Mean);
-            let dtype = Dtype::F32;
-            ModelIdentity { name, revision, pooling, normalize: true, dim: 4, max_tokens: 8, dtype }
+            ModelIdentity {
+                name,
+                revision,
+                pooling,
+                normalize: true,
+                dim: 4,
+                max_tokens: 8,
+                dtype: Dtype::F32,
+                document_prompt: String::new(),
+            }
         };
         write("config.json", "{}");
         write("model.safetensors", "weights");
@@ -131,6 +160,14 @@ mod tests {
         let exact = ModelIdentity { dtype: Dtype::Int16, ..before.clone() };
         assert_ne!(exact.key(), before.key(), "a cache keeps them apart");
         assert_eq!(exact.index_key(), before.index_key(), "an index takes both");
+        let asking = |prompt: &str| {
+            ModelIdentity { document_prompt: prompt.to_owned(), ..before.clone() }.index_key()
+        };
+        let expected = format!("{}-mean-unit-8-4-f32", before.revision);
+        assert_eq!(asking(""), expected, "without a prompt the key is what it was");
+        assert!(asking("passage: ").starts_with(&before.index_key()));
+        assert_ne!(asking("passage: "), before.index_key());
+        assert_ne!(asking("passage: "), asking("text: "));
         let renamed = ModelIdentity { name: "n".to_owned(), ..before.clone() };
         assert_eq!(renamed.key(), before.key());
     }

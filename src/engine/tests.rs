@@ -13,7 +13,7 @@ use super::worker::Compute;
 use super::*;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
-use crate::nn::Pooling;
+use crate::nn::{Pooling, Prompts};
 use crate::telemetry::labels::Tool;
 use crate::telemetry::{RunContext, Stage, Telemetry};
 use crate::token::{Ragged, Tokenizer};
@@ -32,7 +32,7 @@ fn run() -> RunContext {
 }
 
 fn embed(engine: &Engine, lane: Lane, texts: &[&str], cx: &RunContext) -> Result<Embeddings> {
-    engine.embed(EmbedRequest { texts, lane }, cx)
+    engine.embed(EmbedRequest { texts, lane, task: Task::None }, cx)
 }
 
 /// An engine whose vectors are `[tokens, sum of ids]`, so that a wrong one is seen.
@@ -55,9 +55,11 @@ fn fake(
         dim: 2,
         max_tokens: 64,
         dtype: crate::device::Dtype::F32,
+        document_prompt: String::new(),
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
-    Engine::assemble(identity, "cpu".to_owned(), tokenizer, settings, cache, compute).unwrap()
+    let (prompts, device) = (Prompts::default(), "cpu".to_owned());
+    Engine::assemble(identity, prompts, device, tokenizer, settings, cache, compute).unwrap()
 }
 
 fn expected(engine: &Engine, texts: &[&str]) -> Vec<f32> {
@@ -272,6 +274,75 @@ fn a_text_seen_before_is_the_same_bits_without_a_batch() {
 
     let cls = start(EngineOptions { pooling: Some(Pooling::Cls), normalize: None });
     assert_eq!(embed(&cls, Lane::Bulk, &TEXTS, &run()).unwrap().cache_hits, 0);
+}
+
+#[test]
+fn a_shorter_vector_is_the_head_of_the_longer_one_and_as_long_as_the_model_says() {
+    let shorter = |normalize| {
+        let options = EngineOptions { pooling: None, normalize };
+        let engine = Engine::start_with(&bert(), &settings(), None, options).unwrap();
+        let whole = embed(&engine, Lane::Bulk, &TEXTS, &run()).unwrap();
+        let n = engine.identity().dimensions(Some(24)).unwrap();
+        (whole.vectors.clone(), whole.cut(n, engine.identity()).vectors)
+    };
+    let (whole, raw) = shorter(Some(false));
+    assert_eq!((raw.n(), raw.d()), (TEXTS.len(), 24));
+    assert!(raw.rows().zip(whole.rows()).all(|(short, long)| short == &long[..24]));
+    let (whole, unit) = shorter(None);
+    for (short, long) in unit.rows().zip(whole.rows()) {
+        let length = long[..24].iter().map(|v| v * v).sum::<f32>().sqrt();
+        assert!(length < 0.9, "something was cut off");
+        assert!(short.iter().zip(long).all(|(short, long)| (short - long / length).abs() < 1e-6));
+    }
+    let engine = fake(&settings(), None, || ());
+    let identity = engine.identity();
+    assert_eq!(identity.dimensions(None).unwrap(), 2);
+    for n in [0, 3] {
+        let error = identity.dimensions(Some(n)).unwrap_err().to_string();
+        assert!(error.contains(&format!("dimensions = {n}")), "{error}");
+        assert!(error.contains("1 to 2, the dimension of fake"), "{error}");
+    }
+}
+
+/// The tiny BERT in a folder of its own, with these prompts.
+fn with_prompts(prompts: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(bert().path.join(file), folder.path().join(file)).unwrap();
+    }
+    std::fs::write(folder.path().join("config_sentence_transformers.json"), prompts).unwrap();
+    folder
+}
+
+#[test]
+fn the_prompt_of_a_task_stands_before_each_text_for_tokenizer_and_cache() {
+    let model = with_prompts(r#"{"prompts": {"query": "find: ", "passage": "code: "}}"#);
+    let cache = tempfile::tempdir().unwrap();
+    let start =
+        |folder: &Path, cache| Engine::start(&ModelFolder::at(folder), &settings(), cache).unwrap();
+    let bare = with_prompts("{}");
+    let (prompted, plain) = (start(model.path(), Some(cache.path())), start(bare.path(), None));
+    let ask = |engine: &Engine, texts: &[&str], task| {
+        engine.embed(EmbedRequest { texts, lane: Lane::Bulk, task }, &run()).unwrap()
+    };
+    for (task, prompt) in
+        [(Task::None, ""), (Task::Query, "find: "), (Task::Document, "code: "), (Task::None, "")]
+    {
+        assert_eq!((prompted.prompt(task), plain.prompt(task)), (prompt, ""));
+        let texts = TEXTS.map(|text| format!("{prompt}{text}"));
+        let texts = texts.each_ref().map(String::as_str);
+        let (got, want) = (ask(&prompted, &TEXTS, task), ask(&plain, &texts, Task::None));
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+        assert!(got.vectors.as_slice().iter().zip(want.vectors.as_slice()).all(near), "{task:?}");
+        assert_eq!(got.tokens, want.tokens);
+        assert_eq!(ask(&plain, &TEXTS, task).vectors, ask(&plain, &TEXTS, Task::None).vectors);
+    }
+    assert_eq!(ask(&prompted, &TEXTS, Task::Query).cache_hits, TEXTS.len());
+    let by_hand = ask(&prompted, &["find: x"], Task::None);
+    assert_eq!(by_hand.cache_hits, 1, "a prompt is a part of the text");
+    let (prompted, plain) = (prompted.identity(), plain.identity());
+    assert_eq!((prompted.key(), &prompted.document_prompt[..]), (plain.key(), "code: "));
+    assert_ne!(prompted.index_key(), plain.index_key(), "its index holds other vectors");
 }
 
 #[test]

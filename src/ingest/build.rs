@@ -11,7 +11,7 @@ use super::prepare::{Block, Prepared, prepare};
 use super::progress::Progress;
 use crate::catalog::{CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
 use crate::chunk::{Chunk, Chunker};
-use crate::engine::{EmbedRequest, Engine, Lane};
+use crate::engine::{EmbedRequest, Engine, Lane, Task};
 use crate::error::{Error, Result};
 use crate::hit::ChunkId;
 use crate::index::{DenseIndex, LexicalDoc, LexicalWriter};
@@ -116,7 +116,7 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         .map(|(chunk, _)| chunk.embedded_text())
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk };
+    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task: Task::Document };
     let computed = sources.engine.stats().tokens;
     let fresh = sources.engine.embed(request, cx)?;
     let tokens = (sources.engine.stats().tokens - computed) as usize;

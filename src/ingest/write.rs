@@ -191,7 +191,10 @@ impl Job<'_> {
             false => HashMap::new(),
         };
         let identity = self.engine.identity();
-        let budget = self.settings.chunk_tokens_max.min(identity.max_tokens);
+        // The model's prompt takes room from the chunk, and leaves it half of what the model reads.
+        let prompt = self.engine.tokenizer().count_lines(&[&identity.document_prompt])[0] as usize;
+        let room = identity.max_tokens.saturating_sub(prompt).max(identity.max_tokens / 2);
+        let budget = self.settings.chunk_tokens_max.min(room);
         let sources = Sources {
             repo: self.repo,
             entries,

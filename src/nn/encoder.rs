@@ -1,6 +1,5 @@
 //! What does the network make of packed ids?
 
-use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -17,7 +16,8 @@ use crate::error::{Error, Result};
 use crate::token::Ragged;
 use crate::vector::Matrix;
 
-/// Tokens that go through all layers together: their activations stay in the cache of one core.
+/// Tokens of whole sequences that go through all layers together: their activations stay in the
+/// cache of one core.
 const GROUP_TOKENS: usize = 256;
 
 /// A transformer that gives one hidden state a token. Pure: the same ids give the same values.
@@ -53,22 +53,6 @@ impl Opened {
         let names = self.description.names;
         Part::find(&self.weights, names.prefixes, &format!("{}.weight", names.words))
     }
-}
-
-/// The sequences of each group: whole ones, as many as [`GROUP_TOKENS`] hold. The shapes alone
-/// decide, so that any number of threads gives the same bytes.
-fn groups(batch: &Ragged) -> Vec<Range<usize>> {
-    let ends = &batch.cu_seqlens;
-    let mut groups: Vec<Range<usize>> = Vec::new();
-    for i in 0..batch.n() {
-        match groups.last_mut() {
-            Some(group) if (ends[i + 1] - ends[group.start]) as usize <= GROUP_TOKENS => {
-                group.end = i + 1;
-            }
-            _ => groups.push(i..i + 1),
-        }
-    }
-    groups
 }
 
 impl Encoder {
@@ -119,17 +103,18 @@ impl Encoder {
             let mut hidden = Rows::default();
             hidden.resize(batch.tokens(), self.hidden_dim);
             let mut rest = hidden.as_mut_slice();
-            let groups = groups(batch).into_iter().map(|group| {
-                let tokens = (batch.cu_seqlens[group.end] - batch.cu_seqlens[group.start]) as usize;
-                let (out, others) =
-                    std::mem::take(&mut rest).split_at_mut(tokens * self.hidden_dim);
+            // The shapes alone decide on the groups, so that any number of threads gives the same
+            // bytes.
+            let groups = batch.batches(GROUP_TOKENS, usize::MAX).map(|group| {
+                let values = group.tokens() * self.hidden_dim;
+                let (out, others) = std::mem::take(&mut rest).split_at_mut(values);
                 rest = others;
                 (group, out)
             });
             let groups: Vec<_> = groups.collect();
             groups.into_par_iter().for_each(|(group, out)| {
                 let mut state = self.states().pop().unwrap_or_default();
-                self.network.forward(&self.device, &batch.part(group), &mut state);
+                self.network.forward(&self.device, &group, &mut state);
                 out.copy_from_slice(state.scratch.hidden.as_slice());
                 self.states().push(state);
             });

@@ -17,7 +17,7 @@ pub use encoder::Encoder;
 pub use head::{Classifier, Splade};
 pub use pooler::Pooler;
 pub use pooling::{Pooling, pool};
-pub use sentence::SentenceConfig;
+pub use sentence::{Prompts, SentenceConfig, TextConfig};
 
 #[cfg(test)]
 mod tests;

@@ -44,6 +44,21 @@ impl Prompts {
     }
 }
 
+/// How a text reaches the network, whatever is made of it there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextConfig {
+    /// Tokens that the model was trained for, special tokens included, where it says so.
+    pub max_seq_length: Option<usize>,
+    pub prompts: Prompts,
+}
+
+impl TextConfig {
+    /// Reads what the files of sentence-transformers and of the tokenizer in `folder` say.
+    pub fn read(folder: &Path) -> Result<Self> {
+        Ok(Self { max_seq_length: max_seq_length(folder)?, prompts: prompts(folder)? })
+    }
+}
+
 /// One entry of `modules.json`.
 #[derive(Deserialize)]
 pub(super) struct Module {
@@ -90,12 +105,13 @@ impl SentenceConfig {
     /// Reads `modules.json` and the files it names; a folder without it means mean and normalised.
     pub fn read(folder: &Path) -> Result<Self> {
         let modules = Module::list(folder)?;
+        let TextConfig { max_seq_length, prompts } = TextConfig::read(folder)?;
         let mut config = Self {
             pooling: Pooling::Mean,
             dense: Vec::new(),
             normalize: modules.is_none(),
-            max_seq_length: max_seq_length(folder)?,
-            prompts: prompts(folder)?,
+            max_seq_length,
+            prompts,
         };
         for module in modules.iter().flatten() {
             match module.class() {

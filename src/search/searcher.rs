@@ -14,7 +14,7 @@ use super::profile::Vocabulary;
 use super::query::{Channel, Query};
 use crate::catalog::{Catalog, ChunkRow, IndexVersion, PathWeights};
 use crate::config::{CaptureQuery, Settings};
-use crate::engine::{EmbedRequest, Engine, Lane};
+use crate::engine::{EmbedRequest, Engine, Lane, Task};
 use crate::error::{Error, Result};
 use crate::hit::{ChunkId, ChunkSet, Hit};
 use crate::index::{
@@ -247,7 +247,8 @@ impl Channels {
                 Err(Error::Unavailable { what, remedy: remedy.to_owned() })
             });
         };
-        let request = EmbedRequest { texts: &[text], lane: Lane::Interactive };
+        let (lane, task) = (Lane::Interactive, Task::Query);
+        let request = EmbedRequest { texts: &[text], lane, task };
         Ok(engine.embed(request, cx)?.vectors.row(0).to_vec())
     }
 }

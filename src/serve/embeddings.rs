@@ -11,7 +11,7 @@ use super::Server;
 use super::reply;
 use super::search::checked;
 use super::wire::{EmbeddingList, Encoding};
-use crate::engine::{EmbedRequest, Embeddings, Engine, Lane};
+use crate::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
 use crate::error::{Error, Result};
 use crate::telemetry::labels::Tool;
 use crate::telemetry::{Caller, RunContext};
@@ -81,17 +81,11 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Answer> 
         let (looked_in, remedy) = ("this server".to_owned(), remedy);
         return Err(Error::ModelMissing { model, looked_in, remedy });
     }
-    if let Some(dimensions) = request.dimensions.filter(|d| *d != identity.dim) {
-        let expected = format!("{}, the dimension of {}", identity.dim, identity.name);
-        return Err(Error::Argument {
-            name: "dimensions",
-            value: dimensions.to_string(),
-            expected,
-        });
-    }
+    let dimensions = identity.dimensions(request.dimensions)?;
     let lane = if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let embeddings = engine.embed(EmbedRequest { texts: &texts, lane }, cx)?;
+    let wanted = EmbedRequest { texts: &texts, lane, task: Task::None };
+    let embeddings = engine.embed(wanted, cx)?.cut(dimensions, identity);
     Ok((engine, request.encoding_format, embeddings))
 }
 

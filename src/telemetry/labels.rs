@@ -48,6 +48,7 @@ labels! {
         Ingest = "ingest",
         Embed = "embed",
         Embeddings = "embeddings",
+        Rerank = "rerank",
     }
     /// How a run ended.
     RunStatus: "status" { Ok = "ok", Error = "error", Cancelled = "cancelled" }

@@ -1,7 +1,5 @@
 //! How do sequences of different lengths lie one behind the other, without padding?
 
-use std::ops::Range;
-
 /// Sequences of token ids, packed: sequence `i` is `ids[cu_seqlens[i]..cu_seqlens[i + 1]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ragged {
@@ -52,13 +50,22 @@ impl Ragged {
         self.truncated.push(truncated);
     }
 
-    /// The sequences in `range` alone.
-    pub fn part(&self, range: Range<usize>) -> Self {
-        let mut part = Self::default();
-        for i in range {
-            part.push_typed(self.seq(i), self.seq_types(i), self.truncated[i]);
-        }
-        part
+    /// The same sequences in the same order, in batches of at most `seqs_max` sequences and of at
+    /// most `tokens_max` tokens; a sequence that is longer is alone.
+    pub fn batches(&self, tokens_max: usize, seqs_max: usize) -> impl Iterator<Item = Self> {
+        let mut next = 0;
+        std::iter::from_fn(move || {
+            let mut batch = Self::default();
+            while next < self.n() && batch.n() < seqs_max {
+                let (seq, types) = (self.seq(next), self.seq_types(next));
+                if batch.n() > 0 && batch.tokens() + seq.len() > tokens_max {
+                    break;
+                }
+                batch.push_typed(seq, types, self.truncated[next]);
+                next += 1;
+            }
+            Some(batch).filter(|batch| batch.n() > 0)
+        })
     }
 
     /// The number of sequences.
@@ -100,6 +107,14 @@ mod tests {
         for (i, seq) in seqs.iter().enumerate() {
             assert_eq!(ragged.seq(i), *seq);
         }
+        let lengths = |tokens_max, seqs_max| {
+            let batches = ragged.batches(tokens_max, seqs_max);
+            batches.map(|batch| (batch.n(), batch.tokens())).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(100, 100), [(4, 6)]);
+        assert_eq!(lengths(2, 100), [(2, 1), (1, 3), (1, 2)], "3 tokens are more than fit");
+        assert_eq!(lengths(100, 3), [(3, 4), (1, 2)]);
+        assert_eq!(Ragged::from_seqs([]).batches(1, 1).count(), 0);
         let none = Ragged::from_seqs([]);
         assert_eq!((none.n(), none.tokens(), none.max_len()), (0, 0, 0));
     }

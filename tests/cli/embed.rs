@@ -1,23 +1,13 @@
 //! `codeintel embed`: texts in, vectors out, in the same order?
 
-use std::io::Write;
-use std::process::Stdio;
-
 use serde_json::{Value, json};
 
+use super::{bert, expected, golden, golden_json, lines, piped};
 use crate::readside::{Place, Ran};
 
 /// Runs `codeintel embed` with `input` on standard input.
 fn embed(place: &Place, args: &[&str], input: &[u8]) -> Ran {
-    let mut command = place.command(&[&["embed"], args].concat());
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    Ran::from(child.wait_with_output().unwrap())
-}
-
-fn lines(out: &str) -> Vec<Value> {
-    out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    piped(place, &[&["embed"], args].concat(), input)
 }
 
 fn vectors(out: &str) -> Vec<Vec<f32>> {
@@ -121,11 +111,16 @@ fn a_line_that_cannot_be_read_is_named() {
 fn another_pooling_gives_other_vectors() {
     let place = Place::new(&[]);
     let with = |pooling: &[&str]| vectors(&embed(&place, pooling, b"fn parse(text)\n").ok());
-    let (mean, cls) = (with(&["--pooling", "mean"]), with(&["--pooling", "cls"]));
-    let last = with(&["--pooling", "last"]);
-    assert!(mean != cls && mean != last && cls != last);
-    assert_eq!(with(&["--pooling", "mean"]), mean, "the cache keeps them apart");
-    assert!(embed(&place, &["--pooling", "max"], b"").err.contains("mean, cls, last"));
+    let ways = ["mean", "cls", "last", "max", "weightedmean"];
+    let all = ways.map(|way| with(&["--pooling", way]));
+    for (i, one) in all.iter().enumerate() {
+        assert!(all[..i].iter().all(|other| other != one), "{}", ways[i]);
+        assert_eq!(&with(&["--pooling", ways[i]]), one, "the cache keeps them apart");
+    }
+    assert_eq!(with(&[]), all[0]);
+    let ran = embed(&place, &["--pooling", "median"], b"");
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("mean, cls, last, max, weightedmean, splade"), "{}", ran.err);
 }
 
 #[test]
@@ -134,4 +129,178 @@ fn a_text_longer_than_the_model_reads_is_cut_with_a_warning() {
     let ran = embed(&place, &[], format!("{}\nshort\n", "word ".repeat(3000)).as_bytes());
     assert!(ran.err.contains("longer: 1 texts"), "{}", ran.err);
     assert_eq!(vectors(&ran.ok()).len(), 2);
+}
+
+fn length(vector: &[f32]) -> f32 {
+    vector.iter().map(|v| v * v).sum::<f32>().sqrt()
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>() / (length(a) * length(b))
+}
+
+const INPUT: &[u8] = b"fn main() {}\nhow are retries limited\n";
+
+#[test]
+fn vectors_have_their_own_length_when_asked_and_are_cut_to_fewer_values() {
+    let place = Place::new(&[]);
+    let with = |args: &[&str]| vectors(&embed(&place, args, INPUT).ok());
+    let (unit, raw) = (with(&[]), with(&["--no-normalize"]));
+    let (short, short_raw) =
+        (with(&["--dimensions", "16"]), with(&["--dimensions", "16", "--no-normalize"]));
+    for i in 0..2 {
+        assert!((length(&unit[i]) - 1.0).abs() < 1e-5 && (length(&raw[i]) - 1.0).abs() > 0.1);
+        assert!(cosine(&unit[i], &raw[i]) > 0.99999);
+        assert!((length(&short[i]) - 1.0).abs() < 1e-5);
+        assert!(cosine(&short[i], &unit[i][..16]) > 0.99999);
+        assert_eq!(short_raw[i], raw[i][..16]);
+    }
+    for n in ["65", "0"] {
+        let ran = embed(&place, &["--dimensions", n, "-o", "out.npy"], INPUT);
+        assert_eq!(ran.code, Some(2), "{}", ran.err);
+        assert!(ran.err.contains(&format!("dimensions = {n}")), "{}", ran.err);
+        assert!(ran.err.contains("1 to 64, the dimension of bert"), "{}", ran.err);
+        assert!(!place.path().join("out.npy").exists(), "nothing is begun");
+    }
+}
+
+#[test]
+fn the_numbers_of_the_model_are_chosen_for_the_run() {
+    let place = Place::new(&[]);
+    let with = |dtype: &str| vectors(&embed(&place, &["--dtype", dtype], INPUT).ok());
+    let exact = with("f32");
+    for (dtype, least) in [("auto", 0.9999), ("bf16", 0.9999), ("int16", 0.9999), ("int8", 0.98)] {
+        let cosines = exact.iter().zip(with(dtype)).map(|(a, b)| cosine(a, &b));
+        cosines.for_each(|cosine| assert!(cosine > least, "{dtype}: {cosine}"));
+    }
+    assert_ne!(with("int8"), exact);
+    let ran = embed(&place, &["--dtype", "f64"], INPUT);
+    assert_eq!(ran.code, Some(3), "{}", ran.err);
+    assert!(ran.err.contains("engine.dtype") && ran.err.contains("f64"), "{}", ran.err);
+}
+
+#[test]
+fn a_prompt_of_the_model_stands_before_each_text() {
+    let place = Place::new(&[]);
+    let folder = place.path().join("asking");
+    std::fs::create_dir(&folder).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(format!("{}/{file}", bert()), folder.join(file)).unwrap();
+    }
+    let prompts = r#"{"prompts": {"query": "find: ", "passage": "code: "}}"#;
+    std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+    let with = |args: &[&str], text: &str| {
+        let ran = embed(&place, &[&["--model", "asking"], args].concat(), text.as_bytes());
+        assert_eq!(ran.err, "");
+        vectors(&ran.ok())
+    };
+    let near = |a: Vec<Vec<f32>>, b: Vec<Vec<f32>>| {
+        a.concat().iter().zip(b.concat()).all(|(a, b)| (a - b).abs() < 1e-5)
+    };
+    let bare = with(&[], "a");
+    assert!(near(with(&["--prompt", "query"], "a"), with(&[], "find: a")));
+    assert!(near(with(&["--prompt", "document"], "a"), with(&[], "code: a")));
+    assert!(!near(with(&["--prompt", "query"], "a"), bare.clone()));
+    assert_eq!(with(&[], "a"), bare);
+    // A model without prompts says so, and gives what it always gives.
+    let ran = embed(&place, &["--prompt", "query"], b"a");
+    assert!(ran.err.contains("no such prompt"), "{}", ran.err);
+    assert_eq!(vectors(&ran.ok()), bare);
+}
+
+/// The type, the shape and the data of a NumPy file.
+fn numpy(place: &Place, dtype: &str) -> (String, String, Vec<u8>) {
+    embed(place, &["--output-dtype", dtype, "-o", "out.npy"], INPUT).ok();
+    let bytes = std::fs::read(place.path().join("out.npy")).unwrap();
+    let header = std::str::from_utf8(&bytes[10..128]).unwrap();
+    let part = |from: &str, to: char| {
+        let rest = header.split(from).nth(1).unwrap();
+        rest.split(to).next().unwrap().to_owned()
+    };
+    (part("'descr': '", '\''), part("'shape': (", ')'), bytes[128..].to_vec())
+}
+
+#[test]
+fn vectors_are_written_in_the_numbers_that_were_asked_for() {
+    let place = Place::new(&[]);
+    let out = |dtype: &str| embed(&place, &["--output-dtype", dtype], INPUT).ok();
+    let plain = vectors(&embed(&place, &[], INPUT).ok());
+    assert_eq!(vectors(&out("f32")), plain);
+
+    let halves = vectors(&out("f16"));
+    let (descr, shape, data) = numpy(&place, "f16");
+    assert_eq!((&descr[..], &shape[..]), ("<f2", "2, 64"));
+    let read = data.as_chunks::<2>().0.iter().map(|bytes| half::f16::from_le_bytes(*bytes));
+    assert_eq!(read.map(half::f16::to_f32).collect::<Vec<_>>(), halves.concat());
+    let differences = halves.concat().into_iter().zip(plain.concat()).map(|(a, b)| (a - b).abs());
+    assert!(differences.fold(0.0, f32::max) < 1e-3);
+
+    let lines = lines(&out("int8"));
+    let (descr, shape, data) = numpy(&place, "int8");
+    assert_eq!((&descr[..], &shape[..]), ("|i1", "2, 64"));
+    let mut all = Vec::new();
+    for (line, vector) in lines.iter().zip(&plain) {
+        let scale = line["scale"].as_f64().unwrap() as f32;
+        let values = line["embedding"].as_array().unwrap().iter();
+        let values: Vec<i64> = values.map(|v| v.as_i64().unwrap()).collect();
+        assert_eq!(values.iter().map(|v| v.abs()).max(), Some(127));
+        for (value, exact) in values.iter().zip(vector) {
+            assert!((*value as f32 * scale - exact).abs() <= scale * 0.501, "{value} {exact}");
+        }
+        all.extend(values.iter().map(|v| *v as i8 as u8));
+    }
+    assert_eq!(data, all);
+
+    let binary = super::lines(&out("binary"));
+    let (descr, shape, data) = numpy(&place, "binary");
+    assert_eq!((&descr[..], &shape[..]), ("|u1", "2, 8"));
+    for (i, vector) in plain.iter().enumerate() {
+        let bytes = binary[i]["embedding"].as_array().unwrap().iter();
+        let bytes: Vec<u64> = bytes.map(|v| v.as_u64().unwrap()).collect();
+        assert_eq!(data[i * 8..(i + 1) * 8], bytes.iter().map(|b| *b as u8).collect::<Vec<_>>());
+        let bit = |j: usize| bytes[j / 8] >> (7 - j % 8) & 1 == 1;
+        assert!((0..64).all(|j| bit(j) == (vector[j] > 0.0)));
+        assert_eq!(binary[i].get("scale"), None);
+    }
+}
+
+#[test]
+fn sparse_vectors_equal_the_reference_and_refuse_what_is_for_others() {
+    let texts: Vec<String> = golden_json("texts.json");
+    let line = |(i, text)| format!("{}\n", json!({ "id": i, "text": text }));
+    let input: String = texts.iter().enumerate().map(line).collect();
+    for name in ["bert_splade", "distilbert_splade"] {
+        let place = Place::with_model(&[], &golden(name));
+        let (vocab, want) = expected(name, "splade");
+        for tokens in ["engine.max_batch_tokens=16", "engine.max_batch_tokens=4096"] {
+            let args = ["--pooling", "splade", "--dtype", "f32", "--format", "jsonl"];
+            let args = [&args[..], &["--set", tokens]].concat();
+            let out = lines(&embed(&place, &args, input.as_bytes()).ok());
+            assert_eq!(out.len(), texts.len());
+            for (i, line) in out.iter().enumerate() {
+                assert_eq!(line["id"], json!(i));
+                let (ids, values) = (line["indices"].as_array(), line["values"].as_array());
+                let mut full = vec![0.0; vocab];
+                for (id, value) in ids.unwrap().iter().zip(values.unwrap()) {
+                    full[id.as_u64().unwrap() as usize] = value.as_f64().unwrap() as f32;
+                }
+                let row = &want[i * vocab..(i + 1) * vocab];
+                let far = full.iter().zip(row).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(far < 1e-4, "{name}, text {i}: {far}");
+            }
+        }
+        for (args, what) in [
+            (&["-o", "out.npy"][..], "NumPy"),
+            (&["--dimensions", "8"], "--dimensions"),
+            (&["--no-normalize"], "--no-normalize"),
+            (&["--output-dtype", "int8"], "--output-dtype"),
+        ] {
+            let ran = embed(&place, &[&["--pooling", "splade"], args].concat(), b"a");
+            assert_eq!(ran.code, Some(2), "{}", ran.err);
+            assert!(ran.err.contains(what) && ran.err.contains("sparse"), "{}", ran.err);
+        }
+    }
+    let ran = embed(&Place::new(&[]), &["--pooling", "splade"], b"a");
+    assert!(ran.code != Some(0) && ran.err.contains("ForMaskedLM"), "{}", ran.err);
 }

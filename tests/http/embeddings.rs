@@ -93,6 +93,21 @@ fn base64_holds_the_same_floats() {
 }
 
 #[test]
+fn fewer_dimensions_are_the_head_of_the_vector_with_length_1() {
+    let (_place, server) = serving(&[]);
+    let ask = |dimensions: usize| {
+        let body = json!({ "input": TEXTS, "dimensions": dimensions });
+        let data = server.post("/v1/embeddings", &body).ok()["data"].clone();
+        data.as_array().unwrap().iter().map(|one| floats(&one["embedding"])).collect::<Vec<_>>()
+    };
+    for (short, whole) in ask(16).iter().zip(ask(64)) {
+        let length = whole[..16].iter().map(|v| v * v).sum::<f32>().sqrt();
+        let head: Vec<f32> = whole[..16].iter().map(|v| v / length).collect();
+        assert_near(short, &head);
+    }
+}
+
+#[test]
 fn a_wrong_request_is_refused_in_the_form_of_openai() {
     let (_place, server) =
         serving(&["--set", "serve.items_max=3", "--set", "serve.body_bytes_max=2048"]);
@@ -107,7 +122,8 @@ fn a_wrong_request_is_refused_in_the_form_of_openai() {
         (r#"{"input": [[1, 2], [3]]}"#, 400, "string"),
         (r#"{"input": {"text": "a"}}"#, 400, "string"),
         (r#"{"model": "bert"}"#, 400, "input"),
-        (r#"{"input": "x", "dimensions": 7}"#, 400, "64"),
+        (r#"{"input": "x", "dimensions": 65}"#, 400, "dimensions = 65"),
+        (r#"{"input": "x", "dimensions": 0}"#, 400, "1 to 64, the dimension of bert"),
         (r#"{"input": "x", "encoding_format": "int8"}"#, 400, "int8"),
         ("input=x", 400, "body"),
         (&long, 413, "2048"),

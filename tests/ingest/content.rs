@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use codeintel::catalog::ChunkRow;
-use codeintel::engine::{EmbedRequest, Lane};
+use codeintel::engine::{EmbedRequest, Lane, Task};
 use codeintel::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
 
 use crate::common::{Place, cx, rust_file};
@@ -68,7 +68,7 @@ fn check(place: &Place) {
 
     let texts: Vec<String> = rows.iter().map(ChunkRow::embedded_text).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk };
+    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task: Task::Document };
     let embedded = place.engine().embed(request, &cx()).unwrap();
     for (row, expected) in rows.iter().zip(embedded.vectors.rows()) {
         let vector = dense.vector(row.id).unwrap();

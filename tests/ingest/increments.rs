@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use codeintel::engine::{EmbedRequest, Lane};
+use codeintel::engine::{EmbedRequest, Lane, Task};
 use codeintel::hit::Hit;
 use codeintel::index::{
     DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
@@ -191,7 +191,8 @@ fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec
     let (version, catalog) = (place.version(), place.catalog());
     let dim = version.manifest.model.dim;
     let dense = DenseIndex::open(&version.folder.join("dense"), dim).unwrap();
-    let request = EmbedRequest { texts: &[query], lane: Lane::Interactive };
+    let (lane, task) = (Lane::Interactive, Task::Query);
+    let request = EmbedRequest { texts: &[query], lane, task };
     let vector = place.engine().embed(request, &cx()).unwrap().vectors;
     let live = catalog.live().unwrap();
     let params = DenseParams { filter: Some(&live), ..DenseParams::default() };

@@ -4,14 +4,90 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::engine::Embeddings;
+use crate::vector::SparseVec;
 
 /// One line of `codeintel embed`.
 #[derive(Serialize)]
 pub struct EmbeddedLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub id: Option<&'a serde_json::Value>,
-    /// `[d]`.
-    pub embedding: &'a [f32],
+    id: Option<&'a serde_json::Value>,
+    embedding: Numbers<'a>,
+    /// For 8-bit numbers: times it they are about the vector.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scale: Option<f32>,
+}
+
+impl<'a> EmbeddedLine<'a> {
+    pub fn new(id: Option<&'a serde_json::Value>, embedding: Numbers<'a>) -> Self {
+        let scale = match embedding {
+            Numbers::Int8 { scale, .. } => Some(scale),
+            _ => None,
+        };
+        Self { id, embedding, scale }
+    }
+}
+
+/// One line of `codeintel embed --pooling splade`.
+#[derive(Serialize)]
+pub struct SparseLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a serde_json::Value>,
+    /// `[k]`, ascending: ids of the vocabulary.
+    indices: &'a [u32],
+    /// `[k]`
+    values: &'a [f32],
+}
+
+impl<'a> SparseLine<'a> {
+    pub fn new(id: Option<&'a serde_json::Value>, vector: &'a SparseVec) -> Self {
+        Self { id, indices: &vector.ids, values: &vector.weights }
+    }
+}
+
+/// One line of `codeintel rerank`.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum ScoreLine {
+    One {
+        score: f32,
+    },
+    /// `[labels]`, of models with several.
+    Several {
+        scores: Vec<f32>,
+    },
+}
+
+impl ScoreLine {
+    /// scores: `[labels]`.
+    pub fn new(scores: Vec<f32>) -> Self {
+        match scores[..] {
+            [score] => Self::One { score },
+            _ => Self::Several { scores },
+        }
+    }
+}
+
+/// A vector of `d` values in one type of numbers, as an array.
+pub enum Numbers<'a> {
+    /// `[d]`
+    F32(&'a [f32]),
+    /// `[d]`, each a number that 16 bits hold.
+    F16(Vec<f32>),
+    /// values: `[d]`; times `scale` they are about the vector.
+    Int8 { values: Vec<i8>, scale: f32 },
+    /// One bit a value: `[d / 8]`, rounded up.
+    Binary(Vec<u8>),
+}
+
+impl Serialize for Numbers<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::F32(values) => values.serialize(serializer),
+            Self::F16(values) => values.serialize(serializer),
+            Self::Int8 { values, .. } => values.serialize(serializer),
+            Self::Binary(bytes) => bytes.serialize(serializer),
+        }
+    }
 }
 
 /// How `/v1/embeddings` spells a vector.

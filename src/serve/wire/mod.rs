@@ -9,7 +9,9 @@ mod reports;
 mod runs;
 mod story;
 
-pub use embeddings::{EmbeddedLine, Embedding, EmbeddingList, Encoding};
+pub use embeddings::{
+    EmbeddedLine, Embedding, EmbeddingList, Encoding, Numbers, ScoreLine, SparseLine,
+};
 pub use reports::{Check, IngestReport, Model, Status, Version};
 use runs::steps;
 pub use runs::{Report, RunStory, Span, Step, Trace};

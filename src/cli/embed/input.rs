@@ -1,0 +1,55 @@
+//! Which texts are there to embed?
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::cli::args::{EmbedArgs, Format};
+use crate::cli::lines::Lines;
+use crate::error::Result;
+
+/// Texts embedded together; the input is never held whole.
+const TEXTS: usize = 512;
+
+/// A text and what it is called; lines have no name.
+pub struct Item {
+    pub id: Option<Value>,
+    pub text: String,
+}
+
+pub struct Input {
+    lines: Lines,
+    format: Format,
+}
+
+impl Input {
+    pub fn open(args: &EmbedArgs) -> Result<Self> {
+        let path = args.file.as_deref();
+        let is_jsonl = |path: &Path| path.extension().is_some_and(|e| e == "jsonl");
+        let format = match path.is_some_and(is_jsonl) {
+            true => Format::Jsonl,
+            false => Format::Lines,
+        };
+        Ok(Self { lines: Lines::open(path)?, format: args.format.unwrap_or(format) })
+    }
+
+    /// The next texts, [`TEXTS`] at most; none at the end.
+    pub fn next_items(&mut self) -> Result<Vec<Item>> {
+        let mut items = Vec::new();
+        while items.len() < TEXTS {
+            let Some(item) = self.next_item()? else { break };
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    fn next_item(&mut self) -> Result<Option<Item>> {
+        match self.format {
+            Format::Lines => Ok(self.lines.read()?.map(|text| Item { id: None, text })),
+            Format::Jsonl => Ok(self.lines.read_object(&["text"])?.map(|object| {
+                let text = object["text"].as_str().unwrap_or_default().to_owned();
+                Item { id: object.get("id").cloned(), text }
+            })),
+        }
+    }
+}

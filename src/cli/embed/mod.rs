@@ -1,0 +1,80 @@
+//! `codeintel embed`: texts in, vectors out, in the same order.
+
+mod input;
+mod numbers;
+mod output;
+mod sparse;
+
+use super::args::{EmbedArgs, PoolingArg, PromptArg};
+use super::index::start_engine_with;
+use super::{Context, out};
+use crate::engine::{EmbedRequest, Engine, EngineOptions, Lane, Task};
+use crate::error::{Result, Warning};
+use crate::nn::Pooling;
+use crate::telemetry::labels::Tool;
+use crate::telemetry::{RunContext, Stage};
+use input::Input;
+use output::Output;
+
+pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
+    let pooling = match args.pooling {
+        None => None,
+        Some(PoolingArg::Mean) => Some(Pooling::Mean),
+        Some(PoolingArg::Cls) => Some(Pooling::Cls),
+        Some(PoolingArg::Last) => Some(Pooling::Last),
+        Some(PoolingArg::Max) => Some(Pooling::Max),
+        Some(PoolingArg::Weightedmean) => Some(Pooling::WeightedMean),
+        Some(PoolingArg::Splade) => return sparse::run(&cx, &args),
+    };
+    let options = EngineOptions { pooling, normalize: args.no_normalize.then_some(false) };
+    let mut input = Input::open(&args)?;
+    let engine = start_engine_with(&cx.settings, &cx.settings.model_name, options)?;
+    let d = engine.identity().dimensions(args.dimensions)?;
+    let task = task(&args);
+    warn_without_prompt(engine.prompt(task), task);
+    let mut output = Output::create(&args, d)?;
+    let run = RunContext::new(&cx.telemetry, Tool::Embed, &[Stage::Embed]);
+    let result = embed_all(&engine, (task, d), &mut input, &mut output, &run);
+    cx.finish(&run, result.as_ref().err());
+    let truncated = result?;
+    output.finish()?;
+    out::print_truncated(truncated, "texts", engine.identity().max_tokens);
+    Ok(())
+}
+
+fn task(args: &EmbedArgs) -> Task {
+    match args.prompt {
+        None => Task::None,
+        Some(PromptArg::Query) => Task::Query,
+        Some(PromptArg::Document) => Task::Document,
+    }
+}
+
+fn warn_without_prompt(prompt: &str, task: Task) {
+    if task != Task::None && prompt.is_empty() {
+        let message = "the model has no such prompt; texts are embedded as they are";
+        out::print_warning(&Warning::new("no-prompt", message));
+    }
+}
+
+/// Embeds what there is to read, each vector cut to `d` values; gives how many texts were cut.
+fn embed_all(
+    engine: &Engine,
+    (task, d): (Task, usize),
+    input: &mut Input,
+    output: &mut Output,
+    run: &RunContext,
+) -> Result<usize> {
+    let mut truncated = 0;
+    loop {
+        let items = input.next_items()?;
+        if items.is_empty() {
+            return Ok(truncated);
+        }
+        let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
+        let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task };
+        let embeddings = engine.embed(request, run)?.cut(d, engine.identity());
+        truncated += embeddings.truncated;
+        output.write(&items, &embeddings.vectors)?;
+    }
+}

@@ -1,0 +1,115 @@
+//! How are lines read and written, so that one that is wrong can be named?
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+
+/// Bytes of one line; the rest of a longer one would not reach a model anyway.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+/// Characters of a wrong line that are shown.
+const SHOWN_MAX: usize = 80;
+
+/// The lines of a file, or of standard input.
+pub struct Lines {
+    reader: Box<dyn BufRead>,
+    name: PathBuf,
+    /// The line that was read last, counted from 1.
+    number: usize,
+}
+
+impl Lines {
+    /// Standard input for no path, and for `-`.
+    pub fn open(path: Option<&Path>) -> Result<Self> {
+        let (reader, name): (Box<dyn BufRead>, _) = match path.filter(|path| *path != "-") {
+            None => (Box::new(std::io::stdin().lock()), PathBuf::from("standard input")),
+            Some(path) => {
+                let file = File::open(path).map_err(|source| match source.kind() {
+                    ErrorKind::NotFound => Error::PathNotFound { path: path.into() },
+                    _ => Error::PathUnreadable { path: path.into(), source },
+                })?;
+                (Box::new(BufReader::new(file)), path.to_path_buf())
+            }
+        };
+        Ok(Self { reader, name, number: 0 })
+    }
+
+    /// The next line without its end; none behind the last.
+    pub fn read(&mut self) -> Result<Option<String>> {
+        self.number += 1;
+        let mut bytes = Vec::new();
+        let failed = |e| Error::io("read", &self.name, e);
+        let read = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes);
+        if read.map_err(failed)? == 0 {
+            return Ok(None);
+        }
+        if bytes.len() as u64 == LINE_BYTES_MAX {
+            return Err(self.wrong("a line", format!("fewer than {LINE_BYTES_MAX} bytes")));
+        }
+        let text = String::from_utf8(bytes)
+            .map_err(|_| self.wrong("bytes that are not UTF-8", "UTF-8 text".to_owned()))?;
+        Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
+    }
+
+    /// The next line that is not empty, as a JSON object in which each of `fields` is a text.
+    pub fn read_object(&mut self, fields: &[&str]) -> Result<Option<Value>> {
+        loop {
+            let Some(line) = self.read()? else { return Ok(None) };
+            if line.trim().is_empty() {
+                continue;
+            }
+            let object: Option<Value> = serde_json::from_str(&line).ok();
+            let is_whole = |object: &Value| fields.iter().all(|field| object[*field].is_string());
+            return match object.filter(is_whole) {
+                Some(object) => Ok(Some(object)),
+                None => {
+                    let fields: Vec<_> = fields.iter().map(|f| format!("{f:?}: \"...\"")).collect();
+                    let expected = format!("an object {{{}}}", fields.join(", "));
+                    Err(self.wrong(&line, expected))
+                }
+            };
+        }
+    }
+
+    /// The error for the line that was read last.
+    fn wrong(&self, found: &str, expected: String) -> Error {
+        let found: String = found.chars().take(SHOWN_MAX).collect();
+        let value = format!("{found} (line {} of {})", self.number, self.name.display());
+        Error::Argument { name: "input", value, expected }
+    }
+}
+
+/// Lines of JSON, to a file or to standard output.
+pub struct JsonLines {
+    out: Box<dyn Write>,
+    name: PathBuf,
+}
+
+impl JsonLines {
+    /// Standard output for no path.
+    pub fn create(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            let out = Box::new(BufWriter::new(std::io::stdout().lock()));
+            return Ok(Self { out, name: PathBuf::from("standard output") });
+        };
+        let file = File::create(path).map_err(|e| Error::io("create", path, e))?;
+        Ok(Self { out: Box::new(BufWriter::new(file)), name: path.to_path_buf() })
+    }
+
+    /// Writes one line.
+    pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
+        let written = serde_json::to_writer(&mut *self.out, line)
+            .map_err(std::io::Error::from)
+            .and_then(|()| self.out.write_all(b"\n"));
+        written.map_err(|e| Error::io("write", &self.name, e))
+    }
+
+    /// Hands what was written to the reader.
+    pub fn flush(&mut self) -> Result<()> {
+        self.out.flush().map_err(|e| Error::io("write", &self.name, e))
+    }
+}

@@ -1,0 +1,101 @@
+//! `codeintel rerank`: pairs in, scores out, as the reference gives them?
+
+use serde_json::{Value, json};
+
+use super::{golden, golden_json, lines, piped};
+use crate::readside::Place;
+
+/// The pairs of the reference as lines of JSON.
+fn pairs() -> String {
+    let pairs: Vec<(String, String)> = golden_json("pairs.json");
+    let line = |(i, (query, text)): (usize, &(String, String))| {
+        format!("{}\n", json!({ "text": text, "query": query, "id": i, "label": [1, 2] }))
+    };
+    pairs.iter().enumerate().map(line).collect()
+}
+
+fn scores(out: &str) -> Vec<f32> {
+    lines(out).iter().map(|line| line["score"].as_f64().unwrap() as f32).collect()
+}
+
+#[test]
+fn every_reranker_gives_the_scores_of_the_reference_in_any_batch() {
+    for name in ["bert_rerank", "xlm_roberta_rerank", "modernbert_rerank"] {
+        let place = Place::with_model(&[], &golden(name));
+        let (_, want) = super::expected(name, "logits");
+        let near = |got: &[f32], want: &[f32]| {
+            assert_eq!(got.len(), want.len(), "{name}");
+            let far = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-4, "{name}: {got:?} {want:?}");
+        };
+        let f32s = ["rerank", "--set", "engine.dtype=f32"];
+        let raw = piped(&place, &[&f32s[..], &["--raw"]].concat(), pairs().as_bytes()).ok();
+        near(&scores(&raw), &want);
+        let sigmoid: Vec<f32> = want.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
+        for batch in ["16", "200", "4096"] {
+            let batch = format!("engine.max_batch_tokens={batch}");
+            let args = [&f32s[..], &["--set", &batch, "-"]].concat();
+            near(&scores(&piped(&place, &args, pairs().as_bytes()).ok()), &sigmoid);
+        }
+        std::fs::write(place.path().join("pairs.jsonl"), pairs()).unwrap();
+        let args = [&f32s[..], &["pairs.jsonl", "-o", "scores.jsonl"]].concat();
+        assert_eq!(place.cli(&args).ok(), "");
+        let written = std::fs::read_to_string(place.path().join("scores.jsonl")).unwrap();
+        near(&scores(&written), &sigmoid);
+    }
+}
+
+#[test]
+fn several_labels_give_a_list_that_sums_to_one() {
+    let place = Place::new(&[]);
+    let folder = place.path().join("classes");
+    std::fs::create_dir(&folder).unwrap();
+    let from = golden("bert_rerank");
+    for file in ["config.json", "tokenizer.json"] {
+        std::fs::copy(format!("{from}/{file}"), folder.join(file)).unwrap();
+    }
+    let path = folder.join("config.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["id2label"] = json!({ "0": "no", "1": "maybe", "2": "yes" });
+    std::fs::write(&path, config.to_string()).unwrap();
+    // The head three times, so that every label is as likely.
+    let cpu = candle_core::Device::Cpu;
+    let weights = format!("{from}/model.safetensors");
+    let mut tensors = candle_core::safetensors::load(weights, &cpu).unwrap();
+    for (name, tensor) in &mut tensors {
+        if name.starts_with("classifier.") {
+            *tensor = candle_core::Tensor::cat(&[&*tensor, &*tensor, &*tensor], 0).unwrap();
+        }
+    }
+    candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
+    let args = ["rerank", "--model", "classes"];
+    let out = lines(&piped(&place, &args, pairs().as_bytes()).ok());
+    assert_eq!(out.len(), 5);
+    for line in out {
+        assert_eq!(line.get("score"), None);
+        let scores = line["scores"].as_array().unwrap();
+        assert_eq!(scores.len(), 3);
+        assert!(scores.iter().all(|p| (p.as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-6), "{line}");
+    }
+}
+
+#[test]
+fn a_bad_line_is_named_and_a_model_without_the_head_refused() {
+    let place = Place::with_model(&[], &golden("bert_rerank"));
+    let good = r#"{"query": "a", "text": "b"}"#;
+    for bad in [r#"{"query": "a"}"#, r#"{"query": 1, "text": "b"}"#, r#"["a", "b"]"#, "not json"] {
+        let ran = piped(&place, &["rerank"], format!("{good}\n\n{bad}\n{good}\n").as_bytes());
+        assert_eq!(ran.code, Some(2), "{bad}: {}", ran.err);
+        for part in ["line 3 of standard input", bad, "\"query\": \"...\", \"text\": \"...\""] {
+            assert!(ran.err.contains(part), "{bad}: {}", ran.err);
+        }
+    }
+    assert_eq!(piped(&place, &["rerank"], b"").ok(), "");
+    let long = json!({ "query": "a", "text": "word ".repeat(3000) }).to_string();
+    let ran = piped(&place, &["rerank"], long.as_bytes());
+    assert!(ran.err.contains("longer: 1 pairs"), "{}", ran.err);
+    assert_eq!(scores(&ran.ok()).len(), 1);
+    let ran = piped(&Place::new(&[]), &["rerank"], good.as_bytes());
+    assert_ne!(ran.code, Some(0));
+    assert!(ran.err.contains("ForSequenceClassification"), "{}", ran.err);
+}

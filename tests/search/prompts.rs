@@ -1,0 +1,57 @@
+//! Do an index and a question stand behind the model's own prompts?
+
+use codeintel::engine::{EmbedRequest, Lane, Task};
+use codeintel::error::Error;
+use codeintel::index::DenseIndex;
+use codeintel::search::{Channel, Searcher};
+
+use crate::readside::{Place, ask, bert, engine, only, run};
+
+/// A copy of the tiny BERT in `place`, with these prompts.
+fn model(place: &Place, name: &str, prompts: &str) -> String {
+    let folder = place.path().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        std::fs::copy(format!("{}/{file}", bert()), folder.join(file)).unwrap();
+    }
+    std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+    folder.display().to_string()
+}
+
+#[test]
+fn documents_and_questions_are_embedded_behind_their_prompts() {
+    let mut place = Place::new(&[("a.py", "def a():\n    return 1\n")]);
+    let prompts = r#"{"prompts": {"query": "find: ", "document": "code: "}}"#;
+    place.settings.model_name = model(&place, "asking", prompts);
+    place.index();
+
+    let version = place.data().current().unwrap();
+    let dense = DenseIndex::open(&version.folder.join("dense"), 64).unwrap();
+    let row = &place.searcher().catalog().rows_in(0..1).unwrap()[0];
+    let plain = Place::new(&[]).engine();
+    let vector = |text: &str| {
+        let (texts, lane, task) = (&[text][..], Lane::Bulk, Task::None);
+        plain.embed(EmbedRequest { texts, lane, task }, &run()).unwrap().vectors.row(0).to_vec()
+    };
+    let far =
+        |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let stored = dense.vector(row.id).unwrap();
+    assert!(far(&stored, &vector(&format!("code: {}", row.embedded_text()))) < 1e-4);
+    assert!(far(&stored, &vector(&row.embedded_text())) > 1e-3);
+
+    let query = only(place.query("where is a", 1), &[Channel::Dense]);
+    let found = ask(&place.searcher(), &query).findings[0].why.contributions[0].raw_score;
+    let cosine: f32 = stored.iter().zip(vector("find: where is a")).map(|(a, b)| a * b).sum();
+    assert!((found - cosine).abs() < 1e-4, "{found} {cosine}");
+
+    // Another prompt for questions asks the same index; another one for documents does not fit it.
+    let mut other = |name: &str, prompts: &str| {
+        place.settings.model_name = model(&place, name, prompts);
+        let version = place.data().current().unwrap();
+        Searcher::open(version, Some(engine(&place.settings)), &place.settings).map(|_| ())
+    };
+    other("query", r#"{"prompts": {"query": "q: ", "document": "code: "}}"#).unwrap();
+    let error = other("document", r#"{"prompts": {"document": "text: "}}"#).unwrap_err();
+    assert!(matches!(error, Error::IndexModelMismatch { .. }), "{error}");
+    assert!(other("none", "{}").is_err());
+}
