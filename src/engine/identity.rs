@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::nn::Pooling;
+use crate::telemetry::labels::Mode;
 
 /// A model, and how its hidden states become vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +23,9 @@ pub struct ModelIdentity {
     pub max_tokens: usize,
     /// What its linear layers multiply.
     pub dtype: Dtype,
+    /// Who embeds. For an endpoint the revision is the name that the endpoint has for the model, and
+    /// what is said of pooling, length and dtype is what the local folder says.
+    pub mode: Mode,
 }
 
 impl ModelIdentity {
@@ -38,6 +42,9 @@ impl ModelIdentity {
 
     fn key_with(&self, dtype: Dtype) -> String {
         let Self { revision, dim, max_tokens, .. } = self;
+        if self.mode == Mode::Http {
+            return format!("http-{revision}-{dim}");
+        }
         let (pooling, dtype) = (self.pooling.as_str(), dtype.as_str());
         let length = if self.normalize { "unit" } else { "raw" };
         format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-{dtype}")
@@ -102,8 +109,9 @@ mod tests {
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         let key = |revision: String| {
             let (name, pooling) = ("m".to_owned(), Pooling::Mean);
-            let dtype = Dtype::F32;
-            ModelIdentity { name, revision, pooling, normalize: true, dim: 4, max_tokens: 8, dtype }
+            let (dtype, mode) = (Dtype::F32, Mode::Inproc);
+            let (normalize, dim, max_tokens) = (true, 4, 8);
+            ModelIdentity { name, revision, pooling, normalize, dim, max_tokens, dtype, mode }
         };
         write("config.json", "{}");
         write("model.safetensors", "weights");
@@ -131,6 +139,8 @@ mod tests {
         let exact = ModelIdentity { dtype: Dtype::Int16, ..before.clone() };
         assert_ne!(exact.key(), before.key(), "a cache keeps them apart");
         assert_eq!(exact.index_key(), before.index_key(), "an index takes both");
+        let remote = ModelIdentity { mode: Mode::Http, revision: "m".into(), ..before.clone() };
+        assert_eq!((remote.key().as_str(), remote.index_key().as_str()), ("http-m-4", "http-m-4"));
         let renamed = ModelIdentity { name: "n".to_owned(), ..before.clone() };
         assert_eq!(renamed.key(), before.key());
     }
