@@ -7,13 +7,20 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+mod environment;
+
 use crate::error::{Error, Result};
+use environment::user_folder;
+pub use environment::{Secret, process_env};
 
 /// The name of the settings file looked for in the current folder.
 pub const FILE_NAME: &str = "codeintel.toml";
 
 /// The name that the Python original gave to one variable.
 const CAPTURE_QUERY: &str = "CODEINTEL_CAPTURE_QUERY";
+
+/// The variable that holds the key of the endpoint `vllm.url`.
+const VLLM_API_KEY: &str = "CODEINTEL_VLLM_API_KEY";
 
 /// One setting as people see it.
 pub struct Key {
@@ -121,6 +128,10 @@ words! {
     SemconvCompat { None = "none", Part2 = "part2" }
 }
 words! {
+    /// Who embeds.
+    VllmMode { Inproc = "inproc", Http = "http", Auto = "auto" }
+}
+words! {
     /// Whether `/metrics` answers.
     MetricsRoute { On = "on", Gone = "gone" }
 }
@@ -129,11 +140,15 @@ macro_rules! settings {
     ($($field:ident: $type:ty = $default:expr, $name:literal $(, in $range:expr)?, $help:literal;)+) => {
         /// Every setting, checked: a value of this type cannot be out of range.
         #[derive(Debug, Clone, PartialEq)]
-        pub struct Settings { $(#[doc = $help] pub $field: $type,)+ }
+        pub struct Settings {
+            $(#[doc = $help] pub $field: $type,)+
+            /// The endpoint's key, of the environment alone.
+            pub vllm_api_key: Secret,
+        }
 
         impl Default for Settings {
             fn default() -> Self {
-                Self { $($field: $default,)+ }
+                Self { $($field: $default,)+ vllm_api_key: Secret::default() }
             }
         }
 
@@ -176,6 +191,20 @@ settings! {
         "Folder of the vector cache; empty: codeintel/vectors in the user's cache folder";
     cache_bytes_max: u64 = 2 << 30, "engine.cache_bytes_max", in 0..=1 << 44,
         "Bytes of the vector cache on disk; the oldest vectors are dropped beyond it; 0: no cache";
+    vllm_mode: VllmMode = VllmMode::Inproc, "vllm.mode",
+        "Who embeds: inproc (this process), http (the endpoint vllm.url), auto (this process, the endpoint where that fails)";
+    vllm_url: String = String::new(), "vllm.url",
+        "Base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000; its key comes from CODEINTEL_VLLM_API_KEY alone";
+    vllm_model: String = String::new(), "vllm.model",
+        "Name by which the endpoint knows the model; empty: that of model.name";
+    vllm_timeout_ms: u64 = 30_000, "vllm.timeout_ms", in 1..=600_000,
+        "Milliseconds in which the endpoint must answer one request";
+    vllm_retries_max: usize = 3, "vllm.retries_max", in 0..=20,
+        "Tries after the first where the endpoint is busy, fails or cannot be reached";
+    vllm_batch_texts_max: usize = 64, "vllm.batch_texts_max", in 1..=2048,
+        "Texts in one request to the endpoint";
+    vllm_parallel_max: usize = 4, "vllm.parallel_max", in 1..=64,
+        "Requests that the endpoint is sent at once";
     file_bytes_max: u64 = 1 << 20, "source.file_bytes_max", in 1..=1 << 30,
         "Bytes of the largest file indexed; larger ones are skipped and counted";
     hidden: bool = false, "source.hidden",
@@ -275,6 +304,7 @@ impl Settings {
         for (name, value) in flags {
             settings.apply(name, value, "the command line")?;
         }
+        settings.vllm_api_key = Secret::new(env(VLLM_API_KEY));
         Ok(settings)
     }
 
@@ -344,18 +374,6 @@ impl Settings {
             n => n,
         }
     }
-}
-
-/// Looks up a variable of the process environment. The only place that does, beside telemetry.
-pub fn process_env(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-/// A folder of the user, by the XDG base directory rules.
-fn user_folder(env: impl Fn(&str) -> Option<String>, variable: &str, below_home: &str) -> PathBuf {
-    let given = env(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || PathBuf::from(env("HOME").unwrap_or_else(|| ".".into())).join(below_home);
-    given.unwrap_or_else(home)
 }
 
 fn nearest(name: &str) -> Option<String> {
@@ -431,6 +449,14 @@ mod tests {
         }
         let message = load("[index]\ndense_kind = \"tree\"", &[], &[]).unwrap_err().to_string();
         assert!(message.contains("ivf_flat"), "{message}");
+    }
+
+    #[test]
+    fn the_endpoint_s_key_comes_from_the_environment_and_is_never_shown() {
+        let settings = load("", &[("CODEINTEL_VLLM_API_KEY", "sesame")], &[]).unwrap();
+        assert_eq!(settings.vllm_api_key.reveal(), Some("sesame"));
+        assert!(!format!("{settings:?}").contains("sesame"));
+        assert!(KEYS.iter().all(|key| !key.value(&settings).contains("sesame")));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod embeddings;
 mod process;
+mod remote;
 mod search;
 mod versions;
 

@@ -4,9 +4,9 @@ use super::Context;
 use super::args::JsonArgs;
 use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
 use crate::catalog::{Catalog, DataFolder};
-use crate::config::{DenseKind, process_env};
+use crate::config::{DenseKind, VllmMode, process_env};
 use crate::device::Device;
-use crate::engine::models;
+use crate::engine::{models, probe};
 use crate::error::{Error, Result};
 use crate::index::{DenseIndex, DenseParams};
 use crate::serve::wire::Check;
@@ -16,7 +16,7 @@ use crate::vector::Matrix;
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
-    let checks = [
+    let mut checks = vec![
         program(),
         processor(&cx),
         gpu(),
@@ -26,6 +26,7 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
         disk("disk of the index", cx.data().path()),
         disk("disk of the models", &cx.settings.models_folder(process_env)),
     ];
+    checks.extend(endpoint(&cx));
     if args.json {
         cx.out.json(&checks)?;
     }
@@ -115,6 +116,20 @@ fn model(cx: &Context) -> Check {
             note("model", error.to_string(), remedy)
         }
     }
+}
+
+/// Nothing where this process embeds.
+fn endpoint(cx: &Context) -> Option<Check> {
+    let settings = &cx.settings;
+    if settings.vllm_mode == VllmMode::Inproc {
+        return None;
+    }
+    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env));
+    let name = folder.map_or_else(|_| settings.model_name.clone(), |folder| folder.name);
+    Some(match probe(settings, &name) {
+        Ok(found) => ok("endpoint", found),
+        Err(error) => failed("endpoint", &error),
+    })
 }
 
 fn index(data: &DataFolder) -> Check {

@@ -3,7 +3,6 @@
 //! Runs on the caller's thread: look-ups in the cache and tokenising go slice by slice, while the
 //! worker computes the slices before.
 
-use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +12,11 @@ use std::time::{Duration, Instant};
 use super::cache::{Key, Record, Usage, VectorCache};
 use super::engine::Embeddings;
 use super::lanes::{Lane, Sequence};
+use super::remote::{Ask, Fetched, Remote};
 use super::worker::{Delivery, Request, Ticket, Worker, stopped};
 use crate::error::{Error, Result, Warning};
 use crate::telemetry::RunContext;
-use crate::token::Tokenizer;
+use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
 
 /// Texts that are tokenised at a time.
@@ -24,15 +24,21 @@ const SLICE_TEXTS: usize = 256;
 /// How often a waiting caller looks whether its run was cancelled.
 const POLL: Duration = Duration::from_millis(20);
 
+/// Who failed when a batch did.
+const ENCODER: &str = "the encoder";
+
+/// Whether the device failed, and not the request.
+pub(super) fn is_device_failure(error: &Error) -> bool {
+    matches!(error, Error::Library { part, .. } if *part == ENCODER)
+}
+
 /// The parts of an engine that a request meets.
+#[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub tokenizer: &'a Tokenizer,
-    pub worker: &'a Worker,
     pub cache: Option<&'a VectorCache>,
     /// Values of one vector.
     pub d: usize,
-    /// Put before each text; mostly nothing.
-    pub prompt: &'a str,
 }
 
 /// One request while it is served.
@@ -51,7 +57,7 @@ pub(super) struct Call<'a> {
     usages: Vec<Usage>,
     /// `[n]`, or nothing without a cache.
     keys: Vec<Key>,
-    /// Sequences that are queued or computed.
+    /// Sequences, or batches of an endpoint, that are queued or computed.
     pending: usize,
     admitted: bool,
     cache_hits: usize,
@@ -89,16 +95,13 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Embeds `texts`, `[n]`.
-    pub fn run(mut self, texts: &[&str]) -> Result<Embeddings> {
-        self.vectors = vec![0.0; texts.len() * self.parts.d];
-        self.usages = vec![Usage::default(); texts.len()];
+    /// Has `worker` embed `texts`, `[n]`.
+    pub fn run(mut self, texts: &[&str], worker: &Worker) -> Result<Embeddings> {
+        self.make_room(texts.len());
         for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
             self.check_wanted()?;
-            let slice = self.prompted(slice);
-            let slice: Vec<&str> = slice.iter().map(AsRef::as_ref).collect();
-            let misses = self.look_up(&slice, i * SLICE_TEXTS);
-            self.queue(&misses)?;
+            let misses = self.look_up(slice, i * SLICE_TEXTS);
+            self.queue(&misses, worker)?;
         }
         self.request = None;
         while self.pending > 0 {
@@ -117,14 +120,89 @@ impl<'a> Call<'a> {
         self.finish()
     }
 
-    /// The texts as cache and tokenizer see them: behind the prompt. texts: `[n]`.
-    fn prompted<'t>(&self, texts: &[&'t str]) -> Vec<Cow<'t, str>> {
-        let prompt = self.parts.prompt;
-        let prompted = |text: &&'t str| match prompt {
-            "" => Cow::Borrowed(*text),
-            prompt => Cow::Owned([prompt, text].concat()),
+    /// Has `remote` embed `texts`, `[n]`. Tokens are counted here, as the cache keeps them.
+    pub fn ask(mut self, texts: &[&str], remote: &Remote) -> Result<Embeddings> {
+        self.make_room(texts.len());
+        let mut misses = Vec::new();
+        for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
+            self.check_wanted()?;
+            let missed = self.look_up(slice, i * SLICE_TEXTS);
+            self.tokenise(&missed)?;
+            misses.extend(missed);
+        }
+        let batches = remote.split(&misses);
+        let (reply, answers) = channel();
+        let mut next = 0;
+        while next < batches.len() || self.pending > 0 {
+            self.check_wanted()?;
+            remote.check_running()?;
+            while next < batches.len() && self.pending < remote.ahead() {
+                let batch = &misses[batches[next].clone()];
+                if !remote.submit(self.lane, next, || self.wording(batch), &reply)? {
+                    break;
+                }
+                (next, self.pending) = (next + 1, self.pending + 1);
+            }
+            if next == 0 {
+                return Err(remote.overloaded());
+            }
+            // Our own end of the channel is open: an error is only that nothing came yet.
+            if let Ok(fetched) = answers.recv_timeout(self.patience()) {
+                let batch = &misses[batches[fetched.batch].clone()];
+                self.take_fetched(batch, fetched, remote)?;
+            }
+        }
+        self.finish()
+    }
+
+    /// What the endpoint is asked for the texts of a batch (slot, text).
+    fn wording(&self, batch: &[(usize, &str)]) -> Ask {
+        // An endpoint refuses an empty text; a space has the same tokens.
+        let text = |text: &str| match self.parts.tokenizer.head(text) {
+            "" => " ".to_owned(),
+            text => text.to_owned(),
         };
-        texts.iter().map(prompted).collect()
+        Ask {
+            texts: batch.iter().map(|(_, t)| text(t)).collect(),
+            d: Some(self.parts.d),
+            cx: Some(self.cx.clone()),
+            began: self.began,
+            gone: self.gone.clone(),
+        }
+    }
+
+    fn take_fetched(
+        &mut self,
+        batch: &[(usize, &str)],
+        fetched: Fetched,
+        remote: &Remote,
+    ) -> Result<()> {
+        let answer = fetched.result?;
+        self.pending -= 1;
+        self.queue.get_or_insert(fetched.queue);
+        let rows: Vec<_> = batch.iter().enumerate().map(|(row, (slot, _))| (*slot, row)).collect();
+        let counted = || batch.iter().map(|(slot, _)| self.usages[*slot].tokens as usize).sum();
+        let tokens = answer.tokens.unwrap_or_else(counted);
+        remote.count(batch.len(), tokens);
+        self.cx.instruments().fetched(self.lane, batch.len(), tokens, fetched.took);
+        self.place(&rows, &answer.vectors);
+        Ok(())
+    }
+
+    /// Counts the tokens of `texts` (slot, text).
+    fn tokenise(&mut self, texts: &[(usize, &str)]) -> Result<Ragged> {
+        let bare: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+        let ragged = self.parts.tokenizer.encode_batch(&bare)?;
+        for (i, (slot, _)) in texts.iter().enumerate() {
+            let tokens = ragged.seq(i).len() as u32;
+            self.usages[*slot] = Usage { tokens, truncated: ragged.truncated[i] };
+        }
+        Ok(ragged)
+    }
+
+    fn make_room(&mut self, texts: usize) {
+        self.vectors = vec![0.0; texts * self.parts.d];
+        self.usages = vec![Usage::default(); texts];
     }
 
     /// Fills what the cache knows of `slice`, whose first text has slot `first`; gives the rest.
@@ -148,31 +226,29 @@ impl<'a> Call<'a> {
     }
 
     /// Tokenises `texts` (slot, text) and hands them to the worker, waiting for room if need be.
-    fn queue(&mut self, texts: &[(usize, &str)]) -> Result<()> {
+    fn queue(&mut self, texts: &[(usize, &str)], worker: &Worker) -> Result<()> {
         let Some(request) = self.request.clone().filter(|_| !texts.is_empty()) else {
             return Ok(());
         };
         if !self.admitted {
-            self.parts.worker.check_room(self.lane, texts.len())?;
+            worker.check_room(self.lane, texts.len())?;
         }
-        let bare: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
-        let ragged = self.parts.tokenizer.encode_batch(&bare)?;
+        let ragged = self.tokenise(texts)?;
         let queued = Instant::now();
         let mut sequences = VecDeque::with_capacity(texts.len());
         for (i, (slot, _)) in texts.iter().enumerate() {
             let ids = ragged.seq(i).to_vec();
-            self.usages[*slot] = Usage { tokens: ids.len() as u32, truncated: ragged.truncated[i] };
             let ticket = Ticket { request: request.clone(), slot: *slot, queued };
             sequences.push_back(Sequence { ids, ticket });
         }
         self.pending += sequences.len();
         if !self.admitted {
-            self.parts.worker.admit(self.lane, &mut sequences)?;
+            worker.admit(self.lane, &mut sequences)?;
             self.admitted = true;
         }
         while !sequences.is_empty() {
             self.check_wanted()?;
-            self.parts.worker.feed(self.lane, &mut sequences, self.patience())?;
+            worker.feed(self.lane, &mut sequences, self.patience())?;
             self.take_ready()?;
         }
         self.take_ready()
@@ -185,10 +261,10 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Copies the vectors of a batch to their places, and into the cache.
+    /// Takes the vectors of a batch over.
     fn take(&mut self, delivery: Delivery) -> Result<()> {
         let vectors = delivery.vectors.map_err(|error| Error::Library {
-            part: "the encoder",
+            part: ENCODER,
             action: "compute a batch",
             source: error.into(),
         })?;
@@ -198,12 +274,17 @@ impl<'a> Call<'a> {
         }
         self.queue.get_or_insert(delivery.queue);
         self.pending -= delivery.rows.len();
-        for &(slot, row) in &delivery.rows {
-            let d = self.parts.d;
+        self.place(&delivery.rows, &vectors);
+        Ok(())
+    }
+
+    /// Copies `vectors` to their places (slot, row), and into the cache.
+    fn place(&mut self, rows: &[(usize, usize)], vectors: &Matrix) {
+        let d = self.parts.d;
+        for &(slot, row) in rows {
             self.vectors[slot * d..(slot + 1) * d].copy_from_slice(vectors.row(row));
         }
-        self.keep(&delivery.rows, &vectors);
-        Ok(())
+        self.keep(rows, vectors);
     }
 
     /// Keeps each row of `vectors` once. A cache that fails costs a warning, not the answer.

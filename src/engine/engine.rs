@@ -4,18 +4,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::backend::Backend;
 use super::cache::VectorCache;
-use super::call::{Call, Parts};
-use super::identity::revision;
+use super::call::Parts;
 use super::lanes::Limits;
+use super::load::{Loaded, describe, load, refuse};
 use super::models::ModelFolder;
-use super::worker::{Compute, Worker};
+use super::remote::Remote;
+use super::worker::Worker;
 use super::{EngineStats, Lane, ModelIdentity};
-use crate::config::Settings;
-use crate::device::{Device, ops};
-use crate::error::{ErrorKind, Result};
-use crate::nn::{Encoder, Pooler, Pooling, Prompts, SentenceConfig};
-use crate::telemetry::labels::EmbedOutcome;
+use crate::config::{Settings, VllmMode};
+use crate::device::ops;
+use crate::error::{Error, ErrorKind, Result};
+use crate::nn::{Pooling, Prompts, TextConfig};
+use crate::telemetry::labels::{EmbedOutcome, Mode};
 use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::token::Tokenizer;
 use crate::vector::Matrix;
@@ -101,11 +103,12 @@ struct Inner {
     device: String,
     tokenizer: Tokenizer,
     cache: Option<VectorCache>,
-    worker: Worker,
+    backend: Backend,
 }
 
 impl Engine {
-    /// Loads the model and starts the worker. Vectors are kept in `cache_folder`, if there is one.
+    /// Loads the model and starts the worker; or, if `vllm.mode` says so, asks an endpoint who it is:
+    /// of `folder` only the tokenizer is needed then. Vectors are kept in `cache_folder`, if there is one.
     pub fn start(
         folder: &ModelFolder,
         settings: &Settings,
@@ -121,31 +124,60 @@ impl Engine {
         cache_folder: Option<&Path>,
         options: EngineOptions,
     ) -> Result<Self> {
-        let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
-        let encoder = Encoder::load(&folder.path, &device)?;
-        let mut sentence = SentenceConfig::read(&folder.path)?;
-        sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
-        sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
-        let pooler = Pooler::load(&folder.path, &sentence, encoder.hidden_dim(), &device)?;
-        let positions = encoder.max_positions();
-        let identity = ModelIdentity {
-            name: folder.name.clone(),
-            revision: revision(&folder.path)?,
-            pooling: sentence.pooling,
-            normalize: sentence.normalize,
-            dim: pooler.dim(),
-            max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
-            dtype: device.dtype(),
-            document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        if settings.vllm_mode != VllmMode::Inproc {
+            refuse(options)?;
+        }
+        let remote = || Remote::new(settings, &folder.name);
+        let (remote, loaded) = match settings.vllm_mode {
+            VllmMode::Inproc => (None, load(folder, settings, options)?),
+            VllmMode::Http => {
+                return Self::remote(folder, settings, cache_folder, remote()?, None);
+            }
+            VllmMode::Auto => {
+                let remote = remote()?;
+                match load(folder, settings, options) {
+                    Ok(loaded) => (Some(remote), loaded),
+                    Err(e) => {
+                        return Self::remote(folder, settings, cache_folder, remote, Some(&e));
+                    }
+                }
+            }
         };
+        let Loaded { identity, device, compute } = loaded;
+        let worker = Worker::start(limits(settings), compute)?;
+        let backend = Backend::new(worker, remote);
+        Self::open(identity, device, folder, settings, cache_folder, backend)
+    }
+
+    /// An engine in front of `remote`. failed: why the model could not be loaded here.
+    fn remote(
+        folder: &ModelFolder,
+        settings: &Settings,
+        cache_folder: Option<&Path>,
+        remote: Remote,
+        failed: Option<&Error>,
+    ) -> Result<Self> {
+        let identity = describe(folder, settings, &remote, failed)?;
+        let instead = failed.map(|error| format!("the model could not be loaded here: {error}"));
+        if let Some(why) = &instead {
+            tracing::warn!(endpoint = remote.base(), why, "the endpoint embeds");
+        }
+        let device = remote.base().to_owned();
+        let backend = Backend::Http { remote, instead };
+        Self::open(identity, device, folder, settings, cache_folder, backend)
+    }
+
+    fn open(
+        identity: ModelIdentity,
+        device: String,
+        folder: &ModelFolder,
+        settings: &Settings,
+        cache_folder: Option<&Path>,
+        backend: Backend,
+    ) -> Result<Self> {
         let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
-        let name = device.name();
-        let compute: Compute = Box::new(move |batch| {
-            let hidden = encoder.forward(batch)?;
-            Ok(pooler.pool(&hidden, &batch.cu_seqlens))
-        });
-        let prompts = sentence.prompts;
-        Self::assemble(identity, prompts, name, tokenizer, settings, cache_folder, compute)
+        let prompts = TextConfig::read(&folder.path)?.prompts;
+        Self::assemble(identity, prompts, device, tokenizer, settings, cache_folder, backend)
     }
 
     pub(super) fn assemble(
@@ -155,18 +187,12 @@ impl Engine {
         tokenizer: Tokenizer,
         settings: &Settings,
         cache_folder: Option<&Path>,
-        compute: Compute,
+        backend: Backend,
     ) -> Result<Self> {
-        let limits = Limits {
-            batch_tokens_max: settings.max_batch_tokens,
-            batch_seqs_max: settings.max_batch_seqs,
-            queue_tokens_max: settings.queue_tokens_max,
-        };
         let bytes_max = settings.cache_bytes_max;
         let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
         let cache = cache_folder.filter(|_| bytes_max > 0).map(open).transpose()?;
-        let worker = Worker::start(limits, compute)?;
-        let inner = Inner { identity, prompts, device, tokenizer, cache, worker };
+        let inner = Inner { identity, prompts, device, tokenizer, cache, backend };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -180,18 +206,30 @@ impl Engine {
             Lane::Bulk => Stage::Embed,
         };
         let began = Instant::now();
+        let prompt = self.prompt(request.task);
+        // The texts as cache, tokenizer and endpoint see them: behind the prompt.
+        let prompted: Vec<String> = match prompt {
+            "" => Vec::new(),
+            prompt => request.texts.iter().map(|text| [prompt, text].concat()).collect(),
+        };
+        let prompted: Vec<&str> = prompted.iter().map(String::as_str).collect();
+        let texts = if prompt.is_empty() { request.texts } else { &prompted };
+        let request = EmbedRequest { texts, ..request };
+        let mut mode = self.inner.identity.mode;
         let result = cx.stage(stage, |span| {
             self.describe(request, span);
-            let Inner { tokenizer, worker, cache, identity, .. } = &*self.inner;
-            let (cache, d, prompt) = (cache.as_ref(), identity.dim, self.prompt(request.task));
-            let parts = Parts { tokenizer, worker, cache, d, prompt };
-            let answer = Call::new(parts, request.lane, &span.cx()).run(request.texts)?;
+            let Inner { tokenizer, cache, identity, backend, .. } = &*self.inner;
+            let parts = Parts { tokenizer, cache: cache.as_ref(), d: identity.dim };
+            let (by, answer) = backend.embed(parts, request, &span.cx());
+            mode = by;
+            self.describe_mode(by, span);
+            let answer = answer?;
             span.set(attrs::VLLM_QUEUE_MS, answer.queue.as_secs_f64() * 1e3);
             span.set(attrs::GEN_AI_INPUT_TOKENS, answer.tokens);
             span.set(attrs::CACHE_HITS, answer.cache_hits);
             Ok(answer)
         });
-        cx.instruments().embedded(outcome(&result), began.elapsed());
+        cx.instruments().embedded(mode, outcome(&result), began.elapsed());
         result
     }
 
@@ -210,36 +248,56 @@ impl Engine {
         task.prompt(&self.inner.prompts)
     }
 
-    /// What computes: `cpu avx512`.
+    /// What computes: `cpu avx512`, or the endpoint's address.
     pub fn device_name(&self) -> &str {
         &self.inner.device
     }
 
     pub fn stats(&self) -> EngineStats {
-        self.inner.worker.stats()
+        self.inner.backend.stats()
     }
 
     /// Stops the worker after its batch; what waits, and whoever asks later, gets an error.
     pub fn stop(&self) {
-        self.inner.worker.stop();
+        self.inner.backend.stop();
     }
 
     /// What is known before the work begins.
     fn describe(&self, request: EmbedRequest<'_>, span: &mut StageSpan) {
-        let identity = &self.inner.identity;
         span.set(attrs::GEN_AI_OPERATION, "embeddings");
         span.set(attrs::GEN_AI_PROVIDER, "codeintel");
-        span.set(attrs::VLLM_MODE, "inproc");
-        span.set(attrs::VLLM_MODEL, identity.name.clone());
-        span.set(attrs::VLLM_DIM, identity.dim);
+        span.set(attrs::VLLM_DIM, self.inner.identity.dim);
         span.set(attrs::VLLM_BATCH_SIZE, request.texts.len());
-        span.set(attrs::VLLM_DEVICE, self.inner.device.clone());
-        span.set(attrs::VLLM_DTYPE, identity.dtype.as_str());
+    }
+
+    /// Who did it.
+    fn describe_mode(&self, mode: Mode, span: &mut StageSpan) {
+        let Inner { identity, device, backend, .. } = &*self.inner;
+        span.set(attrs::VLLM_MODE, mode.as_str());
+        match backend.remote().filter(|_| mode == Mode::Http) {
+            Some(remote) => {
+                span.set(attrs::VLLM_MODEL, remote.model().to_owned());
+                span.set(attrs::VLLM_DEVICE, remote.base().to_owned());
+            }
+            None => {
+                span.set(attrs::VLLM_MODEL, identity.name.clone());
+                span.set(attrs::VLLM_DEVICE, device.clone());
+                span.set(attrs::VLLM_DTYPE, identity.dtype.as_str());
+            }
+        }
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    Limits {
+        batch_tokens_max: settings.max_batch_tokens,
+        batch_seqs_max: settings.max_batch_seqs,
+        queue_tokens_max: settings.queue_tokens_max,
     }
 }
 
 fn outcome(result: &Result<Embeddings>) -> EmbedOutcome {
-    match result.as_ref().map_err(crate::error::Error::kind) {
+    match result.as_ref().map_err(Error::kind) {
         Ok(_) => EmbedOutcome::Ok,
         Err(ErrorKind::Overloaded) => EmbedOutcome::Overloaded,
         Err(ErrorKind::Timeout) => EmbedOutcome::Timeout,

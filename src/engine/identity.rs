@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::device::Dtype;
 use crate::error::{Error, Result};
 use crate::nn::Pooling;
+use crate::telemetry::labels::Mode;
 
 /// A model, and how its hidden states become vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +25,9 @@ pub struct ModelIdentity {
     pub dtype: Dtype,
     /// What an index puts before each text; mostly nothing.
     pub document_prompt: String,
+    /// Who embeds. For an endpoint the revision is the name that the endpoint has for the model, and
+    /// what is said of pooling, length and dtype is what the local folder says.
+    pub mode: Mode,
 }
 
 impl ModelIdentity {
@@ -59,6 +63,9 @@ impl ModelIdentity {
 
     fn key_with(&self, dtype: Dtype) -> String {
         let Self { revision, dim, max_tokens, .. } = self;
+        if self.mode == Mode::Http {
+            return format!("http-{revision}-{dim}");
+        }
         let (pooling, dtype) = (self.pooling.as_str(), dtype.as_str());
         let length = if self.normalize { "unit" } else { "raw" };
         format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-{dtype}")
@@ -132,6 +139,7 @@ mod tests {
                 max_tokens: 8,
                 dtype: Dtype::F32,
                 document_prompt: String::new(),
+                mode: Mode::Inproc,
             }
         };
         write("config.json", "{}");
@@ -168,6 +176,8 @@ mod tests {
         assert!(asking("passage: ").starts_with(&before.index_key()));
         assert_ne!(asking("passage: "), before.index_key());
         assert_ne!(asking("passage: "), asking("text: "));
+        let remote = ModelIdentity { mode: Mode::Http, revision: "m".into(), ..before.clone() };
+        assert_eq!((remote.key().as_str(), remote.index_key().as_str()), ("http-m-4", "http-m-4"));
         let renamed = ModelIdentity { name: "n".to_owned(), ..before.clone() };
         assert_eq!(renamed.key(), before.key());
     }

@@ -1,8 +1,10 @@
 //! Who is embedded next, and with whom?
 //!
 //! [`Engine::embed`] is called from any thread. The caller's thread looks into the cache and
-//! tokenises (`call`), sequences wait in lanes (`lanes`), and one thread computes (`worker`).
+//! tokenises (`call`), sequences wait in lanes (`lanes`), and one thread computes (`worker`); or an
+//! endpoint is asked over HTTP (`remote`), if the settings or a failing device want that (`backend`).
 
+mod backend;
 mod cache;
 mod call;
 #[allow(clippy::module_inception)] // The folder is named for the machine, the file for its face.
@@ -10,13 +12,16 @@ mod engine;
 mod heads;
 mod identity;
 mod lanes;
+mod load;
 pub mod models;
+mod remote;
 mod worker;
 
 pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
 pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
 pub use lanes::Lane;
+pub use load::probe;
 pub use worker::EngineStats;
 
 #[cfg(test)]

@@ -8,13 +8,16 @@ use std::time::{Duration, Instant};
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 
+use super::backend::Backend;
+use super::lanes::Limits;
 use super::models::ModelFolder;
-use super::worker::Compute;
+use super::remote::Remote;
+use super::worker::{Compute, Worker};
 use super::*;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Pooling, Prompts};
-use crate::telemetry::labels::Tool;
+use crate::telemetry::labels::{Mode, Tool};
 use crate::telemetry::{RunContext, Stage, Telemetry};
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
@@ -39,6 +42,16 @@ fn embed(engine: &Engine, lane: Lane, texts: &[&str], cx: &RunContext) -> Result
 fn fake(
     settings: &Settings,
     cache: Option<&Path>,
+    before: impl FnMut() + Send + 'static,
+) -> Engine {
+    fake_with(settings, cache, None, before)
+}
+
+/// The same, with an endpoint behind it or without.
+fn fake_with(
+    settings: &Settings,
+    cache: Option<&Path>,
+    remote: Option<Remote>,
     mut before: impl FnMut() + Send + 'static,
 ) -> Engine {
     let compute: Compute = Box::new(move |batch: &Ragged| {
@@ -56,10 +69,17 @@ fn fake(
         max_tokens: 64,
         dtype: crate::device::Dtype::F32,
         document_prompt: String::new(),
+        mode: Mode::Inproc,
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
+    let limits = Limits {
+        batch_tokens_max: settings.max_batch_tokens,
+        batch_seqs_max: settings.max_batch_seqs,
+        queue_tokens_max: settings.queue_tokens_max,
+    };
+    let backend = Backend::new(Worker::start(limits, compute).unwrap(), remote);
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
-    Engine::assemble(identity, prompts, device, tokenizer, settings, cache, compute).unwrap()
+    Engine::assemble(identity, prompts, device, tokenizer, settings, cache, backend).unwrap()
 }
 
 fn expected(engine: &Engine, texts: &[&str]) -> Vec<f32> {

@@ -61,6 +61,14 @@ impl Encoder {
         Self::load_opened(&Opened::read(folder, device)?, device)
     }
 
+    /// Values of a hidden state and tokens of the longest sequence, as `config.json` of `folder` has
+    /// them; no weights are read.
+    pub fn limits(folder: &Path) -> Result<(usize, usize)> {
+        let raw = Raw::read(folder)?;
+        let description = (family(&raw)?.describe)(&raw)?;
+        Ok((description.hidden_dim, description.max_tokens))
+    }
+
     pub(super) fn load_opened(opened: &Opened, device: &Device) -> Result<Self> {
         let description = &opened.description;
         Ok(Self {

@@ -111,7 +111,7 @@ attrs! {
     FAISS_NPROBE = "faiss.nprobe", "Inverted lists visited";
     FAISS_GPU = "faiss.gpu" ~ "gpu.enabled", "Whether the index lies on a GPU";
 
-    VLLM_MODE = "vllm.mode", "Who embedded: inproc";
+    VLLM_MODE = "vllm.mode", "Who embedded: inproc (this process) or http (an endpoint)";
     VLLM_MODEL = "vllm.model_name" | "gen_ai.request.model" ~ "llm.model", "The embedding model";
     VLLM_DIM = "vllm.embed_dim" | "gen_ai.embeddings.dimension.count" ~ "llm.embedding_dim", "Values of a vector";
     VLLM_BATCH_SIZE = "vllm.batch_size" ~ "batch.size", "Texts of the request; on engine.batch, sequences computed";
@@ -119,7 +119,7 @@ attrs! {
     VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens computed, as a share of engine.max_batch_tokens";
     VLLM_DEVICE_MS = "vllm.device_ms", "Milliseconds that the device computed";
     VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
-    VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512";
+    VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512, or the endpoint's address";
     VLLM_DTYPE = "vllm.dtype", "The numbers it computed with";
     GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings";
     GEN_AI_PROVIDER = "gen_ai.provider.name", "codeintel";

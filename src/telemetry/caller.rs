@@ -1,13 +1,13 @@
 //! Who asks, and of which trace and run is the question a part?
 
 use opentelemetry::baggage::BaggageExt;
-use opentelemetry::propagation::{Extractor, TextMapPropagator};
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
-use super::{Telemetry, attrs};
+use super::{RunContext, Telemetry, attrs};
 
 /// The longest id that a caller may bring, in bytes.
 const ID_BYTES_MAX: usize = 128;
@@ -116,6 +116,32 @@ impl Caller {
     }
 }
 
+/// Headers of a request that this process makes.
+struct Outgoing(Vec<(String, String)>);
+
+impl Injector for Outgoing {
+    fn set(&mut self, key: &str, value: String) {
+        self.0.push((key.to_owned(), value));
+    }
+}
+
+impl RunContext {
+    /// The headers (name, value) by which another process continues this trace and this run:
+    /// `traceparent`, `tracestate`, `baggage`, as far as OTEL_PROPAGATORS has them.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let propagation = self.telemetry().propagation();
+        let mut out = Outgoing(Vec::new());
+        if propagation.trace {
+            TraceContextPropagator::new().inject_context(&self.parent, &mut out);
+        }
+        if propagation.baggage {
+            BaggagePropagator::new().inject_context(&self.parent, &mut out);
+        }
+        out.0.retain(|(_, value)| !value.is_empty());
+        out.0
+    }
+}
+
 /// Ids go into headers, labels of files and reports.
 fn is_id(id: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
@@ -149,6 +175,20 @@ mod tests {
             assert_eq!(read(ALL, &[("x-run-id", bad)]).run_id().len(), 32, "{bad:?}");
         }
         assert_eq!(read(ALL, &[("x-run-id", &"x".repeat(129))]).run_id().len(), 32);
+    }
+
+    #[test]
+    fn what_goes_out_is_what_another_process_reads_as_its_caller() {
+        use crate::telemetry::labels::Tool;
+        let telemetry = Telemetry::detached();
+        let headers = [("traceparent", PARENT), ("x-run-id", "a"), ("x-session-id", "s")];
+        let caller = read(ALL, &headers);
+        let cx = RunContext::of(&telemetry, Tool::Embed, &[], caller);
+        let out = cx.headers();
+        let out: Vec<_> = out.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let next = read(ALL, &out);
+        assert_eq!((next.run_id(), next.session_id.as_deref()), ("a", Some("s")));
+        assert_eq!(next.trace_id(), PARENT[3..35]);
     }
 
     #[test]

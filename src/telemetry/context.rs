@@ -135,6 +135,14 @@ impl RunContext {
         }
     }
 
+    /// As [`RunContext::warn`], unless the run has a warning of that code already.
+    pub fn warn_once(&self, warning: Warning) {
+        let known = lock(&self.run.warnings).iter().any(|known| known.code == warning.code);
+        if !known {
+            self.warn(warning);
+        }
+    }
+
     /// Runs `work` as `stage`: one span, one step of the report, one measurement; an error is
     /// recorded on all three.
     pub fn stage<T>(

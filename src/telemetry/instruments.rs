@@ -147,7 +147,7 @@ instruments! {
     stage: Histograms<(Stage, Outcome)> = "codeintel.stage.duration" ["s"]
         as "codeintel_stage_duration_seconds" in SECONDS, "Seconds of one stage";
     batch_duration: Histograms<Batch> = "codeintel.embed.batch.duration" ["s"]
-        as "codeintel_embed_batch_duration_seconds" in SECONDS, "Seconds that the device computed one batch";
+        as "codeintel_embed_batch_duration_seconds" in SECONDS, "Seconds that the device computed one batch, or that the endpoint took to answer it";
     batch_size: Histograms<Batch> = "codeintel.embed.batch.size" ["{sequence}"]
         as "codeintel_embed_batch_size" in SIZES, "Sequences of one batch";
     batch_tokens: Histograms<Batch> = "codeintel.embed.batch.tokens" ["{token}"]
@@ -196,9 +196,18 @@ impl Instruments {
     }
 
     /// One request to embed, from the call to its answer.
-    pub fn embedded(&self, outcome: EmbedOutcome, took: Duration) {
+    pub fn embedded(&self, mode: Mode, outcome: EmbedOutcome, took: Duration) {
         self.embed_requests.add((outcome,), 1);
-        self.gen_ai.record((Mode::Inproc,), took.as_secs_f64());
+        self.gen_ai.record((mode,), took.as_secs_f64());
+    }
+
+    /// One batch that an endpoint answered. tokens: as it counted them.
+    pub fn fetched(&self, lane: Lane, sequences: usize, tokens: usize, took: Duration) {
+        let labels = (Mode::Http, DeviceKind::Endpoint, lane);
+        self.batch_duration.record(labels, took.as_secs_f64());
+        self.batch_size.record(labels, sequences as f64);
+        self.batch_tokens.record(labels, tokens as f64);
+        self.embed_tokens.add((lane,), tokens as u64);
     }
 
     /// What the cache knew of a request's texts.

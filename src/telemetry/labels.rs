@@ -80,10 +80,10 @@ labels! {
     }
     /// The first digit of an HTTP status; `aborted` when the caller went away.
     StatusClass: "status" { C2xx = "2xx", C3xx = "3xx", C4xx = "4xx", C5xx = "5xx", Aborted = "aborted" }
-    /// Who embeds.
-    Mode: "mode" { Inproc = "inproc" }
+    /// Who embeds: this process, or an endpoint over HTTP.
+    Mode: "mode" { Inproc = "inproc", Http = "http" }
     /// Where the encoder runs.
-    DeviceKind: "device" { Cpu = "cpu" }
+    DeviceKind: "device" { Cpu = "cpu", Endpoint = "endpoint" }
     /// Where a request to embed waits: somebody waits for a query; ingest and large requests have
     /// leisure.
     Lane: "lane" { Interactive = "interactive", Bulk = "bulk" }
@@ -165,7 +165,8 @@ mod tests {
     fn every_combination_has_a_place_of_its_own() {
         let combinations = <(Mode, DeviceKind, Lane)>::combinations();
         assert_eq!(<(Mode, DeviceKind, Lane)>::names(), ["mode", "device", "lane"]);
-        assert_eq!(combinations.len(), Lane::ALL.len());
+        let distinct = Mode::ALL.len() * DeviceKind::ALL.len() * Lane::ALL.len();
+        assert_eq!(combinations.len(), distinct);
         let labels =
             |row: &[KeyValue]| row.iter().map(|kv| kv.value.to_string()).collect::<Vec<_>>();
         let place = (Mode::Inproc, DeviceKind::Cpu, Lane::Bulk).place();

@@ -141,10 +141,15 @@ impl Tokenizer {
         Ok(([&self.opening, content, &self.closing].concat(), truncated))
     }
 
+    /// The part of `text` that is looked at: what is behind it would not fit anyway.
+    pub fn head<'t>(&self, text: &'t str) -> &'t str {
+        head(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN)
+    }
+
     /// The ids of a text without special tokens, and whether its end was cut off before: what is
     /// cut would not have fitted.
     fn content(&self, text: &str) -> Result<(Vec<u32>, bool)> {
-        let kept = head(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN);
+        let kept = self.head(text);
         let encoding = self
             .inner
             .encode_fast(kept, false)

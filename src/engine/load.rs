@@ -1,0 +1,131 @@
+//! What does an engine learn from a model folder, with its weights and without?
+
+use super::identity::{ModelIdentity, revision};
+use super::models::ModelFolder;
+use super::remote::Remote;
+use super::worker::Compute;
+use super::{EngineOptions, Task};
+use crate::config::Settings;
+use crate::device::{Device, Dtype};
+use crate::error::{Error, ErrorKind, Result};
+use crate::nn::{Encoder, Pooler, SentenceConfig};
+use crate::telemetry::labels::Mode;
+
+/// Tokens taken of a text where the folder does not say how many the model takes.
+const TOKENS_MAX_UNKNOWN: usize = 512;
+
+/// A model that is ready to compute in this process.
+pub(super) struct Loaded {
+    pub identity: ModelIdentity,
+    /// `cpu avx512`
+    pub device: String,
+    pub compute: Compute,
+}
+
+/// Loads the weights.
+pub(super) fn load(
+    folder: &ModelFolder,
+    settings: &Settings,
+    options: EngineOptions,
+) -> Result<Loaded> {
+    let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
+    let encoder = Encoder::load(&folder.path, &device)?;
+    let mut sentence = SentenceConfig::read(&folder.path)?;
+    sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
+    sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
+    let pooler = Pooler::load(&folder.path, &sentence, encoder.hidden_dim(), &device)?;
+    let positions = encoder.max_positions();
+    let identity = ModelIdentity {
+        name: folder.name.clone(),
+        revision: revision(&folder.path)?,
+        pooling: sentence.pooling,
+        normalize: sentence.normalize,
+        dim: pooler.dim(),
+        max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
+        dtype: device.dtype(),
+        document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        mode: Mode::Inproc,
+    };
+    let name = device.name();
+    let compute: Compute = Box::new(move |batch| {
+        let hidden = encoder.forward(batch)?;
+        Ok(pooler.pool(&hidden, &batch.cu_seqlens))
+    });
+    Ok(Loaded { identity, device: name, compute })
+}
+
+/// Asks the endpoint for the length of its vectors and compares it with what the folder says. failed:
+/// why the model could not be loaded here, where that was tried.
+///
+/// Where the folder is whole and only the device failed, the endpoint's vectors count as those of the
+/// folder's own model, so that an index made here can still be searched.
+pub(super) fn describe(
+    folder: &ModelFolder,
+    settings: &Settings,
+    remote: &Remote,
+    failed: Option<&Error>,
+) -> Result<ModelIdentity> {
+    let sentence = SentenceConfig::read(&folder.path)?;
+    let limits = Encoder::limits(&folder.path).ok();
+    let dim = remote.dimension()?;
+    // Behind dense layers vectors have another length than the hidden states.
+    let hidden = limits.map(|(d, _)| d).filter(|_| sentence.dense.is_empty());
+    if let Some(d) = hidden.filter(|d| *d != dim) {
+        let what = format!("the model {:?} at {}", remote.model(), remote.base());
+        let remedy = format!(
+            "its vectors have {dim} values, those of {} have {d}; set vllm.model, or model.name to \
+             the model that the endpoint serves",
+            folder.name
+        );
+        return Err(Error::Unavailable { what, remedy });
+    }
+    let positions = limits.map(|(_, positions)| positions);
+    let max_tokens = match (sentence.max_seq_length, positions) {
+        (Some(tokens), Some(positions)) => tokens.min(positions),
+        (tokens, positions) => tokens.or(positions).unwrap_or(TOKENS_MAX_UNKNOWN),
+    };
+    let whole = failed.is_some_and(|error| {
+        !matches!(
+            error.kind(),
+            ErrorKind::Model | ErrorKind::ModelMissing | ErrorKind::PathNotFound
+        )
+    });
+    let (mode, revision, dtype) = match whole {
+        true => {
+            let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
+            (Mode::Inproc, revision(&folder.path)?, device.dtype())
+        }
+        false => (Mode::Http, remote.model().to_owned(), Dtype::F32),
+    };
+    Ok(ModelIdentity {
+        name: folder.name.clone(),
+        revision,
+        pooling: sentence.pooling,
+        normalize: sentence.normalize,
+        dim,
+        max_tokens,
+        dtype,
+        document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        mode,
+    })
+}
+
+/// Asks the endpoint of the settings for one vector, and says in words who answered. name: that of
+/// the model where `vllm.model` is empty.
+pub fn probe(settings: &Settings, name: &str) -> Result<String> {
+    let remote = Remote::new(settings, name)?;
+    let d = remote.dimension()?;
+    Ok(format!("{}, model {:?}, vectors of {d} values", remote.base(), remote.model()))
+}
+
+/// An endpoint pools as it pools.
+pub(super) fn refuse(options: EngineOptions) -> Result<()> {
+    match options.pooling {
+        _ if options.normalize.is_none() && options.pooling.is_none() => Ok(()),
+        pooling => Err(Error::Argument {
+            name: "pooling",
+            value: pooling.map_or("another length of vectors", |p| p.as_str()).to_owned(),
+            expected: "none, as long as vllm.mode lets an endpoint embed".to_owned(),
+        }),
+    }
+}
