@@ -176,6 +176,7 @@ const PATIENT: Policy =
 
 fn identity(mode: Mode) -> ModelIdentity {
     ModelIdentity {
+        document_prompt: String::new(),
         name: "bert".to_owned(),
         revision: "far/bert".to_owned(),
         pooling: Pooling::Mean,
@@ -448,15 +449,7 @@ fn without_weights_the_endpoint_answers_and_is_known_by_its_model_and_dimension(
     let folder = without_weights();
     let folder = ModelFolder::at(folder.path());
     let start = |mode| {
-        Engine::start(
-            &folder,
-            &Settings {
-                vllm_document_prompt: String::new(),
-                mode: mode,
-                ..settings(&endpoint.url)
-            },
-            None,
-        )
+        Engine::start(&folder, &Settings { vllm_mode: mode, ..settings(&endpoint.url) }, None)
     };
     assert!(start(VllmMode::Inproc).is_err());
     for (mode, warnings) in [(VllmMode::Http, 0), (VllmMode::Auto, 1)] {
