@@ -5,13 +5,15 @@
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 mod environment;
+mod value;
 
 use crate::error::{Error, Result};
 use environment::user_folder;
 pub use environment::{Secret, process_env};
+use value::Value;
+pub use value::{CaptureQuery, DenseKind, DtypeChoice, MetricsRoute, SemconvCompat, VllmMode};
 
 /// The name of the settings file looked for in the current folder.
 pub const FILE_NAME: &str = "codeintel.toml";
@@ -50,90 +52,6 @@ impl Key {
     pub fn value(&self, settings: &Settings) -> String {
         (self.get)(settings)
     }
-}
-
-/// A value that can be read from text and written to the default file.
-trait Value: Sized {
-    fn parse(text: &str) -> std::result::Result<Self, String>;
-    fn toml(&self) -> String;
-}
-
-macro_rules! value {
-    ($($type:ty, $what:literal);*) => {$(
-        impl Value for $type {
-            fn parse(text: &str) -> std::result::Result<Self, String> {
-                <$type>::from_str(text.trim()).map_err(|_| $what.to_owned())
-            }
-            fn toml(&self) -> String {
-                self.to_string()
-            }
-        }
-    )*};
-}
-value!(usize, "a whole number"; u64, "a whole number"; f32, "a number"; bool, "true or false");
-
-impl Value for String {
-    fn parse(text: &str) -> std::result::Result<Self, String> {
-        Ok(text.to_owned())
-    }
-    fn toml(&self) -> String {
-        format!("{self:?}")
-    }
-}
-
-/// A word out of a short list.
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
-        impl $name {
-            pub fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-        impl Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-        impl Value for $name {
-            fn parse(text: &str) -> std::result::Result<Self, String> {
-                match text {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(format!("one of {}", [$($word),+].join(", "))),
-                }
-            }
-            fn toml(&self) -> String {
-                format!("{:?}", self.as_str())
-            }
-        }
-    };
-}
-
-words! {
-    /// Which FAISS index holds the vectors.
-    DenseKind { Auto = "auto", Flat = "flat", IvfFlat = "ivf_flat", IvfPq = "ivf_pq", Hnsw = "hnsw" }
-}
-words! {
-    /// Which numbers linear layers multiply.
-    DtypeChoice { Auto = "auto", F32 = "f32", Bf16 = "bf16", Int16 = "int16", Int8 = "int8" }
-}
-words! {
-    /// Whether a query's text goes onto spans.
-    CaptureQuery { Full = "full", Hash = "hash", None = "none" }
-}
-words! {
-    /// Whether the older names of attributes go onto spans beside the others.
-    SemconvCompat { None = "none", Part2 = "part2" }
-}
-words! {
-    /// Who embeds.
-    VllmMode { Inproc = "inproc", Http = "http", Auto = "auto" }
-}
-words! {
-    /// Whether `/metrics` answers.
-    MetricsRoute { On = "on", Gone = "gone" }
 }
 
 macro_rules! settings {

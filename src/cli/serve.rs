@@ -25,7 +25,9 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
         if let Some(scraped) = &config.prometheus_address {
             let (listener, address) = listen(scraped).await?;
             eprintln!("metrics on http://{address}/metrics");
-            tokio::spawn(serve(listener, metrics_router(cx.telemetry.clone()), wait_for_signal()));
+            // It ends with the runtime: the last requests can still be scraped.
+            let router = metrics_router(cx.telemetry.clone());
+            tokio::spawn(serve(listener, router, std::future::pending()));
         }
         tokio::task::spawn_blocking({
             let (server, settings) = (server.clone(), cx.settings.clone());

@@ -288,7 +288,7 @@ impl Engine {
     }
 }
 
-fn limits(settings: &Settings) -> Limits {
+pub(super) fn limits(settings: &Settings) -> Limits {
     Limits {
         batch_tokens_max: settings.max_batch_tokens,
         batch_seqs_max: settings.max_batch_seqs,

@@ -9,7 +9,7 @@ use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 
 use super::backend::Backend;
-use super::lanes::Limits;
+use super::engine::limits;
 use super::models::ModelFolder;
 use super::remote::Remote;
 use super::worker::{Compute, Worker};
@@ -72,12 +72,8 @@ fn fake_with(
         mode: Mode::Inproc,
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
-    let limits = Limits {
-        batch_tokens_max: settings.max_batch_tokens,
-        batch_seqs_max: settings.max_batch_seqs,
-        queue_tokens_max: settings.queue_tokens_max,
-    };
-    let backend = Backend::new(Worker::start(limits, compute).unwrap(), remote);
+    let worker = Worker::start(limits(settings), compute).unwrap();
+    let backend = Backend::new(worker, remote);
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
     Engine::assemble(identity, prompts, device, tokenizer, settings, cache, backend).unwrap()
 }

@@ -28,25 +28,16 @@ pub(super) struct Propagation {
     pub baggage: bool,
 }
 
-/// Headers of HTTP, or the members of MCP's `_meta`, as the propagators want them.
-struct Headers<'a>(&'a dyn Fn(&str) -> Option<String>, Vec<(String, String)>);
+/// What the propagators ask for, by name; they want references.
+struct Incoming(Vec<(&'static str, String)>);
 
-impl<'a> Headers<'a> {
-    /// Each propagator asks for few fixed names, and wants references.
-    fn read(lookup: &'a dyn Fn(&str) -> Option<String>, names: &[&str]) -> Self {
-        let found = names.iter().filter_map(|name| Some((name.to_string(), lookup(name)?)));
-        let found = found.collect();
-        Self(lookup, found)
-    }
-}
-
-impl Extractor for Headers<'_> {
+impl Extractor for Incoming {
     fn get(&self, key: &str) -> Option<&str> {
-        self.1.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, v)| v.as_str())
+        self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(key)).map(|(_, v)| v.as_str())
     }
 
     fn keys(&self) -> Vec<&str> {
-        self.1.iter().map(|(name, _)| name.as_str()).collect()
+        self.0.iter().map(|(name, _)| *name).collect()
     }
 }
 
@@ -68,7 +59,9 @@ impl Caller {
     }
 
     fn read(propagation: Propagation, header: &dyn Fn(&str) -> Option<String>) -> Self {
-        let headers = Headers::read(header, &["traceparent", "tracestate", "baggage"]);
+        let names = ["traceparent", "tracestate", "baggage"];
+        let found = names.into_iter().filter_map(|name| Some((name, header(name)?)));
+        let headers = Incoming(found.collect());
         let mut context = Context::new();
         if propagation.trace {
             context = TraceContextPropagator::new().extract_with_context(&context, &headers);
@@ -77,8 +70,7 @@ impl Caller {
             context = BaggagePropagator::new().extract_with_context(&context, &headers);
         }
         let carried = |attr: attrs::Attr| context.baggage().get(attr.key()).map(|v| v.to_string());
-        let id =
-            |name: &str, attr| (headers.0)(name).or_else(|| carried(attr)).filter(|id| is_id(id));
+        let id = |name, attr| header(name).or_else(|| carried(attr)).filter(|id| is_id(id));
         let (run, session) = (id("x-run-id", attrs::RUN), id("x-session-id", attrs::SESSION));
         Self::with(context, run, session)
     }

@@ -1,5 +1,6 @@
 //! Which run is this, and what has it done so far?
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -144,7 +145,7 @@ impl RunContext {
     }
 
     /// Runs `work` as `stage`: one span, one step of the report, one measurement; an error is
-    /// recorded on all three.
+    /// recorded on all three, and so is a panic before it goes on.
     pub fn stage<T>(
         &self,
         stage: Stage,
@@ -156,13 +157,18 @@ impl RunContext {
         let mut span = StageSpan::open(self, stage);
         // So that a log event inside of the stage carries its ids.
         let attached = span.attach();
-        let result = work(&mut span);
-        if let Err(error) = &result {
-            span.fail(error);
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut span)));
+        match &result {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => span.fail(error),
+            Err(_) => {
+                let detail = "it panicked".to_owned();
+                span.fail(&Error::Internal { what: stage.name(), detail });
+            }
         }
         drop(attached);
         span.close();
-        result
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Records that `stage` was not needed, and why.
@@ -280,6 +286,20 @@ mod tests {
         assert_eq!(report.last_completed_stage, Some(Stage::Gate));
         assert_eq!(report.first_missing_stage, Some(Stage::Gather));
         assert_eq!(report.trace_id, spans[2].span_context.trace_id().to_string());
+    }
+
+    #[test]
+    fn a_panic_is_a_failed_step_and_goes_on() {
+        let exporter = InMemorySpanExporter::default();
+        let telemetry = Telemetry::with_exporter(exporter.clone());
+        let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        let panicking = || cx.stage(Stage::Gate, |_| -> Result<()> { panic!("a bug") });
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+        let report = cx.report();
+        assert_eq!(report.steps[0].status, StepStatus::Error);
+        assert_eq!(report.stopped_because, "gate:internal-error");
+        let spans = exporter.get_finished_spans().unwrap();
+        assert!(matches!(spans[0].status, Status::Error { .. }));
     }
 
     #[test]

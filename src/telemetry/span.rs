@@ -109,10 +109,8 @@ impl StageSpan {
         if self.stage.is_channel() {
             lock(&run.channels).push(self.within.parent.span().span_context().clone());
         }
-        let outcome = match self.status {
-            StepStatus::Error => Outcome::Error,
-            StepStatus::Run | StepStatus::Skip => Outcome::Run,
-        };
+        let failed = self.status == StepStatus::Error;
+        let outcome = if failed { Outcome::Error } else { Outcome::Run };
         run.telemetry.instruments().staged(self.stage, outcome, duration);
         run.push(StepRecord {
             stage: self.stage,
