@@ -47,10 +47,7 @@ pub(super) fn load(
         mode: Mode::Inproc,
     };
     let name = device.name();
-    let compute: Compute = Box::new(move |batch| {
-        let hidden = encoder.forward(batch)?;
-        Ok(pooler.pool(&hidden, &batch.cu_seqlens))
-    });
+    let compute: Compute = Box::new(move |batch| pooler.embed(&encoder, batch));
     Ok(Loaded { identity, device: name, compute })
 }
 

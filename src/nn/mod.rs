@@ -16,7 +16,7 @@ mod weights;
 pub use encoder::Encoder;
 pub use head::{Classifier, Splade};
 pub use pooler::Pooler;
-pub use pooling::{Pooling, pool};
+pub use pooling::Pooling;
 pub use sentence::{Prompts, SentenceConfig, TextConfig};
 
 #[cfg(test)]

@@ -5,10 +5,11 @@ use std::path::Path;
 use super::config::{Raw, unsupported};
 use super::part::Part;
 use super::weights::Weights;
-use super::{Pooling, SentenceConfig, pool};
+use super::{Encoder, Pooling, SentenceConfig};
 use crate::device::ops::{self, Activation, Linear};
 use crate::device::{Device, Dtype, Rows};
 use crate::error::Result;
+use crate::token::Ragged;
 use crate::vector::Matrix;
 
 /// Pooling, then dense layers, then a length of 1.
@@ -45,27 +46,31 @@ impl Pooler {
         self.dense.last().map_or(self.hidden_dim, |(linear, _)| linear.outputs())
     }
 
-    /// One embedding a sequence: `[n, dim]`.
-    ///
-    /// hidden: `[tokens, hidden_dim]`; cu_seqlens: `[n + 1]`.
-    pub fn pool(&self, hidden: &Matrix, cu_seqlens: &[u32]) -> Matrix {
-        self.device.install(|| {
-            if self.dense.is_empty() {
-                return pool(hidden, cu_seqlens, self.pooling, self.normalize);
-            }
-            let pooled = pool(hidden, cu_seqlens, self.pooling, false);
-            let (mut x, mut out) =
-                (Rows::new(pooled.as_slice().to_vec(), pooled.d()), Rows::default());
-            for (linear, activation) in &self.dense {
-                ops::linear(&self.device, linear, &x, *activation, &mut out);
-                std::mem::swap(&mut x, &mut out);
-            }
-            if self.normalize {
-                let d = x.d();
-                ops::normalize(x.as_mut_slice(), d);
-            }
-            Matrix::new(x.as_slice().to_vec(), self.dim()).expect("a linear layer gives whole rows")
-        })
+    /// One embedding a sequence of `batch`: `[n, dim]`; errors are those of [`Encoder::forward`].
+    pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
+        let groups =
+            encoder.forward_then(batch, |group, hidden| self.pool(hidden, &group.cu_seqlens))?;
+        Matrix::new(groups.concat(), self.dim())
+    }
+
+    /// hidden: `[tokens, hidden_dim]`; cu_seqlens: `[n + 1]`; gives `[n * dim]`.
+    pub(super) fn pool(&self, hidden: &Rows, cu_seqlens: &[u32]) -> Vec<f32> {
+        let (d, segment) = (hidden.d(), self.pooling.segment());
+        let normalize = self.normalize && self.dense.is_empty();
+        let pooled = ops::pool(hidden.as_slice(), d, cu_seqlens, segment, normalize);
+        if self.dense.is_empty() {
+            return pooled;
+        }
+        let (mut x, mut out) = (Rows::new(pooled, d), Rows::default());
+        for (linear, activation) in &self.dense {
+            ops::linear(&self.device, linear, &x, *activation, &mut out);
+            std::mem::swap(&mut x, &mut out);
+        }
+        let mut pooled = x.as_slice().to_vec();
+        if self.normalize {
+            ops::normalize(&mut pooled, x.d());
+        }
+        pooled
     }
 }
 

@@ -172,17 +172,25 @@ impl Block<'_> {
         let Linear { weight, bias, .. } = self.layer;
         let (steps, panel) = (weight.steps, weight.panel(self.panel));
         let cols = self.panel * PANEL..((self.panel + 1) * PANEL).min(bias.len());
-        let mut sums = [Step::ZERO; ROWS_MAX];
+        let (mut sums, mut values) = ([Step::ZERO; ROWS_MAX], [Step::ZERO; ROWS_MAX]);
         let height = self.kernel.height(self.rows.len());
         for row in self.rows.clone().step_by(height) {
             let rows = row..(row + height).min(self.rows.end);
-            self.kernel.run(rows.len(), &x.words[row * steps..], steps, panel, &mut sums, 1);
-            if let Some(scales) = weight.scales.get(self.panel) {
-                words::dequantise(self.set, &mut sums, &x.scales[rows.clone()], scales);
+            let words = &x.words[row * steps..];
+            match weight.scales.get(self.panel) {
+                None => self.kernel.run(rows.len(), words, steps, panel, &mut values, 1),
+                Some(scales) => {
+                    for (i, panel) in panel.chunks(weight.steps_per_sum).enumerate() {
+                        let words = &words[i * weight.steps_per_sum..];
+                        self.kernel.run(rows.len(), words, steps, panel, &mut sums, 1);
+                        let rows = &x.scales[rows.clone()];
+                        words::dequantise(self.set, &sums, &mut values, rows, scales, i > 0);
+                    }
+                }
             }
             // SAFETY: tasks differ in their rows or in their panels.
             let mut tile = unsafe { out.tile(rows, cols.clone()) };
-            finish(self.set, &sums, &bias[cols.clone()], self.activation, &mut tile);
+            finish(self.set, &values, &bias[cols.clone()], self.activation, &mut tile);
         }
     }
 }

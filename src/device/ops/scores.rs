@@ -15,6 +15,7 @@
 //! hides has weight 0; blocks that it hides from a whole tile are not computed.
 
 use std::cell::RefCell;
+use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
 use super::attention::{Attention, RelativeBias};
@@ -90,7 +91,7 @@ thread_local! {
 /// What is known of a row after some blocks.
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// The greatest score.
+    /// The greatest score, as an exponent of 2.
     greatest: f32,
     /// The sum of the weights.
     sum: f32,
@@ -209,11 +210,12 @@ impl Sequence<'_> {
         row[own.end..seen.end].fill(0.0);
         let first = block.start + own.start;
         let row = &mut row[own];
-        let mut scale = self.shape.scale;
+        // Weights are powers of 2, not of e.
+        let mut scale = self.shape.scale * LOG2_E;
         if let Some(bias) = self.bias {
-            row.iter_mut().for_each(|score| *score *= scale);
+            row.iter_mut().for_each(|score| *score *= self.shape.scale);
             bias.add(*head, query, first, row);
-            scale = 1.0;
+            scale = LOG2_E;
         }
         weigh(self.set, row, scale, state);
     }
@@ -239,7 +241,7 @@ impl Sequence<'_> {
 }
 
 multiversion! {
-    /// Each score becomes its weight, and `state` that of the row with them. row: `[keys]`.
+    /// Each score becomes its weight, 2^(scale * score - greatest), and `state` that of the row with them. row: `[keys]`.
     fn weigh(row: &mut [f32], scale: f32, state: &mut State) = weigh_body
 }
 
@@ -247,11 +249,20 @@ multiversion! {
 fn weigh_body<const FMA: bool>(row: &mut [f32], scale: f32, state: &mut State) {
     let block = math::max(row) * scale;
     let greatest = if block > state.greatest { block } else { state.greatest };
-    for score in row.iter_mut() {
-        *score = math::exp::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
+    let mut lanes = [0.0; math::LANES];
+    let (blocks, rest) = row.as_chunks_mut::<{ math::LANES }>();
+    for block in blocks {
+        for (score, lane) in block.iter_mut().zip(&mut lanes) {
+            *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
+            *lane += *score;
+        }
     }
-    let fade = math::exp::<FMA>(state.greatest - greatest);
-    let sum = math::fma::<FMA>(state.sum, fade, math::sum::<FMA>(row));
+    for (score, lane) in rest.iter_mut().zip(&mut lanes) {
+        *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
+        *lane += *score;
+    }
+    let fade = math::exp2::<FMA>(state.greatest - greatest);
+    let sum = math::fma::<FMA>(state.sum, fade, math::sum::<FMA>(&lanes));
     *state = State { greatest, sum, fade };
 }
 

@@ -8,16 +8,20 @@
 //! y[t][o] = scale[t] * scale[o] * (sum of q[t] * q[o]  -  zero[t] * sum of q[o])
 //! ```
 //!
-//! The sums are exact. At 16 bits they fit 32 because the greatest activation is chosen for the
-//! layer: no sum of |q[o]| times it passes 2^31.
+//! The sums are exact. At 16 bits they fit 32 because they are short, and because the greatest
+//! activation is chosen for the layer: no sum of |q[o]| times it passes 2^31. Short sums of a long
+//! row are added in f32.
 
 use super::math;
 use super::shared::{bytes, halves};
 use super::tile::{PANEL, Step};
 use crate::device::Dtype;
 
-/// The greatest weight of an int16 layer: 11 bits with the sign.
-const INT16_WEIGHT_MAX: f32 = 1023.0;
+/// The greatest weight of an int16 layer: 13 bits with the sign.
+const INT16_WEIGHT_MAX: f32 = 4095.0;
+
+/// Steps of one sum of int16: longer sums would leave fewer bits to the activations.
+const INT16_STEPS_PER_SUM: usize = 96;
 
 /// The greatest weight of an int8 layer.
 const INT8_WEIGHT_MAX: f32 = 127.0;
@@ -41,6 +45,8 @@ pub struct Packed {
     pub scales: Vec<Scales>,
     /// The whole number that the greatest activation of a row becomes.
     pub greatest: f32,
+    /// Steps that are summed before the sum becomes f32.
+    pub steps_per_sum: usize,
 }
 
 /// What the outputs of one panel of whole numbers are multiplied with.
@@ -69,7 +75,11 @@ impl Packed {
             words: vec![Step::ZERO; panels * steps],
             scales: Vec::new(),
             greatest: INT8_MAX,
+            steps_per_sum: steps.max(1),
         };
+        if dtype == Dtype::Int16 {
+            packed.steps_per_sum = INT16_STEPS_PER_SUM;
+        }
         if let Dtype::Int16 | Dtype::Int8 = dtype {
             packed.scales = vec![Scales { scale: [0.0; PANEL], sum: [0; PANEL] }; panels];
         }
@@ -83,7 +93,7 @@ impl Packed {
         packed
     }
 
-    /// Stores the weights of output `o`; the sum of their absolute values as whole numbers.
+    /// Stores the weights of output `o`; the greatest sum of their absolute values as whole numbers.
     /// row: `[inputs]`.
     fn put(&mut self, o: usize, row: &[f32]) -> i64 {
         let (panel, lane) = (o / PANEL, o % PANEL);
@@ -114,7 +124,10 @@ impl Packed {
         }
         self.scales[panel].scale[lane] = scale;
         self.scales[panel].sum[lane] = row.iter().map(whole).sum();
-        row.iter().map(|value| i64::from(whole(value).abs())).sum()
+        let values_per_sum = self.steps_per_sum * self.dtype.per_word();
+        let sums = row.chunks(values_per_sum);
+        let weights = sums.map(|sum| sum.iter().map(|value| i64::from(whole(value).abs())).sum());
+        weights.max().unwrap_or(0)
     }
 
     pub fn panels(&self) -> usize {
@@ -178,16 +191,26 @@ fn put_row_body<const FMA: bool>(
 }
 
 multiversion! {
-    /// The sums of a tile of whole numbers become f32. sums, rows: `[rows of the tile]`.
-    pub fn dequantise(sums: &mut [Step], rows: &[RowScale], panel: &Scales) = dequantise_body
+    /// values becomes what the sums of a tile of whole numbers stand for, or more by it if `add`.
+    /// sums, values, rows: `[rows of the tile]`; values: f32.
+    pub fn dequantise(sums: &[Step], values: &mut [Step], rows: &[RowScale], panel: &Scales, add: bool)
+        = dequantise_body
 }
 
 #[inline(always)]
-fn dequantise_body<const FMA: bool>(sums: &mut [Step], rows: &[RowScale], panel: &Scales) {
-    for (sums, row) in sums.iter_mut().zip(rows) {
-        for ((sum, weights), scale) in sums.0.iter_mut().zip(&panel.sum).zip(&panel.scale) {
-            let whole = (*sum as i32).wrapping_sub(row.zero.wrapping_mul(*weights));
-            *sum = (whole as f32 * (row.scale * scale)).to_bits();
+fn dequantise_body<const FMA: bool>(
+    sums: &[Step],
+    values: &mut [Step],
+    rows: &[RowScale],
+    panel: &Scales,
+    add: bool,
+) {
+    for ((sums, values), row) in sums.iter().zip(values).zip(rows) {
+        let of_panel = panel.sum.iter().zip(&panel.scale);
+        for ((sum, value), (weights, scale)) in sums.0.iter().zip(&mut values.0).zip(of_panel) {
+            let whole = (*sum as i32).wrapping_sub(row.zero.wrapping_mul(*weights)) as f32;
+            let before = if add { f32::from_bits(*value) } else { 0.0 };
+            *value = math::fma::<FMA>(whole, row.scale * scale, before).to_bits();
         }
     }
 }

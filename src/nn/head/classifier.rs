@@ -59,17 +59,17 @@ impl Classifier {
 
     /// The raw logits of each sequence: `[n, labels]`.
     pub fn logits(&self, batch: &Ragged) -> Result<Matrix> {
-        let logits = self.encoder.forward_then(batch, |hidden| {
+        let groups = self.encoder.forward_then(batch, |group, hidden| {
             let segment = match self.pooled {
                 Pooled::First => Segment::First,
                 Pooled::Last => Segment::Last,
                 Pooled::Mean => Segment::Mean,
             };
             let d = hidden.d();
-            let pooled = ops::pool(hidden.as_slice(), d, &batch.cu_seqlens, segment, false);
+            let pooled = ops::pool(hidden.as_slice(), d, &group.cu_seqlens, segment, false);
             self.head(Rows::new(pooled, d)).as_slice().to_vec()
         })?;
-        Matrix::new(logits, self.labels())
+        Matrix::new(groups.concat(), self.labels())
     }
 
     /// x: `[n, hidden]`; gives `[n, labels]`.

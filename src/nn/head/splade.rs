@@ -60,13 +60,14 @@ impl Splade {
 
     /// One expansion a sequence: of each word the greatest `log(1 + relu(logit))` over its tokens.
     pub fn expand(&self, batch: &Ragged) -> Result<Vec<SparseVec>> {
-        self.encoder.forward_then(batch, |hidden| {
+        let groups = self.encoder.forward_then(batch, |group, hidden| {
             let (mut dense, mut normed) = (Rows::default(), Rows::default());
             self.dense.forward(&self.device, hidden, &mut dense);
             ops::norm(&self.device, &dense, &self.norm, &mut normed);
-            let greatest = self.greatest(&normed, &batch.cu_seqlens);
-            greatest.iter().map(|logits| sparse(logits)).collect()
-        })
+            let greatest = self.greatest(&normed, &group.cu_seqlens);
+            greatest.iter().map(|logits| sparse(logits)).collect::<Vec<_>>()
+        })?;
+        Ok(groups.into_iter().flatten().collect())
     }
 
     /// The greatest logit of each word in each sequence, none below 0: `[n][vocab]`.

@@ -49,9 +49,11 @@ fn dense_modules_follow_the_pooling_and_the_length_comes_last() {
     let device = Device::cpu(2).unwrap();
     let pooler = Pooler::load(folder.path(), &config, 6, &device).unwrap();
     assert_eq!(pooler.dim(), 4);
-    let values = (0..30).map(|i| (i as f32 * 0.37).sin()).collect();
-    let (hidden, ends) = (Matrix::new(values, 6).unwrap(), [0, 3, 5]);
-    let got = pooler.pool(&hidden, &ends);
+    let values: Vec<f32> = (0..30).map(|i| (i as f32 * 0.37).sin()).collect();
+    let ends = [0, 3, 5];
+    let got = pooler.pool(&Rows::new(values.clone(), 6), &ends);
+    let got = Matrix::new(got, 4).unwrap();
+    let hidden = Matrix::new(values, 6).unwrap();
     let mut want = pool(&hidden, &ends, Pooling::Mean, false);
     for own in &tensors {
         let weight = matrix(&own["linear.weight"]);
