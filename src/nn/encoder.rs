@@ -86,6 +86,11 @@ impl Encoder {
         self.hidden_dim
     }
 
+    /// Tokens of a batch that keeps every thread busy once.
+    pub fn busy_tokens(&self) -> usize {
+        self.device.threads() * GROUP_TOKENS
+    }
+
     /// Tokens of the longest sequence that the network takes.
     pub fn max_positions(&self) -> usize {
         self.max_tokens
@@ -93,10 +98,10 @@ impl Encoder {
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
     ///
-    /// A sequence longer than [`Encoder::max_positions`] or an id outside the vocabulary is an
-    /// error.
+    /// A sequence longer than [`Encoder::max_positions`], an id outside the vocabulary and a batch
+    /// that the memory does not hold are errors.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
-        let hidden = self.forward_then(batch, |hidden| hidden.as_slice().to_vec())?;
+        let hidden = self.forward_then(batch, Rows::into_vec)?;
         Matrix::new(hidden, self.hidden_dim)
     }
 
@@ -104,11 +109,12 @@ impl Encoder {
     pub(super) fn forward_then<R: Send>(
         &self,
         batch: &Ragged,
-        then: impl FnOnce(&Rows) -> R + Send,
+        then: impl FnOnce(Rows) -> R + Send,
     ) -> Result<R> {
         self.check(batch)?;
-        Ok(self.device.install(|| {
+        self.device.install(|| {
             let mut hidden = Rows::default();
+            hidden.reserve(batch.tokens(), self.hidden_dim)?;
             hidden.resize(batch.tokens(), self.hidden_dim);
             let mut rest = hidden.as_mut_slice();
             // The shapes alone decide on the groups, so that any number of threads gives the same
@@ -120,14 +126,16 @@ impl Encoder {
                 (group, out)
             });
             let groups: Vec<_> = groups.collect();
-            groups.into_par_iter().for_each(|(group, out)| {
+            groups.into_par_iter().try_for_each(|(group, out)| {
                 let mut state = self.states().pop().unwrap_or_default();
+                self.network.reserve(group.tokens(), &mut state)?;
                 self.network.forward(&self.device, &group, &mut state);
                 out.copy_from_slice(state.scratch.hidden.as_slice());
                 self.states().push(state);
-            });
-            then(&hidden)
-        }))
+                Ok::<_, Error>(())
+            })?;
+            Ok(then(hidden))
+        })
     }
 
     /// A state is taken out or put back; a panic between leaves the others usable.
@@ -154,6 +162,26 @@ impl Encoder {
         match batch.ids.iter().find(|&&id| id as usize >= vocab) {
             Some(&id) => argument("token id", id as usize, format!("less than {vocab}")),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pass_takes_no_more_memory_than_was_reserved_for_it() {
+        let device = Device::cpu(1).unwrap();
+        let batch = Ragged::from_seqs([&[5_u32; 17][..], &[6; 30]]);
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        for family in ["bert", "nomic_bert", "modernbert", "qwen3", "gemma3_text"] {
+            let encoder = Encoder::load(&models.join(family), &device).unwrap();
+            let mut state = State::default();
+            encoder.network.reserve(batch.tokens(), &mut state).unwrap();
+            let reserved = state.scratch.capacities();
+            encoder.network.forward(&device, &batch, &mut state);
+            assert_eq!(state.scratch.capacities(), reserved, "{family}");
         }
     }
 }
