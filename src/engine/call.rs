@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::cache::{Key, Record, Usage, VectorCache};
 use super::engine::Embeddings;
-use super::lanes::{Lane, Sequence};
 use super::remote::{Ask, Fetched, Remote};
-use super::worker::{Delivery, Request, Ticket, Worker, stopped};
+use super::scheduler::{Delivery, Lane, Request, Sequence, Ticket, Worker, stopped};
 use crate::error::{Error, Result, Warning};
 use crate::telemetry::RunContext;
 use crate::token::{Ragged, Tokenizer};
@@ -29,7 +28,20 @@ const ENCODER: &str = "the encoder";
 
 /// Whether the device failed, and not the request.
 pub(super) fn is_device_failure(error: &Error) -> bool {
-    matches!(error, Error::Library { part, .. } if *part == ENCODER)
+    match error {
+        Error::OutOfMemory { .. } => true,
+        Error::Library { part, .. } => *part == ENCODER,
+        _ => false,
+    }
+}
+
+/// What a request is told of its batch's failure, which it shares with others.
+fn of_batch(error: Arc<Error>) -> Error {
+    match *error {
+        Error::DeadlineExceeded { what, budget_ms } => Error::DeadlineExceeded { what, budget_ms },
+        Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
+        _ => Error::Library { part: ENCODER, action: "compute a batch", source: error.into() },
+    }
 }
 
 /// The parts of an engine that a request meets.
@@ -263,11 +275,7 @@ impl<'a> Call<'a> {
 
     /// Takes the vectors of a batch over.
     fn take(&mut self, delivery: Delivery) -> Result<()> {
-        let vectors = delivery.vectors.map_err(|error| Error::Library {
-            part: ENCODER,
-            action: "compute a batch",
-            source: error.into(),
-        })?;
+        let vectors = delivery.vectors.map_err(of_batch)?;
         if vectors.d() != self.parts.d {
             let (expected, found) = (self.parts.d, vectors.d());
             return Err(Error::Dimension { what: "vector of the encoder", expected, found });
