@@ -22,6 +22,7 @@ pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
 pub use lanes::Lane;
 pub use load::probe;
+pub use remote::{Answer, Endpoint};
 pub use worker::EngineStats;
 
 #[cfg(test)]

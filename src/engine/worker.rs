@@ -62,6 +62,8 @@ pub struct EngineStats {
     pub sequences: u64,
     /// Tokens computed.
     pub tokens: u64,
+    /// How long the device computed.
+    pub computed: Duration,
     /// Sequences that wait.
     pub queue_depth: usize,
     /// Tokens that wait in the interactive lane.
@@ -86,6 +88,7 @@ struct Shared {
     batches: AtomicU64,
     sequences: AtomicU64,
     tokens: AtomicU64,
+    computed_ns: AtomicU64,
 }
 
 struct State {
@@ -103,6 +106,7 @@ impl Worker {
             batches: AtomicU64::new(0),
             sequences: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
+            computed_ns: AtomicU64::new(0),
         });
         let closing = Closing(shared.clone());
         let thread = std::thread::Builder::new()
@@ -164,6 +168,7 @@ impl Worker {
             batches: self.shared.batches.load(Ordering::Relaxed),
             sequences: self.shared.sequences.load(Ordering::Relaxed),
             tokens: self.shared.tokens.load(Ordering::Relaxed),
+            computed: Duration::from_nanos(self.shared.computed_ns.load(Ordering::Relaxed)),
             queue_depth: state.lanes.waiting(),
             interactive_tokens: state.lanes.tokens(Lane::Interactive),
             bulk_tokens: state.lanes.tokens(Lane::Bulk),
@@ -262,6 +267,7 @@ impl Shared {
             let ragged = Ragged::from_seqs(seqs.iter().map(Vec::as_slice));
             let span = BatchSpan::open(batch.lane, requests(&tickets));
             let outcome = run(&mut compute, &ragged);
+            let computed = launched.elapsed();
             if let Some(span) = span {
                 let queued = tickets.iter().flatten().map(|ticket| ticket.queued).min();
                 let facts = BatchFacts {
@@ -269,13 +275,14 @@ impl Shared {
                     tokens: ragged.tokens(),
                     tokens_max: self.limits.batch_tokens_max,
                     queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
-                    computed: launched.elapsed(),
+                    computed,
                 };
                 span.close(&facts, &outcome);
             }
             self.batches.fetch_add(1, Ordering::Relaxed);
             self.sequences.fetch_add(ragged.n() as u64, Ordering::Relaxed);
             self.tokens.fetch_add(ragged.tokens() as u64, Ordering::Relaxed);
+            self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
             deliver(tickets, outcome.map(Arc::new).map_err(Arc::new), launched);
         }
     }
