@@ -8,7 +8,7 @@ use crate::telemetry::RunContext;
 use crate::vector::Matrix;
 
 /// Texts of each length that are compared, from all over the corpus.
-const TEXTS: usize = 32;
+pub const TEXTS: usize = 32;
 
 /// Cosines of single texts.
 #[derive(Debug)]

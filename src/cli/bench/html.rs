@@ -24,7 +24,7 @@ pub fn page(bench: &Bench) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
-         <title>{title}</title><style>{STYLE}</style></head>\n<body><main><h1>{first}</h1>\
+         <title>{title}</title><style>{STYLE}</style></head>\n<body><main><h1>codeintel bench: {first}</h1>\
          <ul class=\"about\">{about}</ul>{stopped}{}\n{}\n{}\n{notes}</main></body></html>\n",
         legend(bench),
         plots(bench),
@@ -116,10 +116,12 @@ fn table(bench: &Bench) -> String {
         format!("<th scope=\"col\" title=\"{}\">{}</th>", escaped(column.what), column.head)
     });
     let mut head: String = head.collect();
+    let mut what: Vec<(&str, &str)> = COLUMNS.iter().map(|c| (c.head, c.what)).collect();
     if compared {
-        let what = "times as many texts a second as the endpoint";
+        let times = "times as many texts a second as the endpoint";
+        what.push(("to there", times));
         head = format!(
-            "<th scope=\"col\"></th>{head}<th scope=\"col\" title=\"{what}\">to there</th>"
+            "<th scope=\"col\"></th>{head}<th scope=\"col\" title=\"{times}\">to there</th>"
         );
     }
     let cells = |cell| -> String {
@@ -144,7 +146,7 @@ fn table(bench: &Bench) -> String {
         }
         rows.push('\n');
     }
-    let what = COLUMNS.iter().map(|c| format!("<dt>{}</dt><dd>{}</dd>", c.head, escaped(c.what)));
+    let what = what.iter().map(|(head, what)| format!("<dt>{head}</dt><dd>{}</dd>", escaped(what)));
     format!(
         "<section><h2>All figures</h2><div class=\"wide\"><table><thead><tr>{head}</tr></thead>\
          <tbody>\n{rows}</tbody></table></div><h2>What they mean</h2><dl>{}</dl></section>",

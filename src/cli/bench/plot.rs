@@ -189,7 +189,7 @@ fn decades(least: f64, most: f64) -> Vec<f64> {
 fn short(value: f64) -> String {
     let (scaled, suffix) = match value {
         v if v >= 999_500.0 => (v / 1e6, "M"),
-        v if v >= 9_995.0 => (v / 1e3, "k"),
+        v if v >= 999.5 => (v / 1e3, "k"),
         v => (v, ""),
     };
     let digits = match scaled {
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn labels_are_short() {
         let labels = [0.0, 0.05, 2.5, 20.0, 950.0, 1_500.0, 12_500.0, 2e6].map(short);
-        assert_eq!(labels, ["0", "0.05", "2.5", "20", "950", "1500", "12.5k", "2M"]);
+        assert_eq!(labels, ["0", "0.05", "2.5", "20", "950", "1.5k", "12.5k", "2M"]);
     }
 
     #[test]

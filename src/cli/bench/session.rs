@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
-use super::cosine::{Cosines, cosines};
+use super::cosine::{Cosines, TEXTS, cosines};
 use super::machine::machine;
 use super::measure::Bencher;
 use super::plan::{Length, Plan};
@@ -88,15 +88,15 @@ impl<'a> Session<'a> {
     }
 
     fn corpora(&self, real: &[String], notes: &mut Vec<String>) -> Result<Vec<Corpus>> {
-        let n = self.plan.batch_max();
+        let batch_max = self.plan.batch_max();
         let mut corpora = Vec::new();
         for &length in &self.plan.lengths {
-            match texts::corpus(length, n, real, self.engine.tokenizer())? {
+            match texts::corpus(length, batch_max.max(TEXTS), real, self.engine.tokenizer())? {
                 Ok(corpus) => corpora.push(corpus),
                 Err(why) => notes.push(why),
             }
         }
-        for corpus in corpora.iter().filter(|corpus| corpus.distinct() < n) {
+        for corpus in corpora.iter().filter(|corpus| corpus.distinct() < batch_max) {
             let (length, distinct) = (corpus.length, corpus.distinct());
             notes.push(format!(
                 "length {length}: only {distinct} different texts; equal ones of one request are computed \

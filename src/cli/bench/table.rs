@@ -30,7 +30,7 @@ pub const COLUMNS: &[Column] = &[
     column("p99 ms", 9, "99 of 100 requests took no longer", |c| ms(Some(c.p99_ms))),
     column("texts/s", 9, "texts embedded a second", |c| rate(Some(c.sequences_per_s))),
     column("tokens/s", 10, "tokens embedded a second", |c| rate(c.tokens_per_s)),
-    column("per CPU-s", 10, "tokens embedded for a second of CPU time", |c| {
+    column("tok/CPU-s", 11, "tokens embedded for a second of CPU time", |c| {
         rate(c.tokens_per_cpu_s)
     }),
     column("roof", 6, "share of what the device could multiply", |c| share(c.roof_share)),

@@ -9,10 +9,10 @@ use crate::device::Device;
 /// Words of an input row: with a panel of weights, 22 KiB at most, so that all stays in L1.
 const STEPS: usize = 128;
 
-/// How long each thread computes at a time, and how often: others use the machine too, and the best
-/// time is the least disturbed.
-const BURST: Duration = Duration::from_millis(10);
-const BURSTS: usize = 20;
+/// How long each thread computes at a time, and how often: others use the machine too, and a burst
+/// shorter than a time slice is sometimes not disturbed.
+const BURST: Duration = Duration::from_millis(1);
+const BURSTS: usize = 200;
 
 /// Tiles between two looks at the clock: some microseconds.
 const TILES: usize = 64;
@@ -21,8 +21,8 @@ const TILES: usize = 64;
 const WORD: u32 = 0x3f80_3f80;
 
 /// The rate of the device's own tile loop in the device's type of numbers, on operands that stay in
-/// L1 and all threads at once: what linear layers would reach if nothing else cost anything. In
-/// 10^9 operations a second, a multiply-add counted as two.
+/// L1 and all threads at once, the best burst of each: what linear layers would reach if nothing else
+/// cost anything. In 10^9 operations a second, a multiply-add counted as two.
 pub fn peak_gflops(device: &Device) -> f64 {
     let kernel = Kernel::new(device.instruction_set(), device.dtype());
     let rows = kernel.height(ROWS_MAX);
@@ -41,8 +41,8 @@ pub fn peak_gflops(device: &Device) -> f64 {
         }
         2e-9 * (tiles * products) as f64 / began.elapsed().as_secs_f64()
     };
-    let all_threads = || rayon::broadcast(|_| burst()).into_iter().sum::<f64>();
-    device.install(|| (0..BURSTS).map(|_| all_threads()).fold(0.0, f64::max))
+    let best = |_: rayon::BroadcastContext<'_>| (0..BURSTS).map(|_| burst()).fold(0.0, f64::max);
+    device.install(|| rayon::broadcast(best)).into_iter().sum()
 }
 
 #[cfg(test)]
