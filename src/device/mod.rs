@@ -2,12 +2,14 @@
 
 #[macro_use]
 mod isa;
+mod clock;
 mod cpu;
 mod dtype;
 mod mapped;
 pub mod ops;
 mod rows;
 
+pub use clock::process_cpu_time;
 pub use cpu::{Device, MemoryInfo};
 pub use dtype::Dtype;
 pub use isa::InstructionSet;

@@ -56,11 +56,6 @@ impl Rows {
     }
 
     /// All values: `[n * d]`, row-major.
-    pub fn into_vec(self) -> Vec<f32> {
-        self.data
-    }
-
-    /// All values: `[n * d]`, row-major.
     pub fn as_slice(&self) -> &[f32] {
         &self.data
     }

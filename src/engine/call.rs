@@ -74,6 +74,7 @@ pub(super) struct Call<'a> {
     admitted: bool,
     cache_hits: usize,
     cache_failed: bool,
+    tokenise: Duration,
     queue: Option<Duration>,
 }
 
@@ -103,6 +104,7 @@ impl<'a> Call<'a> {
             admitted: false,
             cache_hits: 0,
             cache_failed: false,
+            tokenise: Duration::ZERO,
             queue: None,
         }
     }
@@ -204,7 +206,9 @@ impl<'a> Call<'a> {
     /// Counts the tokens of `texts` (slot, text).
     fn tokenise(&mut self, texts: &[(usize, &str)]) -> Result<Ragged> {
         let bare: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+        let began = Instant::now();
         let ragged = self.parts.tokenizer.encode_batch(&bare)?;
+        self.tokenise += began.elapsed();
         for (i, (slot, _)) in texts.iter().enumerate() {
             let tokens = ragged.seq(i).len() as u32;
             self.usages[*slot] = Usage { tokens, truncated: ragged.truncated[i] };
@@ -343,6 +347,7 @@ impl<'a> Call<'a> {
             tokens: self.usages.iter().map(|usage| usage.tokens as usize).sum(),
             truncated: self.usages.iter().filter(|usage| usage.truncated).count(),
             cache_hits: self.cache_hits,
+            tokenise: self.tokenise,
             queue: self.queue.unwrap_or_default(),
         })
     }

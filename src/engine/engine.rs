@@ -71,6 +71,8 @@ pub struct Embeddings {
     pub truncated: usize,
     /// How many vectors came out of the cache.
     pub cache_hits: usize,
+    /// How long the texts were tokenised, partly while batches were computed.
+    pub tokenise: Duration,
     /// How long the first batch waited for the device.
     pub queue: Duration,
 }

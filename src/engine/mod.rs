@@ -20,6 +20,7 @@ pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
 pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
 pub use load::probe;
+pub use remote::{Answer, Endpoint};
 pub use scheduler::{EngineStats, Lane};
 
 #[cfg(test)]

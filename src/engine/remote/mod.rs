@@ -6,6 +6,7 @@
 
 pub(super) mod breaker;
 mod client;
+mod endpoint;
 mod failure;
 mod pool;
 mod retry;
@@ -19,7 +20,8 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 pub(super) use client::{Ask, Policy};
-pub(super) use wire::Answer;
+pub use endpoint::Endpoint;
+pub use wire::Answer;
 
 use super::scheduler::{EngineStats, Lane};
 use crate::config::Settings;

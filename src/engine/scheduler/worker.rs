@@ -68,6 +68,8 @@ pub struct EngineStats {
     pub sequences: u64,
     /// Tokens computed.
     pub tokens: u64,
+    /// How long the device computed.
+    pub computed: Duration,
     /// Sequences that wait.
     pub queue_depth: usize,
     /// Tokens that wait in the interactive lane.
@@ -98,6 +100,7 @@ struct Shared {
     batches: AtomicU64,
     sequences: AtomicU64,
     tokens: AtomicU64,
+    computed_ns: AtomicU64,
 }
 
 struct State {
@@ -114,6 +117,7 @@ impl Worker {
             batches: AtomicU64::new(0),
             sequences: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
+            computed_ns: AtomicU64::new(0),
         });
         let closing = Closing(shared.clone());
         let thread = std::thread::Builder::new()
@@ -177,6 +181,7 @@ impl Worker {
             batches: self.shared.batches.load(Ordering::Relaxed),
             sequences: self.shared.sequences.load(Ordering::Relaxed),
             tokens: self.shared.tokens.load(Ordering::Relaxed),
+            computed: Duration::from_nanos(self.shared.computed_ns.load(Ordering::Relaxed)),
             queue_depth: lanes.waiting(),
             interactive_tokens: lanes.tokens(Lane::Interactive),
             bulk_tokens: lanes.tokens(Lane::Bulk),
@@ -282,6 +287,7 @@ impl Shared {
                 queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
                 computed,
             };
+            self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
             let settled = self.lock().scheduler.settle(batch, outcome, computed);
             match settled {
                 Settled::Halved(error) => {

@@ -62,7 +62,7 @@ impl Splade {
     pub fn expand(&self, batch: &Ragged) -> Result<Vec<SparseVec>> {
         let groups = self.encoder.forward_then(batch, |group, hidden| {
             let (mut dense, mut normed) = (Rows::default(), Rows::default());
-            self.dense.forward(&self.device, &hidden, &mut dense);
+            self.dense.forward(&self.device, hidden, &mut dense);
             ops::norm(&self.device, &dense, &self.norm, &mut normed);
             let greatest = self.greatest(&normed, &group.cu_seqlens);
             greatest.iter().map(|logits| sparse(logits)).collect::<Vec<_>>()
