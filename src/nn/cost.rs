@@ -1,14 +1,17 @@
-//! How much does a network multiply?
+//! How much does a network multiply, and how much memory does that take?
 
 use std::path::Path;
 
 use super::config::Raw;
 use super::description::{Description, Up};
+use super::encoder::GROUP_TOKENS;
 use super::family::family;
+use crate::device::Dtype;
 use crate::device::ops::Mask;
 use crate::error::Result;
 
-/// What one forward pass multiplies in its linear layers and in attention; all else is small.
+/// What one forward pass multiplies in its linear layers and in attention, and what it keeps; all
+/// else is small.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
     /// Multiply-adds of a token in all linear layers.
@@ -17,6 +20,12 @@ pub struct Cost {
     pair: f64,
     /// `[layers]`: which keys a query sees.
     masks: Vec<Mask>,
+    /// Values of the table of words.
+    words: usize,
+    /// Activations of a token that are held at the same time.
+    activations: usize,
+    /// Tokens of the longest sequence.
+    tokens_max: usize,
 }
 
 impl Cost {
@@ -29,9 +38,11 @@ impl Cost {
     fn of(network: &Description) -> Self {
         let Description { hidden_dim, intermediate_dim, heads, heads_kv, head_dim, .. } = *network;
         let (q, kv) = (heads * head_dim, heads_kv * head_dim);
-        let wide = match network.names.up {
-            Up::Plain(_) => intermediate_dim,
-            Up::Gated { .. } | Up::GateFirst(_) | Up::GateLast(_) => 2 * intermediate_dim,
+        let (wide, gated) = match network.names.up {
+            Up::Plain(_) => (intermediate_dim, 0),
+            Up::Gated { .. } | Up::GateFirst(_) | Up::GateLast(_) => {
+                (2 * intermediate_dim, intermediate_dim)
+            }
         };
         let layer = hidden_dim * (q + 2 * kv) + q * hidden_dim;
         let layer = layer + hidden_dim * wide + intermediate_dim * hidden_dim;
@@ -40,7 +51,26 @@ impl Cost {
             // A score, and its part of the sum of the values.
             pair: 2.0 * q as f64,
             masks: network.layers.iter().map(|layer| layer.mask).collect(),
+            words: network.vocab_size * hidden_dim,
+            // As in the scratch of a layer, and the words of the widest input.
+            activations: 3 * hidden_dim
+                + (2 * q + 2 * kv)
+                + wide
+                + gated
+                + intermediate_dim.max(q).max(hidden_dim),
+            tokens_max: network.max_tokens,
         }
+    }
+
+    /// Bytes of the weights in memory, where linear layers multiply in `dtype`.
+    pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
+        self.linear as u64 * dtype.bytes() as u64 + (self.words * size_of::<f32>()) as u64
+    }
+
+    /// Bytes of the activations that one thread ever holds, however many texts there are.
+    pub fn scratch_bytes(&self) -> u64 {
+        let tokens = GROUP_TOKENS.max(self.tokens_max);
+        (tokens * self.activations * size_of::<f32>()) as u64
     }
 
     /// Operations of a sequence of `tokens`, a multiply-add counted as two.
