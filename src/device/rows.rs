@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 /// that a forward pass allocates only when it is the largest so far.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
+    /// At least `n * d`: it never shrinks, so that growing again costs nothing.
     data: Vec<f32>,
     n: usize,
     d: usize,
@@ -20,7 +21,9 @@ impl Rows {
 
     /// Becomes `[n, d]`; the values are what they happen to be.
     pub fn resize(&mut self, n: usize, d: usize) {
-        self.data.resize(n * d, 0.0);
+        if self.data.len() < n * d {
+            self.data.resize(n * d, 0.0);
+        }
         (self.n, self.d) = (n, d);
     }
 
@@ -57,12 +60,12 @@ impl Rows {
 
     /// All values: `[n * d]`, row-major.
     pub fn as_slice(&self) -> &[f32] {
-        &self.data
+        &self.data[..self.n * self.d]
     }
 
     /// All values: `[n * d]`, row-major.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        &mut self.data
+        &mut self.data[..self.n * self.d]
     }
 }
 

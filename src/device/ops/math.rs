@@ -29,7 +29,7 @@ pub fn exp2<const FMA: bool>(x: f32) -> f32 {
     p = fma::<FMA>(p, r, 9.671_513e-3);
     p = fma::<FMA>(p, r, 5.550_733_6e-2);
     p = fma::<FMA>(p, r, 0.240_222_42);
-    p = fma::<FMA>(p, r, 0.693_147);
+    p = fma::<FMA>(p, r, 0.693_147_004);
     p = fma::<FMA>(p, r, 1.0);
     f32::from_bits(p.to_bits().wrapping_add(shifted.to_bits() << 23))
 }

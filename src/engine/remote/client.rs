@@ -4,7 +4,7 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::blocking::{Client as Http, Response};
@@ -48,6 +48,7 @@ impl Policy {
 }
 
 /// One batch, and whether anybody still wants it.
+#[derive(Clone)]
 pub struct Ask {
     /// `[n]`, none of them empty.
     pub texts: Vec<String>,
@@ -106,6 +107,7 @@ pub struct Client {
     retries_max: usize,
     policy: Policy,
     breaker: Breaker,
+    texts_max: AtomicUsize,
 }
 
 impl Client {
@@ -129,6 +131,7 @@ impl Client {
             retries_max: settings.vllm_retries_max,
             policy,
             breaker: Breaker::new(policy.failures_max, policy.cool_down),
+            texts_max: AtomicUsize::new(usize::MAX),
         })
     }
 
@@ -142,8 +145,35 @@ impl Client {
         &self.model
     }
 
+    /// The most texts of a request, as far as refusals tell.
+    pub fn texts_max(&self) -> usize {
+        self.texts_max.load(Ordering::Relaxed)
+    }
+
     /// Asks until there is an answer, as often as the settings and the time that is left allow.
     pub fn ask(&self, ask: &Ask) -> Result<Answer> {
+        self.attempt(ask)?.map_err(|(failure, tries)| self.error(&failure, tries))
+    }
+
+    /// As [`Client::ask`]; a batch that is too large for the endpoint is asked for in halves.
+    pub fn ask_in_parts(&self, ask: &Ask) -> Result<Answer> {
+        match self.attempt(ask)? {
+            Ok(answer) => Ok(answer),
+            Err((failure, _)) if failure.fault == Fault::TooLarge && ask.texts.len() > 1 => {
+                let half = ask.texts.len().div_ceil(2);
+                self.texts_max.fetch_min(half, Ordering::Relaxed);
+                let (first, second) = ask.texts.split_at(half);
+                let of = |texts: &[String]| {
+                    self.ask_in_parts(&Ask { texts: texts.to_vec(), ..ask.clone() })
+                };
+                Ok(of(first)?.followed_by(of(second)?))
+            }
+            Err((failure, tries)) => Err(self.error(&failure, tries)),
+        }
+    }
+
+    /// The answer, or the last failure after so many tries.
+    fn attempt(&self, ask: &Ask) -> Result<std::result::Result<Answer, (Failure, usize)>> {
         let mut tries = 0;
         loop {
             ask.check_wanted()?;
@@ -156,7 +186,7 @@ impl Client {
             let failure = match self.try_once(ask, budget) {
                 Ok(answer) => {
                     permit.succeeded();
-                    return Ok(answer);
+                    return Ok(Ok(answer));
                 }
                 Err(failure) => failure,
             };
@@ -164,13 +194,13 @@ impl Client {
             match failure.fault {
                 // Our time was up, which says nothing of the endpoint.
                 Fault::Slow if budget < self.timeout => ask.check_wanted()?,
-                Fault::Busy | Fault::Refused => permit.succeeded(),
+                Fault::Busy | Fault::TooLarge | Fault::Refused => permit.succeeded(),
                 _ => permit.failed(Instant::now(), &failure.what),
             }
             let wait = failure.wait.unwrap_or_else(|| retry::backoff(self.policy.backoff, tries));
             let in_time = ask.deadline().is_none_or(|deadline| Instant::now() + wait < deadline);
             if !failure.fault.may_pass() || tries > self.retries_max || !in_time {
-                return Err(self.error(&failure, tries));
+                return Ok(Err((failure, tries)));
             }
             tracing::debug!(endpoint = self.base, tries, why = failure.what, "asked again");
             ask.pause(wait)?;
@@ -233,6 +263,7 @@ fn refusal(
     let mut what = format!("it answered {}: {}", status.as_u16(), clip(&said));
     let fault = match status {
         StatusCode::TOO_MANY_REQUESTS => Fault::Busy,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Fault::TooLarge,
         status if status.is_server_error() => Fault::Failing,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             what += "; set CODEINTEL_VLLM_API_KEY";

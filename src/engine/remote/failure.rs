@@ -17,6 +17,8 @@ pub enum Fault {
     Busy,
     /// 5xx.
     Failing,
+    /// 413, or the 422 of text-embeddings-inference: fewer texts at once may do.
+    TooLarge,
     /// Any other status: the endpoint is well and does not want this.
     Refused,
     /// The answer broke off.

@@ -101,9 +101,10 @@ impl Remote {
 
     /// Which of `texts` go into one request each, in their order.
     pub fn split(&self, texts: &[(usize, &str)]) -> Vec<Range<usize>> {
+        let texts_max = self.batch_texts_max.min(self.client.texts_max());
         let (mut batches, mut first, mut bytes) = (Vec::new(), 0, 0);
         for (i, (_, text)) in texts.iter().enumerate() {
-            let full = i - first >= self.batch_texts_max || bytes + text.len() > BATCH_BYTES_MAX;
+            let full = i - first >= texts_max || bytes + text.len() > BATCH_BYTES_MAX;
             if full && i > first {
                 batches.push(first..i);
                 (first, bytes) = (i, 0);
@@ -134,7 +135,7 @@ impl Remote {
             let queued = Instant::now();
             Box::new(move || {
                 let launched = Instant::now();
-                let asked = catch_unwind(AssertUnwindSafe(|| client.ask(&ask)));
+                let asked = catch_unwind(AssertUnwindSafe(|| client.ask_in_parts(&ask)));
                 let result = asked.unwrap_or_else(|_| {
                     let detail = "it panicked".to_owned();
                     Err(Error::Internal { what: "the client of the endpoint", detail })

@@ -123,6 +123,26 @@ fn texts_are_split_asked_in_parallel_and_put_back_in_their_order() {
 }
 
 #[test]
+fn a_batch_that_is_too_large_for_the_endpoint_is_halved_and_the_next_is_smaller() {
+    for status in [413, 422] {
+        let endpoint = Endpoint::start(&[Does::Takes(3, status)]);
+        let settings = Settings { vllm_batch_texts_max: 10, ..settings(&endpoint.url) };
+        let engine = far(&settings, PATIENT);
+        let texts: Vec<_> = (0..10).map(|i| "x".repeat(i + 1)).collect();
+        let texts: Vec<_> = texts.iter().map(String::as_str).collect();
+        let answer = embed(&engine, &texts, &run()).unwrap();
+        assert_right(&answer, &texts);
+        // 10; 5 and 5; of each 3 and 2.
+        assert_eq!((answer.tokens > 0, endpoint.count()), (true, 7));
+        assert_right(&embed(&engine, &texts, &run()).unwrap(), &texts);
+        assert_eq!(endpoint.count(), 7 + 4, "what was learned stays");
+    }
+    let endpoint = Endpoint::start(&[Does::Takes(0, 413)]);
+    let error = embed(&far(&settings(&endpoint.url), PATIENT), &["x", "y"], &run()).unwrap_err();
+    assert!(error.to_string().contains("413: too many"), "{error}");
+}
+
+#[test]
 fn a_request_carries_the_trace_the_run_the_key_and_the_model() {
     let endpoint = Endpoint::start(&[Does::AnswersFloats]);
     let vllm_api_key = Secret::new(Some("sesame".to_owned()));

@@ -22,6 +22,15 @@ pub struct Answer {
     pub tokens: Option<usize>,
 }
 
+impl Answer {
+    /// The answer to the texts of both, whose vectors have one length.
+    pub(super) fn followed_by(mut self, other: Self) -> Self {
+        other.vectors.rows().for_each(|row| self.vectors.push_row(row));
+        self.tokens = self.tokens.zip(other.tokens).map(|(a, b)| a + b);
+        self
+    }
+}
+
 #[derive(Deserialize)]
 struct List {
     data: Vec<Item>,

@@ -18,6 +18,8 @@ pub enum Does {
     /// Vectors of so many values, as base64.
     Answers(usize),
     AnswersFloats,
+    /// This status for more than so many texts, else vectors.
+    Takes(usize, u16),
     /// A status, more headers, a body.
     Says(u16, &'static str, &'static str),
     /// Half of the answer that it announced.
@@ -91,6 +93,10 @@ fn serve(stream: TcpStream, script: &[Does], seen: &Seen) {
         Does::HangsUp => return,
         Does::Answers(d) => (200, "", answer(&body, *d, true), None),
         Does::AnswersFloats => (200, "", answer(&body, D, false), None),
+        Does::Takes(most, status) => match body["input"].as_array().unwrap().len() > *most {
+            true => (*status, "", "too many".to_owned(), None),
+            false => (200, "", answer(&body, D, true), None),
+        },
         Does::Says(status, headers, text) => (*status, *headers, (*text).to_owned(), None),
         Does::BreaksOff => (200, "", "{\"data\": [".to_owned(), Some(4096)),
     };
