@@ -20,7 +20,7 @@ REPO ?= .
 RECORD ?= benches/results/$(shell date +%F).md
 # Such as MEASURE="--quick --machine 'two cores'".
 MEASURE ?=
-SHELL_SCRIPTS := scripts/setup scripts/demo scripts/check-metrics .ci/run
+SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/demo scripts/check-metrics .ci/run
 # In CI the lock file is taken as it is.
 LOCKED := $(if $(CI),--locked)
 # `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
