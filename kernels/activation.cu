@@ -8,7 +8,7 @@
 #include "common.cuh"
 
 template <typename T, int KIND>
-__device__ __forceinline__ void finish(const T *x, const float *bias, T *out, int n, int d) {
+__device__ __forceinline__ void finish(const T *x, const T *bias, T *out, int n, int d) {
     const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * VECTOR;
     if (at >= static_cast<int64_t>(n) * d) {
         return;
@@ -26,7 +26,7 @@ __device__ __forceinline__ void finish(const T *x, const float *bias, T *out, in
 // x, out: [n, d], which may be the same; bias: [d] or null.
 #define ACTIVATION(NAME, T, KIND)                                              \
     extern "C" __global__ void __launch_bounds__(256)                          \
-        NAME(const T *x, const float *bias, T *out, int n, int d) {            \
+        NAME(const T *x, const T *bias, T *out, int n, int d) {            \
         finish<T, KIND>(x, bias, out, n, d);                                   \
     }
 #define ACTIVATIONS(KIND_NAME, KIND)                         \

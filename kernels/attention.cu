@@ -17,7 +17,7 @@
 // bank.
 #include "common.cuh"
 
-/// One block's work: `Tile` of src/device/cuda/attention.rs.
+/// One block's work: an entry of `Tiles` in src/device/cuda/batch.rs.
 struct Tile {
     /// The rows of its sequence.
     int begin, end;
@@ -36,6 +36,11 @@ struct Shape {
 };
 
 constexpr float LOG2_E = 1.44269504f;
+
+// kernels/host/gpu.h has them in C++.
+#ifdef __CUDACC__
+/// Of a block: two steps.
+extern __shared__ __align__(128) unsigned char memory[];
 
 /// The instructions that C++ has no words for.
 namespace ptx {
@@ -89,6 +94,7 @@ __device__ __forceinline__ void multiply<f16>(float (&c)[4], const uint32_t (&a)
 }
 
 } // namespace ptx
+#endif
 
 /// ROWS rows of keys or of values of one head in shared memory: [ROWS, HEAD_DIM], swizzled.
 template <typename T, int ROWS, int HEAD_DIM> struct Block {
@@ -124,7 +130,6 @@ template <typename T, int KEYS, int HEAD_DIM> struct Step {
 template <typename T, int HEAD_DIM, int WARPS, int KEYS>
 __device__ __forceinline__ void attention(const T *qkv, const float *bias, const Tile *tiles, T *out, Shape shape) {
     constexpr int DEPTH = HEAD_DIM / 16, COLUMNS = HEAD_DIM / 8, KEY_COLUMNS = KEYS / 8;
-    extern __shared__ __align__(128) unsigned char memory[];
     auto *steps = reinterpret_cast<Step<T, KEYS, HEAD_DIM> *>(memory);
 
     const Tile tile = tiles[blockIdx.x];

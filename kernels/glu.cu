@@ -8,7 +8,7 @@
 #include "common.cuh"
 
 template <typename T, int KIND>
-__device__ __forceinline__ void glu(const T *wide, const float *bias, T *out, int n, int d) {
+__device__ __forceinline__ void glu(const T *wide, const T *bias, T *out, int n, int d) {
     const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * VECTOR;
     if (at >= static_cast<int64_t>(n) * d) {
         return;
@@ -29,7 +29,7 @@ __device__ __forceinline__ void glu(const T *wide, const float *bias, T *out, in
 // wide: [n, 2 d], the gate of a row, then its up; bias: [2 d] or null; out: [n, d].
 #define GLU(NAME, T, KIND)                                                     \
     extern "C" __global__ void __launch_bounds__(256)                          \
-        NAME(const T *wide, const float *bias, T *out, int n, int d) {         \
+        NAME(const T *wide, const T *bias, T *out, int n, int d) {         \
         glu<T, KIND>(wide, bias, out, n, d);                                   \
     }
 #define GLUS(KIND_NAME, KIND)                  \
