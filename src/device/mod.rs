@@ -3,6 +3,8 @@
 #[macro_use]
 mod isa;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod dtype;
 mod mapped;
 pub mod ops;

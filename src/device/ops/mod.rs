@@ -28,4 +28,4 @@ pub use rotary::{Rotary, rotary};
 pub(super) use tile::int16_is_fast;
 
 #[cfg(test)]
-mod reference;
+pub(super) mod reference;
