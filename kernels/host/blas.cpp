@@ -1,5 +1,5 @@
 // What of cuBLASLt does src/device/cuda/matmul.rs call? Those functions, on the CPU:
-// scripts/check-kernels makes a libcublasLt.so.13 of them. The numbers of attributes and epilogues are
+// scripts/emulate-cuda makes a libcublasLt.so.13 of them. The numbers of attributes and epilogues are
 // those of the library's manual; what is not one of them is refused.
 #include <cmath>
 #include <cstdint>

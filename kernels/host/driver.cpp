@@ -1,4 +1,4 @@
-// What of NVIDIA's driver does src/device/cuda call? Those functions, on the CPU: scripts/check-kernels
+// What of NVIDIA's driver does src/device/cuda call? Those functions, on the CPU: scripts/emulate-cuda
 // makes a libcuda.so.1 of them, so that its tests run where there is no GPU. Device memory is memory of
 // the process, and every call is done when it returns.
 //
@@ -8,9 +8,7 @@
 #include <string>
 #include <utility>
 
-#define main check_main
-#include "check.cpp"
-#undef main
+#include "kernels.h"
 
 namespace {
 
@@ -90,7 +88,7 @@ int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
     if (bytes > MEMORY_BYTES - used()) {
         return OUT_OF_MEMORY;
     }
-    void *memory = aligned_alloc(256, blocks(bytes, 256) * 256);
+    void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     *at = reinterpret_cast<uint64_t>(memset(memory, 0xff, bytes));
     allocations[*at] = bytes;
     return SUCCESS;

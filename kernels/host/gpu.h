@@ -2,9 +2,10 @@
 // be checked where there is no GPU: every thread of a block is a fiber, which runs until it waits for
 // the others.
 //
-// Blocks run one after another. Shared memory begins as NaN, and an asynchronous copy arrives only
-// when its thread waits for it, so that a wait that is missing shows. A barrier that is missing may
-// not: fibers do not run at the same time.
+// Blocks run one after another. Shared memory begins as NaN. A warp runs until it stands at a barrier
+// before the next one begins, and an asynchronous copy arrives in every second launch at once, in the
+// others only when its thread waits for it: so a barrier or a wait that is missing shows. But nothing
+// runs at the same time.
 #pragma once
 
 #include <cmath>
@@ -50,12 +51,16 @@ struct Copy {
     void *to;
     const void *from;
     bool there;
+
+    void arrive() const { there ? memcpy(to, from, 16) : memset(to, 0, 16); }
 };
 
 struct Thread {
     ucontext_t context;
     std::vector<char> stack = std::vector<char>(1 << 16);
-    bool done = false;
+    bool done;
+    /// The barrier at which it stands.
+    int barrier;
     /// Copies of the group that is open, and the groups before it.
     std::vector<Copy> open;
     std::vector<std::vector<Copy>> groups;
@@ -71,7 +76,7 @@ static std::vector<Thread> threads;
 static std::vector<Warp> warps;
 static ucontext_t scheduler;
 static std::function<void()> kernel;
-static int current, waiting, barriers;
+static int current, waiting, barriers, launches;
 
 [[noreturn]] static void fail(const char *what) {
     printf("%s: block (%u, %u), thread %d\n", what, blockIdx.x, blockIdx.y, current);
@@ -109,27 +114,45 @@ template <typename V> static unsigned char (*hand(const V &value))[32] {
     return warp.handed[round % 2];
 }
 
+/// Lets each thread from..to go on until it waits; whether one of them can go on from there.
+static bool run(int from, int to) {
+    const auto can = [](const Thread &thread) { return !thread.done && thread.barrier != barriers; };
+    bool more = false;
+    for (current = from; current < to; current++) {
+        if (can(threads[current])) {
+            threadIdx = dim3(current, 0, 0);
+            swapcontext(&scheduler, &threads[current].context);
+        }
+    }
+    for (int i = from; i < to; i++) more |= can(threads[i]);
+    return more;
+}
+
 /// Runs `f` in (x, y) blocks of `n` threads; `shared` is their dynamic shared memory.
 template <typename F> static void launch(size_t x, size_t y, int n, unsigned char *shared, size_t bytes, F f) {
     blockDim = dim3(n, 1, 1);
+    launches++;
     kernel = f;
     for (size_t block = 0; block < x * y; block++) {
         blockIdx = dim3(block % x, block / x, 0);
         memset(shared, 0xff, bytes);
-        threads = std::vector<Thread>(n);
-        warps = std::vector<Warp>((n + 31) / 32);
+        // Of the block before only the stacks stay.
+        threads.resize(n);
+        warps.assign((n + 31) / 32, Warp());
         waiting = 0;
         for (Thread &thread : threads) {
+            thread.done = false;
+            thread.barrier = -1;
+            thread.open.clear();
+            thread.groups.clear();
             getcontext(&thread.context);
             thread.context.uc_stack.ss_sp = thread.stack.data();
             thread.context.uc_stack.ss_size = thread.stack.size();
             makecontext(&thread.context, begin, 0);
         }
         while (alive(0, n) > 0) {
-            for (current = 0; current < n; current++) {
-                if (!threads[current].done) {
-                    threadIdx = dim3(current, 0, 0);
-                    swapcontext(&scheduler, &threads[current].context);
+            for (int warp = 0; warp < n; warp += 32) {
+                while (run(warp, min(warp + 32, n))) {
                 }
             }
         }
@@ -139,8 +162,8 @@ template <typename F> static void launch(size_t x, size_t y, int n, unsigned cha
 } // namespace gpu
 
 static inline void __syncthreads() {
-    const int barrier = gpu::barriers;
-    if (++gpu::waiting == gpu::alive(0, gpu::threads.size())) {
+    const int barrier = gpu::threads[gpu::current].barrier = gpu::barriers;
+    if (++gpu::waiting == gpu::alive(0, blockDim.x)) {
         gpu::waiting = 0;
         gpu::barriers++;
     }
@@ -159,7 +182,12 @@ static inline void copy16(void *to, const void *from, bool there) {
     if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % 16 != 0) {
         gpu::fail("a copy of 16 bytes to or from an odd place");
     }
-    gpu::threads[gpu::current].open.push_back({to, from, there});
+    const gpu::Copy copy{to, from, there};
+    if (gpu::launches % 2 == 0) {
+        copy.arrive();
+    } else {
+        gpu::threads[gpu::current].open.push_back(copy);
+    }
 }
 
 static inline void commit() {
@@ -171,9 +199,7 @@ static inline void commit() {
 template <int LEFT> static void wait() {
     auto &groups = gpu::threads[gpu::current].groups;
     for (; groups.size() > LEFT; groups.erase(groups.begin())) {
-        for (const gpu::Copy &copy : groups[0]) {
-            copy.there ? memcpy(copy.to, copy.from, 16) : memset(copy.to, 0, 16);
-        }
+        for (const gpu::Copy &copy : groups[0]) copy.arrive();
     }
 }
 
