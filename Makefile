@@ -27,7 +27,7 @@ LOCKED := $(if $(CI),--locked)
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
-.PHONY: help setup build demo test lint fmt deps-check metrics-check cuda-check cuda-test bench measure doc
+.PHONY: help setup build demo test lint fmt deps-check metrics-check cuda-check cuda-test bench bench-peers measure doc
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,11 @@ cuda-test: setup ## Run the tests of the CUDA code, on a GPU's driver that is em
 
 bench: setup ## Run the benchmarks.
 	cargo bench --bench '*' $(CARGO_FLAGS)
+
+bench-peers: RECORD = benches/results/$(shell date +%F)-peers.md
+bench-peers: build ## Measure other engines beside this one; writes RECORD=path. The first run installs 5 GB.
+	cargo run --release --quiet $(CARGO_FLAGS) -- model pull
+	scripts/bench-peers "$(RECORD)" $(MEASURE)
 
 measure: build ## Measure indexing and search; writes RECORD=path, a Markdown file.
 	cargo run --release --quiet $(CARGO_FLAGS) -- model pull

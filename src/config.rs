@@ -100,9 +100,11 @@ settings! {
     dtype: DtypeChoice = DtypeChoice::Auto, "engine.dtype",
         "Numbers that linear layers multiply: auto (the fastest whose vectors keep a cosine of .9999 to those of f32), f32, bf16, int16, int8";
     max_batch_tokens: usize = 4096, "engine.max_batch_tokens", in 16..=1_048_576,
-        "Tokens in one forward pass";
+        "Tokens in one forward pass; engine.batch_ms and the memory may allow fewer";
     max_batch_seqs: usize = 256, "engine.max_batch_seqs", in 1..=65_536,
         "Sequences in one forward pass";
+    batch_ms: u64 = 200, "engine.batch_ms", in 0..=600_000,
+        "Milliseconds that a forward pass may take, as far as earlier ones tell: a query that arrives waits for it; 0: no limit";
     queue_tokens_max: usize = 1_048_576, "engine.queue_tokens_max", in 1024..=1_073_741_824,
         "Tokens waiting in each lane; a request beyond it is answered `overloaded`";
     cache_dir: String = String::new(), "engine.cache_dir",

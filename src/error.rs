@@ -73,8 +73,14 @@ pub enum Error {
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 
-    #[error("overloaded: {what} is full ({limit}); try again in a moment")]
-    Overloaded { what: &'static str, limit: String },
+    #[error("overloaded: {what} is full ({limit}); try again in {}",
+        retry_ms.map_or("a moment".to_owned(), |ms| format!("{ms} ms")))]
+    Overloaded { what: &'static str, limit: String, retry_ms: Option<u64> },
+
+    #[error(
+        "out of memory: {tokens} tokens at once need {bytes} bytes more; free some, lower engine.threads, or embed shorter texts (chunk.tokens_max)"
+    )]
+    OutOfMemory { tokens: usize, bytes: usize },
 
     #[error("{what} did not finish within {budget_ms} ms")]
     DeadlineExceeded { what: &'static str, budget_ms: u64 },
@@ -115,6 +121,7 @@ pub enum ErrorKind {
     IndexLocked,
     Storage,
     Overloaded,
+    OutOfMemory,
     Timeout,
     Cancelled,
     Unavailable,
@@ -153,6 +160,7 @@ impl ErrorKind {
             Self::IndexLocked => ("search-index-locked", 409, 11),
             Self::Storage => ("storage-error", 507, 12),
             Self::Overloaded => ("overloaded", 429, 13),
+            Self::OutOfMemory => ("out-of-memory", 503, 18),
             Self::Timeout => ("search-timeout", 504, 14),
             Self::Cancelled => ("cancelled", 499, 15),
             Self::Unavailable => ("resource-unavailable", 503, 16),
@@ -161,7 +169,7 @@ impl ErrorKind {
     }
 
     /// Every kind, for tables and tests.
-    pub const ALL: [ErrorKind; 18] = [
+    pub const ALL: [ErrorKind; 19] = [
         Self::InvalidParameter,
         Self::QueryInvalid,
         Self::BodyTooLarge,
@@ -176,6 +184,7 @@ impl ErrorKind {
         Self::IndexLocked,
         Self::Storage,
         Self::Overloaded,
+        Self::OutOfMemory,
         Self::Timeout,
         Self::Cancelled,
         Self::Unavailable,
@@ -205,6 +214,7 @@ impl Error {
             Self::IndexLocked { .. } => ErrorKind::IndexLocked,
             Self::DiskFull { .. } | Self::Io { .. } => ErrorKind::Storage,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
+            Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::DeadlineExceeded { .. } => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Unavailable { .. } => ErrorKind::Unavailable,

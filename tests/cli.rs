@@ -1,5 +1,6 @@
 //! What does the command line promise?
 
+mod bench;
 mod embed;
 mod output;
 mod rerank;

@@ -204,7 +204,12 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
     place.cli(&["index", "repo"]).ok();
     server.wait_until_ready();
     let ready = server.get("/readyz").ok();
-    assert_eq!(ready["probes"], json!({ "engine": { "ready": true }, "index": { "ready": true } }));
+    assert_eq!(ready["probes"]["index"], json!({ "ready": true }));
+    let engine = &ready["probes"]["engine"];
+    assert_eq!((&engine["ready"], &engine["out_of_memory"]), (&json!(true), &json!(0)));
+    for warmed in ["batches", "tokens", "tokens_per_s", "batch_tokens_max"] {
+        assert!(engine[warmed].as_u64().unwrap() > 0, "{engine}");
+    }
     let found = server.post("/v1/search", &json!({ "query": "first" })).ok();
     assert_eq!(found["findings"][0]["location"]["path"], "a.py");
 }

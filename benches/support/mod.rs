@@ -7,10 +7,11 @@ pub mod version;
 
 use std::time::{Duration, Instant};
 
-use codeintel::chunk::TokenCount;
 use codeintel::config::{DtypeChoice, Settings, process_env};
+use codeintel::device::process_cpu_time;
 use codeintel::engine::Engine;
 use codeintel::engine::models::{self, ModelFolder};
+pub use codeintel::ingest::ModelTokens;
 use codeintel::telemetry::labels::Tool;
 use codeintel::telemetry::{RunContext, Stage, Telemetry};
 use codeintel::token::Tokenizer;
@@ -58,24 +59,6 @@ pub fn run() -> RunContext {
     RunContext::new(&Telemetry::detached(), Tool::Embed, &[Stage::Embed])
 }
 
-/// The tokenizer as the chunker sees it.
-pub struct ModelTokens<'a>(pub &'a Tokenizer);
-
-impl TokenCount for ModelTokens<'_> {
-    fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
-        self.0.count_lines(lines)
-    }
-}
-
-/// User and system time of this process, all threads, in ticks of 10 ms.
-pub fn cpu_time() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux tells about processes");
-    // The second field is the program's name in brackets and may hold blanks.
-    let after = stat.rsplit_once(')').map_or("", |(_, after)| after);
-    let ticks = after.split_whitespace().skip(11).take(2).flat_map(str::parse::<u64>).sum::<u64>();
-    Duration::from_millis(10 * ticks)
-}
-
 /// What `work` cost when repeated.
 pub struct Cost {
     pub rounds: u32,
@@ -88,10 +71,10 @@ pub fn repeat(least: Duration, mut work: impl FnMut()) -> Cost {
     if !smoke() {
         work();
     }
-    let (began, cpu, mut rounds) = (Instant::now(), cpu_time(), 0);
+    let (began, cpu, mut rounds) = (Instant::now(), process_cpu_time(), 0);
     while rounds == 0 || (!smoke() && began.elapsed() < least) {
         work();
         rounds += 1;
     }
-    Cost { rounds, wall: began.elapsed(), cpu: cpu_time() - cpu }
+    Cost { rounds, wall: began.elapsed(), cpu: process_cpu_time() - cpu }
 }

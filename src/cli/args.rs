@@ -92,6 +92,8 @@ pub enum Command {
     Embed(EmbedArgs),
     /// Score pairs of texts with a reranker or classifier
     Rerank(RerankArgs),
+    /// Measure how fast texts are embedded, and how near to f32, for each batch size and length
+    Bench(BenchArgs),
     /// Get, list and check embedding models
     Model(ModelArgs),
     /// What works on this machine
@@ -114,13 +116,18 @@ pub enum Command {
 }
 
 impl Command {
-    /// The setting that a flag of this command is short for, where the flag is there.
-    pub fn setting(&self) -> Option<(&'static str, String)> {
-        match self {
-            Self::Serve(args) => Some(("serve.address", args.address.clone()?)),
-            Self::Embed(args) => Some(("engine.dtype", args.dtype.clone()?)),
-            _ => None,
-        }
+    /// The settings that flags of this command are short for, where the flags are there.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let settings = match self {
+            Self::Serve(args) => vec![("serve.address", args.address.clone())],
+            Self::Embed(args) => vec![("engine.dtype", args.dtype.clone())],
+            Self::Bench(args) => {
+                let threads = args.threads.map(|n| n.to_string());
+                vec![("engine.dtype", args.dtype.clone()), ("engine.threads", threads)]
+            }
+            _ => Vec::new(),
+        };
+        settings.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 }
 
@@ -270,6 +277,43 @@ pub struct RerankArgs {
     /// Where to write
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+#[derive(ClapArgs)]
+pub struct BenchArgs {
+    #[arg(long, value_name = "TYPE", help = help("engine.dtype"))]
+    pub dtype: Option<String>,
+    #[arg(long, value_name = "N", help = help("engine.threads"))]
+    pub threads: Option<usize>,
+    /// Texts of one request; 1, 2, 4 … 256 when absent
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub batch_sizes: Vec<usize>,
+    /// Tokens of each text, or mixed: real texts as they are; 16,64,256,512,mixed when absent
+    #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
+    pub lengths: Vec<String>,
+    /// Texts for mixed, as `embed` reads them; else the chunks of this folder's index, or of
+    /// codeintel's own sources
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
+    /// How long each cell is measured, at least three rounds; 1 when absent
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// An OpenAI-compatible endpoint, such as http://127.0.0.1:8000, measured in turn with this
+    /// process
+    #[arg(long, value_name = "URL")]
+    pub against: Option<String>,
+    /// The name by which the endpoint knows the model; that of --model when absent
+    #[arg(long, value_name = "NAME", requires = "against")]
+    pub against_model: Option<String>,
+    /// Write the figures as JSON; - prints them instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write one page with the table and plots, which needs nothing beside it
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Fewer and shorter cells: 1, 8 and 32 texts of 64 tokens and mixed
+    #[arg(long)]
+    pub quick: bool,
 }
 
 #[derive(ClapArgs)]

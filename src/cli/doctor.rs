@@ -9,6 +9,7 @@ use crate::device::Device;
 use crate::engine::{models, probe};
 use crate::error::{Error, Result};
 use crate::index::{DenseIndex, DenseParams};
+use crate::nn::Cost;
 use crate::serve::wire::Check;
 use crate::vector::Matrix;
 
@@ -22,6 +23,7 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
         gpu(),
         libraries(),
         model(&cx),
+        memory(&cx),
         index(&cx.data()),
         disk("disk of the index", cx.data().path()),
         disk("disk of the models", &cx.settings.models_folder(process_env)),
@@ -130,6 +132,29 @@ fn model(cx: &Context) -> Check {
             let remedy = format!("codeintel model pull {}", cx.settings.model_name);
             note("model", error.to_string(), remedy)
         }
+    }
+}
+
+/// What the model takes of the memory, by its config.json alone.
+fn memory(cx: &Context) -> Check {
+    let read = || {
+        let folder = cx.settings.models_folder(process_env);
+        let model = models::resolve(&cx.settings.model_name, &folder)?;
+        let device = Device::cpu(cx.settings.threads)?.with_dtype(cx.settings.dtype);
+        let (cost, threads) = (Cost::read(&model.path)?, device.threads());
+        let weights = bytes(cost.weight_bytes(device.dtype()));
+        let scratch = bytes(threads as u64 * cost.scratch_bytes());
+        let dtype = device.dtype().as_str();
+        Ok(format!(
+            "{weights} of weights in {dtype}, at most {scratch} of activations on {threads} threads"
+        ))
+    };
+    match read() {
+        Ok(found) => ok("memory of the model", found),
+        Err(Error::ModelMissing { .. }) => {
+            note("memory of the model", "unknown", "install the model first")
+        }
+        Err(error) => failed("memory of the model", &error),
     }
 }
 

@@ -25,7 +25,7 @@ pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     let data = settings.data_folder(&here);
     let ingest = {
         let settings = settings.clone();
-        let load = move || start_engine(&settings, &settings.model_name);
+        let load = move || start_warm_engine(&settings);
         Ingest::new(DataFolder::new(&data), cx.settings.clone(), load)
     };
     once(&mut cx, &ingest, &args, args.full)?;
@@ -114,6 +114,13 @@ fn list(paths: &[PathBuf]) -> String {
 /// Starts the engine for `model`, a name or a folder.
 pub fn start_engine(settings: &Settings, model: &str) -> Result<Engine> {
     start_engine_with(settings, model, EngineOptions::default())
+}
+
+/// Starts the engine of the settings' model, and has it compute once.
+pub fn start_warm_engine(settings: &Settings) -> Result<Engine> {
+    let engine = start_engine(settings, &settings.model_name)?;
+    engine.warm_up()?;
+    Ok(engine)
 }
 
 pub fn start_engine_with(

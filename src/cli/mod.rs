@@ -4,6 +4,7 @@
 //! that goes away ends the program quietly.
 
 mod args;
+mod bench;
 mod doctor;
 mod embed;
 mod highlight;
@@ -100,6 +101,7 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Search(args) => search::run(cx, args),
         Command::Status(args) => status::run(cx, args),
         Command::Embed(args) => embed::run(cx, args),
+        Command::Bench(args) => bench::run(cx, args),
         Command::Rerank(args) => rerank::run(cx, args),
         Command::Model(args) => model::run(cx, args),
         Command::Doctor(args) => doctor::run(cx, args),
@@ -129,7 +131,7 @@ fn settings(args: &Args) -> Result<Settings> {
     let data = args.data.as_ref().map(|path| path.display().to_string());
     let general = [("data.dir", data), ("model.name", args.model.clone())];
     let general = general.into_iter().filter_map(|(name, value)| Some((name, value?)));
-    let short = general.chain(args.command.setting());
+    let short = general.chain(args.command.settings());
     flags.extend(short.map(|(name, value)| (name.to_owned(), value)));
     let here = std::path::Path::new(FILE_NAME);
     let file = args.config.as_deref().or_else(|| here.is_file().then_some(here));

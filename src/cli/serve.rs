@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
-use super::index::start_engine;
+use super::index::start_warm_engine;
 use crate::error::{Error, Result};
 use crate::serve::{Server, listen, metrics_router, router, serve};
 use crate::telemetry::TelemetryConfig;
@@ -31,7 +31,7 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
         }
         tokio::task::spawn_blocking({
             let (server, settings) = (server.clone(), cx.settings.clone());
-            move || server.warm(|| start_engine(&settings, &settings.model_name))
+            move || server.warm(|| start_warm_engine(&settings))
         });
         tokio::spawn(refresh(server.clone()));
         let (stopping, stopped) = tokio::sync::oneshot::channel();

@@ -39,6 +39,11 @@ impl Dtype {
         }
     }
 
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        size_of::<u32>() / self.per_word()
+    }
+
     /// How many values lie in one 32-bit word.
     pub(super) fn per_word(self) -> usize {
         match self {

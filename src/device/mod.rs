@@ -2,6 +2,7 @@
 
 #[macro_use]
 mod isa;
+mod clock;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -10,6 +11,7 @@ mod mapped;
 pub mod ops;
 mod rows;
 
+pub use clock::process_cpu_time;
 pub use cpu::{Device, MemoryInfo};
 pub use dtype::Dtype;
 pub use isa::InstructionSet;

@@ -1,5 +1,7 @@
 //! Where do the activations of a forward pass live?
 
+use crate::error::{Error, Result};
+
 /// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so
 /// that a forward pass allocates only when it is the largest so far.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +22,24 @@ impl Rows {
     pub fn resize(&mut self, n: usize, d: usize) {
         self.data.resize(n * d, 0.0);
         (self.n, self.d) = (n, d);
+    }
+
+    /// Takes the memory of `[n, d]`, or says that it is not there; a resize up to it allocates
+    /// nothing, and so cannot end the process.
+    pub fn reserve(&mut self, n: usize, d: usize) -> Result<()> {
+        let values = n.saturating_mul(d);
+        let more = values.saturating_sub(self.data.len());
+        self.data.try_reserve_exact(more).map_err(|_| {
+            let bytes =
+                values.saturating_sub(self.data.capacity()).saturating_mul(size_of::<f32>());
+            Error::OutOfMemory { tokens: n, bytes }
+        })
+    }
+
+    /// Values that there is memory for.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.data.capacity()
     }
 
     pub fn n(&self) -> usize {
@@ -43,5 +63,26 @@ impl Rows {
     /// All values: `[n * d]`, row-major.
     pub fn as_mut_slice(&mut self) -> &mut [f32] {
         &mut self.data
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn memory_that_is_not_there_is_an_error_and_what_was_reserved_is_not_taken_again() {
+        let mut rows = Rows::default();
+        rows.reserve(8, 4).unwrap();
+        let taken = rows.capacity();
+        rows.resize(8, 4);
+        assert_eq!((rows.n(), rows.d(), rows.capacity()), (8, 4, taken));
+        for n in [1 << 60, usize::MAX] {
+            let error = rows.reserve(n, 4).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::OutOfMemory);
+            assert!(error.to_string().contains(&format!("{n} tokens at once")), "{error}");
+        }
+        assert_eq!((rows.n(), rows.d()), (8, 4), "it is as it was");
     }
 }

@@ -6,7 +6,7 @@ use super::call::{Call, Parts, is_device_failure};
 use super::engine::{EmbedRequest, Embeddings};
 use super::remote::Remote;
 use super::remote::breaker::Breaker;
-use super::worker::{EngineStats, Worker};
+use super::scheduler::{EngineStats, Worker};
 use crate::error::{Result, Warning};
 use crate::telemetry::RunContext;
 use crate::telemetry::labels::Mode;
@@ -81,6 +81,14 @@ impl Backend {
         }
     }
 
+    /// This process's device, where it is to be used.
+    pub fn worker(&self) -> Option<&Worker> {
+        match self {
+            Self::Inproc(worker) | Self::Auto { worker, .. } => Some(worker),
+            Self::Http { .. } => None,
+        }
+    }
+
     /// The endpoint, where there is one.
     pub fn remote(&self) -> Option<&Remote> {
         match self {
@@ -107,7 +115,7 @@ impl Backend {
     }
 
     pub fn stop(&self) {
-        if let Self::Inproc(worker) | Self::Auto { worker, .. } = self {
+        if let Some(worker) = self.worker() {
             worker.stop();
         }
         if let Some(remote) = self.remote() {

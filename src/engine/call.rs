@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::cache::{Key, Record, Usage, VectorCache};
 use super::engine::Embeddings;
-use super::lanes::{Lane, Sequence};
 use super::remote::{Ask, Fetched, Remote};
-use super::worker::{Delivery, Request, Ticket, Worker, stopped};
+use super::scheduler::{Delivery, Lane, Request, Sequence, Ticket, Worker, stopped};
 use crate::error::{Error, Result, Warning};
 use crate::telemetry::RunContext;
 use crate::token::{Ragged, Tokenizer};
@@ -29,7 +28,20 @@ const ENCODER: &str = "the encoder";
 
 /// Whether the device failed, and not the request.
 pub(super) fn is_device_failure(error: &Error) -> bool {
-    matches!(error, Error::Library { part, .. } if *part == ENCODER)
+    match error {
+        Error::OutOfMemory { .. } => true,
+        Error::Library { part, .. } => *part == ENCODER,
+        _ => false,
+    }
+}
+
+/// What a request is told of its batch's failure, which it shares with others.
+fn of_batch(error: Arc<Error>) -> Error {
+    match *error {
+        Error::DeadlineExceeded { what, budget_ms } => Error::DeadlineExceeded { what, budget_ms },
+        Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
+        _ => Error::Library { part: ENCODER, action: "compute a batch", source: error.into() },
+    }
 }
 
 /// The parts of an engine that a request meets.
@@ -62,6 +74,7 @@ pub(super) struct Call<'a> {
     admitted: bool,
     cache_hits: usize,
     cache_failed: bool,
+    tokenise: Duration,
     queue: Option<Duration>,
 }
 
@@ -91,6 +104,7 @@ impl<'a> Call<'a> {
             admitted: false,
             cache_hits: 0,
             cache_failed: false,
+            tokenise: Duration::ZERO,
             queue: None,
         }
     }
@@ -192,7 +206,9 @@ impl<'a> Call<'a> {
     /// Counts the tokens of `texts` (slot, text).
     fn tokenise(&mut self, texts: &[(usize, &str)]) -> Result<Ragged> {
         let bare: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+        let began = Instant::now();
         let ragged = self.parts.tokenizer.encode_batch(&bare)?;
+        self.tokenise += began.elapsed();
         for (i, (slot, _)) in texts.iter().enumerate() {
             let tokens = ragged.seq(i).len() as u32;
             self.usages[*slot] = Usage { tokens, truncated: ragged.truncated[i] };
@@ -263,11 +279,7 @@ impl<'a> Call<'a> {
 
     /// Takes the vectors of a batch over.
     fn take(&mut self, delivery: Delivery) -> Result<()> {
-        let vectors = delivery.vectors.map_err(|error| Error::Library {
-            part: ENCODER,
-            action: "compute a batch",
-            source: error.into(),
-        })?;
+        let vectors = delivery.vectors.map_err(of_batch)?;
         if vectors.d() != self.parts.d {
             let (expected, found) = (self.parts.d, vectors.d());
             return Err(Error::Dimension { what: "vector of the encoder", expected, found });
@@ -335,6 +347,7 @@ impl<'a> Call<'a> {
             tokens: self.usages.iter().map(|usage| usage.tokens as usize).sum(),
             truncated: self.usages.iter().filter(|usage| usage.truncated).count(),
             cache_hits: self.cache_hits,
+            tokenise: self.tokenise,
             queue: self.queue.unwrap_or_default(),
         })
     }

@@ -6,21 +6,23 @@ use std::time::{Duration, Instant};
 
 use super::backend::Backend;
 use super::cache::VectorCache;
-use super::call::Parts;
-use super::lanes::Limits;
+use super::call::{Call, Parts};
 use super::load::{Loaded, describe, load, refuse};
 use super::models::ModelFolder;
 use super::remote::Remote;
-use super::worker::Worker;
+use super::scheduler::{Limits, Worker};
 use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::{Settings, VllmMode};
 use crate::device::ops;
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Pooling, Prompts, TextConfig};
-use crate::telemetry::labels::{EmbedOutcome, Mode};
-use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
+use crate::telemetry::labels::{EmbedOutcome, Mode, Tool};
+use crate::telemetry::{RunContext, Stage, StageSpan, Telemetry, attrs};
 use crate::token::Tokenizer;
 use crate::vector::Matrix;
+
+/// Tokens of one text of the warm-up, about: that of a chunk.
+const WARM_UP_TOKENS: usize = 256;
 
 /// What overrides the model's own configuration; part of the identity.
 #[derive(Debug, Clone, Copy, Default)]
@@ -69,6 +71,8 @@ pub struct Embeddings {
     pub truncated: usize,
     /// How many vectors came out of the cache.
     pub cache_hits: usize,
+    /// How long the texts were tokenised, partly while batches were computed.
+    pub tokenise: Duration,
     /// How long the first batch waited for the device.
     pub queue: Duration,
 }
@@ -143,8 +147,8 @@ impl Engine {
                 }
             }
         };
-        let Loaded { identity, device, compute } = loaded;
-        let worker = Worker::start(limits(settings), compute)?;
+        let Loaded { identity, device, compute, busy_tokens } = loaded;
+        let worker = Worker::start(limits(settings, busy_tokens), compute)?;
         let backend = Backend::new(worker, remote);
         Self::open(identity, device, folder, settings, cache_folder, backend)
     }
@@ -257,6 +261,33 @@ impl Engine {
         self.inner.backend.stats()
     }
 
+    /// Has this process's device compute a batch that keeps it busy, so that memory that is not
+    /// there shows before the first request, and the device's speed is known. An endpoint is asked
+    /// nothing.
+    pub fn warm_up(&self) -> Result<()> {
+        let Inner { tokenizer, identity, backend, .. } = &*self.inner;
+        let Some(worker) = backend.worker() else { return Ok(()) };
+        let began = Instant::now();
+        let tokens = WARM_UP_TOKENS.min(identity.max_tokens);
+        let text = |i: usize| format!("{i} ").repeat(tokens);
+        let texts: Vec<String> = (0..worker.busy_tokens().div_ceil(tokens)).map(text).collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let parts = Parts { tokenizer, cache: None, d: identity.dim };
+        // Nobody's run: it is not measured as one.
+        let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
+        let answer = match Call::new(parts, Lane::Bulk, &cx).run(&texts, worker) {
+            Err(error) if backend.remote().is_some() => {
+                tracing::warn!(%error, "the device did not warm up; where it fails the endpoint embeds");
+                return Ok(());
+            }
+            answer => answer?,
+        };
+        let (device, took_ms) = (self.device_name(), began.elapsed().as_millis() as u64);
+        let tokens_per_s = worker.stats().tokens_per_s;
+        tracing::info!(device, tokens = answer.tokens, took_ms, tokens_per_s, "warmed up");
+        Ok(())
+    }
+
     /// Stops the worker after its batch; what waits, and whoever asks later, gets an error.
     pub fn stop(&self) {
         self.inner.backend.stop();
@@ -288,8 +319,12 @@ impl Engine {
     }
 }
 
-pub(super) fn limits(settings: &Settings) -> Limits {
+/// busy_tokens: those that keep every thread of the device busy once.
+pub(super) fn limits(settings: &Settings, busy_tokens: usize) -> Limits {
+    let time = Duration::from_millis(settings.batch_ms);
     Limits {
+        batch_time_max: (!time.is_zero()).then_some(time),
+        busy_tokens,
         batch_tokens_max: settings.max_batch_tokens,
         batch_seqs_max: settings.max_batch_seqs,
         queue_tokens_max: settings.queue_tokens_max,

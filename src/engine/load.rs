@@ -3,7 +3,7 @@
 use super::identity::{ModelIdentity, revision};
 use super::models::ModelFolder;
 use super::remote::Remote;
-use super::worker::Compute;
+use super::scheduler::Compute;
 use super::{EngineOptions, Task};
 use crate::config::Settings;
 use crate::device::{Device, Dtype};
@@ -20,6 +20,8 @@ pub(super) struct Loaded {
     /// `cpu avx512`
     pub device: String,
     pub compute: Compute,
+    /// Tokens that keep every thread busy once.
+    pub busy_tokens: usize,
 }
 
 /// Loads the weights.
@@ -46,9 +48,9 @@ pub(super) fn load(
         document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
         mode: Mode::Inproc,
     };
-    let name = device.name();
+    let (name, busy_tokens) = (device.name(), encoder.busy_tokens());
     let compute: Compute = Box::new(move |batch| pooler.embed(&encoder, batch));
-    Ok(Loaded { identity, device: name, compute })
+    Ok(Loaded { identity, device: name, compute, busy_tokens })
 }
 
 /// Asks the endpoint for the length of its vectors and compares it with what the folder says. failed:

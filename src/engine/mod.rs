@@ -1,7 +1,7 @@
 //! Who is embedded next, and with whom?
 //!
 //! [`Engine::embed`] is called from any thread. The caller's thread looks into the cache and
-//! tokenises (`call`), sequences wait in lanes (`lanes`), and one thread computes (`worker`); or an
+//! tokenises (`call`), sequences wait until one thread computes them together (`scheduler`); or an
 //! endpoint is asked over HTTP (`remote`), if the settings or a failing device want that (`backend`).
 
 mod backend;
@@ -11,18 +11,17 @@ mod call;
 mod engine;
 mod heads;
 mod identity;
-mod lanes;
 mod load;
 pub mod models;
 mod remote;
-mod worker;
+mod scheduler;
 
 pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
 pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
-pub use lanes::Lane;
 pub use load::probe;
-pub use worker::EngineStats;
+pub use remote::{Answer, Endpoint};
+pub use scheduler::{EngineStats, Lane};
 
 #[cfg(test)]
 mod tests;

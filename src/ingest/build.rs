@@ -181,6 +181,7 @@ impl Target {
         self.next = first.checked_add(count).ok_or(Error::Overloaded {
             what: "the index",
             limit: format!("{} chunks", u32::MAX),
+            retry_ms: None,
         })?;
         let row = FileRow {
             path: path.to_owned(),

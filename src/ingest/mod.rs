@@ -12,5 +12,6 @@ mod watch;
 mod write;
 
 pub use journey::{Ingest, IngestReport, Outcome};
+pub use prepare::ModelTokens;
 pub use progress::{Phase, Progress};
 pub use watch::watch;

@@ -18,7 +18,7 @@ use crate::vector::Matrix;
 
 /// Tokens of whole sequences that go through all layers together: their activations stay in the
 /// cache of one core. Twice as many were 6 % slower in int8, half as many no faster.
-const GROUP_TOKENS: usize = 256;
+pub(super) const GROUP_TOKENS: usize = 256;
 
 /// A transformer that gives one hidden state a token. Pure: the same ids give the same values.
 pub struct Encoder {
@@ -86,6 +86,11 @@ impl Encoder {
         self.hidden_dim
     }
 
+    /// Tokens of a batch that keeps every thread busy once.
+    pub fn busy_tokens(&self) -> usize {
+        self.device.threads() * GROUP_TOKENS
+    }
+
     /// Tokens of the longest sequence that the network takes.
     pub fn max_positions(&self) -> usize {
         self.max_tokens
@@ -93,8 +98,8 @@ impl Encoder {
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
     ///
-    /// A sequence longer than [`Encoder::max_positions`] or an id outside the vocabulary is an
-    /// error.
+    /// A sequence longer than [`Encoder::max_positions`], an id outside the vocabulary and a batch
+    /// that the memory does not hold are errors.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
         let groups = self.forward_then(batch, |_, hidden| hidden.as_slice().to_vec())?;
         Matrix::new(groups.concat(), self.hidden_dim)
@@ -113,12 +118,13 @@ impl Encoder {
         let groups: Vec<_> = batch.batches(GROUP_TOKENS, usize::MAX).collect();
         let pass = |group: &Ragged| {
             let mut state = self.states().pop().unwrap_or_default();
+            self.network.reserve(group.tokens(), &mut state)?;
             self.network.forward(&self.device, group, &mut state);
             let made = then(group, &state.scratch.hidden);
             self.states().push(state);
-            made
+            Ok(made)
         };
-        Ok(self.device.install(|| groups.par_iter().map(pass).collect()))
+        self.device.install(|| groups.par_iter().map(pass).collect())
     }
 
     /// A state is taken out or put back; a panic between leaves the others usable.
@@ -145,6 +151,31 @@ impl Encoder {
         match batch.ids.iter().find(|&&id| id as usize >= vocab) {
             Some(&id) => argument("token id", id as usize, format!("less than {vocab}")),
             None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::Cost;
+
+    #[test]
+    fn a_pass_takes_no_more_memory_than_was_reserved_for_it() {
+        let device = Device::cpu(1).unwrap();
+        let batch = Ragged::from_seqs([&[5_u32; 17][..], &[6; 30]]);
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        for family in ["bert", "nomic_bert", "modernbert", "qwen3", "gemma3_text"] {
+            let encoder = Encoder::load(&models.join(family), &device).unwrap();
+            let cost = Cost::read(&models.join(family)).unwrap();
+            let mut state = State::default();
+            encoder.network.reserve(batch.tokens(), &mut state).unwrap();
+            let reserved = state.scratch.capacities();
+            encoder.network.forward(&device, &batch, &mut state);
+            assert_eq!(state.scratch.capacities(), reserved, "{family}");
+            encoder.network.reserve(GROUP_TOKENS.max(encoder.max_positions()), &mut state).unwrap();
+            let held = size_of::<f32>() * state.scratch.capacities().iter().sum::<usize>();
+            assert!(held as u64 <= cost.scratch_bytes(), "{family}: {held} bytes");
         }
     }
 }

@@ -54,6 +54,33 @@ pub struct Scratch {
     update: Rows,
 }
 
+impl Scratch {
+    /// Takes the memory that `layer` needs for `tokens`, or says that it is not there.
+    pub fn reserve(&mut self, tokens: usize, layer: &Layer) -> Result<()> {
+        let hidden = layer.attended.outputs();
+        let Self { hidden: states, normed, qkv, context, wide, gated, update } = self;
+        for (rows, d) in [
+            (states, hidden),
+            (normed, hidden),
+            (qkv, layer.qkv.outputs()),
+            (context, layer.attended.inputs()),
+            (wide, layer.up.outputs()),
+            (gated, if layer.gated { layer.down.inputs() } else { 0 }),
+            (update, hidden),
+        ] {
+            rows.reserve(tokens, d)?;
+        }
+        Ok(())
+    }
+
+    /// Values that each buffer has memory for.
+    #[cfg(test)]
+    pub fn capacities(&self) -> [usize; 7] {
+        let Self { hidden, normed, qkv, context, wide, gated, update } = self;
+        [hidden, normed, qkv, context, wide, gated, update].map(Rows::capacity)
+    }
+}
+
 impl Layer {
     /// Layer `i` of the network in `part`.
     pub fn load(part: &Part<'_>, of: &Description, i: usize, rule: &LayerRule) -> Result<Self> {

@@ -1,6 +1,7 @@
 //! What does the network compute?
 
 mod config;
+mod cost;
 mod description;
 mod encoder;
 mod family;
@@ -13,6 +14,7 @@ mod pooling;
 mod sentence;
 mod weights;
 
+pub use cost::Cost;
 pub use encoder::Encoder;
 pub use head::{Classifier, Splade};
 pub use pooler::Pooler;

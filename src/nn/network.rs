@@ -58,6 +58,11 @@ impl Network {
         })
     }
 
+    /// Takes the memory that a pass over `tokens` needs, or says that it is not there.
+    pub fn reserve(&self, tokens: usize, state: &mut State) -> Result<()> {
+        self.layers.iter().try_for_each(|layer| state.scratch.reserve(tokens, layer))
+    }
+
     /// Leaves the hidden state of every token in `state.scratch.hidden`: `[tokens, hidden]`.
     pub fn forward(&self, device: &Device, batch: &Ragged, state: &mut State) {
         let State { scratch, places, turns } = state;

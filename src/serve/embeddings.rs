@@ -2,7 +2,7 @@
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Extension, Json, State};
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -101,8 +101,6 @@ fn failure(error: &Error) -> Response {
     let body =
         json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
     let mut response = reply::json(status, &body);
-    if status == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static("1"));
-    }
+    reply::say_when(&mut response, error);
     response
 }

@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::Server;
+use crate::engine::Engine;
 
 /// 200 as long as the process answers.
 pub async fn alive() -> Json<Value> {
@@ -23,7 +24,30 @@ pub async fn ready(State(server): State<Server>) -> (StatusCode, Json<Value>) {
         };
         (probe.name.to_owned(), row)
     });
-    let rows: serde_json::Map<String, Value> = rows.collect();
+    let mut rows: serde_json::Map<String, Value> = rows.collect();
+    if let Ok(engine) = server.engine() {
+        rows.insert("engine".to_owned(), stats(&engine));
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "probes": rows })))
+}
+
+/// A ready engine, and how it fares.
+fn stats(engine: &Engine) -> Value {
+    let stats = engine.stats();
+    json!({
+        "ready": true,
+        "device": engine.device_name(),
+        "batches": stats.batches,
+        "sequences": stats.sequences,
+        "tokens": stats.tokens,
+        "tokens_per_s": stats.tokens_per_s,
+        "batch_tokens_max": stats.batch_tokens_max,
+        "out_of_memory": stats.out_of_memory,
+        "waiting": {
+            "sequences": stats.queue_depth,
+            "interactive_tokens": stats.interactive_tokens,
+            "bulk_tokens": stats.bulk_tokens,
+        },
+    })
 }

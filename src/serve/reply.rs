@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
@@ -12,6 +12,9 @@ use super::Server;
 use super::wire::Problem;
 use crate::error::{Error, Result};
 use crate::telemetry::RunContext;
+
+/// What OpenAI's clients read before Retry-After.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Cancels the run when its request is dropped: the caller closed the connection.
 struct CancelOnDrop(RunContext);
@@ -56,10 +59,18 @@ pub fn status(error: &Error) -> StatusCode {
 /// Our own dialect: RFC 9457 problem details.
 pub fn problem(error: &Error) -> Response {
     let mut response = as_problem(&Problem::from(error));
-    if status(error) == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-    }
+    say_when(&mut response, error);
     response
+}
+
+/// Says in the headers of an `overloaded` when to ask again: whole seconds, and for clients that
+/// know it the milliseconds.
+pub fn say_when(response: &mut Response, error: &Error) {
+    let Error::Overloaded { retry_ms, .. } = error else { return };
+    let ms = retry_ms.unwrap_or(1000);
+    let headers = response.headers_mut();
+    headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000).max(1)));
+    headers.insert(RETRY_AFTER_MS, HeaderValue::from(ms));
 }
 
 fn as_problem(problem: &Problem) -> Response {
@@ -88,4 +99,24 @@ pub async fn no_such_method(State(_): State<Server>, uri: axum::http::Uri) -> Re
 fn no_route(uri: &axum::http::Uri) -> String {
     let path = uri.path();
     format!("{path} is not there for this method; routes: {}", super::ROUTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_overloaded_answer_says_when_to_ask_again() {
+        let headers = |retry_ms| {
+            let limit = "9 tokens".to_owned();
+            let response = problem(&Error::Overloaded { what: "the queue", limit, retry_ms });
+            assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
+            let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+            (header("retry-after"), header("retry-after-ms"))
+        };
+        assert_eq!(headers(Some(2300)), ("3".to_owned(), "2300".to_owned()));
+        assert_eq!(headers(Some(1)), ("1".to_owned(), "1".to_owned()));
+        assert_eq!(headers(None), ("1".to_owned(), "1000".to_owned()));
+        assert!(problem(&Error::Cancelled).headers().get("retry-after").is_none());
+    }
 }

@@ -116,7 +116,7 @@ attrs! {
     VLLM_DIM = "vllm.embed_dim" | "gen_ai.embeddings.dimension.count" ~ "llm.embedding_dim", "Values of a vector";
     VLLM_BATCH_SIZE = "vllm.batch_size" ~ "batch.size", "Texts of the request; on engine.batch, sequences computed";
     VLLM_BATCH_TOKENS = "vllm.batch_tokens", "Tokens computed";
-    VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens computed, as a share of engine.max_batch_tokens";
+    VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens computed, as a share of those the batch might have had (engine.max_batch_tokens, engine.batch_ms)";
     VLLM_DEVICE_MS = "vllm.device_ms", "Milliseconds that the device computed";
     VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
     VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512, or the endpoint's address";

@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::Span;
 use super::attrs::{self, Attr, AttrValue};
 use super::labels::{Label, Lane, Mode};
 use super::{RunContext, Telemetry, span};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The most links of one span, as the specification's default has it.
 const LINKS_MAX: usize = 128;
@@ -25,7 +25,7 @@ pub struct BatchFacts {
     /// Distinct sequences.
     pub sequences: usize,
     pub tokens: usize,
-    /// The most tokens that a batch may have.
+    /// The tokens that it might have had.
     pub tokens_max: usize,
     /// How long the oldest sequence waited.
     pub queued: Duration,
@@ -48,6 +48,9 @@ pub struct BatchSpan {
 }
 
 impl BatchSpan {
+    /// The event on the span of a batch that is computed again in two halves.
+    pub const HALVED: &'static str = "engine.batch.halved";
+
     /// The attributes that the span can carry.
     pub const ATTRS: &'static [Attr] = &[
         attrs::VLLM_MODE,
@@ -69,8 +72,20 @@ impl BatchSpan {
     }
 
     /// Ends it: one span, one measurement of each of the batch's metrics.
-    pub fn close<T>(mut self, facts: &BatchFacts, result: &Result<T>) {
+    pub fn close<T>(self, facts: &BatchFacts, result: &Result<T>) {
         self.telemetry.instruments().batched(self.lane, facts);
+        self.end(facts, result.as_ref().err());
+    }
+
+    /// Ends a batch that did not fit the memory: its halves are batches of their own, and measured.
+    pub fn halved(mut self, facts: &BatchFacts, error: &Error) {
+        if let Some(span) = &mut self.span {
+            span.add_event(Self::HALVED, Vec::new());
+        }
+        self.end(facts, Some(error));
+    }
+
+    fn end(mut self, facts: &BatchFacts, error: Option<&Error>) {
         let Some(mut span) = self.span.take() else { return };
         let spelling = self.telemetry.spelling();
         let mut set = |key: Attr, value: AttrValue| {
@@ -82,7 +97,7 @@ impl BatchSpan {
         set(attrs::VLLM_FILL_RATIO, facts.fill_ratio().into());
         set(attrs::VLLM_DEVICE_MS, (facts.computed.as_secs_f64() * 1e3).into());
         set(attrs::VLLM_QUEUE_MS, (facts.queued.as_secs_f64() * 1e3).into());
-        if let Err(error) = result {
+        if let Some(error) = error {
             set(attrs::ERROR_TYPE, error.kind().code().into());
             span::record(&mut span, error);
         }

@@ -41,7 +41,8 @@ pub fn markdown() -> String {
     text += "\nEvery span of a stage also carries `request.stage`, and `error.type` when it failed; the first of a run \
              `mcp.tool`, `mcp.run_id` and `mcp.session_id`; every span of a run `run.id` and `session.id`. Channels link \
              to `retrieval.search`, and `retrieval.fuse` links to the channels. Events: `retrieval.gating.decision` on \
-             `retrieval.gating`, `channels.gathered` on `retrieval.gather_channels`, `exception` on what failed.\n";
+             `retrieval.gating`, `channels.gathered` on `retrieval.gather_channels`, \
+             `engine.batch.halved` on an `engine.batch` that the memory was too small for, `exception` on what failed.\n";
     text += "\n### Attributes\n\n| attribute | official name beside it | with `semconv_compat = \"part2\"` | what it says |\n|---|---|---|---|\n";
     for attr in attrs::ALL {
         let name = |name: Option<&str>| name.map(|name| format!("`{name}`")).unwrap_or_default();

@@ -153,7 +153,7 @@ instruments! {
     batch_tokens: Histograms<Batch> = "codeintel.embed.batch.tokens" ["{token}"]
         as "codeintel_embed_batch_tokens" in TOKENS, "Tokens of one batch";
     fill_ratio: Histograms<Batch> = "codeintel.embed.batch.fill_ratio" [""]
-        as "codeintel_embed_batch_fill_ratio" in TENTHS, "Tokens of one batch, as a share of engine.max_batch_tokens";
+        as "codeintel_embed_batch_fill_ratio" in TENTHS, "Tokens of one batch, as a share of those it might have had (engine.max_batch_tokens, engine.batch_ms)";
     queue_duration: Histograms<Batch> = "codeintel.embed.queue.duration" ["s"]
         as "codeintel_embed_queue_duration_seconds" in SECONDS, "Seconds that the oldest text of a batch waited";
     embed_tokens: Counters<(Lane,)> = "codeintel.embed.tokens" ["{token}"]

@@ -49,6 +49,7 @@ labels! {
         Embed = "embed",
         Embeddings = "embeddings",
         Rerank = "rerank",
+        Bench = "bench",
     }
     /// How a run ended.
     RunStatus: "status" { Ok = "ok", Error = "error", Cancelled = "cancelled" }

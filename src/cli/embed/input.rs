@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::cli::args::{EmbedArgs, Format};
+use crate::cli::args::Format;
 use crate::cli::lines::Lines;
 use crate::error::Result;
 
@@ -23,14 +23,14 @@ pub struct Input {
 }
 
 impl Input {
-    pub fn open(args: &EmbedArgs) -> Result<Self> {
-        let path = args.file.as_deref();
+    /// The texts of a file, or of standard input. format: jsonl of a file that ends so when absent.
+    pub fn open(path: Option<&Path>, format: Option<Format>) -> Result<Self> {
         let is_jsonl = |path: &Path| path.extension().is_some_and(|e| e == "jsonl");
-        let format = match path.is_some_and(is_jsonl) {
+        let given = match path.is_some_and(is_jsonl) {
             true => Format::Jsonl,
             false => Format::Lines,
         };
-        Ok(Self { lines: Lines::open(path)?, format: args.format.unwrap_or(format) })
+        Ok(Self { lines: Lines::open(path)?, format: format.unwrap_or(given) })
     }
 
     /// The next texts, [`TEXTS`] at most; none at the end.

@@ -1,6 +1,6 @@
 //! `codeintel embed`: texts in, vectors out, in the same order.
 
-mod input;
+pub mod input;
 mod numbers;
 mod output;
 mod sparse;
@@ -27,7 +27,7 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
         Some(PoolingArg::Splade) => return sparse::run(&cx, &args),
     };
     let options = EngineOptions { pooling, normalize: args.no_normalize.then_some(false) };
-    let mut input = Input::open(&args)?;
+    let mut input = Input::open(args.file.as_deref(), args.format)?;
     let engine = start_engine_with(&cx.settings, &cx.settings.model_name, options)?;
     let d = engine.identity().dimensions(args.dimensions)?;
     let task = task(&args);

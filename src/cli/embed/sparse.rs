@@ -15,7 +15,7 @@ use crate::telemetry::{RunContext, Stage, attrs};
 
 pub fn run(cx: &Context, args: &EmbedArgs) -> Result<()> {
     check(args)?;
-    let mut input = Input::open(args)?;
+    let mut input = Input::open(args.file.as_deref(), args.format)?;
     let settings = &cx.settings;
     let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env))?;
     let encoder = SparseEncoder::load(&folder, settings)?;

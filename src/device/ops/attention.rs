@@ -29,7 +29,7 @@ impl Mask {
     pub const CAUSAL: Self = Self { before: usize::MAX, after: 0 };
 
     /// Of a sequence at rows `start..end`, the rows that some query of `queries` sees.
-    pub(super) fn keys(self, queries: &Range<usize>, start: usize, end: usize) -> Range<usize> {
+    pub fn keys(self, queries: &Range<usize>, start: usize, end: usize) -> Range<usize> {
         let first = queries.start.saturating_sub(self.before).max(start);
         first..queries.end.saturating_add(self.after).min(end)
     }

@@ -57,11 +57,15 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
+/// The sum of |x w|.
+fn products(x: &[f32], weight: &[f32]) -> f64 {
+    x.iter().zip(weight).map(|(x, w)| f64::from((x * w).abs())).sum()
+}
+
 /// How far a product may be off because each operand is the nearest of its type.
 fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], greatest: f32) -> f64 {
     let sum = |values: &[f32]| values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
     let max = |values: &[f32]| values.iter().fold(0.0, |max, v| f64::max(max, v.abs().into()));
-    let products: f64 = x.iter().zip(weight).map(|(x, w)| f64::from((x * w).abs())).sum();
     // Half a unit of x and of w, and their product.
     let whole = |x_unit: f64, w_unit: f64| {
         let count = x.len() as f64;
@@ -69,8 +73,8 @@ fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], greatest: f32) -> f64 {
     };
     match dtype {
         Dtype::F32 => 0.0,
-        Dtype::Bf16 => products * (2.0 / 256.0 + 1.0 / 65536.0),
-        Dtype::Int16 => whole(max(x) / f64::from(greatest), max(weight) / 1023.0),
+        Dtype::Bf16 => products(x, weight) * (2.0 / 256.0 + 1.0 / 65536.0),
+        Dtype::Int16 => whole(max(x) / f64::from(greatest), max(weight) / 4095.0),
         Dtype::Int8 => {
             let negative = x.iter().fold(0.0, |min, v| f64::min(min, (*v).into()));
             let positive = x.iter().fold(0.0, |max, v| f64::max(max, (*v).into()));
@@ -156,7 +160,8 @@ proptest! {
                 let sum = dot(x, weight_row(o)) + f64::from(bias[o]);
                 // No activation is steeper than 1.13.
                 let slack = 1.13 * rounding(dtype, x, weight_row(o), layer.greatest());
-                (activate(activation, sum), slack + 3e-6 * sum.abs().max(1.0))
+                let size = products(x, weight_row(o)) + f64::from(bias[o].abs());
+                (activate(activation, sum), slack + 3e-6 * size.max(1.0))
             }).collect();
             for device in devices() {
                 let mut out = Rows::default();

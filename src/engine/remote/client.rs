@@ -205,7 +205,10 @@ impl Client {
     fn error(&self, failure: &Failure, tries: usize) -> Error {
         let what = failure.told(tries);
         match failure.fault {
-            Fault::Busy => Error::Overloaded { what: "the embedding endpoint", limit: what },
+            Fault::Busy => {
+                let endpoint = "the embedding endpoint";
+                Error::Overloaded { what: endpoint, limit: what, retry_ms: None }
+            }
             _ => self.unavailable(what),
         }
     }

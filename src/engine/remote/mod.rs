@@ -6,6 +6,7 @@
 
 pub(super) mod breaker;
 mod client;
+mod endpoint;
 mod failure;
 mod pool;
 mod retry;
@@ -19,10 +20,10 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 pub(super) use client::{Ask, Policy};
-pub(super) use wire::Answer;
+pub use endpoint::Endpoint;
+pub use wire::Answer;
 
-use super::lanes::Lane;
-use super::worker::EngineStats;
+use super::scheduler::{EngineStats, Lane};
 use crate::config::Settings;
 use crate::error::{Error, Result};
 use client::Client;
@@ -152,7 +153,8 @@ impl Remote {
 
     /// The error of a call that found no room at all.
     pub fn overloaded(&self) -> Error {
-        Error::Overloaded { what: "the queue of requests to the endpoint", limit: Pool::limit() }
+        let (what, limit) = ("the queue of requests to the endpoint", Pool::limit());
+        Error::Overloaded { what, limit, retry_ms: None }
     }
 
     /// Counts one batch of `sequences` texts.

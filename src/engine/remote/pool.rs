@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::super::lanes::Lane;
-use super::super::worker::stopped;
+use super::super::scheduler::{Lane, stopped};
 use crate::error::{Error, Result};
 
 /// Requests that wait in each lane. A call has twice as many there as are sent at once, so this is

@@ -14,9 +14,10 @@ use self::endpoint::{Does, Endpoint, vector};
 use super::{Policy, Remote};
 use crate::config::{Secret, Settings, VllmMode};
 use crate::engine::backend::Backend;
+use crate::engine::engine::limits;
 use crate::engine::models::ModelFolder;
-use crate::engine::worker::{Compute, Worker};
-use crate::engine::{EmbedRequest, Embeddings, Engine, Lane, ModelIdentity, Task, lanes};
+use crate::engine::scheduler::{Compute, Worker};
+use crate::engine::{EmbedRequest, Embeddings, Engine, Lane, ModelIdentity, Task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Pooling, Prompts};
 use crate::telemetry::labels::{Mode, Tool};
@@ -273,8 +274,7 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
         assert!(batches == 0, "the device fell off the bus");
         Matrix::new(vec![7.0; batch.n() * D], D)
     });
-    let limits = lanes::Limits { batch_tokens_max: 64, batch_seqs_max: 8, queue_tokens_max: 4096 };
-    let worker = Worker::start(limits, compute).unwrap();
+    let worker = Worker::start(limits(&settings, 64), compute).unwrap();
     let remote = Remote::with_policy(&settings, "bert", PATIENT).unwrap();
     let local = ModelIdentity { revision: "0".repeat(16), ..identity(Mode::Inproc) };
     let engine = engine_of(local, &settings, Backend::new(worker, Some(remote)));

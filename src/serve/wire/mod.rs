@@ -4,11 +4,13 @@
 
 use serde::Serialize;
 
+mod bench;
 mod embeddings;
 mod reports;
 mod runs;
 mod story;
 
+pub use bench::{Against, Bench, Cell, Cosine, Machine, Roof, StagesMs};
 pub use embeddings::{
     EmbeddedLine, Embedding, EmbeddingList, Encoding, Numbers, ScoreLine, SparseLine,
 };

@@ -1,6 +1,6 @@
 //! Who owns the device, and what happens to a batch that fails?
 //!
-//! One thread computes. It takes the next batch when the device is free, so that a query that
+//! One thread computes. It asks for the next batch when the device is free, so that a query that
 //! arrives meanwhile is in it. An error or a panic ends the requests of that batch and no others.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -11,17 +11,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::lanes::{Batch, Lane, Lanes, Limits, Sequence};
+use super::batch::Batch;
+use super::schedule::{Scheduler, Settled};
+use super::{Claim, Lane, Limits, Sequence};
 use crate::error::{Error, Result};
 use crate::telemetry::{BatchFacts, BatchSpan, RunContext};
 use crate::token::Ragged;
 use crate::vector::Matrix;
 
 /// Packed ids to one vector a sequence: `[n, d]`.
-pub(super) type Compute = Box<dyn FnMut(&Ragged) -> Result<Matrix> + Send>;
+pub(in crate::engine) type Compute = Box<dyn FnMut(&Ragged) -> Result<Matrix> + Send>;
 
 /// What the sequences of one request share.
-pub(super) struct Request {
+pub(in crate::engine) struct Request {
     pub cx: RunContext,
     /// Set when nobody waits any more.
     pub gone: Arc<AtomicBool>,
@@ -29,24 +31,28 @@ pub(super) struct Request {
 }
 
 /// The claim of one sequence on its vector.
-pub(super) struct Ticket {
+pub(in crate::engine) struct Ticket {
     pub request: Arc<Request>,
     /// The text's place in the request.
     pub slot: usize,
     pub queued: Instant,
 }
 
-impl Ticket {
+impl Claim for Ticket {
     fn is_dead(&self, now: Instant) -> bool {
         let Request { cx, gone, .. } = &*self.request;
         gone.load(Ordering::Relaxed)
             || cx.is_cancelled()
             || cx.deadline().is_some_and(|deadline| deadline <= now)
     }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.request.cx.deadline()
+    }
 }
 
 /// What one batch did for one request.
-pub(super) struct Delivery {
+pub(in crate::engine) struct Delivery {
     /// (slot of the request, row of the vectors)
     pub rows: Vec<(usize, usize)>,
     pub vectors: std::result::Result<Arc<Matrix>, Arc<Error>>,
@@ -62,22 +68,30 @@ pub struct EngineStats {
     pub sequences: u64,
     /// Tokens computed.
     pub tokens: u64,
+    /// How long the device computed.
+    pub computed: Duration,
     /// Sequences that wait.
     pub queue_depth: usize,
     /// Tokens that wait in the interactive lane.
     pub interactive_tokens: usize,
     /// Tokens that wait in the bulk lane.
     pub bulk_tokens: usize,
+    /// Tokens that the next batch may have.
+    pub batch_tokens_max: usize,
+    /// What the device computes, as far as it was measured; 0: not yet.
+    pub tokens_per_s: u64,
+    /// Batches that the memory was too small for.
+    pub out_of_memory: u64,
 }
 
 /// The thread that computes, and the lanes in front of it.
-pub(super) struct Worker {
+pub(in crate::engine) struct Worker {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
+    busy_tokens: usize,
 }
 
 struct Shared {
-    limits: Limits,
     state: Mutex<State>,
     /// Something waits, or the worker is to stop.
     work: Condvar,
@@ -86,30 +100,32 @@ struct Shared {
     batches: AtomicU64,
     sequences: AtomicU64,
     tokens: AtomicU64,
+    computed_ns: AtomicU64,
 }
 
 struct State {
-    lanes: Lanes<Ticket>,
+    scheduler: Scheduler<Ticket>,
     stopped: bool,
 }
 
 impl Worker {
     pub fn start(limits: Limits, compute: Compute) -> Result<Self> {
         let shared = Arc::new(Shared {
-            limits,
-            state: Mutex::new(State { lanes: Lanes::new(limits), stopped: false }),
+            state: Mutex::new(State { scheduler: Scheduler::new(limits), stopped: false }),
             work: Condvar::new(),
             room: Condvar::new(),
             batches: AtomicU64::new(0),
             sequences: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
+            computed_ns: AtomicU64::new(0),
         });
         let closing = Closing(shared.clone());
         let thread = std::thread::Builder::new()
             .name("embed".to_owned())
             .spawn(move || closing.0.work_until_stopped(compute))
             .map_err(Error::library("engine", "start its thread"))?;
-        Ok(Self { shared, thread: Mutex::new(Some(thread)) })
+        let busy_tokens = limits.busy_tokens.min(limits.batch_tokens_max);
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), busy_tokens })
     }
 
     /// Moves the first sequences of a request into `lane`, or refuses the request as a whole.
@@ -119,9 +135,7 @@ impl Worker {
         let mut state = self.shared.lock();
         state.check_running()?;
         let tokens = sequences.iter().map(Sequence::tokens).sum();
-        if !state.lanes.has_room(lane, tokens) {
-            return Err(self.overloaded(lane));
-        }
+        state.scheduler.check_room(lane, tokens)?;
         let request = sequences.front().map(|sequence| sequence.ticket.request.clone());
         state.move_what_fits(lane, sequences);
         if let Some(request) = request {
@@ -133,10 +147,7 @@ impl Worker {
 
     /// Refuses early what [`Worker::admit`] would refuse anyway, before it is tokenised.
     pub fn check_room(&self, lane: Lane, texts: usize) -> Result<()> {
-        match self.shared.lock().lanes.has_room(lane, texts) {
-            true => Ok(()),
-            false => Err(self.overloaded(lane)),
-        }
+        self.shared.lock().scheduler.check_room(lane, texts)
     }
 
     /// Moves what fits of an admitted request into `lane`; waits up to `patience` if nothing does.
@@ -158,15 +169,25 @@ impl Worker {
         Ok(())
     }
 
+    /// Tokens of a batch that keeps every thread busy once.
+    pub fn busy_tokens(&self) -> usize {
+        self.busy_tokens
+    }
+
     pub fn stats(&self) -> EngineStats {
         let state = self.shared.lock();
+        let (scheduler, lanes) = (&state.scheduler, state.scheduler.lanes());
         EngineStats {
             batches: self.shared.batches.load(Ordering::Relaxed),
             sequences: self.shared.sequences.load(Ordering::Relaxed),
             tokens: self.shared.tokens.load(Ordering::Relaxed),
-            queue_depth: state.lanes.waiting(),
-            interactive_tokens: state.lanes.tokens(Lane::Interactive),
-            bulk_tokens: state.lanes.tokens(Lane::Bulk),
+            computed: Duration::from_nanos(self.shared.computed_ns.load(Ordering::Relaxed)),
+            queue_depth: lanes.waiting(),
+            interactive_tokens: lanes.tokens(Lane::Interactive),
+            bulk_tokens: lanes.tokens(Lane::Bulk),
+            batch_tokens_max: scheduler.batch_tokens_max(),
+            tokens_per_s: scheduler.cost().tokens_per_s(),
+            out_of_memory: scheduler.out_of_memory(),
         }
     }
 
@@ -178,15 +199,6 @@ impl Worker {
             // Its panic was caught and told; there is nothing to add here.
             let _ = thread.join();
         }
-    }
-
-    fn overloaded(&self, lane: Lane) -> Error {
-        let what = match lane {
-            Lane::Interactive => "the queue of queries to embed",
-            Lane::Bulk => "the queue of texts to embed",
-        };
-        let limit = format!("{} tokens", self.shared.limits.queue_tokens_max);
-        Error::Overloaded { what, limit }
     }
 }
 
@@ -211,29 +223,33 @@ impl State {
     }
 
     fn tell_depth(&self, cx: &RunContext) {
-        let tokens = |lane| self.lanes.tokens(lane);
+        let tokens = |lane| self.scheduler.lanes().tokens(lane);
         cx.instruments().waiting(tokens(Lane::Interactive), tokens(Lane::Bulk));
     }
 
     fn move_what_fits(&mut self, lane: Lane, sequences: &mut VecDeque<Sequence<Ticket>>) {
         while let Some(sequence) = sequences.pop_front() {
-            if !self.lanes.has_room(lane, sequence.tokens()) {
+            if self.scheduler.lanes().excess(lane, sequence.tokens()) > 0 {
                 return sequences.push_front(sequence);
             }
-            self.lanes.push(lane, sequence);
+            self.scheduler.push(lane, sequence);
         }
     }
 }
 
-/// Each request of a batch once. tickets: those of each row.
-fn requests(tickets: &[Vec<Ticket>]) -> impl Iterator<Item = &RunContext> {
+/// Each request of a batch once.
+fn requests(batch: &Batch<Ticket>) -> impl Iterator<Item = &RunContext> {
     let mut seen = HashSet::new();
-    let requests = tickets.iter().flatten().map(|ticket| &*ticket.request);
+    let requests = tickets(batch).map(|ticket| &*ticket.request);
     requests.filter(move |request| seen.insert(std::ptr::from_ref(*request))).map(|r| &r.cx)
 }
 
+fn tickets(batch: &Batch<Ticket>) -> impl Iterator<Item = &Ticket> {
+    batch.sequences.iter().flat_map(|(_, tickets)| tickets)
+}
+
 /// The answer of an engine that was stopped.
-pub(super) fn stopped() -> Error {
+pub(in crate::engine) fn stopped() -> Error {
     Error::Unavailable {
         what: "the embedding engine".to_owned(),
         remedy: "it is shutting down; ask again when it has been started anew".to_owned(),
@@ -250,7 +266,7 @@ impl Shared {
         let mut state = self.lock();
         state.stopped = true;
         // The requests see that their tickets are gone.
-        state.lanes.clear();
+        state.scheduler.clear();
         self.work.notify_all();
         self.room.notify_all();
     }
@@ -258,25 +274,37 @@ impl Shared {
     fn work_until_stopped(&self, mut compute: Compute) {
         while let Some(batch) = self.wait_for_batch() {
             let launched = Instant::now();
-            let (seqs, tickets): (Vec<_>, Vec<_>) = batch.sequences.into_iter().unzip();
-            let ragged = Ragged::from_seqs(seqs.iter().map(Vec::as_slice));
-            let span = BatchSpan::open(batch.lane, requests(&tickets));
+            let ragged = Ragged::from_seqs(batch.sequences.iter().map(|(ids, _)| ids.as_slice()));
+            let queued = tickets(&batch).map(|ticket| ticket.queued).min();
+            let span = BatchSpan::open(batch.lane, requests(&batch));
+            let tokens_max = batch.tokens_max;
             let outcome = run(&mut compute, &ragged);
-            if let Some(span) = span {
-                let queued = tickets.iter().flatten().map(|ticket| ticket.queued).min();
-                let facts = BatchFacts {
-                    sequences: ragged.n(),
-                    tokens: ragged.tokens(),
-                    tokens_max: self.limits.batch_tokens_max,
-                    queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
-                    computed: launched.elapsed(),
-                };
-                span.close(&facts, &outcome);
+            let computed = launched.elapsed();
+            let facts = BatchFacts {
+                sequences: ragged.n(),
+                tokens: ragged.tokens(),
+                tokens_max,
+                queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
+                computed,
+            };
+            self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
+            let settled = self.lock().scheduler.settle(batch, outcome, computed);
+            match settled {
+                Settled::Halved(error) => {
+                    if let Some(span) = span {
+                        span.halved(&facts, &error);
+                    }
+                }
+                Settled::Done { tickets, outcome } => {
+                    if let Some(span) = span {
+                        span.close(&facts, &outcome);
+                    }
+                    self.batches.fetch_add(1, Ordering::Relaxed);
+                    self.sequences.fetch_add(ragged.n() as u64, Ordering::Relaxed);
+                    self.tokens.fetch_add(ragged.tokens() as u64, Ordering::Relaxed);
+                    deliver(tickets, outcome.map(Arc::new).map_err(Arc::new), launched);
+                }
             }
-            self.batches.fetch_add(1, Ordering::Relaxed);
-            self.sequences.fetch_add(ragged.n() as u64, Ordering::Relaxed);
-            self.tokens.fetch_add(ragged.tokens() as u64, Ordering::Relaxed);
-            deliver(tickets, outcome.map(Arc::new).map_err(Arc::new), launched);
         }
     }
 
@@ -288,11 +316,11 @@ impl Shared {
                 return None;
             }
             let now = Instant::now();
-            let batch = state.lanes.next_batch(|ticket| ticket.is_dead(now));
+            let step = state.scheduler.next(now);
             self.room.notify_all();
-            if let Some(batch) = batch {
-                let request = batch.sequences.iter().find_map(|(_, tickets)| tickets.first());
-                if let Some(ticket) = request {
+            deliver_late(step.late, now);
+            if let Some(batch) = step.batch {
+                if let Some(ticket) = tickets(&batch).next() {
                     state.tell_depth(&ticket.request.cx);
                 }
                 return Some(batch);
@@ -339,5 +367,38 @@ fn deliver(
     for (request, delivery) in deliveries.into_values() {
         // Who has gone away meanwhile does not want it.
         let _ = request.reply.send(delivery);
+    }
+}
+
+/// Tells those whose vectors would come too late, so that they need not wait for their deadlines.
+fn deliver_late(tickets: Vec<Ticket>, now: Instant) {
+    for Ticket { request, queued, .. } in tickets {
+        let left = request.cx.deadline().unwrap_or(now).saturating_duration_since(queued);
+        let budget_ms = left.as_millis() as u64;
+        let late = Error::DeadlineExceeded { what: "embedding", budget_ms };
+        let vectors = Err(Arc::new(late));
+        let delivery = Delivery { rows: Vec::new(), vectors, queue: now - queued };
+        let _ = request.reply.send(delivery);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::telemetry::Telemetry;
+    use crate::telemetry::labels::Tool;
+
+    #[test]
+    fn who_would_be_late_is_told_so_before_the_deadline() {
+        let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
+        let cx = cx.with_deadline(Duration::from_secs(60));
+        let (reply, deliveries) = std::sync::mpsc::channel();
+        let request = Arc::new(Request { cx, gone: Arc::default(), reply });
+        let now = Instant::now();
+        deliver_late(vec![Ticket { request, slot: 0, queued: now }], now);
+        let error = deliveries.try_recv().unwrap().vectors.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout);
+        assert!(matches!(*error, Error::DeadlineExceeded { budget_ms: 1..=60_000, .. }), "{error}");
     }
 }

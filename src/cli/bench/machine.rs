@@ -1,0 +1,23 @@
+//! On which machine? In words that figures can be compared by: no names, no paths.
+
+use crate::device::Device;
+use crate::serve::wire::Machine;
+
+pub fn machine(device: &Device) -> Machine {
+    Machine {
+        cpu: cpu().unwrap_or_else(|| "unknown".to_owned()),
+        cores: std::thread::available_parallelism().map_or(1, |n| n.get()),
+        instruction_set: device.instruction_set().as_str(),
+        os: std::env::consts::OS,
+        arch: std::env::consts::ARCH,
+        codeintel: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// The processor's own name, where the system tells it.
+fn cpu() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    let words: Vec<&str> = line.split_once(':')?.1.split_whitespace().collect();
+    Some(words.join(" "))
+}

@@ -1,0 +1,301 @@
+//! Which texts are measured?
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
+
+use super::plan::Length;
+use crate::catalog::{Catalog, DataFolder};
+use crate::chunk::Chunker;
+use crate::cli::args::BenchArgs;
+use crate::cli::embed::input::Input;
+use crate::error::{Error, Result};
+use crate::hit::ChunkId;
+use crate::ingest::ModelTokens;
+use crate::source::SourceFile;
+use crate::token::Tokenizer;
+
+/// Real texts that are kept: 64 times the largest default request.
+const TEXTS_MAX: usize = 16_384;
+/// Chunks taken of an index, from all over it.
+const CHUNKS_MAX: usize = 2048;
+/// Tokens of a chunk of the built-in sources, as `chunk.tokens_max` has it by default.
+const CHUNK_TOKENS_MAX: usize = 256;
+/// Beginnings that are tried for one text of an exact length.
+const TRIES_MAX: usize = 8;
+/// Texts made beside those that are wanted and a fourth of them, should some be equal.
+const SPARE: usize = 8;
+/// A word that is one token wherever it stands behind a text.
+const FILLER: &str = " a";
+
+/// The texts of one length.
+pub struct Corpus {
+    pub length: Length,
+    /// `[n]`
+    pub texts: Vec<String>,
+    /// `[n]`: tokens of each, as the model reads it.
+    pub tokens: Vec<usize>,
+}
+
+impl Corpus {
+    fn new(length: Length, texts: Vec<String>, tokenizer: &Tokenizer) -> Result<Self> {
+        let ragged = tokenizer.encode_batch(&borrowed(&texts))?;
+        let tokens = (0..texts.len()).map(|i| ragged.seq(i).len()).collect();
+        Ok(Self { length, texts, tokens })
+    }
+
+    pub fn distinct(&self) -> usize {
+        self.texts.iter().collect::<HashSet<_>>().len()
+    }
+
+    /// `batch` texts from place `first` on, and their tokens; behind the last comes the first.
+    pub fn take(&self, first: usize, batch: usize) -> (Vec<&str>, Vec<usize>) {
+        let places = (first..first + batch).map(|i| i % self.texts.len());
+        places.map(|i| (self.texts[i].as_str(), self.tokens[i])).unzip()
+    }
+}
+
+fn borrowed(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
+}
+
+/// Real texts, and where they come from.
+pub fn real(
+    args: &BenchArgs,
+    data: &DataFolder,
+    tokenizer: &Tokenizer,
+) -> Result<(Vec<String>, String)> {
+    if let Some(path) = &args.texts {
+        let mut input = Input::open(Some(path), None)?;
+        let mut texts = Vec::new();
+        while texts.len() < TEXTS_MAX {
+            let items = input.next_items()?;
+            if items.is_empty() {
+                break;
+            }
+            // What the model does not read is not kept.
+            let read = items.iter().map(|item| tokenizer.head(&item.text).to_owned());
+            texts.extend(read.filter(|text| !text.trim().is_empty()));
+        }
+        if texts.is_empty() {
+            let (value, expected) = (path.display().to_string(), "a file with texts".to_owned());
+            return Err(Error::Argument { name: "--texts", value, expected });
+        }
+        texts.truncate(TEXTS_MAX);
+        return Ok((texts, "a file of texts".to_owned()));
+    }
+    match data.current() {
+        Ok(version) => {
+            let texts = indexed(&Catalog::open(&version.folder.join("catalog.duckdb"))?)?;
+            if !texts.is_empty() {
+                return Ok((texts, "chunks of the index".to_owned()));
+            }
+        }
+        Err(Error::IndexMissing { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok((own(tokenizer), "chunks of codeintel's own sources".to_owned()))
+}
+
+/// Chunks of an index as they were embedded, every few of them.
+fn indexed(catalog: &Catalog) -> Result<Vec<String>> {
+    let ids: Vec<ChunkId> = catalog.live()?.iter().collect();
+    let ids: Vec<_> = ids.iter().copied().step_by(ids.len().div_ceil(CHUNKS_MAX).max(1)).collect();
+    let rows = catalog.rows(&ids)?.rows;
+    Ok(rows.iter().map(|row| row.embedded_text()).filter(|text| !text.trim().is_empty()).collect())
+}
+
+macro_rules! sources {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_str!(concat!("../../", $path)))),+]
+    };
+}
+
+/// Some of this program's sources: its name and its text.
+const SOURCES: &[(&str, &str)] = sources![
+    "catalog/read.rs",
+    "catalog/version.rs",
+    "catalog/write.rs",
+    "chunk/chunker.rs",
+    "chunk/outline.rs",
+    "config.rs",
+    "device/ops/linear.rs",
+    "device/ops/scores.rs",
+    "engine/cache/mod.rs",
+    "engine/call.rs",
+    "engine/scheduler/lanes.rs",
+    "engine/remote/client.rs",
+    "engine/scheduler/worker.rs",
+    "index/dense/store.rs",
+    "index/lexical/search.rs",
+    "index/symbols/store.rs",
+    "ingest/journey.rs",
+    "ingest/write.rs",
+    "nn/network.rs",
+    "search/searcher.rs",
+    "search/shape.rs",
+    "serve/door.rs",
+    "source/history.rs",
+    "source/walk.rs",
+    "telemetry/context.rs",
+    "telemetry/setup.rs",
+    "token/tokenizer.rs",
+];
+
+/// The built-in sources as an index would cut them.
+fn own(tokenizer: &Tokenizer) -> Vec<String> {
+    let tokens_max = CHUNK_TOKENS_MAX.min(tokenizer.max_tokens());
+    let chunker = Chunker::new(tokens_max, tokenizer.specials());
+    let cut = |(path, text): &(&str, &str)| {
+        let file = SourceFile::from_text(path, *text);
+        chunker.chunk(&file, &ModelTokens(tokenizer)).chunks
+    };
+    SOURCES.iter().flat_map(cut).map(|chunk| chunk.embedded_text()).collect()
+}
+
+/// `n` texts of `length`, made of `real` texts, or why there are none.
+pub fn corpus(
+    length: Length,
+    n: usize,
+    real: &[String],
+    tokenizer: &Tokenizer,
+) -> Result<std::result::Result<Corpus, String>> {
+    let Length::Tokens(tokens) = length else {
+        return Ok(Ok(Corpus::new(length, real.to_vec(), tokenizer)?));
+    };
+    let (least, most) = (tokenizer.specials() + 1, tokenizer.max_tokens());
+    if !(least..=most).contains(&tokens) {
+        let why = format!("{tokens} tokens are left out: the model reads {least} to {most}");
+        return Ok(Err(why));
+    }
+    match exact(tokens, n, real, tokenizer)? {
+        Some(texts) => Ok(Ok(Corpus::new(length, texts, tokenizer)?)),
+        None => Ok(Err(format!(
+            "{tokens} tokens are left out: the tokenizer gives this number for no cut of the texts"
+        ))),
+    }
+}
+
+/// `n` texts of exactly `tokens` tokens, each from another place of `real`, and different where `real`
+/// has enough to say.
+fn exact(
+    tokens: usize,
+    n: usize,
+    real: &[String],
+    tokenizer: &Tokenizer,
+) -> Result<Option<Vec<String>>> {
+    let words: Vec<&str> = real.iter().flat_map(|text| words(text)).collect();
+    let spare = n / 4 + SPARE;
+    let apart = (words.len() / (n + spare)).max(1);
+    let text = |i: usize| {
+        for first in (i * apart..).take(TRIES_MAX) {
+            let from = words.iter().copied().cycle().skip(first % words.len());
+            if let Some(text) = cut(tokens, from.take(tokens), tokenizer)? {
+                return Ok(Some(text));
+            }
+        }
+        Ok(None)
+    };
+    let made: Option<Vec<String>> =
+        (0..n + spare).into_par_iter().map(text).collect::<Result<_>>()?;
+    Ok(made.map(|made| {
+        let mut seen = HashSet::new();
+        let (mut texts, again): (Vec<String>, Vec<String>) =
+            made.into_iter().partition(|text| seen.insert(text.clone()));
+        texts.extend(again);
+        texts.truncate(n);
+        texts
+    }))
+}
+
+/// The words of a text, each with all the white space before it.
+fn words(text: &str) -> Vec<&str> {
+    let (mut words, mut rest) = (Vec::new(), text);
+    while let Some(start) = rest.find(|c: char| !c.is_whitespace()) {
+        let end = rest[start..].find(char::is_whitespace).map_or(rest.len(), |n| start + n);
+        let (word, behind) = rest.split_at(end);
+        words.push(word);
+        rest = behind;
+    }
+    words
+}
+
+/// The longest beginning of `words` that is no more than `tokens` tokens, filled up.
+fn cut<'a>(
+    tokens: usize,
+    words: impl Iterator<Item = &'a str>,
+    tokenizer: &Tokenizer,
+) -> Result<Option<String>> {
+    let words: Vec<&str> = words.collect();
+    let joined = |n: usize| words[..n].join(" ").trim().to_owned();
+    // None where the model would not read the whole text.
+    let count = |text: &str| -> Result<Option<usize>> {
+        let ragged = tokenizer.encode_batch(&[text])?;
+        Ok((!ragged.truncated[0]).then(|| ragged.tokens()))
+    };
+    let (mut fits, mut over) = (0, words.len() + 1);
+    while over - fits > 1 {
+        let middle = fits.midpoint(over);
+        match count(&joined(middle))? {
+            Some(found) if found <= tokens => fits = middle,
+            _ => over = middle,
+        }
+    }
+    let mut text = joined(fits);
+    let lacking = tokens.saturating_sub(count(&text)?.unwrap_or(tokens));
+    text.extend(std::iter::repeat_n(FILLER, lacking));
+    Ok((count(&text)? == Some(tokens)).then_some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The tokenizers of tests/golden differ in how they split words and in their special tokens.
+    fn tokenizer(model: &str) -> Tokenizer {
+        let golden = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+        Tokenizer::open(&golden.join(model), 128).unwrap()
+    }
+
+    #[test]
+    fn texts_of_a_length_are_read_as_exactly_that_many_tokens() {
+        for model in ["bert", "roberta", "qwen3", "gemma3_text", "modernbert"] {
+            let tokenizer = tokenizer(model);
+            let real = own(&tokenizer);
+            for tokens in [16, 64, 128] {
+                let corpus = corpus(Length::Tokens(tokens), 40, &real, &tokenizer).unwrap();
+                let corpus = corpus.unwrap_or_else(|why| panic!("{model}: {why}"));
+                assert_eq!(corpus.tokens, [tokens; 40], "{model}");
+                let distinct: HashSet<_> = corpus.texts.iter().collect();
+                assert_eq!(distinct.len(), 40, "{model}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_model_does_not_read_is_left_out_with_a_sentence() {
+        let tokenizer = tokenizer("bert");
+        for tokens in [2, 129] {
+            let refused = corpus(Length::Tokens(tokens), 1, &["a b".to_owned()], &tokenizer);
+            let why = refused.unwrap().err().unwrap();
+            assert!(why.contains(&format!("{tokens} tokens")) && why.contains("3 to 128"), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_texts_fill_the_largest_default_request() {
+        let texts = own(&tokenizer("bert"));
+        let distinct: HashSet<_> = texts.iter().collect();
+        assert!(distinct.len() >= 256, "{}", distinct.len());
+    }
+
+    #[test]
+    fn behind_the_last_text_comes_the_first() {
+        let texts: Vec<String> = ["a", "b b", "c"].map(str::to_owned).into();
+        let corpus = corpus(Length::Mixed, 9, &texts, &tokenizer("bert")).unwrap().ok().unwrap();
+        assert_eq!(corpus.take(2, 5).0, ["c", "a", "b b", "c", "a"]);
+        assert_eq!(corpus.take(0, 2).1[0] + 1, corpus.take(0, 2).1[1]);
+    }
+}
