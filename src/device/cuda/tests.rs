@@ -7,10 +7,9 @@
 use half::{bf16, f16};
 
 use super::*;
-use crate::device::ops::reference::{ACTIVATIONS, Numbers, ends};
 use crate::device::ops::{
-    self, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, RelativeBias, Rotary,
-    Segment, Tokens,
+    self, ACTIVATIONS, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers,
+    RelativeBias, Rotary, Segment, Tokens, ends,
 };
 use crate::device::{Device, Rows};
 use crate::error::Result;

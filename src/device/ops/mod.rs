@@ -30,4 +30,6 @@ pub use rotary::{Rotary, rotary};
 pub(super) use tile::int16_is_fast;
 
 #[cfg(test)]
-pub(super) mod reference;
+mod reference;
+#[cfg(all(test, feature = "cuda"))]
+pub(super) use reference::{ACTIVATIONS, Numbers, ends};
