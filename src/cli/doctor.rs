@@ -80,9 +80,24 @@ fn processor(cx: &Context) -> Check {
     }
 }
 
+#[cfg(not(feature = "cuda"))]
 fn gpu() -> Check {
-    let remedy = "CUDA kernels are not built yet; everything runs on the CPU";
-    note("gpu", "this build has no GPU support", remedy)
+    note("gpu", "this build has no GPU support", "everything runs on the CPU")
+}
+
+/// Opens the first device, with its kernels and cuBLASLt.
+#[cfg(feature = "cuda")]
+fn gpu() -> Check {
+    use crate::device::cuda::Cuda;
+    let remedy = "no model is computed on a GPU yet; everything runs on the CPU";
+    let opened = Cuda::open(0).and_then(|cuda| Ok((cuda.name(), cuda.memory()?)));
+    match opened {
+        Ok((name, memory)) => {
+            let [used, total] = [memory.used_bytes, memory.total_bytes].map(|bytes| bytes >> 20);
+            note("gpu", format!("{name}, {used} of {total} MiB used"), remedy)
+        }
+        Err(error) => note("gpu", error.to_string(), remedy),
+    }
 }
 
 fn libraries() -> Check {

@@ -4,6 +4,8 @@
 mod isa;
 mod clock;
 mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod dtype;
 mod mapped;
 pub mod ops;

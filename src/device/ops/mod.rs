@@ -31,3 +31,5 @@ pub(super) use tile::int16_is_fast;
 
 #[cfg(test)]
 mod reference;
+#[cfg(all(test, feature = "cuda"))]
+pub(super) use reference::{ACTIVATIONS, Numbers, ends};

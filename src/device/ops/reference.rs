@@ -33,7 +33,7 @@ pub fn gelu_tanh(x: f64) -> f64 {
     0.5 * x * (1.0 + u.tanh())
 }
 
-const ACTIVATIONS: [Activation; 6] = [
+pub const ACTIVATIONS: [Activation; 6] = [
     Activation::None,
     Activation::Gelu,
     Activation::GeluTanh,
@@ -91,19 +91,19 @@ fn devices() -> impl Iterator<Item = Device> {
 }
 
 /// Numbers in [-1, 1] that a seed decides (Knuth's 64-bit congruential generator).
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
-    fn one(&mut self) -> f32 {
+    pub fn one(&mut self) -> f32 {
         self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
 
-    fn some(&mut self, n: usize, scale: f32) -> Vec<f32> {
+    pub fn some(&mut self, n: usize, scale: f32) -> Vec<f32> {
         (0..n).map(|_| self.one() * scale).collect()
     }
 
-    fn rows(&mut self, n: usize, d: usize, scale: f32) -> Rows {
+    pub fn rows(&mut self, n: usize, d: usize, scale: f32) -> Rows {
         Rows::new(self.some(n * d, scale), d)
     }
 }
@@ -123,7 +123,7 @@ fn close(
     Ok(())
 }
 
-fn ends(lengths: &[usize]) -> Vec<u32> {
+pub fn ends(lengths: &[usize]) -> Vec<u32> {
     let mut ends = vec![0];
     ends.extend(lengths.iter().scan(0, |sum, n| {
         *sum += *n as u32;

@@ -1,0 +1,40 @@
+// What is done to each value after a product? out = activation(x + bias).
+//
+// CPU: the end of `linear`, src/device/ops/finish.rs; for activations that the matrix product of
+// cuBLASLt has not got.
+// Bytes: 4 a value (2 read, 2 written); the bias stays in the caches. FLOPs: 2 to about 30 a value
+// (gelu). Bound by memory.
+// Launch: a thread for 8 values, 256 threads a block.
+#include "common.cuh"
+
+template <typename T, int KIND>
+__device__ __forceinline__ void finish(const T *x, const T *bias, T *out, int n, int d) {
+    const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * VECTOR;
+    if (at >= static_cast<int64_t>(n) * d) {
+        return;
+    }
+    float v[VECTOR], add[VECTOR] = {};
+    load8(v, x + at);
+    if (bias) {
+        load8(add, bias + at % d);
+    }
+#pragma unroll
+    for (int j = 0; j < VECTOR; j++) v[j] = activate<KIND>(v[j] + add[j]);
+    store8(out + at, v);
+}
+
+// x, out: [n, d], which may be the same; bias: [d] or null.
+#define ACTIVATION(NAME, T, KIND)                                              \
+    extern "C" __global__ void __launch_bounds__(256)                          \
+        NAME(const T *x, const T *bias, T *out, int n, int d) {            \
+        finish<T, KIND>(x, bias, out, n, d);                                   \
+    }
+#define ACTIVATIONS(KIND_NAME, KIND)                         \
+    ACTIVATION(activation_##KIND_NAME##_bf16, bf16, KIND)    \
+    ACTIVATION(activation_##KIND_NAME##_f16, f16, KIND)
+ACTIVATIONS(none, NONE)
+ACTIVATIONS(gelu, GELU)
+ACTIVATIONS(gelu_tanh, GELU_TANH)
+ACTIVATIONS(relu, RELU)
+ACTIVATIONS(silu, SILU)
+ACTIVATIONS(tanh, TANH)

@@ -1,0 +1,55 @@
+// Which row does a token begin as? out = norm(scale word + type + position).
+//
+// CPU: `embed` of src/device/ops/embed.rs.
+// Bytes: a token reads three rows and writes one, 8 d; the tables of types and positions stay in
+// the caches, so device memory sees 4 d. FLOPs: 10 d. Bound by memory.
+// Launch: one warp a row up to d = 1024 (8 rows a block), else one block a row up to d = 8192.
+#include "common.cuh"
+
+template <typename T, int THREADS>
+__device__ __forceinline__ void embed(const T *words, const T *types, const T *positions, const uint32_t *ids,
+                                      const uint8_t *kinds, const uint32_t *places, T *out, NormRule rule,
+                                      float scale, int kinds_max, int n, int d) {
+    RowPart<THREADS> part(d);
+    const int64_t row = part.row();
+    if (row >= n) {
+        return;
+    }
+    words += static_cast<int64_t>(ids[row]) * d;
+    part.each([&](float *v, int column) {
+        load8(v, words + column);
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) v[j] *= scale;
+    });
+    const auto add = [&](const T *table, int64_t at) {
+        part.each([&](float *v, int column) {
+            float more[VECTOR];
+            load8(more, table + at * d + column);
+#pragma unroll
+            for (int j = 0; j < VECTOR; j++) v[j] += more[j];
+        });
+    };
+    if (types) {
+        add(types, min(static_cast<int>(kinds[row]), kinds_max));
+    }
+    if (positions) {
+        add(positions, places[row]);
+    }
+    if (rule.weight) {
+        part.norm(rule);
+    }
+    part.each([&](float *v, int column) { store8(out + row * d + column, v); });
+}
+
+// words: [vocab, d]; types: [kinds_max + 1, d] or null; positions: [positions, d] or null;
+// ids, kinds, places: [n]; out: [n, d].
+#define EMBED(NAME, T, THREADS)                                                                          \
+    extern "C" __global__ void __launch_bounds__(ROW_BLOCK) NAME(                                        \
+        const T *words, const T *types, const T *positions, const uint32_t *ids, const uint8_t *kinds,   \
+        const uint32_t *places, T *out, NormRule rule, float scale, int kinds_max, int n, int d) {       \
+        embed<T, THREADS>(words, types, positions, ids, kinds, places, out, rule, scale, kinds_max, n, d); \
+    }
+EMBED(embed_warp_bf16, bf16, WARP)
+EMBED(embed_warp_f16, f16, WARP)
+EMBED(embed_block_bf16, bf16, ROW_BLOCK)
+EMBED(embed_block_f16, f16, ROW_BLOCK)

@@ -1,0 +1,43 @@
+// How does one half of a wide row gate the other? out = activation(gate) up, each with its bias
+// (Shazeer, 2020).
+//
+// CPU: `glu` of src/device/ops/glu.rs; the bias is that of the product before it.
+// Bytes: 6 a value (4 read, 2 written); the bias stays in the caches. FLOPs: 4 to about 30 a value.
+// Bound by memory.
+// Launch: a thread for 8 values, 256 threads a block.
+#include "common.cuh"
+
+template <typename T, int KIND>
+__device__ __forceinline__ void glu(const T *wide, const T *bias, T *out, int n, int d) {
+    const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * VECTOR;
+    if (at >= static_cast<int64_t>(n) * d) {
+        return;
+    }
+    const int64_t row = at / d, column = at % d;
+    float gate[VECTOR], up[VECTOR], gate_bias[VECTOR] = {}, up_bias[VECTOR] = {};
+    load8(gate, wide + row * 2 * d + column);
+    load8(up, wide + row * 2 * d + d + column);
+    if (bias) {
+        load8(gate_bias, bias + column);
+        load8(up_bias, bias + d + column);
+    }
+#pragma unroll
+    for (int j = 0; j < VECTOR; j++) gate[j] = activate<KIND>(gate[j] + gate_bias[j]) * (up[j] + up_bias[j]);
+    store8(out + at, gate);
+}
+
+// wide: [n, 2 d], the gate of a row, then its up; bias: [2 d] or null; out: [n, d].
+#define GLU(NAME, T, KIND)                                                     \
+    extern "C" __global__ void __launch_bounds__(256)                          \
+        NAME(const T *wide, const T *bias, T *out, int n, int d) {         \
+        glu<T, KIND>(wide, bias, out, n, d);                                   \
+    }
+#define GLUS(KIND_NAME, KIND)                  \
+    GLU(glu_##KIND_NAME##_bf16, bf16, KIND)    \
+    GLU(glu_##KIND_NAME##_f16, f16, KIND)
+GLUS(none, NONE)
+GLUS(gelu, GELU)
+GLUS(gelu_tanh, GELU_TANH)
+GLUS(relu, RELU)
+GLUS(silu, SILU)
+GLUS(tanh, TANH)

@@ -1,0 +1,123 @@
+// How do the hidden states of a sequence become the vector that is stored? The rows of each sequence
+// are pooled, cut to their first values (Matryoshka), brought to a length of 1 and cast, in one pass.
+//
+// CPU: `pool` and `normalize` of src/device/ops/pool.rs, between them the cut.
+// Bytes: 2 dim a token, of a mean, a weighted mean or a maximum; 2 dim a sequence of the first or the
+// last row; and the vectors. FLOPs: 2 dim a token. Bound by memory.
+// Launch: a block of 256 threads a sequence. A thread holds one vector of 8 columns of every
+// `groups`-th row, and the groups are added in shared memory: dim = 384 has 48 vectors and 5 groups.
+// Beyond 2048 columns there is one group and a thread holds two vectors. A single long sequence is
+// read by one block, so by one multiprocessor: batches are what it is for.
+#include "common.cuh"
+
+/// `Segment` of src/device/ops/pool.rs, in its order.
+enum Segment { MEAN, WEIGHTED_MEAN, MAX, FIRST, LAST };
+
+constexpr int THREADS = 256;
+constexpr int TWO = 2;
+/// Below this norm a vector is divided by this: zeros stay zeros.
+constexpr float NORM_MIN = 1e-12f;
+
+__device__ __forceinline__ void store(float *to, float value) { *to = value; }
+__device__ __forceinline__ void store(f16 *to, float value) { *to = __float2half_rn(value); }
+__device__ __forceinline__ void store(bf16 *to, float value) { *to = __float2bfloat16_rn(value); }
+
+template <typename T, typename Out>
+__device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens, Out *out, int segment,
+                                     int normalize, int d, int dim) {
+    __shared__ float sums[THREADS][VECTOR];
+    const int vectors = (dim + VECTOR - 1) / VECTOR;
+    const int groups = vectors < THREADS ? THREADS / vectors : 1;
+    const int group = vectors < THREADS ? threadIdx.x / vectors : 0;
+    const int vector = vectors < THREADS ? threadIdx.x % vectors : threadIdx.x;
+    int64_t first = cu_seqlens[blockIdx.x], end = cu_seqlens[blockIdx.x + 1];
+    if (segment == FIRST) {
+        end = min(end, first + 1);
+    } else if (segment == LAST) {
+        first = max(first, end - 1);
+    }
+    const bool is_max = segment == MAX;
+    float held[TWO][VECTOR];
+#pragma unroll
+    for (int i = 0; i < TWO; i++) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) held[i][j] = is_max ? -INFINITY : 0.0f;
+    }
+    if (group < groups) {
+        for (int64_t row = first + group; row < end; row += groups) {
+            const float weight = segment == WEIGHTED_MEAN ? row - first + 1 : 1;
+#pragma unroll
+            for (int i = 0; i < TWO; i++) {
+                const int at = vector + i * THREADS;
+                if (at >= vectors) {
+                    continue;
+                }
+                float v[VECTOR];
+                load8(v, hidden + row * d + at * VECTOR);
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) {
+                    held[i][j] = is_max ? fmaxf(held[i][j], v[j]) : held[i][j] + weight * v[j];
+                }
+            }
+        }
+    }
+    if (groups > 1) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) sums[threadIdx.x][j] = held[0][j];
+        __syncthreads();
+        if (group == 0) {
+            for (int other = 1; other < groups; other++) {
+#pragma unroll
+                for (int j = 0; j < VECTOR; j++) {
+                    const float more = sums[other * vectors + vector][j];
+                    held[0][j] = is_max ? fmaxf(held[0][j], more) : held[0][j] + more;
+                }
+            }
+        }
+    }
+    // From here on the threads of the first group hold the columns, and the others nothing.
+    const float n = end - first;
+    const float weights = segment == WEIGHTED_MEAN ? n * (n + 1) / 2 : n;
+    const float scale = is_max || end == first ? 1.0f : 1.0f / weights;
+    float squares = 0.0f;
+#pragma unroll
+    for (int i = 0; i < TWO; i++) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) {
+            const bool there = group == 0 && (vector + i * THREADS) * VECTOR + j < dim && end > first;
+            held[i][j] = there ? held[i][j] * scale : 0.0f;
+            squares += held[i][j] * held[i][j];
+        }
+    }
+    float length = 1.0f;
+    if (normalize) {
+        length = 1.0f / fmaxf(sqrtf(row_sum<THREADS>(squares)), NORM_MIN);
+    }
+    if (group > 0) {
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < TWO; i++) {
+#pragma unroll
+        for (int j = 0; j < VECTOR; j++) {
+            const int column = (vector + i * THREADS) * VECTOR + j;
+            if (column < dim) {
+                store(out + static_cast<int64_t>(blockIdx.x) * dim + column, held[i][j] * length);
+            }
+        }
+    }
+}
+
+// hidden: [tokens, d]; cu_seqlens: [n + 1]; out: [n, dim], dim <= d and dim <= 4096.
+#define TAIL(NAME, T, OUT)                                                                               \
+    extern "C" __global__ void __launch_bounds__(THREADS)                                                \
+        NAME(const T *hidden, const uint32_t *cu_seqlens, OUT *out, int segment, int normalize, int d,   \
+             int dim) {                                                                                  \
+        tail<T, OUT>(hidden, cu_seqlens, out, segment, normalize, d, dim);                               \
+    }
+TAIL(tail_f32_bf16, bf16, float)
+TAIL(tail_f32_f16, f16, float)
+TAIL(tail_f16_bf16, bf16, f16)
+TAIL(tail_f16_f16, f16, f16)
+TAIL(tail_bf16_bf16, bf16, bf16)
+TAIL(tail_bf16_f16, f16, bf16)

@@ -1,0 +1,76 @@
+//! How is packed attention started?
+
+use super::batch::Sequences;
+use super::context::Cuda;
+use super::element::Element;
+use super::kernels::{Launch, arguments};
+use super::memory::DeviceRows;
+use super::rows::{int, unsupported};
+use super::weights::DeviceBias;
+use crate::device::ops::Attention;
+use crate::error::Result;
+
+/// A distance that is beyond every sequence.
+const DISTANCE_MAX: usize = 1 << 29;
+
+/// `Shape` of kernels/attention.cu.
+#[repr(C)]
+struct Shape {
+    heads: i32,
+    heads_kv: i32,
+    scale: f32,
+    before: i32,
+    after: i32,
+    reach: i32,
+}
+
+/// out becomes `[tokens, heads * head_dim]`: `softmax(scale q k^T + bias) v` over the keys that the
+/// mask shows, each sequence alone.
+///
+/// qkv: `[tokens, (heads + 2 * heads_kv) * head_dim]`, all queries of a token, then its keys, then
+/// its values. Heads of 32, 64 and 128.
+pub fn attention<T: Element>(
+    cuda: &Cuda,
+    of: &Attention,
+    qkv: &DeviceRows<T>,
+    sequences: &Sequences,
+    bias: Option<&DeviceBias>,
+    out: &mut DeviceRows<T>,
+) -> Result<()> {
+    let Attention { heads, heads_kv, head_dim, .. } = *of;
+    assert!(heads_kv > 0 && heads.is_multiple_of(heads_kv), "{heads} heads on {heads_kv}");
+    assert_eq!(qkv.d(), of.row_dim(), "values of a row of queries, keys and values");
+    assert_eq!(sequences.tokens(), qkv.n(), "cu_seqlens end where the rows end");
+    assert_eq!((out.n(), out.d()), (qkv.n(), heads * head_dim), "a context for each token");
+    assert!(bias.is_none_or(|bias| bias.heads == heads), "a bias for each head");
+    if ![32, 64, 128].contains(&head_dim) {
+        return Err(unsupported(cuda, format!("heads of {head_dim}"), "32, 64 and 128"));
+    }
+    let shape = Shape {
+        heads: int(heads),
+        heads_kv: int(heads_kv),
+        scale: of.scale,
+        before: int(of.mask.before.min(DISTANCE_MAX)),
+        after: int(of.mask.after.min(DISTANCE_MAX)),
+        reach: bias.map_or(0, |bias| int(bias.reach)),
+    };
+    let bias = bias.map_or(0, |bias| bias.values.pointer(cuda));
+    let (qkv, out) = (qkv.pointer(cuda), out.pointer(cuda));
+    for tiles in &sequences.tiles {
+        let (width, warps, keys) = if tiles.long { ("long", 4, 64) } else { ("short", 1, 32) };
+        let list = tiles.list.pointer(cuda);
+        let name = format!("attention_{width}_{head_dim}_{}", T::NAME);
+        let launch = Launch {
+            module: "attention",
+            name: &name,
+            blocks: (tiles.list.len() / 3, heads),
+            threads: 32 * warps,
+            // Two buffers of keys and of values.
+            shared_bytes: (4 * keys * head_dim * size_of::<T>()) as u32,
+        };
+        // SAFETY: the parameters of kernels/attention.cu; the shapes were checked above, and
+        // `Sequences` made the tiles of the rows it counted.
+        unsafe { cuda.launch(&launch, arguments![qkv, bias, list, out, shape])? };
+    }
+    Ok(())
+}

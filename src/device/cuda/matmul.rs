@@ -1,0 +1,336 @@
+//! How do rows pass through a linear layer?
+//!
+//! cuBLASLt multiplies. What it is asked, and which of its algorithms it would take, is decided once
+//! for a layer and a number of tokens, and kept.
+
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::ptr::null_mut;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::cublaslt::result::{self, CublasError};
+use cudarc::cublaslt::sys::{self, cublasLtEpilogue_t as Epilogue};
+use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
+
+use super::context::{Cuda, failed};
+use super::element::Element;
+use super::memory::DeviceRows;
+use super::rows::{activate, glu};
+use super::weights::DeviceLinear;
+use crate::device::ops::Activation;
+use crate::error::{Error, Result};
+
+/// What NVIDIA recommends for Hopper.
+const WORKSPACE_BYTES: usize = 32 << 20;
+
+/// A network has some 4 layers of different shapes, each with 3 epilogues at most, and 2^16 tokens
+/// are 56 buckets: beyond this the plans are made anew.
+const PLANS_MAX: usize = 1024;
+
+/// out becomes `activation(x W^T + b)`. x: `[n, inputs]`; out: `[n, outputs]`.
+///
+/// cuBLASLt adds the bias and computes relu and the tanh form of gelu itself; for the others the
+/// sums make one more way through memory, and the bias is added there.
+pub fn linear<T: Element>(
+    cuda: &Cuda,
+    layer: &DeviceLinear<T>,
+    x: &DeviceRows<T>,
+    activation: Activation,
+    out: &mut DeviceRows<T>,
+) -> Result<()> {
+    let bias = layer.bias.as_ref();
+    let epilogue = match (activation, bias.is_some()) {
+        (Activation::None, false) => Epilogue::CUBLASLT_EPILOGUE_DEFAULT,
+        (Activation::None, true) => Epilogue::CUBLASLT_EPILOGUE_BIAS,
+        (Activation::Relu, false) => Epilogue::CUBLASLT_EPILOGUE_RELU,
+        (Activation::Relu, true) => Epilogue::CUBLASLT_EPILOGUE_RELU_BIAS,
+        (Activation::GeluTanh, false) => Epilogue::CUBLASLT_EPILOGUE_GELU,
+        (Activation::GeluTanh, true) => Epilogue::CUBLASLT_EPILOGUE_GELU_BIAS,
+        (Activation::Gelu | Activation::Silu | Activation::Tanh, _) => {
+            product(cuda, layer, x, Epilogue::CUBLASLT_EPILOGUE_DEFAULT, out)?;
+            return activate(cuda, out, bias, activation);
+        }
+    };
+    product(cuda, layer, x, epilogue, out)
+}
+
+/// out becomes `activation(gate) * up`, which the layer gives side by side. x: `[n, inputs]`; wide,
+/// for the sums between: `[n, 2 * d]`; out: `[n, d]`.
+pub fn gated_linear<T: Element>(
+    cuda: &Cuda,
+    layer: &DeviceLinear<T>,
+    x: &DeviceRows<T>,
+    activation: Activation,
+    wide: &mut DeviceRows<T>,
+    out: &mut DeviceRows<T>,
+) -> Result<()> {
+    product(cuda, layer, x, Epilogue::CUBLASLT_EPILOGUE_DEFAULT, wide)?;
+    glu(cuda, wide, layer.bias.as_ref(), activation, out)
+}
+
+fn product<T: Element>(
+    cuda: &Cuda,
+    layer: &DeviceLinear<T>,
+    x: &DeviceRows<T>,
+    epilogue: Epilogue,
+    out: &mut DeviceRows<T>,
+) -> Result<()> {
+    assert_eq!(x.d(), layer.inputs(), "inputs of a linear layer");
+    assert_eq!((out.n(), out.d()), (x.n(), layer.outputs()), "outputs of a linear layer");
+    if x.n() == 0 {
+        return Ok(());
+    }
+    let call = Call {
+        key: Key {
+            outputs: layer.outputs(),
+            inputs: layer.inputs(),
+            tokens: bucket(x.n()),
+            epilogue,
+            element: T::CUDA,
+        },
+        tokens: x.n(),
+        weight: layer.weight.pointer(cuda),
+        bias: layer.bias.as_ref().map_or(0, |bias| bias.pointer(cuda)),
+        x: x.pointer(cuda),
+        out: out.pointer(cuda),
+    };
+    cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+    // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device.
+    unsafe { cuda.blas.multiply(&call) }.map_err(Error::library("cuBLASLt", "multiply"))
+}
+
+/// The tokens for which an algorithm is chosen: up to a quarter more than there are.
+fn bucket(tokens: usize) -> usize {
+    match tokens {
+        0..=16 => 16,
+        _ => tokens.next_multiple_of(1 << ((tokens - 1).ilog2() - 2)),
+    }
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Key {
+    outputs: usize,
+    inputs: usize,
+    tokens: usize,
+    epilogue: Epilogue,
+    element: sys::cudaDataType,
+}
+
+/// One product, with the addresses of its operands.
+struct Call {
+    key: Key,
+    tokens: usize,
+    weight: u64,
+    bias: u64,
+    x: u64,
+    out: u64,
+}
+
+/// cuBLASLt on one stream.
+pub struct Blas {
+    handle: sys::cublasLtHandle_t,
+    plans: Mutex<HashMap<Key, Plan>>,
+    workspace: CudaSlice<u8>,
+    stream: Arc<CudaStream>,
+}
+
+// SAFETY: the handle may be used by any thread, and the plans have a lock.
+unsafe impl Send for Blas {}
+// SAFETY: as above.
+unsafe impl Sync for Blas {}
+
+impl Blas {
+    pub fn new(stream: &Arc<CudaStream>) -> Result<Self> {
+        // SAFETY: loading NVIDIA's library runs its initialisers, which is what it is for.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(Error::Unavailable {
+                what: "cuBLASLt (libcublasLt.so.13)".to_owned(),
+                remedy: "put its folder into LD_LIBRARY_PATH: of a CUDA 13 toolkit, of \
+                         scripts/cuda-toolkit --full, or of the Python package nvidia-cublas"
+                    .to_owned(),
+            });
+        }
+        // SAFETY: cuBLASLt writes into the workspace before it reads it.
+        let workspace = unsafe { stream.alloc(WORKSPACE_BYTES) };
+        let workspace = workspace.map_err(failed("allocate the workspace of cuBLASLt"))?;
+        let handle = result::create_handle().map_err(Error::library("cuBLASLt", "start"))?;
+        Ok(Self { handle, plans: Mutex::default(), workspace, stream: stream.clone() })
+    }
+
+    /// # Safety
+    /// The operands lie on the device of the stream and have the sizes of the call.
+    unsafe fn multiply(&self, call: &Call) -> Result<(), CublasError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if !plans.contains_key(&call.key) {
+            if plans.len() >= PLANS_MAX {
+                plans.clear();
+            }
+            plans.insert(call.key, Plan::new(self.handle, call)?);
+        }
+        let plan = &plans[&call.key];
+        plan.set_call(call, call.tokens)?;
+        let (workspace, _guard) = self.workspace.device_ptr(&self.stream);
+        let (one, zero) = (1.0_f32, 0.0_f32);
+        // SAFETY: the caller vouches for the operands, of which `out` is the third and the last; the
+        // two factors are read before the call returns; the workspace is used by this stream alone.
+        unsafe {
+            result::matmul(
+                self.handle,
+                plan.product,
+                (&raw const one).cast(),
+                (&raw const zero).cast(),
+                call.weight as *const c_void,
+                plan.weight,
+                call.x as *const c_void,
+                plan.x,
+                call.out as *const c_void,
+                plan.out,
+                call.out as *mut c_void,
+                plan.out,
+                &raw const plan.algorithm,
+                workspace as *mut c_void,
+                WORKSPACE_BYTES,
+                self.stream.cu_stream().cast(),
+            )
+        }
+    }
+}
+
+impl Drop for Blas {
+    fn drop(&mut self) {
+        let plans = self.plans.get_mut().unwrap_or_else(PoisonError::into_inner);
+        plans.clear();
+        // SAFETY: made by `new`, and this is its last use.
+        let _ = unsafe { result::destroy_handle(self.handle) };
+    }
+}
+
+/// What cuBLASLt is asked, and the algorithm it answered with.
+///
+/// It counts columns first: to it a row-major `[n, d]` is a matrix of d rows and n columns. So
+/// `out^T = W x^T`, and the weight is what has to be transposed.
+struct Plan {
+    product: sys::cublasLtMatmulDesc_t,
+    weight: sys::cublasLtMatrixLayout_t,
+    x: sys::cublasLtMatrixLayout_t,
+    out: sys::cublasLtMatrixLayout_t,
+    algorithm: sys::cublasLtMatmulAlgo_t,
+}
+
+impl Plan {
+    fn new(handle: sys::cublasLtHandle_t, call: &Call) -> Result<Self, CublasError> {
+        use sys::cublasLtMatmulDescAttributes_t as Attribute;
+        let Key { outputs, inputs, tokens, epilogue, element } = call.key;
+        let mut plan = Self {
+            product: null_mut(),
+            weight: null_mut(),
+            x: null_mut(),
+            out: null_mut(),
+            algorithm: sys::cublasLtMatmulAlgo_t { data: [0; 8] },
+        };
+        let layout = |rows: usize, columns: usize| {
+            result::create_matrix_layout(element, rows as u64, columns as u64, rows as i64)
+        };
+        plan.product = result::create_matmul_desc(
+            sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+            sys::cudaDataType::CUDA_R_32F,
+        )?;
+        plan.weight = layout(inputs, outputs)?;
+        plan.x = layout(inputs, tokens)?;
+        plan.out = layout(outputs, tokens)?;
+        plan.set(Attribute::CUBLASLT_MATMUL_DESC_TRANSA, &1_i32)?;
+        plan.set(Attribute::CUBLASLT_MATMUL_DESC_EPILOGUE, &epilogue)?;
+        plan.set_call(call, tokens)?;
+        plan.algorithm = plan.choose(handle)?;
+        Ok(plan)
+    }
+
+    fn choose(
+        &self,
+        handle: sys::cublasLtHandle_t,
+    ) -> Result<sys::cublasLtMatmulAlgo_t, CublasError> {
+        use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
+        let workspace_bytes = WORKSPACE_BYTES;
+        let preference = result::create_matmul_pref()?;
+        // SAFETY: the preference was made above and is destroyed once; the attribute is a size; all
+        // descriptions of this plan are alive.
+        unsafe {
+            let found = result::set_matmul_pref_attribute(
+                preference,
+                Attribute::CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                (&raw const workspace_bytes).cast(),
+                size_of::<usize>(),
+            )
+            .and_then(|()| {
+                let Self { product, weight, x, out, .. } = *self;
+                result::get_matmul_algo_heuristic(handle, product, weight, x, out, out, preference)
+            });
+            result::destroy_matmul_pref(preference)?;
+            Ok(found?.algo)
+        }
+    }
+
+    /// What differs between two products of one plan.
+    fn set_call(&self, call: &Call, tokens: usize) -> Result<(), CublasError> {
+        use sys::cublasLtMatmulDescAttributes_t as Attribute;
+        use sys::cublasLtMatrixLayoutAttribute_t::CUBLASLT_MATRIX_LAYOUT_COLS as COLUMNS;
+        if call.bias != 0 {
+            self.set(Attribute::CUBLASLT_MATMUL_DESC_BIAS_POINTER, &call.bias)?;
+        }
+        let tokens = tokens as u64;
+        for layout in [self.x, self.out] {
+            // SAFETY: the layout is alive, and this attribute is 8 bytes, which are copied.
+            unsafe {
+                result::set_matrix_layout_attribute(
+                    layout,
+                    COLUMNS,
+                    (&raw const tokens).cast(),
+                    size_of::<u64>(),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn set<A>(
+        &self,
+        attribute: sys::cublasLtMatmulDescAttributes_t,
+        value: &A,
+    ) -> Result<(), CublasError> {
+        let (at, bytes) = ((&raw const *value).cast(), size_of::<A>());
+        // SAFETY: the description is alive; the value is copied, and cuBLASLt refuses a wrong size.
+        unsafe { result::set_matmul_desc_attribute(self.product, attribute, at, bytes) }
+    }
+}
+
+impl Drop for Plan {
+    fn drop(&mut self) {
+        // SAFETY: each was made by `new`, or is null and there is nothing to destroy.
+        unsafe {
+            for layout in [self.weight, self.x, self.out].into_iter().filter(|at| !at.is_null()) {
+                let _ = result::destroy_matrix_layout(layout);
+            }
+            if !self.product.is_null() {
+                let _ = result::destroy_matmul_desc(self.product);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_at_most_a_quarter_larger_than_the_tokens_and_there_are_few() {
+        let sizes: Vec<usize> = (1..=1 << 16).collect();
+        for &n in sizes.iter().filter(|&&n| n > 16) {
+            assert!((n..=n + n / 4).contains(&bucket(n)), "{n} is in {}", bucket(n));
+        }
+        let mut buckets: Vec<usize> = sizes.into_iter().map(bucket).collect();
+        assert!(buckets.is_sorted());
+        buckets.dedup();
+        assert_eq!(buckets.len(), 49);
+    }
+}

@@ -1,0 +1,156 @@
+//! How do the weights of a network lie on a device?
+
+use super::context::Cuda;
+use super::element::Element;
+use super::memory::{Arena, Buffer, DeviceRows};
+use super::staging::Staging;
+use crate::device::Rows;
+use crate::device::ops::{Embedding, Norm, NormKind, RelativeBias};
+use crate::error::Result;
+
+/// A norm and its weights, which stay f32.
+pub struct DeviceNorm {
+    kind: NormKind,
+    weight: Buffer<f32>,
+    bias: Option<Buffer<f32>>,
+    eps: f32,
+}
+
+/// `NormRule` of kernels/common.cuh.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub(super) struct NormRule {
+    weight: u64,
+    bias: u64,
+    eps: f32,
+    centered: i32,
+}
+
+impl DeviceNorm {
+    pub fn place(
+        cuda: &Cuda,
+        staging: &mut Staging,
+        arena: &mut Arena,
+        norm: &Norm,
+    ) -> Result<Self> {
+        let bias = norm.bias.as_ref().map(|bias| staging.place(cuda, arena, bias)).transpose()?;
+        let weight = staging.place(cuda, arena, &norm.weight)?;
+        Ok(Self { kind: norm.kind, weight, bias, eps: norm.eps })
+    }
+
+    pub fn d(&self) -> usize {
+        self.weight.len()
+    }
+
+    pub(super) fn rule(&self, cuda: &Cuda) -> NormRule {
+        NormRule {
+            weight: self.weight.pointer(cuda),
+            bias: self.bias.as_ref().map_or(0, |bias| bias.pointer(cuda)),
+            eps: self.eps,
+            centered: i32::from(self.kind == NormKind::Layer),
+        }
+    }
+}
+
+/// The tables that a token's first row is read from.
+pub struct DeviceEmbedding<T> {
+    /// `[vocab, d]`.
+    pub(super) words: DeviceRows<T>,
+    /// `[token types, d]`.
+    pub(super) types: Option<DeviceRows<T>>,
+    /// `[positions, d]`.
+    pub(super) positions: Option<DeviceRows<T>>,
+    pub(super) scale: f32,
+}
+
+impl<T: Element> DeviceEmbedding<T> {
+    pub fn place(
+        cuda: &Cuda,
+        staging: &mut Staging,
+        arena: &mut Arena,
+        table: &Embedding,
+    ) -> Result<Self> {
+        let mut rows = |rows: &Rows| staging.place_rows(cuda, arena, rows);
+        Ok(Self {
+            words: rows(&table.words)?,
+            types: table.types.as_ref().map(&mut rows).transpose()?,
+            positions: table.positions.as_ref().map(&mut rows).transpose()?,
+            scale: table.scale,
+        })
+    }
+}
+
+/// A linear layer `y = x W^T + b`.
+pub struct DeviceLinear<T> {
+    /// `[outputs, inputs]`.
+    pub(super) weight: DeviceRows<T>,
+    /// `[outputs]`.
+    pub(super) bias: Option<Buffer<T>>,
+}
+
+impl<T: Element> DeviceLinear<T> {
+    /// weight: `[outputs, inputs]`, row-major; bias: `[outputs]`.
+    pub fn place(
+        cuda: &Cuda,
+        staging: &mut Staging,
+        arena: &mut Arena,
+        weight: &Rows,
+        bias: Option<&[f32]>,
+    ) -> Result<Self> {
+        let bias = bias.map(|bias| {
+            assert_eq!(bias.len(), weight.n(), "a bias for each output");
+            let values: Vec<T> = bias.iter().map(|value| T::from_f32(*value)).collect();
+            staging.place(cuda, arena, &values)
+        });
+        let bias = bias.transpose()?;
+        Ok(Self { weight: staging.place_rows(cuda, arena, weight)?, bias })
+    }
+
+    pub fn inputs(&self) -> usize {
+        self.weight.d()
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.weight.n()
+    }
+}
+
+/// Cosines and sines of places, by `Rotary::extend`: they stay f32.
+pub struct DeviceTurns {
+    /// `[places, 2 * pairs]`.
+    pub(super) values: Buffer<f32>,
+    pub(super) places: usize,
+    pub(super) pairs: usize,
+}
+
+impl DeviceTurns {
+    pub fn place(
+        cuda: &Cuda,
+        staging: &mut Staging,
+        arena: &mut Arena,
+        turns: &Rows,
+    ) -> Result<Self> {
+        let values = staging.place(cuda, arena, turns.as_slice())?;
+        Ok(Self { values, places: turns.n(), pairs: turns.d() / 2 })
+    }
+}
+
+/// What is added to a score for the distance between key and query: it stays f32.
+pub struct DeviceBias {
+    /// `[heads, 2 * reach + 1]`.
+    pub(super) values: Buffer<f32>,
+    pub(super) heads: usize,
+    pub(super) reach: usize,
+}
+
+impl DeviceBias {
+    pub fn place(
+        cuda: &Cuda,
+        staging: &mut Staging,
+        arena: &mut Arena,
+        bias: &RelativeBias,
+    ) -> Result<Self> {
+        let values = staging.place(cuda, arena, bias.values.as_slice())?;
+        Ok(Self { values, heads: bias.values.n(), reach: bias.values.d() / 2 })
+    }
+}
