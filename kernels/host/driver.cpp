@@ -5,6 +5,7 @@
 // A kernel gets its parameters as the driver hands them over: by their sizes in the kernel's own
 // declaration. Memory begins as NaN.
 #include <map>
+#include <mutex>
 #include <string>
 #include <utility>
 
@@ -45,9 +46,13 @@ std::map<std::string, Kernel> kernels = {
 };
 
 std::map<uint64_t, size_t> allocations;
-void *bound;
+/// Of the allocations and of the one block that runs.
+std::recursive_mutex lock;
+using Guard = std::lock_guard<std::recursive_mutex>;
+thread_local void *bound;
 
 size_t used() {
+    const Guard guard(lock);
     size_t sum = 0;
     for (const auto &[at, bytes] : allocations) sum += bytes;
     return sum;
@@ -70,7 +75,7 @@ int cuDeviceGetAttribute(int *value, int attribute, int) {
     return SUCCESS;
 }
 
-int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &bound, SUCCESS; }
+int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &lock, SUCCESS; }
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *context) { return bound = context, SUCCESS; }
 int cuCtxGetCurrent(void **context) { return *context = bound, SUCCESS; }
@@ -85,6 +90,7 @@ int cuGetErrorString(int error, const char **text) {
 }
 
 int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
+    const Guard guard(lock);
     if (bytes > MEMORY_BYTES - used()) {
         return OUT_OF_MEMORY;
     }
@@ -95,6 +101,7 @@ int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
 }
 
 int cuMemFree_v2(uint64_t at) {
+    const Guard guard(lock);
     if (allocations.erase(at) == 0) {
         return INVALID_VALUE;
     }
@@ -144,6 +151,7 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
     if (!flat || threads > 1024 || shared_bytes > kernel.shared_bytes_max) {
         return INVALID_VALUE;
     }
+    const Guard guard(lock);
     gpu::launch(x, y, threads, on_attention::memory, shared_bytes, [&] { kernel.call(parameters); });
     return SUCCESS;
 }
