@@ -32,9 +32,4 @@ __device__ __forceinline__ void finish(const T *x, const T *bias, T *out, int n,
 #define ACTIVATIONS(KIND_NAME, KIND)                         \
     ACTIVATION(activation_##KIND_NAME##_bf16, bf16, KIND)    \
     ACTIVATION(activation_##KIND_NAME##_f16, f16, KIND)
-ACTIVATIONS(none, NONE)
-ACTIVATIONS(gelu, GELU)
-ACTIVATIONS(gelu_tanh, GELU_TANH)
-ACTIVATIONS(relu, RELU)
-ACTIVATIONS(silu, SILU)
-ACTIVATIONS(tanh, TANH)
+EACH_ACTIVATION(ACTIVATIONS)

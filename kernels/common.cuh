@@ -162,6 +162,10 @@ template <int THREADS> struct RowPart {
 /// `Activation` of src/device/ops/linear.rs, in its order.
 enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, TANH };
 
+// OF(name in a kernel's name, kind) for each.
+#define EACH_ACTIVATION(OF) \
+    OF(none, NONE) OF(gelu, GELU) OF(gelu_tanh, GELU_TANH) OF(relu, RELU) OF(silu, SILU) OF(tanh, TANH)
+
 template <int KIND> __device__ __forceinline__ float activate(float x) {
     if (KIND == GELU) {
         return 0.5f * x * (1.0f + erff(x * 0.70710678f));

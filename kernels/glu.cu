@@ -35,9 +35,4 @@ __device__ __forceinline__ void glu(const T *wide, const T *bias, T *out, int n,
 #define GLUS(KIND_NAME, KIND)                  \
     GLU(glu_##KIND_NAME##_bf16, bf16, KIND)    \
     GLU(glu_##KIND_NAME##_f16, f16, KIND)
-GLUS(none, NONE)
-GLUS(gelu, GELU)
-GLUS(gelu_tanh, GELU_TANH)
-GLUS(relu, RELU)
-GLUS(silu, SILU)
-GLUS(tanh, TANH)
+EACH_ACTIVATION(GLUS)

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
+/// The catalog's file in the folder of a version.
+pub const CATALOG: &str = "catalog.duckdb";
+
 /// The format of the files of a version. A reader refuses any other.
 pub const FORMAT: u32 = 1;
 pub(super) const MANIFEST: &str = "manifest.json";

@@ -22,7 +22,7 @@ mod tests;
 
 pub use globs::{GlobList, PathWeights};
 pub use hydrate::Hydrated;
-pub use manifest::{FORMAT, IndexVersion, Manifest, ModelRecord, Part, now};
+pub use manifest::{CATALOG, FORMAT, IndexVersion, Manifest, ModelRecord, Part, now};
 pub use read::{Catalog, Counts, LanguageCount};
 pub use rows::{
     ChunkRow, FileRow, FileSpan, KindWeight, PathWeight, RefRow, RunRow, SymbolName, SymbolRow,

@@ -3,7 +3,7 @@
 use super::Context;
 use super::args::{ConfigArgs, StatusArgs};
 use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, paint};
-use crate::catalog::Catalog;
+use crate::catalog::{CATALOG, Catalog};
 use crate::config::{KEYS, default_file};
 use crate::error::Result;
 use crate::serve::wire;
@@ -15,7 +15,7 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     if args.verify {
         version.verify()?;
     }
-    let catalog = Catalog::open(&version.folder.join("catalog.duckdb"))?;
+    let catalog = Catalog::open(&version.folder.join(CATALOG))?;
     let status = wire::Status::new(data.path(), &version, &catalog)?;
     let out = &mut cx.out;
     if args.json {

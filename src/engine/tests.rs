@@ -23,6 +23,8 @@ use crate::telemetry::{BatchSpan, RunContext, Stage, Telemetry};
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
 
+mod memory;
+
 fn bert() -> ModelFolder {
     ModelFolder::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bert"))
 }
@@ -244,78 +246,6 @@ fn a_batch_that_fails_ends_its_requests_and_no_later_ones() {
     assert_eq!(cx.report().first_missing_stage, Some(Stage::Embed));
     let answer = embed(&engine, Lane::Bulk, &["x"], &run()).unwrap();
     assert_eq!(answer.vectors.as_slice(), expected(&engine, &["x"]));
-}
-
-/// The tiny BERT on a device that holds `tokens_max` tokens.
-fn small_device(tokens_max: usize, before: impl Fn() + Send + 'static) -> Engine {
-    let Loaded { identity, mut compute, .. } =
-        load(&bert(), &settings(), EngineOptions::default()).unwrap();
-    let refusing: Compute = Box::new(move |batch| {
-        before();
-        match batch.tokens() {
-            tokens if tokens > tokens_max => Err(Error::OutOfMemory { tokens, bytes: 1 << 20 }),
-            _ => compute(batch),
-        }
-    });
-    engine_of(&settings(), None, None, identity.dim, refusing)
-}
-
-#[test]
-fn a_batch_that_does_not_fit_the_memory_is_computed_in_halves() {
-    let large = Engine::start(&bert(), &settings(), None).unwrap();
-    let right = embed(&large, Lane::Bulk, &TEXTS, &run()).unwrap();
-    let longest = TEXTS.map(|text| large.tokenizer().encode_batch(&[text]).unwrap().tokens());
-    let longest = longest.into_iter().max().unwrap();
-    let small = small_device(longest, || ());
-    let exporter = InMemorySpanExporter::default();
-    let telemetry = Telemetry::with_exporter(exporter.clone());
-    let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::Embed]);
-    let answer = embed(&small, Lane::Bulk, &TEXTS, &cx).unwrap();
-    for (a, b) in answer.vectors.as_slice().iter().zip(right.vectors.as_slice()) {
-        assert!((a - b).abs() < 1e-5);
-    }
-    let stats = small.stats();
-    assert!(stats.out_of_memory > 0 && stats.batch_tokens_max <= longest, "{stats:?}");
-    assert_eq!(stats.sequences, TEXTS.len() as u64, "what was refused is not counted");
-    small.stop();
-    let spans = exporter.get_finished_spans().unwrap();
-    let halved =
-        spans.iter().filter(|span| span.events.iter().any(|e| e.name == BatchSpan::HALVED));
-    assert_eq!(halved.count() as u64, stats.out_of_memory);
-}
-
-#[test]
-fn a_text_that_alone_is_too_much_fails_its_own_request_and_no_other() {
-    let gate = Gate::default();
-    let door = gate.clone();
-    let engine = small_device(12, move || door.pass());
-    let long = "word ".repeat(30);
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| embed(&engine, Lane::Bulk, &["x"], &run()));
-        gate.wait_for_worker();
-        let too_long = scope.spawn(|| embed(&engine, Lane::Bulk, &[&long], &run()));
-        let short = scope.spawn(|| embed(&engine, Lane::Bulk, &["y"], &run()));
-        wait_until(|| engine.stats().queue_depth == 2);
-        gate.open();
-        first.join().unwrap().unwrap();
-        short.join().unwrap().unwrap();
-        let error = too_long.join().unwrap().unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-        let tokens = engine.tokenizer().encode_batch(&[&long]).unwrap().tokens();
-        assert!(error.to_string().contains(&format!("{tokens} tokens at once")), "{error}");
-    });
-}
-
-#[test]
-fn a_warm_up_measures_the_device_and_shows_memory_that_is_not_there() {
-    let engine = Engine::start(&bert(), &settings(), None).unwrap();
-    assert_eq!((engine.stats().batches, engine.stats().tokens_per_s), (0, 0));
-    engine.warm_up().unwrap();
-    let stats = engine.stats();
-    assert!(stats.batches > 0 && stats.tokens_per_s > 0, "{stats:?}");
-    assert!(stats.tokens >= 64, "as much as keeps one thread busy: {stats:?}");
-    let error = small_device(12, || ()).warm_up().unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::OutOfMemory, "{error}");
 }
 
 #[test]

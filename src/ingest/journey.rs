@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use super::diff::{Difference, diff};
 use super::progress::{Phase, Progress};
-use super::write::{CATALOG, Job, Shape, model_name};
-use crate::catalog::{Catalog, DataFolder, IndexVersion, WriteLock};
+use super::write::{Job, Shape, model_name};
+use crate::catalog::{CATALOG, Catalog, DataFolder, IndexVersion, WriteLock};
 use crate::chunk::HEADER_VERSION;
 use crate::config::Settings;
 use crate::engine::Engine;

@@ -8,7 +8,7 @@ use super::diff::Difference;
 use super::prepare::now_s;
 use super::progress::{Phase, Progress};
 use crate::catalog::{
-    Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, RunRow, Staging,
+    CATALOG, Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, RunRow, Staging,
     VersionRow, now,
 };
 use crate::chunk::{Chunker, HEADER_VERSION};
@@ -21,8 +21,6 @@ use crate::source::Repo;
 use crate::telemetry::{RunContext, Stage, attrs};
 use crate::vector::Matrix;
 
-/// The catalog's file in the folder of a version.
-pub const CATALOG: &str = "catalog.duckdb";
 /// FAISS trains on a sample; the same vectors always give the same index.
 const TRAINING_SEED: u64 = 1234;
 const DENSE: &str = "dense";

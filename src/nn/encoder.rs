@@ -17,7 +17,7 @@ use crate::token::Ragged;
 use crate::vector::Matrix;
 
 /// Tokens of whole sequences that go through all layers together: their activations stay in the
-/// cache of one core. Twice as many were 6 % slower in int8, half as many no faster.
+/// cache of one core. Twice as many were slower in int8, half as many no faster.
 pub(super) const GROUP_TOKENS: usize = 256;
 
 /// A transformer that gives one hidden state a token. Pure: the same ids give the same values.

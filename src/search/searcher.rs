@@ -12,7 +12,7 @@ use super::gate::{self, Plan};
 use super::gather::{Gathered, gather};
 use super::profile::Vocabulary;
 use super::query::{Channel, Query};
-use crate::catalog::{Catalog, ChunkRow, IndexVersion, PathWeights};
+use crate::catalog::{CATALOG, Catalog, ChunkRow, IndexVersion, PathWeights};
 use crate::config::{CaptureQuery, Settings};
 use crate::engine::{EmbedRequest, Engine, Lane, Task};
 use crate::error::{Error, Result};
@@ -70,7 +70,7 @@ impl Searcher {
         }
         let folder = &version.folder;
         let threads = 2 * Channel::ALL.len();
-        let catalog = Catalog::open(&folder.join("catalog.duckdb"))?;
+        let catalog = Catalog::open(&folder.join(CATALOG))?;
         let live = catalog.live()?;
         let parts = Parts {
             weights: catalog.path_weights()?,

@@ -90,8 +90,8 @@ struct Inside {
 
 impl Bencher<'_> {
     /// Requests of `batch` texts, until each target has had its rounds and its time; the first of each
-    /// warms up and is not counted. What the
-    /// endpoint refuses is told in `notes`, and the cell has no figures of it.
+    /// warms up and is not counted. What the endpoint refuses is told in `notes`, and the cell has no
+    /// figures of it.
     pub fn cells(
         &self,
         corpus: &Corpus,

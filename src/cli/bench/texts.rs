@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::plan::Length;
-use crate::catalog::{Catalog, DataFolder};
+use crate::catalog::{CATALOG, Catalog, DataFolder};
 use crate::chunk::Chunker;
 use crate::cli::args::BenchArgs;
 use crate::cli::embed::input::Input;
@@ -86,7 +86,7 @@ pub fn real(
     }
     match data.current() {
         Ok(version) => {
-            let texts = indexed(&Catalog::open(&version.folder.join("catalog.duckdb"))?)?;
+            let texts = indexed(&Catalog::open(&version.folder.join(CATALOG))?)?;
             if !texts.is_empty() {
                 return Ok((texts, "chunks of the index".to_owned()));
             }

@@ -33,6 +33,22 @@ impl Input {
         Ok(Self { lines: Lines::open(path)?, format: format.unwrap_or(given) })
     }
 
+    /// Gives all texts to `embed`, [`TEXTS`] at most at a time; the sum of what it gives back.
+    pub fn for_each(
+        &mut self,
+        mut embed: impl FnMut(&[Item], &[&str]) -> Result<usize>,
+    ) -> Result<usize> {
+        let mut sum = 0;
+        loop {
+            let items = self.next_items()?;
+            if items.is_empty() {
+                return Ok(sum);
+            }
+            let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
+            sum += embed(&items, &texts)?;
+        }
+    }
+
     /// The next texts, [`TEXTS`] at most; none at the end.
     pub fn next_items(&mut self) -> Result<Vec<Item>> {
         let mut items = Vec::new();

@@ -65,16 +65,10 @@ fn embed_all(
     output: &mut Output,
     run: &RunContext,
 ) -> Result<usize> {
-    let mut truncated = 0;
-    loop {
-        let items = input.next_items()?;
-        if items.is_empty() {
-            return Ok(truncated);
-        }
-        let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
-        let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task };
+    input.for_each(|items, texts| {
+        let request = EmbedRequest { texts, lane: Lane::Bulk, task };
         let embeddings = engine.embed(request, run)?.cut(d, engine.identity());
-        truncated += embeddings.truncated;
-        output.write(&items, &embeddings.vectors)?;
-    }
+        output.write(items, &embeddings.vectors)?;
+        Ok(embeddings.truncated)
+    })
 }

@@ -58,21 +58,15 @@ fn expand_all(
     output: &mut JsonLines,
     run: &RunContext,
 ) -> Result<usize> {
-    let mut truncated = 0;
-    loop {
-        let items = input.next_items()?;
-        if items.is_empty() {
-            return Ok(truncated);
-        }
-        let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
+    input.for_each(|items, texts| {
         let expanded = run.stage(Stage::Embed, |span| {
             span.set(attrs::VLLM_BATCH_SIZE, texts.len());
-            encoder.expand(&texts, task(args))
+            encoder.expand(texts, task(args))
         })?;
-        truncated += expanded.truncated;
         for (item, vector) in items.iter().zip(&expanded.answers) {
             output.write(&wire::SparseLine::new(item.id.as_ref(), vector))?;
         }
         output.flush()?;
-    }
+        Ok(expanded.truncated)
+    })
 }

@@ -4,7 +4,7 @@
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Values that a reduction keeps apart: one AVX-512 register, two of AVX2.
+/// Values that a reduction keeps apart: two AVX-512 registers, four of AVX2.
 pub const LANES: usize = 32;
 
 /// `a * b + c`, in one rounding where the instruction set has it.

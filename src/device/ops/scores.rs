@@ -6,8 +6,8 @@
 //!
 //! ```text
 //! scores  [rows, block]     = q k^T                       (the tile's loop of linear layers)
-//! weights [rows, block]     = e^(scale * score + bias - greatest)
-//! context [rows, head_dim]  = context * e^(old greatest - greatest) + weights v      (same loop)
+//! weights [rows, block]     = 2^(log2(e) (scale * score + bias) - greatest)
+//! context [rows, head_dim]  = context * 2^(old greatest - greatest) + weights v      (same loop)
 //! ```
 //!
 //! The greatest score so far and the sum of the weights are kept for each row, and the context is
@@ -241,7 +241,8 @@ impl Sequence<'_> {
 }
 
 multiversion! {
-    /// Each score becomes its weight, 2^(scale * score - greatest), and `state` that of the row with them. row: `[keys]`.
+    /// Each score becomes its weight, 2^(scale * score - greatest), and `state` that of the row with
+    /// them. row: `[keys]`.
     fn weigh(row: &mut [f32], scale: f32, state: &mut State) = weigh_body
 }
 
@@ -249,18 +250,16 @@ multiversion! {
 fn weigh_body<const FMA: bool>(row: &mut [f32], scale: f32, state: &mut State) {
     let block = math::max(row) * scale;
     let greatest = if block > state.greatest { block } else { state.greatest };
+    let weigh = |(score, lane): (&mut f32, &mut f32)| {
+        *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
+        *lane += *score;
+    };
     let mut lanes = [0.0; math::LANES];
     let (blocks, rest) = row.as_chunks_mut::<{ math::LANES }>();
     for block in blocks {
-        for (score, lane) in block.iter_mut().zip(&mut lanes) {
-            *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
-            *lane += *score;
-        }
+        block.iter_mut().zip(&mut lanes).for_each(weigh);
     }
-    for (score, lane) in rest.iter_mut().zip(&mut lanes) {
-        *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
-        *lane += *score;
-    }
+    rest.iter_mut().zip(&mut lanes).for_each(weigh);
     let fade = math::exp2::<FMA>(state.greatest - greatest);
     let sum = math::fma::<FMA>(state.sum, fade, math::sum::<FMA>(&lanes));
     *state = State { greatest, sum, fade };

@@ -111,8 +111,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// Checks the settings; nothing is sent. model: the name that the endpoint is told.
-    pub fn new(settings: &Settings, model: String, policy: Policy) -> Result<Self> {
+    /// Checks the settings; nothing is sent. name: that of the model, told where `vllm.model` is
+    /// empty.
+    pub fn new(settings: &Settings, name: &str, policy: Policy) -> Result<Self> {
+        let asked = settings.vllm_model.as_str();
+        let model = if asked.is_empty() { name } else { asked }.to_owned();
         let (base, url) = address(&settings.vllm_url)?;
         let http = Http::builder()
             .no_proxy()
@@ -161,12 +164,14 @@ impl Client {
             Ok(answer) => Ok(answer),
             Err((failure, _)) if failure.fault == Fault::TooLarge && ask.texts.len() > 1 => {
                 let half = ask.texts.len().div_ceil(2);
-                self.texts_max.fetch_min(half, Ordering::Relaxed);
                 let (first, second) = ask.texts.split_at(half);
                 let of = |texts: &[String]| {
                     self.ask_in_parts(&Ask { texts: texts.to_vec(), ..ask.clone() })
                 };
-                Ok(of(first)?.followed_by(of(second)?))
+                let answer = of(first)?.followed_by(of(second)?);
+                // Only now it is certain that the size was the trouble.
+                self.texts_max.fetch_min(half, Ordering::Relaxed);
+                Ok(answer)
             }
             Err((failure, tries)) => Err(self.error(&failure, tries)),
         }

@@ -18,9 +18,7 @@ impl Endpoint {
     /// The endpoint `vllm.url`; nothing is sent. name: that of the model, used where `vllm.model` is
     /// empty.
     pub fn new(settings: &Settings, name: &str) -> Result<Self> {
-        let asked = settings.vllm_model.as_str();
-        let model = if asked.is_empty() { name } else { asked };
-        Ok(Self { client: Client::new(settings, model.to_owned(), Policy::DEFAULT)? })
+        Ok(Self { client: Client::new(settings, name, Policy::DEFAULT)? })
     }
 
     /// Its address, for people.

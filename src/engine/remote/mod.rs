@@ -64,10 +64,8 @@ impl Remote {
     }
 
     pub fn with_policy(settings: &Settings, name: &str, policy: Policy) -> Result<Self> {
-        let asked = settings.vllm_model.as_str();
-        let model = if asked.is_empty() { name } else { asked };
         Ok(Self {
-            client: Arc::new(Client::new(settings, model.to_owned(), policy)?),
+            client: Arc::new(Client::new(settings, name, policy)?),
             pool: Pool::start(settings.vllm_parallel_max)?,
             batch_texts_max: settings.vllm_batch_texts_max,
             parallel_max: settings.vllm_parallel_max,

@@ -138,8 +138,16 @@ fn a_batch_that_is_too_large_for_the_endpoint_is_halved_and_the_next_is_smaller(
         assert_eq!(endpoint.count(), 7 + 4, "what was learned stays");
     }
     let endpoint = Endpoint::start(&[Does::Takes(0, 413)]);
-    let error = embed(&far(&settings(&endpoint.url), PATIENT), &["x", "y"], &run()).unwrap_err();
-    assert!(error.to_string().contains("413: too many"), "{error}");
+    let engine = far(&settings(&endpoint.url), PATIENT);
+    for asked in [2, 4] {
+        let error = embed(&engine, &["x", "y"], &run()).unwrap_err();
+        assert!(error.to_string().contains("413: too many"), "{error}");
+        assert_eq!(
+            endpoint.count(),
+            asked,
+            "a text that is refused alone says nothing of the size"
+        );
+    }
 }
 
 #[test]
