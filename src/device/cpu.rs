@@ -1,10 +1,16 @@
 //! Which threads compute, and with which instructions?
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use super::{Dtype, InstructionSet, ops};
 use crate::config::DtypeChoice;
 use crate::error::{Error, Result};
+
+/// How long a thread that is kept awake waits for its next part: some times as long as what one
+/// thread does alone between two operations on a short text.
+const IDLE_MAX: Duration = Duration::from_micros(100);
 
 /// Threads of the CPU and the instructions they use. Cloning shares the threads.
 #[derive(Clone)]
@@ -84,6 +90,27 @@ impl Device {
     pub fn install<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
         self.pool.install(f)
     }
+
+    /// As [`Device::install`], and keeps all threads awake until `f` is done: for short work in many
+    /// small parts, each of which is over before a thread that sleeps is awake.
+    pub fn install_awake<R: Send>(&self, f: impl FnOnce() -> R + Send) -> R {
+        let done = AtomicBool::new(false);
+        self.pool.in_place_scope(|scope| {
+            scope.spawn_broadcast(|_, _| {
+                // A thread may come here in the midst of a part, which others then wait for.
+                let mut busy = Instant::now();
+                while !done.load(Ordering::Acquire) && busy.elapsed() < IDLE_MAX {
+                    match rayon::yield_now() {
+                        Some(rayon::Yield::Executed) => busy = Instant::now(),
+                        _ => std::hint::spin_loop(),
+                    }
+                }
+            });
+            let result = self.pool.install(f);
+            done.store(true, Ordering::Release);
+            result
+        })
+    }
 }
 
 #[cfg(test)]
@@ -96,5 +123,18 @@ mod tests {
         assert_eq!((device.name().as_str(), device.threads()), ("cpu portable", 3));
         assert_eq!(device.install(rayon::current_num_threads), 3);
         assert_eq!(device.memory(), None);
+    }
+
+    #[test]
+    fn threads_that_are_kept_awake_do_their_part_and_go_to_sleep_even_if_it_fails() {
+        use rayon::prelude::*;
+        let device = Device::cpu_with(3, InstructionSet::Portable).unwrap();
+        for _ in 0..200 {
+            let sum: usize = device.install_awake(|| (0..100_usize).into_par_iter().sum());
+            assert_eq!(sum, 4950);
+        }
+        let fails = std::panic::AssertUnwindSafe(|| device.install_awake(|| panic!("a part")));
+        assert!(std::panic::catch_unwind(fails).is_err());
+        assert_eq!(device.install_awake(|| 7), 7);
     }
 }

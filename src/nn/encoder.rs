@@ -124,7 +124,13 @@ impl Encoder {
             self.states().push(state);
             Ok(made)
         };
-        self.device.install(|| groups.par_iter().map(pass).collect())
+        match &groups[..] {
+            // One group is split over all threads, operation by operation.
+            [group] if self.device.threads() > 1 => {
+                Ok(vec![self.device.install_awake(|| pass(group))?])
+            }
+            groups => self.device.install(|| groups.par_iter().map(pass).collect()),
+        }
     }
 
     /// A state is taken out or put back; a panic between leaves the others usable.

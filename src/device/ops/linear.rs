@@ -17,6 +17,10 @@ const ROWS_PER_TASK: usize = 8 * ROWS_MAX;
 /// Multiplications that are worth a task of their own: some microseconds.
 const PRODUCTS_PER_TASK: usize = 1 << 19;
 
+/// By how many steps the words are fetched before a tile that is alone reads them: 8 KiB. Tiles that
+/// share a panel fetch the next one, each its part.
+const STEPS_AHEAD: usize = 64;
+
 /// Rows that one task makes words of.
 const ROWS_PER_PACKING: usize = 32;
 
@@ -174,15 +178,21 @@ impl Block<'_> {
         let cols = self.panel * PANEL..((self.panel + 1) * PANEL).min(bias.len());
         let (mut sums, mut values) = ([Step::ZERO; ROWS_MAX], [Step::ZERO; ROWS_MAX]);
         let height = self.kernel.height(self.rows.len());
-        for row in self.rows.clone().step_by(height) {
+        let (tiles, pieces) =
+            (self.rows.len().div_ceil(height), steps.div_ceil(weight.steps_per_sum));
+        let lead = if tiles == 1 { STEPS_AHEAD.min(steps) } else { steps };
+        for (i_tile, row) in self.rows.clone().step_by(height).enumerate() {
+            let ahead = |piece: usize| {
+                weight.ahead(self.panel, lead, i_tile * pieces + piece, tiles * pieces)
+            };
             let rows = row..(row + height).min(self.rows.end);
             let words = &x.words[row * steps..];
             match weight.scales.get(self.panel) {
-                None => self.kernel.run(rows.len(), words, steps, panel, &mut values, 1),
+                None => self.kernel.run(rows.len(), words, steps, panel, &mut values, 1, ahead(0)),
                 Some(scales) => {
                     for (i, panel) in panel.chunks(weight.steps_per_sum).enumerate() {
                         let words = &words[i * weight.steps_per_sum..];
-                        self.kernel.run(rows.len(), words, steps, panel, &mut sums, 1);
+                        self.kernel.run(rows.len(), words, steps, panel, &mut sums, 1, ahead(i));
                         let rows = &x.scales[rows.clone()];
                         words::dequantise(self.set, &sums, &mut values, rows, scales, i > 0);
                     }

@@ -90,19 +90,32 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
+/// Runs `$body` on each [`LANES`] values of `$row`, the last of them completed by `$pad`. A macro,
+/// because a closure would not be compiled for the instruction set of its caller.
+macro_rules! for_blocks {
+    ($row:ident, $pad:expr, |$block:ident| $body:expr) => {{
+        let (blocks, rest) = $row.as_chunks::<LANES>();
+        for $block in blocks {
+            $body
+        }
+        if !rest.is_empty() {
+            let mut last = [$pad; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            let $block = &last;
+            $body
+        }
+    }};
+}
+
 /// The sum of `row`. row: `[d]`.
 #[inline(always)]
 pub fn sum<const FMA: bool>(row: &[f32]) -> f32 {
     let mut lanes = [0.0; LANES];
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    for block in blocks {
+    for_blocks!(row, 0.0, |block| {
         for (lane, value) in lanes.iter_mut().zip(block) {
             *lane += value;
         }
-    }
-    for (lane, value) in lanes.iter_mut().zip(rest) {
-        *lane += value;
-    }
+    });
     fold(lanes, |a, b| a + b)
 }
 
@@ -110,15 +123,11 @@ pub fn sum<const FMA: bool>(row: &[f32]) -> f32 {
 #[inline(always)]
 pub fn squares<const FMA: bool>(row: &[f32], center: f32) -> f32 {
     let mut lanes = [0.0; LANES];
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    for block in blocks {
+    for_blocks!(row, center, |block| {
         for (lane, value) in lanes.iter_mut().zip(block) {
             *lane = fma::<FMA>(value - center, value - center, *lane);
         }
-    }
-    for (lane, value) in lanes.iter_mut().zip(rest) {
-        *lane = fma::<FMA>(value - center, value - center, *lane);
-    }
+    });
     fold(lanes, |a, b| a + b)
 }
 
@@ -126,16 +135,12 @@ pub fn squares<const FMA: bool>(row: &[f32], center: f32) -> f32 {
 #[inline(always)]
 pub fn max(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    for block in blocks {
+    for_blocks!(row, f32::NEG_INFINITY, |block| {
         for (lane, &value) in lanes.iter_mut().zip(block) {
-            *lane = if value > *lane { value } else { *lane };
+            *lane = greater(value, *lane);
         }
-    }
-    for (lane, &value) in lanes.iter_mut().zip(rest) {
-        *lane = if value > *lane { value } else { *lane };
-    }
-    fold(lanes, |a, b| if b > a { b } else { a })
+    });
+    fold(lanes, |a, b| greater(b, a))
 }
 
 /// The least and the greatest of `row` and 0, or NaN twice if a value is not finite. row: `[d]`.
@@ -144,23 +149,23 @@ pub fn range<const FMA: bool>(row: &[f32]) -> (f32, f32) {
     let (mut least, mut greatest) = ([0.0; LANES], [0.0; LANES]);
     // Zero as long as every value is finite.
     let mut poison = [0.0_f32; LANES];
-    let (blocks, rest) = row.as_chunks::<LANES>();
-    for block in blocks {
+    for_blocks!(row, 0.0, |block| {
         for (i, &value) in block.iter().enumerate() {
             least[i] = if value < least[i] { value } else { least[i] };
-            greatest[i] = if value > greatest[i] { value } else { greatest[i] };
+            greatest[i] = greater(value, greatest[i]);
             poison[i] = fma::<FMA>(value, 0.0, poison[i]);
         }
-    }
-    for (i, &value) in rest.iter().enumerate() {
-        least[i] = if value < least[i] { value } else { least[i] };
-        greatest[i] = if value > greatest[i] { value } else { greatest[i] };
-        poison[i] = fma::<FMA>(value, 0.0, poison[i]);
-    }
+    });
     let poison = fold(poison, |a, b| a + b);
     let least = fold(least, |a, b| if b < a { b } else { a });
-    let greatest = fold(greatest, |a, b| if b > a { b } else { a });
+    let greatest = fold(greatest, |a, b| greater(b, a));
     (least + poison, greatest + poison)
+}
+
+/// The greater one, `b` if they cannot be compared: one instruction.
+#[inline(always)]
+pub fn greater(a: f32, b: f32) -> f32 {
+    if a > b { a } else { b }
 }
 
 #[cfg(test)]

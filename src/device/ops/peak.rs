@@ -34,7 +34,7 @@ pub fn peak_gflops(device: &Device) -> f64 {
         let (began, mut tiles) = (Instant::now(), 0);
         while began.elapsed() < BURST {
             for _ in 0..TILES {
-                kernel.run(rows, &x, STEPS, &panel, &mut sums, 1);
+                kernel.run(rows, &x, STEPS, &panel, &mut sums, 1, &[]);
                 black_box(&mut sums);
             }
             tiles += TILES;

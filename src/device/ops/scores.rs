@@ -147,13 +147,9 @@ impl Sequence<'_> {
         for (first, panel) in
             block.clone().step_by(PANEL).zip(scratch.keys.chunks_exact_mut(head_dim))
         {
-            for lane in 0..PANEL {
-                // A lane beyond the block holds the last key again; its score is not used.
-                let row = (first + lane).min(block.end - 1);
-                for (step, word) in panel.iter_mut().zip(words(row, key)) {
-                    step.0[lane] = *word;
-                }
-            }
+            // A lane beyond the block holds the last key again; its weight is 0.
+            let lane = |lane: usize| words((first + lane).min(block.end - 1), key);
+            shared::transpose(std::array::from_fn(lane), panel);
         }
     }
 
@@ -176,7 +172,7 @@ impl Sequence<'_> {
             let q = shared::words(&self.qkv.as_slice()[query * stride + head_q * head_dim..]);
             for panel in seen.start / PANEL..seen.end.div_ceil(PANEL) {
                 let keys = &keys[panel * head_dim..][..head_dim];
-                kernel.run(rows, q, stride, keys, &mut scores[panel..], PANELS_PER_BLOCK);
+                kernel.run(rows, q, stride, keys, &mut scores[panel..], PANELS_PER_BLOCK, &[]);
             }
             let at = head * part.queries.len() + query - part.queries.start;
             let states = &mut states[at..at + rows];
@@ -189,7 +185,7 @@ impl Sequence<'_> {
             let mut sums = [Step::ZERO; ROWS_MAX];
             for panel in 0..across {
                 let values = &values[panel * KEYS_PER_BLOCK..][seen.clone()];
-                kernel.run(rows, weights, KEYS_PER_BLOCK, values, &mut sums, 1);
+                kernel.run(rows, weights, KEYS_PER_BLOCK, values, &mut sums, 1, &[]);
                 add(self.set, &sums, states, &mut context[at * across + panel..], across);
             }
         }
@@ -206,18 +202,22 @@ impl Sequence<'_> {
             state.fade = 1.0;
             return;
         }
-        row[seen.start..own.start].fill(0.0);
-        row[own.end..seen.end].fill(0.0);
         let first = block.start + own.start;
-        let row = &mut row[own];
         // Weights are powers of 2, not of e.
         let mut scale = self.shape.scale * LOG2_E;
         if let Some(bias) = self.bias {
+            let row = &mut row[own.clone()];
             row.iter_mut().for_each(|score| *score *= self.shape.scale);
             bias.add(*head, query, first, row);
             scale = LOG2_E;
         }
-        weigh(self.set, row, scale, state);
+        // What is computed are whole panels.
+        let whole = own.start / PANEL * PANEL..own.end.next_multiple_of(PANEL);
+        row[whole.start..own.start].fill(f32::NEG_INFINITY);
+        row[own.end..whole.end].fill(f32::NEG_INFINITY);
+        weigh(self.set, &mut row[whole], scale, state);
+        row[seen.start..own.start].fill(0.0);
+        row[own.end..seen.end].fill(0.0);
     }
 
     /// Divides the contexts by the sums of their weights, into `out`.
@@ -242,24 +242,20 @@ impl Sequence<'_> {
 
 multiversion! {
     /// Each score becomes its weight, 2^(scale * score - greatest), and `state` that of the row with
-    /// them. row: `[keys]`.
+    /// them. row: `[panels * 32]`.
     fn weigh(row: &mut [f32], scale: f32, state: &mut State) = weigh_body
 }
 
 #[inline(always)]
 fn weigh_body<const FMA: bool>(row: &mut [f32], scale: f32, state: &mut State) {
-    let block = math::max(row) * scale;
-    let greatest = if block > state.greatest { block } else { state.greatest };
-    let weigh = |(score, lane): (&mut f32, &mut f32)| {
-        *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
-        *lane += *score;
-    };
-    let mut lanes = [0.0; math::LANES];
-    let (blocks, rest) = row.as_chunks_mut::<{ math::LANES }>();
-    for block in blocks {
-        block.iter_mut().zip(&mut lanes).for_each(weigh);
+    let greatest = math::greater(math::max(row) * scale, state.greatest);
+    let mut lanes = [0.0; PANEL];
+    for panel in row.as_chunks_mut::<PANEL>().0 {
+        for (score, lane) in panel.iter_mut().zip(&mut lanes) {
+            *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
+            *lane += *score;
+        }
     }
-    rest.iter_mut().zip(&mut lanes).for_each(weigh);
     let fade = math::exp2::<FMA>(state.greatest - greatest);
     let sum = math::fma::<FMA>(state.sum, fade, math::sum::<FMA>(&lanes));
     *state = State { greatest, sum, fade };

@@ -7,6 +7,9 @@ use std::ops::Range;
 
 use super::tile::{PANEL, Step};
 
+/// Rows and columns that are transposed in registers.
+const SIDE: usize = 4;
+
 /// A row-major buffer that tasks write disjoint tiles of: `[n, stride]`.
 pub struct Shared<'a> {
     start: *mut f32,
@@ -92,4 +95,21 @@ pub fn floats(steps: &mut [Step]) -> &mut [f32] {
 pub fn words_of(steps: &[Step]) -> &[u32] {
     // SAFETY: a step is 32 words without padding, aligned more strictly than u32.
     unsafe { std::slice::from_raw_parts(steps.as_ptr().cast(), steps.len() * PANEL) }
+}
+
+/// panel becomes `rows`, each in its own lane. rows: `[32][steps]`; panel: `[steps]`.
+pub fn transpose(rows: [&[u32]; PANEL], panel: &mut [Step]) {
+    for first in (0..PANEL).step_by(SIDE) {
+        let rows: [_; SIDE] = std::array::from_fn(|i| rows[first + i].as_chunks::<SIDE>());
+        let (blocks, rest) = panel.as_chunks_mut::<SIDE>();
+        for (i, steps) in blocks.iter_mut().enumerate() {
+            let block = rows.map(|(blocks, _)| blocks[i]);
+            for (j, step) in steps.iter_mut().enumerate() {
+                step.0[first..first + SIDE].copy_from_slice(&block.map(|row| row[j]));
+            }
+        }
+        for (j, step) in rest.iter_mut().enumerate() {
+            step.0[first..first + SIDE].copy_from_slice(&rows.map(|(_, rest)| rest[j]));
+        }
+    }
 }

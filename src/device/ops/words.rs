@@ -53,15 +53,16 @@ pub struct Packed {
 #[derive(Debug, Clone)]
 pub struct Scales {
     pub scale: [f32; PANEL],
-    /// The sum of the weights of each output.
-    pub sum: [i32; PANEL],
+    /// The sum of the weights of each output, a whole number.
+    pub sum: [f32; PANEL],
 }
 
 /// The scale and the zero of a row of activations.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RowScale {
     pub scale: f32,
-    pub zero: i32,
+    /// A whole number.
+    pub zero: f32,
 }
 
 impl Packed {
@@ -81,7 +82,7 @@ impl Packed {
             packed.steps_per_sum = INT16_STEPS_PER_SUM;
         }
         if let Dtype::Int16 | Dtype::Int8 = dtype {
-            packed.scales = vec![Scales { scale: [0.0; PANEL], sum: [0; PANEL] }; panels];
+            packed.scales = vec![Scales { scale: [0.0; PANEL], sum: [0.0; PANEL] }; panels];
         }
         let mut heaviest = 1;
         for (o, row) in weight.chunks_exact(inputs).enumerate() {
@@ -123,7 +124,7 @@ impl Packed {
             }
         }
         self.scales[panel].scale[lane] = scale;
-        self.scales[panel].sum[lane] = row.iter().map(whole).sum();
+        self.scales[panel].sum[lane] = row.iter().map(whole).sum::<i32>() as f32;
         let values_per_sum = self.steps_per_sum * self.dtype.per_word();
         let sums = row.chunks(values_per_sum);
         let weights = sums.map(|sum| sum.iter().map(|value| i64::from(whole(value).abs())).sum());
@@ -137,6 +138,13 @@ impl Packed {
     /// The words of one panel: `[steps, 32]`.
     pub fn panel(&self, panel: usize) -> &[Step] {
         &self.words[panel * self.steps..][..self.steps]
+    }
+
+    /// Part `i` of `n` of the panel's worth of words that begins `lead` steps behind the start of
+    /// `panel`; less where the words end.
+    pub fn ahead(&self, panel: usize, lead: usize, i: usize, n: usize) -> &[Step] {
+        let at = |i: usize| (panel * self.steps + lead + self.steps * i / n).min(self.words.len());
+        &self.words[at(i)..at(i + 1)]
     }
 }
 
@@ -172,7 +180,7 @@ fn put_row_body<const FMA: bool>(
             for (to, value) in halves(words).iter_mut().zip(row) {
                 *to = math::fma::<FMA>(*value, inverse, ROUNDER).to_bits() as u16;
             }
-            *scale = RowScale { scale: greatest / packed.greatest, zero: 0 };
+            *scale = RowScale { scale: greatest / packed.greatest, zero: 0.0 };
         }
         Dtype::Int8 => {
             let (least, greatest) = math::range::<FMA>(row);
@@ -185,7 +193,7 @@ fn put_row_body<const FMA: bool>(
                 let whole = if whole > 0.0 { whole } else { 0.0 };
                 *to = (whole + ROUNDER).to_bits() as u8;
             }
-            *scale = RowScale { scale: range / INT8_MAX, zero: zero as i32 };
+            *scale = RowScale { scale: range / INT8_MAX, zero };
         }
     }
 }
@@ -208,7 +216,7 @@ fn dequantise_body<const FMA: bool>(
     for ((sums, values), row) in sums.iter().zip(values).zip(rows) {
         let of_panel = panel.sum.iter().zip(&panel.scale);
         for ((sum, value), (weights, scale)) in sums.0.iter().zip(&mut values.0).zip(of_panel) {
-            let whole = (*sum as i32).wrapping_sub(row.zero.wrapping_mul(*weights)) as f32;
+            let whole = math::fma::<FMA>(-row.zero, *weights, *sum as i32 as f32);
             let before = if add { f32::from_bits(*value) } else { 0.0 };
             *value = math::fma::<FMA>(whole, row.scale * scale, before).to_bits();
         }

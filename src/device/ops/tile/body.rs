@@ -12,20 +12,24 @@ macro_rules! tile_build {
     ) => {
         $(#[$doc])*
         ///
-        /// x: `[rows, stride]`; panel: `[steps, 32]`; sums: `[rows, across]`.
+        /// x: `[rows, stride]`; panel: `[steps, 32]`; sums: `[rows, across]`; ahead: `[any]`.
         ///
         /// # Safety
         /// The processor has the instructions; x holds `(rows - 1) * stride + panel.len()` words.
         #[target_feature(enable = $features)]
         pub unsafe fn $name(
             rows: usize, x: &[u32], stride: usize, panel: &[Step], sums: &mut [Step], across: usize,
+            ahead: &[Step],
         ) {
             /// # Safety
             /// As for the function around it, with ROWS rows.
             #[target_feature(enable = $features)]
             unsafe fn tile<const ROWS: usize>(
                 x: &[u32], stride: usize, panel: &[Step], sums: &mut [Step], across: usize,
+                ahead: &[Step],
             ) {
+                let ahead_per_step = size_of_val(ahead).div_ceil(panel.len().max(1));
+                let ahead = ahead.as_ptr().cast::<i8>();
                 // Two registers of outputs at a time: the whole panel on AVX-512.
                 for column in (0..PANEL).step_by(2 * $lanes) {
                     assert!(column + 2 * $lanes <= PANEL);
@@ -37,6 +41,9 @@ macro_rules! tile_build {
                         let (w0, w1) = unsafe {
                             ($load(weights.cast()), $load(weights.add($lanes).cast()))
                         };
+                        let line = ahead.wrapping_add(s * ahead_per_step);
+                        _mm_prefetch::<_MM_HINT_T1>(line);
+                        _mm_prefetch::<_MM_HINT_T1>(line.wrapping_add(64));
                         for r in 0..ROWS {
                             // SAFETY: s < panel.len() and r < ROWS, so the caller promises the word.
                             let word = unsafe { *x.get_unchecked(r * stride + s) };
@@ -57,7 +64,7 @@ macro_rules! tile_build {
             }
             match rows {
                 // SAFETY: passed on from the caller.
-                $($rows => unsafe { tile::<$rows>(x, stride, panel, sums, across) },)+
+                $($rows => unsafe { tile::<$rows>(x, stride, panel, sums, across, ahead) },)+
                 _ => unreachable!("a tile of {rows} rows"),
             }
         }

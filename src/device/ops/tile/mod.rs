@@ -14,8 +14,9 @@
 //! On AVX-512 the tile is 12 rows by 2 registers of 16 words, so 24 registers hold sums, 2 the
 //! weights of a step and 1 a word of a row, spread over all lanes: 24 instructions that compute for
 //! 14 that load, enough that the loads hide. On AVX2 it is 6 rows by 2 registers of 8 words, of 16
-//! registers, and a panel is gone through twice. Weights stream from L2 in their order of use, a
-//! row of x from L1; nothing is blocked over the inputs.
+//! registers, and a panel is gone through twice. Weights are fetched into L2 while the tiles before
+//! them are computed, and stream from there in their order of use, a row of x from L1; nothing is
+//! blocked over the inputs.
 
 #[cfg(target_arch = "x86_64")]
 #[macro_use]
@@ -62,11 +63,11 @@ pub struct Kernel {
     run: Run,
 }
 
-/// rows, x: `[rows, stride]`, stride, panel: `[steps, 32]`, sums: `[rows, across]`, across.
+/// rows, x: `[rows, stride]`, stride, panel: `[steps, 32]`, sums: `[rows, across]`, across, ahead.
 ///
 /// # Safety
 /// The processor has the build's instructions, and the shapes are as [`Kernel::run`] asserts.
-type Run = unsafe fn(usize, &[u32], usize, &[Step], &mut [Step], usize);
+type Run = unsafe fn(usize, &[u32], usize, &[Step], &mut [Step], usize, &[Step]);
 
 impl Kernel {
     /// The fastest build for `dtype` that `set` allows and this processor has.
@@ -88,7 +89,9 @@ impl Kernel {
     /// Computes one tile of `rows` rows.
     ///
     /// x: `[rows, stride]`, the last row may end after its steps; panel: `[steps, 32]`; sums:
-    /// `[rows, across]`, the first of each row is written.
+    /// `[rows, across]`, the first of each row is written. ahead: what a later tile will read; it is
+    /// brought into L2 meanwhile, a little with every step.
+    #[expect(clippy::too_many_arguments)]
     pub fn run(
         self,
         rows: usize,
@@ -97,13 +100,14 @@ impl Kernel {
         panel: &[Step],
         sums: &mut [Step],
         across: usize,
+        ahead: &[Step],
     ) {
         assert!((1..=self.rows_max).contains(&rows) && stride >= panel.len());
         assert!((rows - 1) * stride + panel.len() <= x.len(), "rows outside their matrix");
         assert!((rows - 1) * across < sums.len(), "sums outside their matrix");
         // SAFETY: `new` chose a build whose instructions this processor has, and the assertions
         // are what every build asks for.
-        unsafe { (self.run)(rows, x, stride, panel, sums, across) }
+        unsafe { (self.run)(rows, x, stride, panel, sums, across, ahead) }
     }
 }
 

@@ -27,6 +27,7 @@ macro_rules! build {
             panel: &[Step],
             sums: &mut [Step],
             across: usize,
+            _ahead: &[Step],
         ) {
             tile(rows, x, stride, panel, sums, across, |$sum, $x, $w| $dot);
         }

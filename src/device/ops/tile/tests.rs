@@ -52,7 +52,7 @@ proptest! {
                 for row in (0..rows).step_by(height) {
                     let height = height.min(rows - row);
                     let mut sums = [Step([7; PANEL]); 2 * ROWS_MAX];
-                    kernel.run(height, &x[row * stride..], stride, &panel, &mut sums, 2);
+                    kernel.run(height, &x[row * stride..], stride, &panel, &mut sums, 2, &panel);
                     got.extend(sums.iter().step_by(2).take(height).flat_map(|step| step.0));
                 }
                 let want = want.get_or_insert_with(|| got.clone());
