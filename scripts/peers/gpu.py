@@ -1,6 +1,6 @@
 """What does PyTorch make of the same work on the same device? One line of JSON, for `scripts/gpu-check`.
 
-`gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16, in its best batch size;
+`gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16 (on a CPU f32), in its best batch size;
 `gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries by a matrix product.
 """
 
@@ -36,10 +36,9 @@ def embed(device, model, texts):
 
     with open(texts, encoding="utf-8") as file:
         texts = [json.loads(line)["text"] for line in file]
-    if device == "cpu":
-        # Enough to see that it works.
-        texts = texts[:32]
-    encoder = SentenceTransformer(model, device=device, model_kwargs={"dtype": torch.bfloat16}, local_files_only=True)
+    # A CPU may have no arithmetic in bf16.
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    encoder = SentenceTransformer(model, device=device, model_kwargs={"dtype": dtype}, local_files_only=True)
     tokens = sum(len(ids) for ids in encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)["input_ids"])
     # It sorts the texts by their length.
     took = {size: median_s(device, lambda: encoder.encode(texts, batch_size=size)) for size in BATCH_SIZES}
@@ -47,7 +46,7 @@ def embed(device, model, texts):
     best = min(took, key=took.get)
     figures = {"tokens_per_s": tokens / took[best], "texts_per_s": len(texts) / took[best], "batch_size": best, "one_text_ms": one_ms}
     what = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures['texts_per_s']:,.0f} texts/s of {len(texts)} in batches of {best}; 1 text {one_ms:.2f} ms"
-    return figures | {"what": f"{what}; sentence-transformers {__version__}, torch {torch.__version__}, bf16"}
+    return figures | {"what": f"{what}; sentence-transformers {__version__}, torch {torch.__version__}, {str(dtype).removeprefix('torch.')}"}
 
 
 def search(device, n, d, nq):
