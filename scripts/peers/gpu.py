@@ -1,7 +1,7 @@
 """What does PyTorch make of the same work on the same device? One line of JSON, for `scripts/gpu-check`.
 
-`gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16 (on a CPU f32), in its best batch size;
-`gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries by a matrix product.
+`gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16 (on a CPU f32), in its best
+batch size; `gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries by a matrix product.
 """
 
 import json
@@ -9,8 +9,11 @@ import statistics
 import sys
 import time
 import warnings
+from functools import partial
+from itertools import cycle
 
 import torch
+from torch.nn.functional import normalize
 
 BATCH_SIZES = [32, 128, 512]
 ROUNDS_MIN, SECONDS = 3, 1
@@ -31,34 +34,41 @@ def median_s(device, function):
     return statistics.median(took)
 
 
-def embed(device, model, texts):
+def embed(device, model, path):
     from sentence_transformers import SentenceTransformer, __version__
 
-    with open(texts, encoding="utf-8") as file:
+    with open(path, encoding="utf-8") as file:
         texts = [json.loads(line)["text"] for line in file]
     # A CPU may have no arithmetic in bf16.
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    name, dtype = ("f32", torch.float32) if device == "cpu" else ("bf16", torch.bfloat16)
     encoder = SentenceTransformer(model, device=device, model_kwargs={"dtype": dtype}, local_files_only=True)
-    tokens = sum(len(ids) for ids in encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)["input_ids"])
+    read = encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)
     # It sorts the texts by their length.
-    took = {size: median_s(device, lambda: encoder.encode(texts, batch_size=size)) for size in BATCH_SIZES}
-    one_ms = 1e3 * median_s(device, lambda: encoder.encode(texts[:1]))
-    best = min(took, key=took.get)
-    figures = {"tokens_per_s": tokens / took[best], "texts_per_s": len(texts) / took[best], "batch_size": best, "one_text_ms": one_ms}
-    what = f"{figures['tokens_per_s']:,.0f} tokens/s, {figures['texts_per_s']:,.0f} texts/s of {len(texts)} in batches of {best}; 1 text {one_ms:.2f} ms"
-    return figures | {"what": f"{what}; sentence-transformers {__version__}, torch {torch.__version__}, {str(dtype).removeprefix('torch.')}"}
+    took = [(median_s(device, partial(encoder.encode, texts, batch_size=size)), size) for size in BATCH_SIZES]
+    best_s, size = min(took)
+    turns = cycle(texts)
+    return {
+        "texts": len(texts),
+        "texts_per_s": len(texts) / best_s,
+        "tokens_per_s": sum(map(len, read["input_ids"])) / best_s,
+        "one_text_ms": 1e3 * median_s(device, lambda: encoder.encode([next(turns)])),
+        "batch_size": size,
+        "who": f"sentence-transformers {__version__}, torch {torch.__version__}, {name}",
+    }
 
 
-def search(device, n, d, nq):
-    n, d, nq = int(n), int(d), int(nq)
+def search(device, *sizes):
+    n, d, nq = map(int, sizes)
     torch.manual_seed(0)
     took = {}
     for name, dtype in [("f32", torch.float32), ("f16", torch.float16)]:
-        base = torch.nn.functional.normalize(torch.randn(n, d, device=device), dim=1).to(dtype)
-        queries = torch.nn.functional.normalize(torch.randn(nq, d, device=device), dim=1).to(dtype)
-        took[name] = 1e3 * median_s(device, lambda: torch.topk(queries @ base.T, K))
-    words = ", ".join(f"{name} {ms:.2f} ms" for name, ms in took.items())
-    return {"ms": took, "what": f"{nq} queries in {n:,} vectors of {d}: {words}; torch {torch.__version__}"}
+        base, queries = (normalize(torch.randn(rows, d, device=device), dim=1).to(dtype) for rows in [n, nq])
+        took[name] = 1e3 * median_s(device, partial(nearest, base, queries))
+    return {"ms": took, "who": f"torch {torch.__version__}"}
+
+
+def nearest(base, queries):
+    return torch.topk(queries @ base.T, K)
 
 
 def main():

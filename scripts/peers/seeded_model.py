@@ -18,8 +18,12 @@ import numpy as np
 BERT = {"model_type": "bert", "hidden_act": "gelu", "layer_norm_eps": 1e-12, "max_position_embeddings": 512,
         "position_embedding_type": "absolute", "type_vocab_size": 2, "vocab_size": 30522}  # fmt: skip
 SHAPES = {
-    "minilm": BERT | {"hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 12, "num_hidden_layers": 6},
-    "bge-base": BERT | {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12},
+    "minilm": BERT | {
+        "hidden_size": 384, "intermediate_size": 1536, "num_attention_heads": 12, "num_hidden_layers": 6,
+    },
+    "bge-base": BERT | {
+        "hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12, "num_hidden_layers": 12,
+    },
     "qwen3-0.6b": {
         "model_type": "qwen3", "hidden_act": "silu", "hidden_size": 1024, "intermediate_size": 3072, "head_dim": 128,
         "num_attention_heads": 16, "num_key_value_heads": 8, "num_hidden_layers": 28, "max_position_embeddings": 32768,
@@ -113,18 +117,23 @@ def write_model(folder, tokenizer, shape, tiny):
         config |= {"num_hidden_layers": 2, "vocab_size": BERT["vocab_size"]}
     (folder / "1_Pooling").mkdir(parents=True)
     shutil.copy(tokenizer, folder / "tokenizer.json")
-    pooling = {"word_embedding_dimension": d, "pooling_mode_mean_tokens": kind == "bert", "pooling_mode_lasttoken": kind != "bert"}
-    module = "sentence_transformers.models"
+    pooling = {
+        "word_embedding_dimension": d,
+        "pooling_mode_mean_tokens": kind == "bert",
+        "pooling_mode_lasttoken": kind != "bert",
+    }
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     files = {
         "config.json": config | {"architectures": [ARCHITECTURES[kind]]},
         # The tokenizer is that of BERT, whatever the family.
-        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]", "unk_token": "[UNK]",
-                                  "model_max_length": TOKENS_MAX},
+        "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"},
         "sentence_bert_config.json": {"max_seq_length": TOKENS_MAX, "do_lower_case": False},
-        "modules.json": [{"idx": i, "name": str(i), "path": path, "type": f"{module}.{name}"} for i, (path, name) in enumerate(modules)],
+        "modules.json": [
+            {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{name}"}
+            for i, (path, name) in enumerate(modules)
+        ],
         "1_Pooling/config.json": pooling,
-    }  # fmt: skip
+    }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=1))
     return write_safetensors(folder / "model.safetensors", list(TENSORS[kind](config)))
