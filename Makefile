@@ -18,16 +18,18 @@ endif
 
 REPO ?= .
 RECORD ?= benches/results/$(shell date +%F).md
+# Where `make gpu-check` leaves gpu-check.json.
+OUT ?= .gpu
 # Such as MEASURE="--quick --machine 'two cores'".
 MEASURE ?=
-SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/demo scripts/check-kernels scripts/emulate-cuda scripts/check-metrics .ci/run
+SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/demo scripts/check-kernels scripts/emulate-cuda scripts/check-metrics scripts/check-docker .ci/run
 # In CI the lock file is taken as it is.
 LOCKED := $(if $(CI),--locked)
 # `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
-.PHONY: help setup build demo test lint fmt deps-check metrics-check cuda-check cuda-test bench bench-peers measure doc
+.PHONY: help setup build demo test lint fmt deps-check metrics-check docker-check cuda-check cuda-test gpu-check bench bench-peers measure doc
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,12 +87,19 @@ metrics-check: setup ## Check metrics, alerts and dashboard with a real Promethe
 	@scripts/setup prometheus
 	@scripts/check-metrics
 
+docker-check: ## Check the Dockerfiles and compose.yaml; builds no image, fetches the linters.
+	@scripts/setup docker
+	@scripts/check-docker
+
 cuda-check: setup ## Check the CUDA kernels and the code around them; needs no GPU, fetches the compiler.
 	@scripts/check-kernels
 	cargo clippy --all-targets --features cuda $(CARGO_FLAGS) -- -D warnings
 
 cuda-test: setup ## Run the tests of the CUDA code, on a GPU's driver that is emulated on the CPU.
 	@scripts/emulate-cuda cargo test --lib --features cuda $(CARGO_FLAGS) device::cuda
+
+gpu-check: setup ## Pack a CUDA build for a GPU machine, and rehearse here what will run there; needs no GPU.
+	scripts/gpu-check dry "$(OUT)"
 
 bench: setup ## Run the benchmarks.
 	cargo bench --bench '*' $(CARGO_FLAGS)
