@@ -378,6 +378,23 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_a_word_or_a_gpu_with_its_number() {
+        let device = |text: &str| load("", &[("CODEINTEL_ENGINE_DEVICE", text)], &[]);
+        for (text, want) in [
+            ("auto", DeviceChoice::Auto),
+            ("cpu", DeviceChoice::Cpu),
+            ("cuda", DeviceChoice::Cuda(0)),
+            ("cuda:3", DeviceChoice::Cuda(3)),
+        ] {
+            assert_eq!(device(text).unwrap().device, want);
+        }
+        for text in ["gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            let message = device(text).unwrap_err().to_string();
+            assert!(message.contains(text) && message.contains("such as cuda:0"), "{message}");
+        }
+    }
+
+    #[test]
     fn the_endpoint_s_key_comes_from_the_environment_and_is_never_shown() {
         let settings = load("", &[("CODEINTEL_VLLM_API_KEY", "sesame")], &[]).unwrap();
         assert_eq!(settings.vllm_api_key.reveal(), Some("sesame"));

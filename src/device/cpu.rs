@@ -159,4 +159,22 @@ mod tests {
         assert_eq!(device.install(rayon::current_num_threads), 3);
         assert_eq!(device.memory(), None);
     }
+
+    #[test]
+    fn what_only_a_gpu_has_is_refused_with_what_the_cpu_has() {
+        let error = Device::cpu(1).unwrap().with_dtype(DtypeChoice::F16).err().unwrap();
+        let error = error.to_string();
+        assert!(error.contains("f16") && error.contains("int16 or int8 on the CPU"), "{error}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_gpu_support_says_how_to_make_one_and_auto_takes_the_cpu() {
+        use crate::config::{DeviceChoice, Settings};
+        let open = |device| Device::open(&Settings { device, threads: 1, ..Settings::default() });
+        let error = open(DeviceChoice::Cuda(1)).err().unwrap().to_string();
+        assert!(error.contains("cuda:1") && error.contains("--features cuda"), "{error}");
+        let device = open(DeviceChoice::Auto).unwrap();
+        assert!(!device.is_gpu() && device.why().contains("no GPU support"), "{}", device.why());
+    }
 }

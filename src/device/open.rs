@@ -21,6 +21,9 @@ impl Device {
         match settings.device {
             DeviceChoice::Cpu => Self::cpu_instead(settings, "engine.device = cpu"),
             DeviceChoice::Cuda(ordinal) => Self::open_gpu(settings, ordinal),
+            DeviceChoice::Auto if cfg!(not(feature = "cuda")) => {
+                Self::cpu_instead(settings, "this build has no GPU support")
+            }
             DeviceChoice::Auto => Self::open_gpu(settings, 0)
                 .or_else(|error| Self::cpu_instead(settings, &format!("auto: {error}"))),
         }

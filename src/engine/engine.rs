@@ -13,7 +13,7 @@ use super::remote::Remote;
 use super::scheduler::{Limits, Worker};
 use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::{Settings, VllmMode};
-use crate::device::ops;
+use crate::device::{Device, ops};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Pooling, Prompts, TextConfig};
 use crate::telemetry::labels::{EmbedOutcome, Mode, Tool};
@@ -234,7 +234,8 @@ impl Engine {
             let (by, answer) = backend.embed(parts, request, &span.cx());
             mode = by;
             self.describe_mode(by, span);
-            let memory = backend.worker().filter(|_| by == Mode::Inproc).and_then(Worker::memory);
+            let near = backend.worker().filter(|_| by == Mode::Inproc);
+            let memory = near.and_then(Worker::device).and_then(Device::memory);
             for (key, bytes) in memory.into_iter().flat_map(MemoryInfo::attrs) {
                 span.set(key, bytes);
             }
@@ -265,7 +266,7 @@ impl Engine {
 
     /// Whether a GPU of this process embeds.
     pub fn on_gpu(&self) -> bool {
-        self.inner.backend.worker().is_some_and(Worker::on_gpu)
+        self.inner.backend.worker().and_then(Worker::device).is_some_and(Device::is_gpu)
     }
 
     /// Why nothing can be embedded any more: the device is lost, and no endpoint is behind it.

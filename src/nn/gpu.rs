@@ -1,13 +1,13 @@
 //! What does a network on a GPU make of a batch?
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::encoder::Opened;
 use super::network::{Network, State};
 use crate::device::Rows;
 use crate::device::cuda::{Cuda, DeviceRows, Element, OnCuda};
 use crate::device::ops::Segment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::token::Ragged;
 
 /// A network whose weights and activations are in `T` on one GPU. One pass runs at a time, over the
@@ -44,28 +44,33 @@ impl<T: Element> GpuNetwork<T> {
 
     /// The hidden state of every token: `[tokens, hidden]`.
     pub fn hidden(&self, batch: &Ragged) -> Result<Rows> {
-        let mut buffers = self.room_for(batch)?;
-        let (hidden, _) = self.network.forward(&self.on, batch, &mut buffers.state)?;
-        self.on.download(hidden)
+        self.with_buffers(batch, |Buffers { state, .. }| {
+            let (hidden, _) = self.network.forward(&self.on, batch, state)?;
+            self.on.download(hidden)
+        })
     }
 
     /// One row a sequence: `[n * hidden]`, row-major.
     pub fn pooled(&self, batch: &Ragged, segment: Segment, normalize: bool) -> Result<Vec<f32>> {
-        let mut buffers = self.room_for(batch)?;
-        let Buffers { state, vectors } = &mut *buffers;
-        let (hidden, batch) = self.network.forward(&self.on, batch, state)?;
-        self.on.pooled(hidden, &batch, segment, normalize, vectors)
+        self.with_buffers(batch, |Buffers { state, vectors }| {
+            let (hidden, batch) = self.network.forward(&self.on, batch, state)?;
+            self.on.pooled(hidden, &batch, segment, normalize, vectors)
+        })
     }
 
-    /// The buffers, large enough; where the memory is not there they give back what they have, so that
-    /// a smaller batch finds it.
-    fn room_for(&self, batch: &Ragged) -> Result<MutexGuard<'_, Buffers<T>>> {
+    /// Where memory is not there the buffers give back what they have, so that a smaller batch finds
+    /// it.
+    fn with_buffers<R>(
+        &self,
+        batch: &Ragged,
+        pass: impl FnOnce(&mut Buffers<T>) -> Result<R>,
+    ) -> Result<R> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
         let reserved = self.network.reserve(&self.on, batch.tokens(), &mut buffers.state);
-        if reserved.is_err() {
+        let result = reserved.and_then(|()| pass(&mut buffers));
+        if let Err(Error::OutOfMemory { .. }) = result {
             *buffers = Buffers::default();
         }
-        reserved?;
-        Ok(buffers)
+        result
     }
 }

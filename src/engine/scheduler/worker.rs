@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::schedule::{Scheduler, Settled};
-use super::{Claim, Lane, Limits, Sequence};
+use super::{Claim, EngineStats, Lane, Limits, Sequence};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::telemetry::{BatchFacts, BatchSpan, MemoryInfo, RunContext};
+use crate::telemetry::{BatchFacts, BatchSpan, RunContext};
 use crate::token::Ragged;
 use crate::vector::Matrix;
 
@@ -59,32 +59,6 @@ pub(in crate::engine) struct Delivery {
     pub vectors: std::result::Result<Arc<Matrix>, Arc<Error>>,
     /// How long the first of the sequences waited.
     pub queue: Duration,
-}
-
-/// What the worker has done so far, and what waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EngineStats {
-    pub batches: u64,
-    /// Distinct sequences computed.
-    pub sequences: u64,
-    /// Tokens computed.
-    pub tokens: u64,
-    /// How long the device computed.
-    pub computed: Duration,
-    /// Sequences that wait.
-    pub queue_depth: usize,
-    /// Tokens that wait in the interactive lane.
-    pub interactive_tokens: usize,
-    /// Tokens that wait in the bulk lane.
-    pub bulk_tokens: usize,
-    /// Tokens that the next batch may have.
-    pub batch_tokens_max: usize,
-    /// What the device computes, as far as it was measured; 0: not yet.
-    pub tokens_per_s: u64,
-    /// Batches that the memory was too small for.
-    pub out_of_memory: u64,
-    /// Of a device that has its own.
-    pub memory: Option<MemoryInfo>,
 }
 
 /// The thread that computes, and the lanes in front of it.
@@ -198,17 +172,13 @@ impl Worker {
             batch_tokens_max: scheduler.batch_tokens_max(),
             tokens_per_s: scheduler.cost().tokens_per_s(),
             out_of_memory: scheduler.out_of_memory(),
-            memory: self.memory(),
+            memory: self.device().and_then(Device::memory),
         }
     }
 
-    pub fn on_gpu(&self) -> bool {
-        self.shared.device.as_ref().is_some_and(Device::is_gpu)
-    }
-
-    /// The memory of a device that has its own.
-    pub fn memory(&self) -> Option<MemoryInfo> {
-        self.shared.device.as_ref().and_then(Device::memory)
+    /// What computes, if that is known.
+    pub fn device(&self) -> Option<&Device> {
+        self.shared.device.as_ref()
     }
 
     /// Why the device is of no more use.

@@ -10,7 +10,7 @@ use crate::device::cuda::Cuda;
 
 /// The least cosine between a vector and the reference's, whose rows have hundreds of roundings
 /// behind them. bf16 keeps 8 bits of each, f16 11.
-const FLOORS: [(DtypeChoice, f32); 2] = [(DtypeChoice::Bf16, 0.9985), (DtypeChoice::F16, 0.99995)];
+const FLOORS: [(DtypeChoice, f32); 2] = [(DtypeChoice::Bf16, 0.9999), (DtypeChoice::F16, 0.99999)];
 
 /// `None`, and a line that says so, where there is no device.
 fn device(what: &str, dtype: DtypeChoice) -> Option<Device> {
