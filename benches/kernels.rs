@@ -84,7 +84,7 @@ fn table() {
     let device = &device();
     println!("{}, {ROWS} rows, one thread", device.name());
     let mut lines = Vec::new();
-    for dtype in Dtype::ALL {
+    for dtype in Dtype::CPU {
         lines.extend(peak::line(dtype, device.instruction_set()));
         for (name, inputs, outputs, activation) in LAYERS {
             let (layer, x) =
@@ -180,7 +180,7 @@ mod peak {
         };
         let per_lane = match dtype {
             Dtype::F32 => 2,
-            Dtype::Bf16 | Dtype::Int16 => 4,
+            Dtype::Bf16 | Dtype::F16 | Dtype::Int16 => 4,
             Dtype::Int8 => 8,
         };
         Some(Line {

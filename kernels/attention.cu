@@ -102,9 +102,10 @@ template <typename T, int ROWS, int HEAD_DIM> struct Block {
 
     T data[ROWS * HEAD_DIM];
 
-    /// Vector `c` of row `r`. Two rows of 32 values share the 128 bytes that the banks span.
+    /// Vector `c` of row `r`. Four rows of 16 values, or two of 32, share the 128 bytes that the banks span.
     __device__ __forceinline__ T *at(int r, int c) {
-        const int turn = VECTORS == 4 ? (r >> 1) & 3 : r & 7;
+        constexpr int TURNS = VECTORS < 8 ? VECTORS : 8;
+        const int turn = r * TURNS / 8 & (TURNS - 1);
         return data + (r * VECTORS + (c ^ turn)) * VECTOR;
     }
 
@@ -182,9 +183,12 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
 #pragma unroll
                 for (int k = 0; k < DEPTH; k += 2) {
                     uint32_t b[4];
-                    ptx::load_matrices(b, step.keys.at(n * 8 + lane % 8, k * 2 + lane / 8));
+                    // Heads of 16 have half as much to load, and load it twice.
+                    ptx::load_matrices(b, step.keys.at(n * 8 + lane % 8, (k * 2 + lane / 8) % (HEAD_DIM / VECTOR)));
                     ptx::multiply<T>(scores[n], q[k], b[0], b[1]);
-                    ptx::multiply<T>(scores[n], q[k + 1], b[2], b[3]);
+                    if constexpr (DEPTH > 1) {
+                        ptx::multiply<T>(scores[n], q[k + 1], b[2], b[3]);
+                    }
                 }
             }
 
@@ -283,6 +287,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
     ATTENTION(attention_long_##HEAD_DIM##_f16, f16, HEAD_DIM, 4, 64)        \
     ATTENTION(attention_short_##HEAD_DIM##_bf16, bf16, HEAD_DIM, 1, 32)     \
     ATTENTION(attention_short_##HEAD_DIM##_f16, f16, HEAD_DIM, 1, 32)
+ATTENTIONS(16)
 ATTENTIONS(32)
 ATTENTIONS(64)
 ATTENTIONS(128)

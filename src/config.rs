@@ -13,7 +13,9 @@ use crate::error::{Error, Result};
 use environment::user_folder;
 pub use environment::{Secret, process_env};
 use value::Value;
-pub use value::{CaptureQuery, DenseKind, DtypeChoice, MetricsRoute, SemconvCompat, VllmMode};
+pub use value::{
+    CaptureQuery, DenseKind, DeviceChoice, DtypeChoice, MetricsRoute, SemconvCompat, VllmMode,
+};
 
 /// The name of the settings file looked for in the current folder.
 pub const FILE_NAME: &str = "codeintel.toml";
@@ -97,12 +99,16 @@ settings! {
         "Folder of downloaded models; empty: codeintel/models in the user's data folder";
     threads: usize = 0, "engine.threads", in 0..=1024,
         "CPU threads for embedding and chunking; 0: every core";
+    device: DeviceChoice = DeviceChoice::Auto, "engine.device",
+        "Where networks compute: auto (a GPU where the build, the machine and the model allow one, else the CPU), cpu, cuda (the first GPU), cuda:N";
+    gpu_memory_utilization: f32 = 0.9, "engine.gpu_memory_utilization", in 0.01..=1.0,
+        "Share of a GPU's memory that weights and activations may take";
     dtype: DtypeChoice = DtypeChoice::Auto, "engine.dtype",
-        "Numbers that linear layers multiply: auto (the fastest whose vectors keep a cosine of .9999 to those of f32), f32, bf16, int16, int8";
-    max_batch_tokens: usize = 4096, "engine.max_batch_tokens", in 16..=1_048_576,
-        "Tokens in one forward pass; engine.batch_ms and the memory may allow fewer";
-    max_batch_seqs: usize = 256, "engine.max_batch_seqs", in 1..=65_536,
-        "Sequences in one forward pass";
+        "Numbers that linear layers multiply: auto (on the CPU the fastest whose vectors keep a cosine of .9999 to those of f32, on a GPU bf16), bf16, on the CPU also f32, int16 and int8, on a GPU also f16";
+    max_batch_tokens: usize = 0, "engine.max_batch_tokens", in 0..=1_048_576,
+        "Tokens in one forward pass; engine.batch_ms and the memory may allow fewer; 0: 4096 on the CPU, 65536 on a GPU";
+    max_batch_seqs: usize = 0, "engine.max_batch_seqs", in 0..=65_536,
+        "Sequences in one forward pass; 0: 256 on the CPU, 4096 on a GPU";
     batch_ms: u64 = 200, "engine.batch_ms", in 0..=600_000,
         "Milliseconds that a forward pass may take, as far as earlier ones tell: a query that arrives waits for it; 0: no limit";
     queue_tokens_max: usize = 1_048_576, "engine.queue_tokens_max", in 1024..=1_073_741_824,
@@ -369,6 +375,23 @@ mod tests {
         }
         let message = load("[index]\ndense_kind = \"tree\"", &[], &[]).unwrap_err().to_string();
         assert!(message.contains("ivf_flat"), "{message}");
+    }
+
+    #[test]
+    fn a_device_is_a_word_or_a_gpu_with_its_number() {
+        let device = |text: &str| load("", &[("CODEINTEL_ENGINE_DEVICE", text)], &[]);
+        for (text, want) in [
+            ("auto", DeviceChoice::Auto),
+            ("cpu", DeviceChoice::Cpu),
+            ("cuda", DeviceChoice::Cuda(0)),
+            ("cuda:3", DeviceChoice::Cuda(3)),
+        ] {
+            assert_eq!(device(text).unwrap().device, want);
+        }
+        for text in ["gpu", "cuda:", "cuda:x", "cuda:-1"] {
+            let message = device(text).unwrap_err().to_string();
+            assert!(message.contains(text) && message.contains("such as cuda:0"), "{message}");
+        }
     }
 
     #[test]

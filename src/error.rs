@@ -78,9 +78,14 @@ pub enum Error {
     Overloaded { what: &'static str, limit: String, retry_ms: Option<u64> },
 
     #[error(
-        "out of memory: {tokens} tokens at once need {bytes} bytes more; free some, lower engine.threads, or embed shorter texts (chunk.tokens_max)"
+        "out of memory: {tokens} tokens at once need {bytes} bytes more; free some, lower engine.threads, raise engine.gpu_memory_utilization of a GPU, or embed shorter texts (chunk.tokens_max)"
     )]
     OutOfMemory { tokens: usize, bytes: usize },
+
+    #[error(
+        "the GPU is of no more use to this process: {detail}; start it anew, or let an endpoint embed (vllm.mode = auto)"
+    )]
+    DeviceLost { detail: String },
 
     #[error("{what} did not finish within {budget_ms} ms")]
     DeadlineExceeded { what: &'static str, budget_ms: u64 },
@@ -122,6 +127,7 @@ pub enum ErrorKind {
     Storage,
     Overloaded,
     OutOfMemory,
+    DeviceLost,
     Timeout,
     Cancelled,
     Unavailable,
@@ -161,6 +167,7 @@ impl ErrorKind {
             Self::Storage => ("storage-error", 507, 12),
             Self::Overloaded => ("overloaded", 429, 13),
             Self::OutOfMemory => ("out-of-memory", 503, 18),
+            Self::DeviceLost => ("device-lost", 503, 19),
             Self::Timeout => ("search-timeout", 504, 14),
             Self::Cancelled => ("cancelled", 499, 15),
             Self::Unavailable => ("resource-unavailable", 503, 16),
@@ -169,7 +176,7 @@ impl ErrorKind {
     }
 
     /// Every kind, for tables and tests.
-    pub const ALL: [ErrorKind; 19] = [
+    pub const ALL: [ErrorKind; 20] = [
         Self::InvalidParameter,
         Self::QueryInvalid,
         Self::BodyTooLarge,
@@ -185,6 +192,7 @@ impl ErrorKind {
         Self::Storage,
         Self::Overloaded,
         Self::OutOfMemory,
+        Self::DeviceLost,
         Self::Timeout,
         Self::Cancelled,
         Self::Unavailable,
@@ -215,6 +223,7 @@ impl Error {
             Self::DiskFull { .. } | Self::Io { .. } => ErrorKind::Storage,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
+            Self::DeviceLost { .. } => ErrorKind::DeviceLost,
             Self::DeadlineExceeded { .. } => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
             Self::Unavailable { .. } => ErrorKind::Unavailable,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::readside::{Place, Ran, bert, many};
 
 /// Runs the binary with `input` on standard input.
-fn piped(place: &Place, args: &[&str], input: &[u8]) -> Ran {
+pub fn piped(place: &Place, args: &[&str], input: &[u8]) -> Ran {
     let mut command = place.command(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
@@ -136,7 +136,7 @@ fn models_and_the_doctor_print_their_json() {
     let checks = checks.as_array().unwrap();
     checks.iter().for_each(|c| assert_fields(c, &["name", "state", "found", "remedy"]));
     let names: Vec<&str> = checks.iter().map(|c| c["name"].as_str().unwrap()).collect();
-    for name in ["program", "processor", "gpu", "libraries", "model", "index"] {
+    for name in ["program", "processor", "device", "libraries", "model", "index"] {
         assert!(names.contains(&name), "{names:?}");
     }
     let bad: Vec<_> = checks.iter().filter(|c| c["state"] == "fail").collect();

@@ -3,6 +3,8 @@
 mod badinput;
 mod cli;
 mod common;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod http;
 mod ingest;
 mod readside;

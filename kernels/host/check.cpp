@@ -317,6 +317,7 @@ template <typename T> static void check_all(const char *type) {
         check_attention<T, HEAD_DIM>(BUILD(on_attention::attention_long_##HEAD_DIM),                \
                                      BUILD(on_attention::attention_short_##HEAD_DIM));              \
     });
+    ATTENTION_OF(16)
     ATTENTION_OF(32)
     ATTENTION_OF(64)
     ATTENTION_OF(128)

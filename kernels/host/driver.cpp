@@ -3,7 +3,8 @@
 // the process, and every call is done when it returns.
 //
 // A kernel gets its parameters as the driver hands them over: by their sizes in the kernel's own
-// declaration. Memory begins as NaN.
+// declaration. Memory begins as NaN. EMULATED_CUDA_MEMORY says how many bytes of it there are, and
+// EMULATED_CUDA_FAIL_AFTER after how many launches the device is lost.
 #include <map>
 #include <mutex>
 #include <string>
@@ -13,9 +14,19 @@
 
 namespace {
 
-enum Result { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500 };
+enum Result {
+    SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719
+};
 
-constexpr size_t MEMORY_BYTES = size_t(4) << 30;
+/// A number of the environment.
+size_t given(const char *name, size_t otherwise) {
+    const char *text = getenv(name);
+    return text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+const size_t MEMORY_BYTES = given("EMULATED_CUDA_MEMORY", size_t(4) << 30);
+/// The launch after which the device is lost.
+const size_t LAUNCHES_MAX = given("EMULATED_CUDA_FAIL_AFTER", SIZE_MAX);
 constexpr unsigned SHARED_BYTES_PLAIN = 48 << 10;
 
 struct Kernel {
@@ -41,7 +52,7 @@ std::map<std::string, Kernel> kernels = {
     KERNEL(on_norm, add_norm_warp) KERNEL(on_norm, add_norm_block) KERNEL(on_norm, norm_heads)
     KERNEL(on_rotary, rotary)
     ELEMENTWISE(none) ELEMENTWISE(gelu) ELEMENTWISE(gelu_tanh) ELEMENTWISE(relu) ELEMENTWISE(silu) ELEMENTWISE(tanh)
-    ATTENTION_KERNELS(32) ATTENTION_KERNELS(64) ATTENTION_KERNELS(128)
+    ATTENTION_KERNELS(16) ATTENTION_KERNELS(32) ATTENTION_KERNELS(64) ATTENTION_KERNELS(128)
     KERNEL(on_tail, tail_f32) KERNEL(on_tail, tail_f16) KERNEL(on_tail, tail_bf16)
 };
 
@@ -50,6 +61,10 @@ std::map<uint64_t, size_t> allocations;
 std::recursive_mutex lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 thread_local void *bound;
+size_t launched;
+
+/// What every call answers that needs the device: a kernel that failed is told by all that follows.
+int state() { return launched > LAUNCHES_MAX ? LAUNCH_FAILED : SUCCESS; }
 
 size_t used() {
     const Guard guard(lock);
@@ -79,20 +94,21 @@ int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &lock, SUC
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *context) { return bound = context, SUCCESS; }
 int cuCtxGetCurrent(void **context) { return *context = bound, SUCCESS; }
-int cuCtxSynchronize() { return SUCCESS; }
+int cuCtxSynchronize() { return state(); }
 int cuStreamCreate(void **stream, unsigned) { return *stream = &allocations, SUCCESS; }
 int cuStreamDestroy_v2(void *) { return SUCCESS; }
-int cuStreamSynchronize(void *) { return SUCCESS; }
+int cuStreamSynchronize(void *) { return state(); }
 
 int cuGetErrorString(int error, const char **text) {
-    *text = error == OUT_OF_MEMORY ? "out of memory" : "an error of the emulated driver";
+    *text = error == OUT_OF_MEMORY ? "out of memory"
+            : error == LAUNCH_FAILED ? "unspecified launch failure" : "an error of the emulated driver";
     return SUCCESS;
 }
 
 int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
     const Guard guard(lock);
-    if (bytes > MEMORY_BYTES - used()) {
-        return OUT_OF_MEMORY;
+    if (state() != SUCCESS || bytes > MEMORY_BYTES - used()) {
+        return state() != SUCCESS ? state() : int(OUT_OF_MEMORY);
     }
     void *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
     *at = reinterpret_cast<uint64_t>(memset(memory, 0xff, bytes));
@@ -118,10 +134,10 @@ int cuMemGetInfo_v2(size_t *left, size_t *total) {
 int cuMemHostAlloc(void **at, size_t bytes, unsigned) { return *at = malloc(bytes), SUCCESS; }
 int cuMemFreeHost(void *at) { return free(at), SUCCESS; }
 int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
-    return memcpy(reinterpret_cast<void *>(to), from, bytes), SUCCESS;
+    return memcpy(reinterpret_cast<void *>(to), from, bytes), state();
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
-    return memcpy(to, reinterpret_cast<void *>(from), bytes), SUCCESS;
+    return memcpy(to, reinterpret_cast<void *>(from), bytes), state();
 }
 
 int cuModuleLoadData(void **module, const void *image) {
@@ -152,6 +168,10 @@ int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned 
         return INVALID_VALUE;
     }
     const Guard guard(lock);
+    launched++;
+    if (state() != SUCCESS) {
+        return state();
+    }
     gpu::launch(x, y, threads, on_attention::memory, shared_bytes, [&] { kernel.call(parameters); });
     return SUCCESS;
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cmath>
+#include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -56,7 +57,10 @@ struct Copy {
 };
 
 struct Thread {
+    /// Where it goes on; before it has begun, its context.
+    jmp_buf at;
     ucontext_t context;
+    bool begun;
     std::vector<char> stack = std::vector<char>(1 << 16);
     bool done;
     /// The barrier at which it stands.
@@ -74,7 +78,7 @@ struct Warp {
 
 static std::vector<Thread> threads;
 static std::vector<Warp> warps;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static std::function<void()> kernel;
 static int current, waiting, barriers, launches;
 
@@ -83,7 +87,17 @@ static int current, waiting, barriers, launches;
     exit(1);
 }
 
-static void yield() { swapcontext(&threads[current].context, &scheduler); }
+/// Jumps and not swapcontext, which would ask the kernel about signals each time.
+static void yield() {
+    if (_setjmp(threads[current].at) == 0) _longjmp(scheduler, 1);
+}
+
+static void go_on(Thread &thread) {
+    if (_setjmp(scheduler) != 0) return;
+    if (thread.begun) _longjmp(thread.at, 1);
+    thread.begun = true;
+    setcontext(&thread.context);
+}
 
 static void begin() {
     kernel();
@@ -121,7 +135,7 @@ static bool run(int from, int to) {
     for (current = from; current < to; current++) {
         if (can(threads[current])) {
             threadIdx = dim3(current, 0, 0);
-            swapcontext(&scheduler, &threads[current].context);
+            go_on(threads[current]);
         }
     }
     for (int i = from; i < to; i++) more |= can(threads[i]);
@@ -141,7 +155,7 @@ template <typename F> static void launch(size_t x, size_t y, int n, unsigned cha
         warps.assign((n + 31) / 32, Warp());
         waiting = 0;
         for (Thread &thread : threads) {
-            thread.done = false;
+            thread.done = thread.begun = false;
             thread.barrier = -1;
             thread.open.clear();
             thread.groups.clear();

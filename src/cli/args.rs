@@ -24,6 +24,8 @@ pub struct Args {
     pub data: Option<PathBuf>,
     #[arg(long, global = true, value_name = "NAME|FOLDER", help = help("model.name"))]
     pub model: Option<String>,
+    #[arg(long, global = true, value_name = "WHERE", help = help("engine.device"))]
+    pub device: Option<String>,
     /// Settings file; without it ./codeintel.toml is read if it is there
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,

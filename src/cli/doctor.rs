@@ -6,7 +6,7 @@ use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
 use crate::catalog::{Catalog, DataFolder};
 use crate::config::{DenseKind, VllmMode, process_env};
 use crate::device::Device;
-use crate::engine::{models, probe};
+use crate::engine::{batch_max, models, probe};
 use crate::error::{Error, Result};
 use crate::index::{DenseIndex, DenseParams};
 use crate::nn::Cost;
@@ -20,7 +20,7 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
     let mut checks = vec![
         program(),
         processor(&cx),
-        gpu(),
+        device(&cx),
         libraries(),
         model(&cx),
         memory(&cx),
@@ -80,24 +80,18 @@ fn processor(cx: &Context) -> Check {
     }
 }
 
-#[cfg(not(feature = "cuda"))]
-fn gpu() -> Check {
-    note("gpu", "this build has no GPU support", "everything runs on the CPU")
-}
-
-/// Opens the first device, with its kernels and cuBLASLt.
-#[cfg(feature = "cuda")]
-fn gpu() -> Check {
-    use crate::device::cuda::Cuda;
-    let remedy = "no model is computed on a GPU yet; everything runs on the CPU";
-    let opened = Cuda::open(0).and_then(|cuda| Ok((cuda.name(), cuda.memory()?)));
-    match opened {
-        Ok((name, memory)) => {
-            let [used, total] = [memory.used_bytes, memory.total_bytes].map(|bytes| bytes >> 20);
-            note("gpu", format!("{name}, {used} of {total} MiB used"), remedy)
-        }
-        Err(error) => note("gpu", error.to_string(), remedy),
+/// Where networks compute, with the kernels loaded if that is a GPU, and why there.
+fn device(cx: &Context) -> Check {
+    let device = match Device::open(&cx.settings) {
+        Ok(device) => device,
+        Err(error) => return failed("device", &error),
+    };
+    let mut found = format!("{} in {} ({})", device.name(), device.dtype().as_str(), device.why());
+    if let Some(memory) = device.memory() {
+        let [used, total] = [memory.used_bytes, memory.total_bytes].map(bytes);
+        found += &format!(", {used} of {total} used");
     }
+    ok("device", found)
 }
 
 fn libraries() -> Check {
@@ -140,11 +134,17 @@ fn memory(cx: &Context) -> Check {
     let read = || {
         let folder = cx.settings.models_folder(process_env);
         let model = models::resolve(&cx.settings.model_name, &folder)?;
-        let device = Device::cpu(cx.settings.threads)?.with_dtype(cx.settings.dtype);
+        let device = Device::open(&cx.settings)?;
         let (cost, threads) = (Cost::read(&model.path)?, device.threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
-        let scratch = bytes(threads as u64 * cost.scratch_bytes());
         let dtype = device.dtype().as_str();
+        if device.is_gpu() {
+            let a_batch = bytes(cost.gpu_batch_bytes(batch_max(&cx.settings, true).0));
+            return Ok(format!(
+                "{weights} of weights in {dtype}, at most {a_batch} of activations of a batch"
+            ));
+        }
+        let scratch = bytes(threads as u64 * cost.scratch_bytes());
         Ok(format!(
             "{weights} of weights in {dtype}, at most {scratch} of activations on {threads} threads"
         ))

@@ -129,7 +129,8 @@ fn settings(args: &Args) -> Result<Settings> {
         flags.push((name.trim().to_owned(), value.trim().to_owned()));
     }
     let data = args.data.as_ref().map(|path| path.display().to_string());
-    let general = [("data.dir", data), ("model.name", args.model.clone())];
+    let (model, device) = (args.model.clone(), args.device.clone());
+    let general = [("data.dir", data), ("model.name", model), ("engine.device", device)];
     let general = general.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let short = general.chain(args.command.settings());
     flags.extend(short.map(|(name, value)| (name.to_owned(), value)));

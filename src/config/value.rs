@@ -32,6 +32,42 @@ impl Value for String {
     }
 }
 
+/// Where networks compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceChoice {
+    Auto,
+    Cpu,
+    /// The GPU of this number.
+    Cuda(usize),
+}
+
+impl Display for DeviceChoice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+        }
+    }
+}
+
+impl Value for DeviceChoice {
+    fn parse(text: &str) -> std::result::Result<Self, String> {
+        let ordinal = |text: &str| text.strip_prefix("cuda:").and_then(|n| n.parse().ok());
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ => ordinal(text)
+                .map(Self::Cuda)
+                .ok_or_else(|| "auto, cpu, cuda or cuda:N, such as cuda:0".to_owned()),
+        }
+    }
+    fn toml(&self) -> String {
+        format!("{:?}", self.to_string())
+    }
+}
+
 /// A word out of a short list.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
@@ -68,7 +104,9 @@ words! {
 }
 words! {
     /// Which numbers linear layers multiply.
-    DtypeChoice { Auto = "auto", F32 = "f32", Bf16 = "bf16", Int16 = "int16", Int8 = "int8" }
+    DtypeChoice {
+        Auto = "auto", F32 = "f32", Bf16 = "bf16", F16 = "f16", Int16 = "int16", Int8 = "int8",
+    }
 }
 words! {
     /// Whether a query's text goes onto spans.

@@ -1,4 +1,4 @@
-//! Which threads compute, and with which instructions?
+//! Who computes: which threads of the CPU with which instructions, or which GPU?
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,24 +7,24 @@ use std::time::{Duration, Instant};
 use super::{Dtype, InstructionSet, ops};
 use crate::config::DtypeChoice;
 use crate::error::{Error, Result};
+use crate::telemetry::MemoryInfo;
 
 /// How long a thread that is kept awake waits for its next part: some times as long as what one
 /// thread does alone between two operations on a short text.
 const IDLE_MAX: Duration = Duration::from_micros(100);
 
-/// Threads of the CPU and the instructions they use. Cloning shares the threads.
+/// Threads of the CPU and the instructions they use, and the GPU on which networks compute, if they
+/// do. Cloning shares both.
 #[derive(Clone)]
 pub struct Device {
     pool: Arc<rayon::ThreadPool>,
     set: InstructionSet,
-    dtype: Dtype,
-}
-
-/// The memory of a device that has its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryInfo {
-    pub used_bytes: u64,
-    pub total_bytes: u64,
+    /// What linear layers on the CPU multiply.
+    cpu_dtype: Dtype,
+    #[cfg(feature = "cuda")]
+    gpu: Option<super::open::Gpu>,
+    /// Why networks compute here.
+    why: String,
 }
 
 impl Device {
@@ -46,29 +46,83 @@ impl Device {
             .thread_name(|i| format!("cpu-{i}"))
             .build()
             .map_err(Error::library("rayon", "start the threads of the CPU"))?;
-        Ok(Self { pool: Arc::new(pool), set, dtype: Dtype::F32 })
+        Ok(Self {
+            pool: Arc::new(pool),
+            set,
+            cpu_dtype: Dtype::F32,
+            #[cfg(feature = "cuda")]
+            gpu: None,
+            why: String::new(),
+        })
     }
 
     /// The same threads for networks whose linear layers multiply as `choice` says.
-    pub fn with_dtype(self, choice: DtypeChoice) -> Self {
-        let dtype = match choice {
+    pub fn with_dtype(self, choice: DtypeChoice) -> Result<Self> {
+        let cpu_dtype = match choice {
             // Elsewhere 16-bit integers take two instructions, and gain nothing over f32.
             DtypeChoice::Auto if ops::int16_is_fast(self.set) => Dtype::Int16,
             DtypeChoice::Auto | DtypeChoice::F32 => Dtype::F32,
             DtypeChoice::Bf16 => Dtype::Bf16,
             DtypeChoice::Int16 => Dtype::Int16,
             DtypeChoice::Int8 => Dtype::Int8,
+            DtypeChoice::F16 => {
+                return Err(Error::Argument {
+                    name: "engine.dtype",
+                    value: choice.to_string(),
+                    expected: "auto, f32, bf16, int16 or int8 on the CPU; f16 is for a GPU (engine.device)"
+                        .to_owned(),
+                });
+            }
         };
-        Self { dtype, ..self }
+        Ok(Self { cpu_dtype, ..self })
     }
 
-    /// `cpu avx512`.
+    /// The same, chosen for this reason.
+    pub(super) fn because(self, why: String) -> Self {
+        Self { why, ..self }
+    }
+
+    /// The same threads, and a GPU for networks.
+    #[cfg(feature = "cuda")]
+    pub(super) fn with_gpu(self, gpu: super::open::Gpu) -> Self {
+        Self { gpu: Some(gpu), ..self }
+    }
+
+    /// Where networks compute, if not on the CPU.
+    #[cfg(feature = "cuda")]
+    pub fn gpu(&self) -> Option<&super::open::Gpu> {
+        self.gpu.as_ref()
+    }
+
+    /// Whether networks compute on a GPU.
+    pub fn is_gpu(&self) -> bool {
+        #[cfg(feature = "cuda")]
+        return self.gpu.is_some();
+        #[cfg(not(feature = "cuda"))]
+        false
+    }
+
+    /// `cpu avx512`, or `cuda:0 NVIDIA H100 80GB HBM3`.
     pub fn name(&self) -> String {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return gpu.cuda.name();
+        }
         format!("cpu {}", self.set.as_str())
     }
 
-    /// The device's own memory; `None` for a CPU, which shares the process's.
+    /// Why networks compute here and not elsewhere; empty where nobody asked.
+    pub fn why(&self) -> &str {
+        &self.why
+    }
+
+    /// The device's own memory, as it was some moments ago; `None` for a CPU, which shares the
+    /// process's.
     pub fn memory(&self) -> Option<MemoryInfo> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return gpu.cuda.recent_memory();
+        }
         None
     }
 
@@ -76,9 +130,17 @@ impl Device {
         self.pool.current_num_threads()
     }
 
-    /// What linear layers multiply.
+    /// What the linear layers of networks multiply.
     pub fn dtype(&self) -> Dtype {
-        self.dtype
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = &self.gpu {
+            return gpu.dtype;
+        }
+        self.cpu_dtype
+    }
+
+    pub(super) fn cpu_dtype(&self) -> Dtype {
+        self.cpu_dtype
     }
 
     /// The instructions that its loops use.
@@ -136,5 +198,23 @@ mod tests {
         let fails = std::panic::AssertUnwindSafe(|| device.install_awake(|| panic!("a part")));
         assert!(std::panic::catch_unwind(fails).is_err());
         assert_eq!(device.install_awake(|| 7), 7);
+    }
+
+    #[test]
+    fn what_only_a_gpu_has_is_refused_with_what_the_cpu_has() {
+        let error = Device::cpu(1).unwrap().with_dtype(DtypeChoice::F16).err().unwrap();
+        let error = error.to_string();
+        assert!(error.contains("f16") && error.contains("int16 or int8 on the CPU"), "{error}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_gpu_support_says_how_to_make_one_and_auto_takes_the_cpu() {
+        use crate::config::{DeviceChoice, Settings};
+        let open = |device| Device::open(&Settings { device, threads: 1, ..Settings::default() });
+        let error = open(DeviceChoice::Cuda(1)).err().unwrap().to_string();
+        assert!(error.contains("cuda:1") && error.contains("--features cuda"), "{error}");
+        let device = open(DeviceChoice::Auto).unwrap();
+        assert!(!device.is_gpu() && device.why().contains("no GPU support"), "{}", device.why());
     }
 }

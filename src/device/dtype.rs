@@ -10,6 +10,8 @@ pub enum Dtype {
     F32,
     /// Weights and activations rounded to 8 bits of mantissa.
     Bf16,
+    /// The same to 11 bits, and none beyond 65,504; a GPU's alone.
+    F16,
     /// Whole numbers: 13 bits for a weight with a scale for each output, about 14 for an activation
     /// with a scale for each token. Ten times as exact as bf16, and faster than f32 by half or more.
     Int16,
@@ -19,11 +21,12 @@ pub enum Dtype {
 }
 
 impl Dtype {
-    pub const ALL: [Self; 4] = [Self::F32, Self::Bf16, Self::Int16, Self::Int8];
+    /// What the CPU multiplies.
+    pub const CPU: [Self; 4] = [Self::F32, Self::Bf16, Self::Int16, Self::Int8];
 
-    /// The type called `name`.
+    /// The CPU's type called `name`.
     pub fn parse(name: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|dtype| dtype.as_str() == name).ok_or_else(|| Error::Argument {
+        Self::CPU.into_iter().find(|dtype| dtype.as_str() == name).ok_or_else(|| Error::Argument {
             name: "dtype",
             value: name.to_owned(),
             expected: "f32, bf16, int16 or int8".to_owned(),
@@ -34,6 +37,7 @@ impl Dtype {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
             Self::Int16 => "int16",
             Self::Int8 => "int8",
         }
@@ -48,7 +52,7 @@ impl Dtype {
     pub(super) fn per_word(self) -> usize {
         match self {
             Self::F32 => 1,
-            Self::Bf16 | Self::Int16 => 2,
+            Self::Bf16 | Self::F16 | Self::Int16 => 2,
             Self::Int8 => 4,
         }
     }
@@ -60,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_type_is_found_by_its_name() {
-        for dtype in Dtype::ALL {
+        for dtype in Dtype::CPU {
             assert_eq!(Dtype::parse(dtype.as_str()).unwrap(), dtype);
         }
         assert!(Dtype::parse("f64").unwrap_err().to_string().contains("f64"));

@@ -2,17 +2,20 @@
 
 #[macro_use]
 mod isa;
+mod backend;
 mod clock;
 mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod dtype;
 mod mapped;
+mod open;
 pub mod ops;
 mod rows;
 
+pub use backend::Backend;
 pub use clock::process_cpu_time;
-pub use cpu::{Device, MemoryInfo};
+pub use cpu::Device;
 pub use dtype::Dtype;
 pub use isa::InstructionSet;
 pub use mapped::map_safetensors;

@@ -89,6 +89,14 @@ impl Backend {
         }
     }
 
+    /// Why nobody can embed any more.
+    pub fn why_not(&self) -> Option<String> {
+        match self {
+            Self::Inproc(worker) => worker.lost(),
+            Self::Http { .. } | Self::Auto { .. } => None,
+        }
+    }
+
     /// The endpoint, where there is one.
     pub fn remote(&self) -> Option<&Remote> {
         match self {

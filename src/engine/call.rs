@@ -29,7 +29,7 @@ const ENCODER: &str = "the encoder";
 /// Whether the device failed, and not the request.
 pub(super) fn is_device_failure(error: &Error) -> bool {
     match error {
-        Error::OutOfMemory { .. } => true,
+        Error::OutOfMemory { .. } | Error::DeviceLost { .. } => true,
         Error::Library { part, .. } => *part == ENCODER,
         _ => false,
     }
@@ -37,9 +37,10 @@ pub(super) fn is_device_failure(error: &Error) -> bool {
 
 /// What a request is told of its batch's failure, which it shares with others.
 fn of_batch(error: Arc<Error>) -> Error {
-    match *error {
-        Error::DeadlineExceeded { what, budget_ms } => Error::DeadlineExceeded { what, budget_ms },
-        Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
+    match &*error {
+        Error::DeviceLost { detail } => Error::DeviceLost { detail: detail.clone() },
+        &Error::DeadlineExceeded { what, budget_ms } => Error::DeadlineExceeded { what, budget_ms },
+        &Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
         _ => Error::Library { part: ENCODER, action: "compute a batch", source: error.into() },
     }
 }

@@ -13,16 +13,21 @@ use super::remote::Remote;
 use super::scheduler::{Limits, Worker};
 use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::{Settings, VllmMode};
-use crate::device::ops;
+use crate::device::{Device, ops};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Pooling, Prompts, TextConfig};
 use crate::telemetry::labels::{EmbedOutcome, Mode, Tool};
-use crate::telemetry::{RunContext, Stage, StageSpan, Telemetry, attrs};
+use crate::telemetry::{MemoryInfo, RunContext, Stage, StageSpan, Telemetry, attrs};
 use crate::token::Tokenizer;
 use crate::vector::Matrix;
 
 /// Tokens of one text of the warm-up, about: that of a chunk.
 const WARM_UP_TOKENS: usize = 256;
+
+/// Tokens and sequences of one batch where the settings name none: on the CPU what some threads
+/// compute in a moment; on a GPU so many that launches cost little.
+const BATCH_MAX_CPU: (usize, usize) = (4096, 256);
+const BATCH_MAX_GPU: (usize, usize) = (65_536, 4096);
 
 /// What overrides the model's own configuration; part of the identity.
 #[derive(Debug, Clone, Copy, Default)]
@@ -148,9 +153,11 @@ impl Engine {
             }
         };
         let Loaded { identity, device, compute, busy_tokens } = loaded;
-        let worker = Worker::start(limits(settings, busy_tokens), compute)?;
+        let limits = limits(settings, busy_tokens, device.is_gpu());
+        let name = device.name();
+        let worker = Worker::start(limits, compute, Some(device))?;
         let backend = Backend::new(worker, remote);
-        Self::open(identity, device, folder, settings, cache_folder, backend)
+        Self::open(identity, name, folder, settings, cache_folder, backend)
     }
 
     /// An engine in front of `remote`. failed: why the model could not be loaded here.
@@ -227,6 +234,11 @@ impl Engine {
             let (by, answer) = backend.embed(parts, request, &span.cx());
             mode = by;
             self.describe_mode(by, span);
+            let near = backend.worker().filter(|_| by == Mode::Inproc);
+            let memory = near.and_then(Worker::device).and_then(Device::memory);
+            for (key, bytes) in memory.into_iter().flat_map(MemoryInfo::attrs) {
+                span.set(key, bytes);
+            }
             let answer = answer?;
             span.set(attrs::VLLM_QUEUE_MS, answer.queue.as_secs_f64() * 1e3);
             span.set(attrs::GEN_AI_INPUT_TOKENS, answer.tokens);
@@ -250,6 +262,16 @@ impl Engine {
     /// What the model wants before a text that is for `task`; mostly nothing.
     pub fn prompt(&self, task: Task) -> &str {
         task.prompt(&self.inner.prompts)
+    }
+
+    /// Whether a GPU of this process embeds.
+    pub fn on_gpu(&self) -> bool {
+        self.inner.backend.worker().and_then(Worker::device).is_some_and(Device::is_gpu)
+    }
+
+    /// Why nothing can be embedded any more: the device is lost, and no endpoint is behind it.
+    pub fn why_not(&self) -> Option<String> {
+        self.inner.backend.why_not()
     }
 
     /// What computes: `cpu avx512`, or the endpoint's address.
@@ -319,14 +341,22 @@ impl Engine {
     }
 }
 
-/// busy_tokens: those that keep every thread of the device busy once.
-pub(super) fn limits(settings: &Settings, busy_tokens: usize) -> Limits {
+/// Tokens and sequences of one batch, as the settings or the kind of device have it.
+pub fn batch_max(settings: &Settings, on_gpu: bool) -> (usize, usize) {
+    let (tokens, seqs) = if on_gpu { BATCH_MAX_GPU } else { BATCH_MAX_CPU };
+    let or = |set: usize, default| if set == 0 { default } else { set };
+    (or(settings.max_batch_tokens, tokens), or(settings.max_batch_seqs, seqs))
+}
+
+/// busy_tokens: those that keep all of the device busy once.
+pub(super) fn limits(settings: &Settings, busy_tokens: usize, on_gpu: bool) -> Limits {
     let time = Duration::from_millis(settings.batch_ms);
+    let (batch_tokens_max, batch_seqs_max) = batch_max(settings, on_gpu);
     Limits {
         batch_time_max: (!time.is_zero()).then_some(time),
         busy_tokens,
-        batch_tokens_max: settings.max_batch_tokens,
-        batch_seqs_max: settings.max_batch_seqs,
+        batch_tokens_max,
+        batch_seqs_max,
         queue_tokens_max: settings.queue_tokens_max,
     }
 }

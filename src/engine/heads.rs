@@ -3,6 +3,8 @@
 //! There is no queue and no cache here: the caller's thread waits while its batches are computed.
 
 use super::Task;
+use super::engine::batch_max;
+use super::load::on_device;
 use super::models::ModelFolder;
 use crate::config::Settings;
 use crate::device::Device;
@@ -51,12 +53,9 @@ impl Feed {
         settings: &Settings,
     ) -> Result<Self> {
         let max_tokens = text.max_seq_length.unwrap_or(positions).min(positions);
-        Ok(Self {
-            device,
-            tokenizer: Tokenizer::open(&folder.path, max_tokens)?,
-            tokens_max: settings.max_batch_tokens,
-            seqs_max: settings.max_batch_seqs,
-        })
+        let tokenizer = Tokenizer::open(&folder.path, max_tokens)?;
+        let (tokens_max, seqs_max) = batch_max(settings, device.is_gpu());
+        Ok(Self { device, tokenizer, tokens_max, seqs_max })
     }
 
     /// Computes `all`, batch by batch.
@@ -68,15 +67,11 @@ impl Feed {
     }
 }
 
-fn device(settings: &Settings) -> Result<Device> {
-    Ok(Device::cpu(settings.threads)?.with_dtype(settings.dtype))
-}
-
 impl Reranker {
     /// Loads a model with a classification head.
     pub fn load(folder: &ModelFolder, settings: &Settings) -> Result<Self> {
-        let device = device(settings)?;
-        let classifier = Classifier::load(&folder.path, &device)?;
+        let load = |device: &Device| Classifier::load(&folder.path, device);
+        let (device, classifier) = on_device(settings, load)?;
         let (text, positions) = (TextConfig::read(&folder.path)?, classifier.max_positions());
         let feed = Feed::open(folder, &text, positions, device, settings)?;
         Ok(Self { feed, classifier })
@@ -104,8 +99,8 @@ impl Reranker {
 impl SparseEncoder {
     /// Loads a model with a masked-language-model head.
     pub fn load(folder: &ModelFolder, settings: &Settings) -> Result<Self> {
-        let device = device(settings)?;
-        let splade = Splade::load(&folder.path, &device)?;
+        let load = |device: &Device| Splade::load(&folder.path, device);
+        let (device, splade) = on_device(settings, load)?;
         let (text, positions) = (TextConfig::read(&folder.path)?, splade.max_positions());
         let feed = Feed::open(folder, &text, positions, device, settings)?;
         Ok(Self { feed, splade, prompts: text.prompts })

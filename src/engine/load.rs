@@ -5,7 +5,7 @@ use super::models::ModelFolder;
 use super::remote::Remote;
 use super::scheduler::Compute;
 use super::{EngineOptions, Task};
-use crate::config::Settings;
+use crate::config::{DeviceChoice, Settings};
 use crate::device::{Device, Dtype};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Encoder, Pooler, SentenceConfig};
@@ -17,10 +17,9 @@ const TOKENS_MAX_UNKNOWN: usize = 512;
 /// A model that is ready to compute in this process.
 pub(super) struct Loaded {
     pub identity: ModelIdentity,
-    /// `cpu avx512`
-    pub device: String,
+    pub device: Device,
     pub compute: Compute,
-    /// Tokens that keep every thread busy once.
+    /// Tokens that keep the device busy once.
     pub busy_tokens: usize,
 }
 
@@ -30,8 +29,7 @@ pub(super) fn load(
     settings: &Settings,
     options: EngineOptions,
 ) -> Result<Loaded> {
-    let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
-    let encoder = Encoder::load(&folder.path, &device)?;
+    let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
     let mut sentence = SentenceConfig::read(&folder.path)?;
     sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
     sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
@@ -48,9 +46,33 @@ pub(super) fn load(
         document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
         mode: Mode::Inproc,
     };
-    let (name, busy_tokens) = (device.name(), encoder.busy_tokens());
+    let busy_tokens = encoder.busy_tokens();
     let compute: Compute = Box::new(move |batch| pooler.embed(&encoder, batch));
-    Ok(Loaded { identity, device: name, compute, busy_tokens })
+    Ok(Loaded { identity, device, compute, busy_tokens })
+}
+
+/// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot
+/// take goes to the CPU.
+pub(super) fn on_device<M>(
+    settings: &Settings,
+    load: impl Fn(&Device) -> Result<M>,
+) -> Result<(Device, M)> {
+    let (mut device, auto) = (Device::open(settings)?, settings.device == DeviceChoice::Auto);
+    let mut loaded = load(&device);
+    if let Err(
+        error @ (Error::ModelUnsupported { .. }
+        | Error::Unavailable { .. }
+        | Error::OutOfMemory { .. }),
+    ) = &loaded
+        && auto
+        && device.is_gpu()
+    {
+        device = Device::cpu_instead(settings, &format!("auto: {error}"))?;
+        loaded = load(&device);
+    }
+    let (name, dtype, why) = (device.name(), device.dtype().as_str(), device.why());
+    tracing::info!(device = name, dtype, why, "the network's device");
+    Ok((device, loaded?))
 }
 
 /// Asks the endpoint for the length of its vectors and compares it with what the folder says. failed:
@@ -91,8 +113,8 @@ pub(super) fn describe(
     });
     let (mode, revision, dtype) = match whole {
         true => {
-            let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
-            (Mode::Inproc, revision(&folder.path)?, device.dtype())
+            let dtype = Device::open(settings).map_or(Dtype::F32, |device| device.dtype());
+            (Mode::Inproc, revision(&folder.path)?, dtype)
         }
         false => (Mode::Http, remote.model().to_owned(), Dtype::F32),
     };

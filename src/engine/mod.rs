@@ -16,7 +16,7 @@ pub mod models;
 mod remote;
 mod scheduler;
 
-pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
+pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task, batch_max};
 pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
 pub use load::probe;

@@ -86,7 +86,7 @@ fn engine_of(
         mode: Mode::Inproc,
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
-    let worker = Worker::start(limits(settings, 64), compute).unwrap();
+    let worker = Worker::start(limits(settings, 64, false), compute, None).unwrap();
     let backend = Backend::new(worker, remote);
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
     Engine::assemble(identity, prompts, device, tokenizer, settings, cache, backend).unwrap()

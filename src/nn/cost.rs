@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::config::Raw;
-use super::description::{Description, Up};
+use super::description::Description;
 use super::encoder::GROUP_TOKENS;
 use super::family::family;
 use crate::device::Dtype;
@@ -36,28 +36,18 @@ impl Cost {
     }
 
     fn of(network: &Description) -> Self {
-        let Description { hidden_dim, intermediate_dim, heads, heads_kv, head_dim, .. } = *network;
-        let (q, kv) = (heads * head_dim, heads_kv * head_dim);
-        let (wide, gated) = match network.names.up {
-            Up::Plain(_) => (intermediate_dim, 0),
-            Up::Gated { .. } | Up::GateFirst(_) | Up::GateLast(_) => {
-                (2 * intermediate_dim, intermediate_dim)
-            }
-        };
-        let layer = hidden_dim * (q + 2 * kv) + q * hidden_dim;
-        let layer = layer + hidden_dim * wide + intermediate_dim * hidden_dim;
+        let Description { hidden_dim, intermediate_dim, heads, head_dim, .. } = *network;
+        let (q, widths) = (heads * head_dim, network.widths());
+        let [_, _, qkv, _, wide, ..] = widths;
+        let layer = hidden_dim * (qkv + q + wide + intermediate_dim);
         Self {
             linear: (layer * network.layers.len()) as f64,
             // A score, and its part of the sum of the values.
             pair: 2.0 * q as f64,
             masks: network.layers.iter().map(|layer| layer.mask).collect(),
             words: network.vocab_size * hidden_dim,
-            // As in the scratch of a layer, and the words of the widest input.
-            activations: 3 * hidden_dim
-                + (2 * q + 2 * kv)
-                + wide
-                + gated
-                + intermediate_dim.max(q).max(hidden_dim),
+            // With the words of the widest input.
+            activations: widths.iter().sum::<usize>() + intermediate_dim.max(q).max(hidden_dim),
             tokens_max: network.max_tokens,
         }
     }
@@ -65,6 +55,11 @@ impl Cost {
     /// Bytes of the weights in memory, where linear layers multiply in `dtype`.
     pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
         self.linear as u64 * dtype.bytes() as u64 + (self.words * size_of::<f32>()) as u64
+    }
+
+    /// Bytes of the activations of a batch of `tokens` on a GPU, of which a value has 2.
+    pub fn gpu_batch_bytes(&self, tokens: usize) -> u64 {
+        2 * (tokens.max(self.tokens_max) * self.activations) as u64
     }
 
     /// Bytes of the activations that one thread ever holds, however many texts there are.
@@ -87,7 +82,7 @@ impl Cost {
 mod tests {
     use super::*;
     use crate::device::ops::Activation;
-    use crate::nn::description::{BiasRule, LayerRule, Names, NormRule};
+    use crate::nn::description::{BiasRule, LayerRule, Names, NormRule, Up};
 
     /// A network of six layers of 12 heads of 32.
     fn minilm(mask: Mask) -> Description {

@@ -34,6 +34,21 @@ pub struct Description {
     pub bias: BiasRule,
 }
 
+impl Description {
+    /// Values of a token's row in each buffer of a pass, in the order of `Scratch`: the hidden state,
+    /// its norm, queries with keys and values, the context, the wide row, the gated one, the update.
+    pub fn widths(&self) -> [usize; 7] {
+        let (q, kv) = (self.heads * self.head_dim, self.heads_kv * self.head_dim);
+        let (wide, gated) = match self.names.up {
+            Up::Plain(_) => (self.intermediate_dim, 0),
+            Up::Gated { .. } | Up::GateFirst(_) | Up::GateLast(_) => {
+                (2 * self.intermediate_dim, self.intermediate_dim)
+            }
+        };
+        [self.hidden_dim, self.hidden_dim, q + 2 * kv, q, wide, gated, self.hidden_dim]
+    }
+}
+
 /// A table of absolute positions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Absolute {

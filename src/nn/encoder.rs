@@ -3,15 +3,22 @@
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+#[cfg(feature = "cuda")]
+use half::{bf16, f16};
 use rayon::prelude::*;
 
 use super::config::Raw;
 use super::description::Description;
 use super::family::{Family, family};
+#[cfg(feature = "cuda")]
+use super::gpu::GpuNetwork;
 use super::network::{Network, State};
 use super::part::Part;
 use super::weights::Weights;
-use crate::device::{Device, Rows};
+#[cfg(feature = "cuda")]
+use crate::device::Dtype;
+use crate::device::ops::{self, Segment};
+use crate::device::{Backend, Device, Rows};
 use crate::error::{Error, Result};
 use crate::token::Ragged;
 use crate::vector::Matrix;
@@ -20,15 +27,33 @@ use crate::vector::Matrix;
 /// cache of one core. Twice as many were slower in int8, half as many no faster.
 pub(super) const GROUP_TOKENS: usize = 256;
 
+/// Tokens of a batch with enough tiles of 128 rows for every multiprocessor of a large GPU, also in
+/// the narrowest layers; not measured yet.
+const GPU_BUSY_TOKENS: usize = 16_384;
+
 /// A transformer that gives one hidden state a token. Pure: the same ids give the same values.
 pub struct Encoder {
     device: Device,
     vocab_size: usize,
     max_tokens: usize,
     hidden_dim: usize,
-    network: Network,
+    network: Placed,
+}
+
+/// A network, where it computes.
+enum Placed {
+    Cpu(CpuNetwork),
+    #[cfg(feature = "cuda")]
+    Bf16(GpuNetwork<bf16>),
+    #[cfg(feature = "cuda")]
+    F16(GpuNetwork<f16>),
+}
+
+/// A network on the CPU, each of whose passes takes a group of whole sequences on one thread.
+struct CpuNetwork {
+    network: Network<Device>,
     /// The buffers of earlier passes, one for each that ran at the same time.
-    states: Mutex<Vec<State>>,
+    states: Mutex<Vec<State<Device>>>,
 }
 
 /// A model folder that is being loaded, so that a head finds its part of it.
@@ -40,25 +65,25 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub fn read(folder: &Path, device: &Device) -> Result<Self> {
+    pub fn read(folder: &Path) -> Result<Self> {
         let raw = Raw::read(folder)?;
         let family = family(&raw)?;
         let description = (family.describe)(&raw)?;
-        let weights = Weights::open(folder, device.dtype())?;
+        let weights = Weights::open(folder)?;
         Ok(Self { raw, family, description, weights })
     }
 
-    /// The tensors of the encoder.
-    pub fn encoder(&self) -> Result<Part<'_>> {
+    /// The tensors of the encoder, for layers on `on`.
+    pub fn encoder<'a, B: Backend>(&'a self, on: &'a B) -> Result<Part<'a, B>> {
         let names = self.description.names;
-        Part::find(&self.weights, names.prefixes, &format!("{}.weight", names.words))
+        Part::find(&self.weights, names.prefixes, &format!("{}.weight", names.words), on)
     }
 }
 
 impl Encoder {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load_opened(&Opened::read(folder, device)?, device)
+        Self::load_opened(&Opened::read(folder)?, device)
     }
 
     /// Values of a hidden state and tokens of the longest sequence, as `config.json` of `folder` has
@@ -76,8 +101,7 @@ impl Encoder {
             vocab_size: description.vocab_size,
             max_tokens: description.max_tokens,
             hidden_dim: description.hidden_dim,
-            network: Network::load(&opened.encoder()?, description)?,
-            states: Mutex::default(),
+            network: Placed::load(opened, device)?,
         })
     }
 
@@ -86,9 +110,12 @@ impl Encoder {
         self.hidden_dim
     }
 
-    /// Tokens of a batch that keeps every thread busy once.
+    /// Tokens of a batch that keeps all of the device busy once.
     pub fn busy_tokens(&self) -> usize {
-        self.device.threads() * GROUP_TOKENS
+        match self.device.is_gpu() {
+            true => GPU_BUSY_TOKENS,
+            false => self.device.threads() * GROUP_TOKENS,
+        }
     }
 
     /// Tokens of the longest sequence that the network takes.
@@ -105,37 +132,56 @@ impl Encoder {
         Matrix::new(groups.concat(), self.hidden_dim)
     }
 
+    /// One row a sequence, `[n * hidden_dim]` row-major, of length 1 if `normalize`.
+    pub(super) fn pooled(
+        &self,
+        batch: &Ragged,
+        segment: Segment,
+        normalize: bool,
+    ) -> Result<Vec<f32>> {
+        self.check(batch)?;
+        match &self.network {
+            Placed::Cpu(network) => {
+                let pool = |group: &Ragged, hidden: &Rows| {
+                    let (values, d) = (hidden.as_slice(), hidden.d());
+                    ops::pool(values, d, &group.cu_seqlens, segment, normalize)
+                };
+                Ok(network.forward_then(&self.device, batch, pool)?.concat())
+            }
+            #[cfg(feature = "cuda")]
+            Placed::Bf16(network) => network.pooled(batch, segment, normalize),
+            #[cfg(feature = "cuda")]
+            Placed::F16(network) => network.pooled(batch, segment, normalize),
+        }
+    }
+
     /// What `then` makes of each group of whole sequences and its hidden states, `[tokens,
     /// hidden_dim]`, in the order of the sequences. It runs on the thread that computed them, and
-    /// only one group a thread is held at a time.
+    /// only one group a thread is held at a time; what a GPU computed comes to the host as one group.
     pub(super) fn forward_then<R: Send>(
         &self,
         batch: &Ragged,
         then: impl Fn(&Ragged, &Rows) -> R + Sync,
     ) -> Result<Vec<R>> {
         self.check(batch)?;
-        // The shapes alone decide on the groups, so that any number of threads gives the same bytes.
-        let groups: Vec<_> = batch.batches(GROUP_TOKENS, usize::MAX).collect();
-        let pass = |group: &Ragged| {
-            let mut state = self.states().pop().unwrap_or_default();
-            self.network.reserve(group.tokens(), &mut state)?;
-            self.network.forward(&self.device, group, &mut state);
-            let made = then(group, &state.scratch.hidden);
-            self.states().push(state);
-            Ok(made)
-        };
-        match &groups[..] {
-            // One group is split over all threads, operation by operation.
-            [group] if self.device.threads() > 1 => {
-                Ok(vec![self.device.install_awake(|| pass(group))?])
-            }
-            groups => self.device.install(|| groups.par_iter().map(pass).collect()),
+        match &self.network {
+            Placed::Cpu(network) => network.forward_then(&self.device, batch, then),
+            #[cfg(feature = "cuda")]
+            Placed::Bf16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
+            #[cfg(feature = "cuda")]
+            Placed::F16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
         }
     }
 
-    /// A state is taken out or put back; a panic between leaves the others usable.
-    fn states(&self) -> MutexGuard<'_, Vec<State>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    /// hidden: `[tokens, hidden_dim]`.
+    #[cfg(feature = "cuda")]
+    fn as_one_group<R: Send>(
+        &self,
+        batch: &Ragged,
+        hidden: Rows,
+        then: impl Fn(&Ragged, &Rows) -> R + Sync,
+    ) -> Result<Vec<R>> {
+        Ok(vec![self.device.install(|| then(batch, &hidden))])
     }
 
     fn check(&self, batch: &Ragged) -> Result<()> {
@@ -161,6 +207,51 @@ impl Encoder {
     }
 }
 
+impl Placed {
+    fn load(opened: &Opened, device: &Device) -> Result<Self> {
+        #[cfg(feature = "cuda")]
+        match device.gpu() {
+            Some(gpu) if gpu.dtype == Dtype::F16 => {
+                return Ok(Self::F16(GpuNetwork::load(opened, &gpu.cuda)?));
+            }
+            Some(gpu) => return Ok(Self::Bf16(GpuNetwork::load(opened, &gpu.cuda)?)),
+            None => {}
+        }
+        let network = Network::load(&opened.encoder(device)?, &opened.description)?;
+        Ok(Self::Cpu(CpuNetwork { network, states: Mutex::default() }))
+    }
+}
+
+impl CpuNetwork {
+    fn forward_then<R: Send>(
+        &self,
+        device: &Device,
+        batch: &Ragged,
+        then: impl Fn(&Ragged, &Rows) -> R + Sync,
+    ) -> Result<Vec<R>> {
+        // The shapes alone decide on the groups, so that any number of threads gives the same bytes.
+        let groups: Vec<_> = batch.batches(GROUP_TOKENS, usize::MAX).collect();
+        let pass = |group: &Ragged| {
+            let mut state = self.states().pop().unwrap_or_default();
+            self.network.reserve(device, group.tokens(), &mut state)?;
+            let (hidden, _) = self.network.forward(device, group, &mut state)?;
+            let made = then(group, hidden);
+            self.states().push(state);
+            Ok(made)
+        };
+        match &groups[..] {
+            // One group is split over all threads, operation by operation.
+            [group] if device.threads() > 1 => Ok(vec![device.install_awake(|| pass(group))?]),
+            groups => device.install(|| groups.par_iter().map(pass).collect()),
+        }
+    }
+
+    /// A state is taken out or put back; a panic between leaves the others usable.
+    fn states(&self) -> MutexGuard<'_, Vec<State<Device>>> {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,12 +265,18 @@ mod tests {
         for family in ["bert", "nomic_bert", "modernbert", "qwen3", "gemma3_text"] {
             let encoder = Encoder::load(&models.join(family), &device).unwrap();
             let cost = Cost::read(&models.join(family)).unwrap();
+            let network = match &encoder.network {
+                Placed::Cpu(CpuNetwork { network, .. }) => network,
+                #[cfg(feature = "cuda")]
+                _ => panic!("the device is the CPU"),
+            };
             let mut state = State::default();
-            encoder.network.reserve(batch.tokens(), &mut state).unwrap();
+            network.reserve(&device, batch.tokens(), &mut state).unwrap();
             let reserved = state.scratch.capacities();
-            encoder.network.forward(&device, &batch, &mut state);
+            network.forward(&device, &batch, &mut state).unwrap();
             assert_eq!(state.scratch.capacities(), reserved, "{family}");
-            encoder.network.reserve(GROUP_TOKENS.max(encoder.max_positions()), &mut state).unwrap();
+            let longest = GROUP_TOKENS.max(encoder.max_positions());
+            network.reserve(&device, longest, &mut state).unwrap();
             let held = size_of::<f32>() * state.scratch.capacities().iter().sum::<usize>();
             assert!(held as u64 <= cost.scratch_bytes(), "{family}: {held} bytes");
         }

@@ -2,88 +2,82 @@
 
 use super::description::{Description, LayerRule, NormNames, NormRule, Up};
 use super::part::Part;
-use crate::device::ops::{self, Activation, Attention, Linear, Norm, RelativeBias};
-use crate::device::{Device, Rows};
+use crate::device::Backend;
+use crate::device::ops::{Activation, Attention};
 use crate::error::Result;
 
 /// Attention, then a perceptron, each with norms around it and added to what came in.
-pub struct Layer {
+pub struct Layer<B: Backend> {
     attention: Attention,
     rotary: Option<usize>,
-    attention_norms: Norms,
+    attention_norms: Norms<B>,
     /// Queries, keys and values in one product.
-    qkv: Linear,
+    qkv: B::Linear,
     /// Of each head of queries, and of keys.
-    head_norms: Option<[Norm; 2]>,
-    attended: Linear,
-    mlp_norms: Norms,
+    head_norms: Option<[B::Norm; 2]>,
+    attended: B::Linear,
+    mlp_norms: Norms<B>,
     /// The gates in front of the values, if `gated`.
-    up: Linear,
+    up: B::Linear,
     gated: bool,
     activation: Activation,
-    down: Linear,
+    down: B::Linear,
 }
 
 /// What a layer needs to know of the batch.
-pub struct Batch<'a> {
-    /// `[n + 1]`.
-    pub cu_seqlens: &'a [u32],
-    /// `[tokens]`: where each token stands in its sequence.
-    pub places: &'a [u32],
-    /// For each rotary of the network: `[places, 2 * pairs]`.
-    pub turns: &'a [Rows],
-    pub bias: Option<&'a RelativeBias>,
+pub struct Pass<'a, 'b, B: Backend> {
+    pub batch: &'a B::Batch<'b>,
+    /// Of each rotary of the network, for every place.
+    pub turns: &'a [B::Turns],
+    pub bias: Option<&'a B::RelativeBias>,
 }
 
 /// The activations of one forward pass, kept for the next one.
-#[derive(Default)]
-pub struct Scratch {
+pub struct Scratch<B: Backend> {
     /// `[tokens, hidden]`: what each layer reads and leaves.
-    pub hidden: Rows,
+    pub hidden: B::Rows,
     /// `[tokens, hidden]`: `hidden` or `update` after a norm.
-    pub normed: Rows,
+    pub normed: B::Rows,
     /// `[tokens, (heads + 2 * heads_kv) * head_dim]`.
-    qkv: Rows,
+    qkv: B::Rows,
     /// `[tokens, heads * head_dim]`.
-    context: Rows,
+    context: B::Rows,
     /// `[tokens, intermediate]`, twice as wide if gated.
-    wide: Rows,
+    wide: B::Rows,
     /// `[tokens, intermediate]`.
-    gated: Rows,
+    gated: B::Rows,
     /// `[tokens, hidden]`: what is added to `hidden`.
-    update: Rows,
+    update: B::Rows,
 }
 
-impl Scratch {
-    /// Takes the memory that `layer` needs for `tokens`, or says that it is not there.
-    pub fn reserve(&mut self, tokens: usize, layer: &Layer) -> Result<()> {
-        let hidden = layer.attended.outputs();
-        let Self { hidden: states, normed, qkv, context, wide, gated, update } = self;
-        for (rows, d) in [
-            (states, hidden),
-            (normed, hidden),
-            (qkv, layer.qkv.outputs()),
-            (context, layer.attended.inputs()),
-            (wide, layer.up.outputs()),
-            (gated, if layer.gated { layer.down.inputs() } else { 0 }),
-            (update, hidden),
-        ] {
-            rows.reserve(tokens, d)?;
-        }
-        Ok(())
+impl<B: Backend> Default for Scratch<B> {
+    fn default() -> Self {
+        let [hidden, normed, qkv, context, wide, gated, update] = Default::default();
+        Self { hidden, normed, qkv, context, wide, gated, update }
     }
+}
 
+impl<B: Backend> Scratch<B> {
+    /// Takes the memory for `tokens` in rows of `widths`, or says that it is not there.
+    pub fn reserve(&mut self, on: &B, tokens: usize, widths: [usize; 7]) -> Result<()> {
+        let Self { hidden, normed, qkv, context, wide, gated, update } = self;
+        let buffers = [hidden, normed, qkv, context, wide, gated, update];
+        buffers.into_iter().zip(widths).try_for_each(|(rows, d)| on.reserve(rows, tokens, d))
+    }
+}
+
+#[cfg(test)]
+impl Scratch<crate::device::Device> {
     /// Values that each buffer has memory for.
-    #[cfg(test)]
     pub fn capacities(&self) -> [usize; 7] {
         let Self { hidden, normed, qkv, context, wide, gated, update } = self;
-        [hidden, normed, qkv, context, wide, gated, update].map(Rows::capacity)
+        [hidden, normed, qkv, context, wide, gated, update].map(crate::device::Rows::capacity)
     }
 }
 
-impl Layer {
+impl<B: Backend> Layer<B> {
     /// Layer `i` of the network in `part`.
-    pub fn load(part: &Part<'_>, of: &Description, i: usize, rule: &LayerRule) -> Result<Self> {
+    pub fn load(part: &Part<'_, B>, of: &Description, i: usize, rule: &LayerRule) -> Result<Self> {
         let (names, bias, hidden) = (of.names, of.bias, of.hidden_dim);
         let part = part.at(&format!("{}.{i}", names.layer));
         let (q, kv) = (of.heads * of.head_dim, of.heads_kv * of.head_dim);
@@ -120,43 +114,42 @@ impl Layer {
     }
 
     /// Changes `scratch.hidden`: `[tokens, hidden]`.
-    pub fn forward(&self, device: &Device, batch: &Batch<'_>, scratch: &mut Scratch) {
+    pub fn forward(&self, on: &B, pass: &Pass<'_, '_, B>, scratch: &mut Scratch<B>) -> Result<()> {
         let Scratch { hidden, normed, qkv, context, wide, gated, update } = scratch;
-        let x = self.attention_norms.enter(device, hidden, normed);
-        ops::linear(device, &self.qkv, x, Activation::None, qkv);
-        self.place(device, batch, qkv);
-        ops::attention(device, &self.attention, qkv, batch.cu_seqlens, batch.bias, context);
-        ops::linear(device, &self.attended, context, Activation::None, update);
-        self.attention_norms.leave(device, hidden, update, normed);
+        let x = self.attention_norms.enter(on, hidden, normed)?;
+        on.linear(&self.qkv, x, Activation::None, qkv)?;
+        self.place(on, pass, qkv)?;
+        on.attention(&self.attention, qkv, pass.batch, pass.bias, context)?;
+        on.linear(&self.attended, context, Activation::None, update)?;
+        self.attention_norms.leave(on, hidden, update, normed)?;
 
-        let x = self.mlp_norms.enter(device, hidden, normed);
+        let x = self.mlp_norms.enter(on, hidden, normed)?;
         let narrow = if self.gated {
-            ops::linear(device, &self.up, x, Activation::None, wide);
-            ops::glu(device, wide, self.activation, gated);
+            on.gated_linear(&self.up, x, self.activation, wide, gated)?;
             gated
         } else {
-            ops::linear(device, &self.up, x, self.activation, wide);
+            on.linear(&self.up, x, self.activation, wide)?;
             wide
         };
-        ops::linear(device, &self.down, narrow, Activation::None, update);
-        self.mlp_norms.leave(device, hidden, update, normed);
+        on.linear(&self.down, narrow, Activation::None, update)?;
+        self.mlp_norms.leave(on, hidden, update, normed)
     }
 
     /// Norms and turns queries and keys, where the network does. qkv: see [`Scratch`].
-    fn place(&self, device: &Device, batch: &Batch<'_>, qkv: &mut Rows) {
+    fn place(&self, on: &B, pass: &Pass<'_, '_, B>, qkv: &mut B::Rows) -> Result<()> {
         let Attention { heads, heads_kv, head_dim, .. } = self.attention;
         if let Some([q, k]) = &self.head_norms {
-            ops::norm_heads(device, qkv, 0..heads, q);
-            ops::norm_heads(device, qkv, heads..heads + heads_kv, k);
+            on.norm_heads(qkv, 0..heads, q)?;
+            on.norm_heads(qkv, heads..heads + heads_kv, k)?;
         }
-        if let Some(rotary) = self.rotary {
-            let turns = &batch.turns[rotary];
-            ops::rotary(device, qkv, heads + heads_kv, head_dim, turns, batch.places);
+        match self.rotary {
+            Some(i) => on.rotary(qkv, heads + heads_kv, head_dim, &pass.turns[i], pass.batch),
+            None => Ok(()),
         }
     }
 }
 
-fn up(part: &Part<'_>, of: &Description) -> Result<Linear> {
+fn up<B: Backend>(part: &Part<'_, B>, of: &Description) -> Result<B::Linear> {
     let (hidden, wide, bias) = (of.hidden_dim, of.intermediate_dim, of.bias.up);
     match of.names.up {
         Up::Plain(name) => part.linear(name, hidden, wide, bias),
@@ -167,15 +160,15 @@ fn up(part: &Part<'_>, of: &Description) -> Result<Linear> {
 }
 
 /// The norms around one half of a layer.
-struct Norms {
-    before: Option<Norm>,
-    after: Option<Norm>,
-    joined: Option<Norm>,
+struct Norms<B: Backend> {
+    before: Option<B::Norm>,
+    after: Option<B::Norm>,
+    joined: Option<B::Norm>,
 }
 
-impl Norms {
+impl<B: Backend> Norms<B> {
     fn load(
-        part: &Part<'_>,
+        part: &Part<'_, B>,
         names: &NormNames,
         d: usize,
         rule: &NormRule,
@@ -187,28 +180,39 @@ impl Norms {
     }
 
     /// What the half reads: `hidden`, or its norm in `normed`. Both: `[tokens, hidden]`.
-    fn enter<'a>(&self, device: &Device, hidden: &'a Rows, normed: &'a mut Rows) -> &'a Rows {
+    fn enter<'a>(
+        &self,
+        on: &B,
+        hidden: &'a B::Rows,
+        normed: &'a mut B::Rows,
+    ) -> Result<&'a B::Rows> {
         match &self.before {
             Some(norm) => {
-                ops::norm(device, hidden, norm, normed);
-                normed
+                on.norm(hidden, norm, normed)?;
+                Ok(normed)
             }
-            None => hidden,
+            None => Ok(hidden),
         }
     }
 
     /// Adds what the half gave to `hidden`. All: `[tokens, hidden]`.
-    fn leave(&self, device: &Device, hidden: &mut Rows, update: &Rows, normed: &mut Rows) {
+    fn leave(
+        &self,
+        on: &B,
+        hidden: &mut B::Rows,
+        update: &B::Rows,
+        normed: &mut B::Rows,
+    ) -> Result<()> {
         let update = match &self.after {
             Some(norm) => {
-                ops::norm(device, update, norm, normed);
+                on.norm(update, norm, normed)?;
                 normed
             }
             None => update,
         };
         match &self.joined {
-            Some(norm) => ops::residual_norm(device, hidden, update, norm),
-            None => ops::residual(device, hidden, update),
+            Some(norm) => on.residual_norm(hidden, update, norm),
+            None => on.residual(hidden, update),
         }
     }
 }

@@ -5,6 +5,8 @@ mod cost;
 mod description;
 mod encoder;
 mod family;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod head;
 mod layer;
 mod network;

@@ -1,38 +1,44 @@
 //! What does a transformer compute, whatever its family?
 
 use super::description::{Absolute, Description};
-use super::layer::{Batch, Layer, Scratch};
+use super::layer::{Layer, Pass, Scratch};
 use super::part::Part;
-use crate::device::ops::{self, Embedding, Norm, RelativeBias, Rotary, Tokens};
-use crate::device::{Device, Rows};
+use crate::device::ops::{Embedding, RelativeBias, Rotary, Tokens};
+use crate::device::{Backend, Rows};
 use crate::error::Result;
 use crate::token::Ragged;
 
 /// The distance between key and query from which on a bias is the same (Raffel et al., 2020).
 const RELATIVE_DISTANCE_MAX: usize = 128;
 
-/// A transformer with its weights.
-pub struct Network {
-    embedding: Embedding,
-    embedding_norm: Option<Norm>,
+/// A transformer with its weights on one device.
+pub struct Network<B: Backend> {
+    embedding: B::Embedding,
+    embedding_norm: Option<B::Norm>,
     absolute: Option<Absolute>,
     rotaries: Vec<Rotary>,
-    bias: Option<RelativeBias>,
-    layers: Vec<Layer>,
-    final_norm: Option<Norm>,
+    bias: Option<B::RelativeBias>,
+    layers: Vec<Layer<B>>,
+    final_norm: Option<B::Norm>,
+    widths: [usize; 7],
 }
 
 /// What a forward pass leaves for the next one.
-#[derive(Default)]
-pub struct State {
-    pub scratch: Scratch,
+pub struct State<B: Backend> {
+    pub scratch: Scratch<B>,
     places: Vec<u32>,
     /// For each rotary, as many places as the longest sequence so far.
-    turns: Vec<Rows>,
+    turns: Vec<B::Turns>,
 }
 
-impl Network {
-    pub fn load(part: &Part<'_>, of: &Description) -> Result<Self> {
+impl<B: Backend> Default for State<B> {
+    fn default() -> Self {
+        Self { scratch: Scratch::default(), places: Vec::new(), turns: Vec::new() }
+    }
+}
+
+impl<B: Backend> Network<B> {
+    pub fn load(part: &Part<'_, B>, of: &Description) -> Result<Self> {
         let (names, d) = (of.names, of.hidden_dim);
         let norm = |name: Option<&str>| name.map(|name| part.norm(name, d, &of.norm)).transpose();
         let table = |name, rows: Option<usize>| rows.map(|n| part.table(name, n, d)).transpose();
@@ -45,44 +51,51 @@ impl Network {
         let layer = |(i, rule)| Layer::load(part, of, i, rule);
         let bias = of.relative_buckets.map(|n| {
             let table = part.table(names.relative, n, of.heads)?;
-            Ok(relative_bias(&table))
+            part.on.place_bias(relative_bias(&table))
         });
         Ok(Self {
-            embedding,
+            embedding: part.on.place_embedding(embedding)?,
             embedding_norm: norm(names.embedding_norm)?,
             absolute: of.absolute,
             rotaries: of.rotaries.clone(),
             bias: bias.transpose()?,
             layers: of.layers.iter().enumerate().map(layer).collect::<Result<_>>()?,
             final_norm: norm(names.final_norm)?,
+            widths: of.widths(),
         })
     }
 
     /// Takes the memory that a pass over `tokens` needs, or says that it is not there.
-    pub fn reserve(&self, tokens: usize, state: &mut State) -> Result<()> {
-        self.layers.iter().try_for_each(|layer| state.scratch.reserve(tokens, layer))
+    pub fn reserve(&self, on: &B, tokens: usize, state: &mut State<B>) -> Result<()> {
+        state.scratch.reserve(on, tokens, self.widths)
     }
 
-    /// Leaves the hidden state of every token in `state.scratch.hidden`: `[tokens, hidden]`.
-    pub fn forward(&self, device: &Device, batch: &Ragged, state: &mut State) {
+    /// The hidden state of every token, `[tokens, hidden]`, and the batch as the device knows it.
+    pub fn forward<'a>(
+        &self,
+        on: &B,
+        batch: &'a Ragged,
+        state: &'a mut State<B>,
+    ) -> Result<(&'a B::Rows, B::Batch<'a>)> {
         let State { scratch, places, turns } = state;
         set_places(self.absolute, batch, places);
-        turns.resize(self.rotaries.len(), Rows::default());
+        turns.resize_with(self.rotaries.len(), B::Turns::default);
         for (rotary, turns) in self.rotaries.iter().zip(turns.iter_mut()) {
-            rotary.extend(turns, batch.max_len());
+            on.extend(rotary, turns, batch.max_len())?;
         }
         let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
+        let batch = on.place_batch(tokens, &batch.cu_seqlens)?;
         let norm = self.embedding_norm.as_ref();
-        ops::embed(device, &self.embedding, tokens, norm, &mut scratch.hidden);
-        let (cu_seqlens, bias) = (&batch.cu_seqlens, self.bias.as_ref());
-        let batch = Batch { cu_seqlens, places, turns, bias };
+        on.embed(&self.embedding, &batch, norm, &mut scratch.hidden)?;
+        let pass = Pass { batch: &batch, turns, bias: self.bias.as_ref() };
         for layer in &self.layers {
-            layer.forward(device, &batch, scratch);
+            layer.forward(on, &pass, scratch)?;
         }
         if let Some(norm) = &self.final_norm {
-            ops::norm(device, &scratch.hidden, norm, &mut scratch.normed);
+            on.norm(&scratch.hidden, norm, &mut scratch.normed)?;
             std::mem::swap(&mut scratch.hidden, &mut scratch.normed);
         }
+        Ok((&scratch.hidden, batch))
     }
 }
 

@@ -6,13 +6,14 @@ use super::config::{Raw, unsupported};
 use super::part::Part;
 use super::weights::Weights;
 use super::{Encoder, Pooling, SentenceConfig};
+use crate::config::DtypeChoice;
 use crate::device::ops::{self, Activation, Linear};
-use crate::device::{Device, Dtype, Rows};
+use crate::device::{Device, Rows};
 use crate::error::Result;
 use crate::token::Ragged;
 use crate::vector::Matrix;
 
-/// Pooling, then dense layers, then a length of 1.
+/// Pooling where the encoder is, then dense layers on the CPU, then a length of 1.
 pub struct Pooler {
     device: Device,
     pooling: Pooling,
@@ -32,8 +33,9 @@ impl Pooler {
         device: &Device,
     ) -> Result<Self> {
         let (mut dense, mut d) = (Vec::new(), hidden_dim);
+        let exact = device.clone().with_dtype(DtypeChoice::F32)?;
         for name in &config.dense {
-            let layer = load_dense(&folder.join(name), d)?;
+            let layer = load_dense(&folder.join(name), d, &exact)?;
             d = layer.0.outputs();
             dense.push(layer);
         }
@@ -48,20 +50,17 @@ impl Pooler {
 
     /// One embedding a sequence of `batch`: `[n, dim]`; errors are those of [`Encoder::forward`].
     pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
-        let groups =
-            encoder.forward_then(batch, |group, hidden| self.pool(hidden, &group.cu_seqlens))?;
-        Matrix::new(groups.concat(), self.dim())
+        let normalize = self.normalize && self.dense.is_empty();
+        let pooled = encoder.pooled(batch, self.pooling.segment(), normalize)?;
+        Matrix::new(self.device.install(|| self.behind(pooled)), self.dim())
     }
 
-    /// hidden: `[tokens, hidden_dim]`; cu_seqlens: `[n + 1]`; gives `[n * dim]`.
-    pub(super) fn pool(&self, hidden: &Rows, cu_seqlens: &[u32]) -> Vec<f32> {
-        let (d, segment) = (hidden.d(), self.pooling.segment());
-        let normalize = self.normalize && self.dense.is_empty();
-        let pooled = ops::pool(hidden.as_slice(), d, cu_seqlens, segment, normalize);
+    /// What the dense layers make of `pooled`, `[n * hidden_dim]`: `[n * dim]`.
+    pub(super) fn behind(&self, pooled: Vec<f32>) -> Vec<f32> {
         if self.dense.is_empty() {
             return pooled;
         }
-        let (mut x, mut out) = (Rows::new(pooled, d), Rows::default());
+        let (mut x, mut out) = (Rows::new(pooled, self.hidden_dim), Rows::default());
         for (linear, activation) in &self.dense {
             ops::linear(&self.device, linear, &x, *activation, &mut out);
             std::mem::swap(&mut x, &mut out);
@@ -75,7 +74,7 @@ impl Pooler {
 }
 
 /// The Dense module in `folder`, which must take `inputs` values.
-fn load_dense(folder: &Path, inputs: usize) -> Result<(Linear, Activation)> {
+fn load_dense(folder: &Path, inputs: usize, device: &Device) -> Result<(Linear, Activation)> {
     let raw = Raw::read(folder)?;
     let found = raw.size("in_features")?;
     if found != inputs {
@@ -94,6 +93,6 @@ fn load_dense(folder: &Path, inputs: usize) -> Result<(Linear, Activation)> {
         }
     };
     let (outputs, bias) = (raw.size("out_features")?, raw.flag_or("bias", true)?);
-    let weights = Weights::open(folder, Dtype::F32)?;
-    Ok((Part::whole(&weights).linear("linear", inputs, outputs, bias)?, activation))
+    let weights = Weights::open(folder)?;
+    Ok((Part::whole(&weights, device).linear("linear", inputs, outputs, bias)?, activation))
 }

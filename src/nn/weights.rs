@@ -8,8 +8,7 @@ use candle_core::safetensors::MmapedSafetensors;
 use serde::Deserialize;
 
 use super::config::{missing, read_json};
-use crate::device::ops::Linear;
-use crate::device::{Dtype, map_safetensors};
+use crate::device::map_safetensors;
 use crate::error::{Error, Result};
 
 /// One file with all tensors.
@@ -23,15 +22,12 @@ pub struct Weights {
     files: Vec<(PathBuf, MmapedSafetensors)>,
     /// The file of each tensor, by its name in the file.
     places: BTreeMap<String, usize>,
-    dtype: Dtype,
 }
 
 impl Weights {
     /// Maps `model.safetensors`, or the files that `model.safetensors.index.json` names.
-    ///
-    /// dtype: what the linear layers made of them multiply.
-    pub fn open(folder: &Path, dtype: Dtype) -> Result<Self> {
-        let mut weights = Self { files: Vec::new(), places: BTreeMap::new(), dtype };
+    pub fn open(folder: &Path) -> Result<Self> {
+        let mut weights = Self { files: Vec::new(), places: BTreeMap::new() };
         for path in files_of(folder)? {
             weights.add(path)?;
         }
@@ -51,11 +47,6 @@ impl Weights {
         self.places.extend(mapped.tensors().into_iter().map(|(name, _)| (name, place)));
         self.files.push((path, mapped));
         Ok(())
-    }
-
-    /// A linear layer of weights taken from here. weight: `[outputs, inputs]`; bias: `[outputs]`.
-    pub fn linear(&self, weight: &[f32], bias: Vec<f32>, inputs: usize) -> Linear {
-        Linear::with_dtype(weight, bias, inputs, self.dtype)
     }
 
     /// The tensor `name` as f32, row-major, checked to be of `shape` and finite.

@@ -25,18 +25,19 @@ pub async fn ready(State(server): State<Server>) -> (StatusCode, Json<Value>) {
         (probe.name.to_owned(), row)
     });
     let mut rows: serde_json::Map<String, Value> = rows.collect();
-    if let Ok(engine) = server.engine() {
-        rows.insert("engine".to_owned(), stats(&engine));
+    if let (Ok(engine), Some(Value::Object(row))) = (server.engine(), rows.get_mut("engine"))
+        && let Value::Object(stats) = stats(&engine)
+    {
+        row.extend(stats);
     }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "probes": rows })))
 }
 
-/// A ready engine, and how it fares.
+/// How an engine fares that is ready or was.
 fn stats(engine: &Engine) -> Value {
     let stats = engine.stats();
     json!({
-        "ready": true,
         "device": engine.device_name(),
         "batches": stats.batches,
         "sequences": stats.sequences,
@@ -44,6 +45,11 @@ fn stats(engine: &Engine) -> Value {
         "tokens_per_s": stats.tokens_per_s,
         "batch_tokens_max": stats.batch_tokens_max,
         "out_of_memory": stats.out_of_memory,
+        "gpu_memory_bytes": stats.memory.map(|memory| json!({
+            "used": memory.used_bytes,
+            "total": memory.total_bytes,
+            "peak": memory.peak_bytes,
+        })),
         "waiting": {
             "sequences": stats.queue_depth,
             "interactive_tokens": stats.interactive_tokens,

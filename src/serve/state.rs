@@ -128,7 +128,10 @@ impl Server {
 
     pub fn probes(&self) -> [Probe; 2] {
         [
-            Probe { name: "engine", why_not: self.0.engine.get().err() },
+            Probe {
+                name: "engine",
+                why_not: self.0.engine.get().map_or_else(Some, |e| e.why_not()),
+            },
             Probe { name: "index", why_not: self.0.searcher.get().err() },
         ]
     }

@@ -121,6 +121,9 @@ attrs! {
     VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
     VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512, or the endpoint's address";
     VLLM_DTYPE = "vllm.dtype", "The numbers it computed with";
+    VLLM_GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "Bytes of the GPU's memory that all programs use, at most a tenth of a second ago";
+    VLLM_GPU_MEMORY_TOTAL = "vllm.gpu.memory_total_bytes", "Bytes of the GPU's memory";
+    VLLM_GPU_MEMORY_PEAK = "vllm.gpu.memory_peak_bytes", "The most that was used of it since the engine began, as often as it was looked at";
     GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings";
     GEN_AI_PROVIDER = "gen_ai.provider.name", "codeintel";
     GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of all texts, those of cached vectors included";

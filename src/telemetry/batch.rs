@@ -31,6 +31,28 @@ pub struct BatchFacts {
     pub queued: Duration,
     /// How long the device computed.
     pub computed: Duration,
+    /// Of a device that has its own.
+    pub memory: Option<MemoryInfo>,
+}
+
+/// The memory of a GPU, all programs that use it together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryInfo {
+    pub used_bytes: u64,
+    pub total_bytes: u64,
+    /// The most that was used whenever somebody looked.
+    pub peak_bytes: u64,
+}
+
+impl MemoryInfo {
+    /// What spans say of it.
+    pub fn attrs(self) -> [(Attr, u64); 3] {
+        [
+            (attrs::VLLM_GPU_MEMORY_USED, self.used_bytes),
+            (attrs::VLLM_GPU_MEMORY_TOTAL, self.total_bytes),
+            (attrs::VLLM_GPU_MEMORY_PEAK, self.peak_bytes),
+        ]
+    }
 }
 
 impl BatchFacts {
@@ -59,6 +81,9 @@ impl BatchSpan {
         attrs::VLLM_FILL_RATIO,
         attrs::VLLM_DEVICE_MS,
         attrs::VLLM_QUEUE_MS,
+        attrs::VLLM_GPU_MEMORY_USED,
+        attrs::VLLM_GPU_MEMORY_TOTAL,
+        attrs::VLLM_GPU_MEMORY_PEAK,
     ];
 
     /// Begins a batch that serves `requests`; the first one's telemetry tells it. lane: the one
@@ -97,6 +122,9 @@ impl BatchSpan {
         set(attrs::VLLM_FILL_RATIO, facts.fill_ratio().into());
         set(attrs::VLLM_DEVICE_MS, (facts.computed.as_secs_f64() * 1e3).into());
         set(attrs::VLLM_QUEUE_MS, (facts.queued.as_secs_f64() * 1e3).into());
+        for (key, bytes) in facts.memory.into_iter().flat_map(MemoryInfo::attrs) {
+            set(key, bytes.into());
+        }
         if let Some(error) = error {
             set(attrs::ERROR_TYPE, error.kind().code().into());
             span::record(&mut span, error);

@@ -25,7 +25,7 @@ mod setup;
 mod span;
 mod stage;
 
-pub use batch::{BatchFacts, BatchSpan};
+pub use batch::{BatchFacts, BatchSpan, MemoryInfo};
 pub use caller::Caller;
 pub use config::TelemetryConfig;
 pub use context::RunContext;

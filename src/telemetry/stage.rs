@@ -58,7 +58,8 @@ stages! {
     Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];
     EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the door",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
-         VLLM_DTYPE, VLLM_QUEUE_MS, GEN_AI_INPUT_TOKENS, CACHE_HITS];
+         VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
+         GEN_AI_INPUT_TOKENS, CACHE_HITS];
     Dense = "faiss.search", "dense", Internal, in "retrieval.gather_channels",
         [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, CHANNEL_HITS];
     Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
@@ -69,7 +70,8 @@ stages! {
         [DUCKDB_ROWS, DUCKDB_SQL_BYTES, DB_SYSTEM, DB_OPERATION, DB_SUMMARY];
     Embed = "vllm.embed_batch", "embed", Client, in "ingest.build, or the door",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
-         VLLM_DTYPE, VLLM_QUEUE_MS, GEN_AI_INPUT_TOKENS, CACHE_HITS];
+         VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
+         GEN_AI_INPUT_TOKENS, CACHE_HITS];
     Ingest = "ingest.run", "ingest", Internal, in "none", [VERSION, FILES, CHUNKS];
     Walk = "ingest.walk", "walk", Internal, in "ingest.run", [FILES];
     Diff = "ingest.diff", "diff", Internal, in "ingest.run", [FILES_CHANGED, FILES_SKIPPED];

@@ -12,10 +12,10 @@ use super::texts::{self, Corpus};
 use crate::catalog::DataFolder;
 use crate::cli::Context;
 use crate::cli::args::BenchArgs;
-use crate::config::{DtypeChoice, Settings, VllmMode, process_env};
+use crate::config::{DeviceChoice, DtypeChoice, Settings, VllmMode, process_env};
 use crate::device::{Device, Dtype, ops};
 use crate::engine::models::{self, ModelFolder};
-use crate::engine::{Endpoint, Engine};
+use crate::engine::{Endpoint, Engine, batch_max};
 use crate::error::{Error, Result};
 use crate::nn::Cost;
 use crate::serve::wire::{Against, Bench, Roof};
@@ -63,8 +63,11 @@ impl<'a> Session<'a> {
             Ok((Endpoint::new(&settings, &folder.name)?, d))
         });
         let endpoint = endpoint.transpose()?;
-        let device = Device::cpu(settings.threads)?.with_dtype(settings.dtype);
         let engine = Engine::start(&folder, &settings, None)?;
+        let device = match engine.on_gpu() {
+            true => Device::cpu(settings.threads)?,
+            false => Device::cpu(settings.threads)?.with_dtype(settings.dtype)?,
+        };
         let data = cx.data();
         Ok(Self { args, plan, run, bar, settings, data, folder, device, engine, endpoint })
     }
@@ -121,7 +124,8 @@ impl<'a> Session<'a> {
 
     /// Of each corpus, here and at an endpoint whose vectors can be compared.
     fn cosines(&self, corpora: &[Corpus]) -> Result<Vec<(Cosines, Option<Cosines>)>> {
-        let exact = Settings { dtype: DtypeChoice::F32, ..self.settings.clone() };
+        let (dtype, device) = (DtypeChoice::F32, DeviceChoice::Cpu);
+        let exact = Settings { dtype, device, ..self.settings.clone() };
         let reference = match self.engine.identity().dtype {
             Dtype::F32 => self.engine.clone(),
             _ => Engine::start(&self.folder, &exact, None)?,
@@ -139,8 +143,12 @@ impl<'a> Session<'a> {
         notes: Vec<String>,
     ) -> Bench {
         let (identity, device) = (self.engine.identity(), &self.device);
-        let (name, threads) = (device.name(), device.threads());
+        let (name, threads) = (self.engine.device_name().to_owned(), device.threads());
         let dtype = identity.dtype.as_str();
+        let roof = (!self.engine.on_gpu()).then(|| Roof {
+            gflops: ops::peak_gflops(device),
+            what: format!("the {dtype} tile loop of {name} on operands in L1, threads: {threads}"),
+        });
         let there: Option<Vec<&Cosines>> =
             cosines.iter().map(|(_, there)| there.as_ref()).collect();
         let against = self.endpoint.as_ref().map(|(endpoint, dim)| Against {
@@ -153,15 +161,10 @@ impl<'a> Session<'a> {
             measured_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             machine: machine(device),
             model: identity.name.clone(),
-            device: name.clone(),
+            device: name,
             dtype,
             threads,
-            roof: Roof {
-                gflops: ops::peak_gflops(device),
-                what: format!(
-                    "the {dtype} tile loop of {name} on operands in L1, threads: {threads}"
-                ),
-            },
+            roof,
             cosine: Cosines::joined(cosines.iter().map(|(here, _)| here)).told(),
             texts,
             against,
@@ -181,8 +184,8 @@ impl<'a> Session<'a> {
             engine: &self.engine,
             endpoint: self.endpoint.as_ref().map(|(endpoint, _)| endpoint),
             cost: &Cost::read(&self.folder.path)?,
-            roof_gflops: bench.roof.gflops,
-            batch_tokens_max: self.settings.max_batch_tokens,
+            roof_gflops: bench.roof.as_ref().map(|roof| roof.gflops),
+            batch_tokens_max: batch_max(&self.settings, self.engine.on_gpu()).0,
             least: Duration::from_secs_f64(self.plan.seconds),
             run: self.run,
         };

@@ -28,7 +28,7 @@ struct Shape {
 /// mask shows, each sequence alone.
 ///
 /// qkv: `[tokens, (heads + 2 * heads_kv) * head_dim]`, all queries of a token, then its keys, then
-/// its values. Heads of 32, 64 and 128.
+/// its values. Heads of 16, 32, 64 and 128.
 pub fn attention<T: Element>(
     cuda: &Cuda,
     of: &Attention,
@@ -43,8 +43,8 @@ pub fn attention<T: Element>(
     assert_eq!(sequences.tokens(), qkv.n(), "cu_seqlens end where the rows end");
     assert_eq!((out.n(), out.d()), (qkv.n(), heads * head_dim), "a context for each token");
     assert!(bias.is_none_or(|bias| bias.heads == heads), "a bias for each head");
-    if ![32, 64, 128].contains(&head_dim) {
-        return Err(unsupported(cuda, format!("heads of {head_dim}"), "32, 64 and 128"));
+    if ![16, 32, 64, 128].contains(&head_dim) {
+        return Err(unsupported(cuda, format!("heads of {head_dim}"), "16, 32, 64 and 128"));
     }
     let shape = Shape {
         heads: int(heads),

@@ -67,6 +67,14 @@ pub(super) struct Tiles {
 }
 
 impl Sequences {
+    /// Bytes of an arena that hold a batch of `tokens` in `n` sequences, the tokens included.
+    pub fn bytes_max(tokens: usize, n: usize) -> usize {
+        // What is left of a sequence after its long tiles is one more.
+        let tiles = 3 * size_of::<u32>() * (tokens / QUERIES_LONG + n);
+        let (ids, ends) = (size_of::<u32>() * tokens, size_of::<u32>() * (n + 1));
+        Arena::bytes_of(&[tiles, tiles, ids, tokens, ids, ends])
+    }
+
     /// cu_seqlens: `[n + 1]`, from 0, ascending.
     pub fn place(
         cuda: &Cuda,

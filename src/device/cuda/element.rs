@@ -24,18 +24,32 @@ unsafe impl Plain for f16 {}
 pub trait Vector: Plain {
     /// The kernel's name for it.
     const NAME: &'static str;
+
+    fn to_f32(self) -> f32;
 }
 
 impl Vector for f32 {
     const NAME: &'static str = "f32";
+
+    fn to_f32(self) -> f32 {
+        self
+    }
 }
 
 impl Vector for bf16 {
     const NAME: &'static str = "bf16";
+
+    fn to_f32(self) -> f32 {
+        bf16::to_f32(self)
+    }
 }
 
 impl Vector for f16 {
     const NAME: &'static str = "f16";
+
+    fn to_f32(self) -> f32 {
+        f16::to_f32(self)
+    }
 }
 
 /// What activations and weights on a device are made of.
@@ -45,8 +59,6 @@ pub trait Element: Vector {
 
     /// The nearest one.
     fn from_f32(value: f32) -> Self;
-
-    fn to_f32(self) -> f32;
 }
 
 impl Element for bf16 {
@@ -55,10 +67,6 @@ impl Element for bf16 {
     fn from_f32(value: f32) -> Self {
         bf16::from_f32(value)
     }
-
-    fn to_f32(self) -> f32 {
-        bf16::to_f32(self)
-    }
 }
 
 impl Element for f16 {
@@ -66,9 +74,5 @@ impl Element for f16 {
 
     fn from_f32(value: f32) -> Self {
         f16::from_f32(value)
-    }
-
-    fn to_f32(self) -> f32 {
-        f16::to_f32(self)
     }
 }

@@ -21,7 +21,7 @@ use crate::device::ops::Activation;
 use crate::error::{Error, Result};
 
 /// What NVIDIA recommends for Hopper.
-const WORKSPACE_BYTES: usize = 32 << 20;
+pub(super) const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// A network has some 4 layers of different shapes, each with 3 epilogues at most, and 2^16 tokens
 /// are 56 buckets: beyond this the plans are made anew.
@@ -96,7 +96,11 @@ fn product<T: Element>(
     };
     cuda.context().bind_to_thread().map_err(failed("use the device"))?;
     // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device.
-    unsafe { cuda.blas.multiply(&call) }.map_err(Error::library("cuBLASLt", "multiply"))
+    unsafe { cuda.blas.multiply(&call) }.map_err(|error| {
+        // Of a device that is lost cuBLASLt says less than the driver.
+        let lost = cuda.synchronize().err();
+        lost.unwrap_or_else(|| Error::library("cuBLASLt", "multiply")(error))
+    })
 }
 
 /// The tokens for which an algorithm is chosen: up to a quarter more than there are.

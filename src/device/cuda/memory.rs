@@ -2,30 +2,93 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cudarc::driver::{CudaContext, result};
+use cudarc::driver::{CudaContext, result, sys};
 
-use super::context::Cuda;
-use super::element::{Element, Plain};
+use super::context::{Cuda, failed};
+use super::element::Plain;
 use crate::error::{Error, Result};
 
 /// Every buffer begins at a multiple of this: what cuBLASLt's fastest kernels ask for.
 const ALIGNMENT: usize = 256;
+
+/// Rows are reserved in steps of so many, so that batches that grow little by little do not ask the
+/// driver each time.
+const ROWS_STEP: usize = 256;
+
+/// How much of a device's memory may be taken, and how much is.
+pub struct Budget {
+    bytes_max: usize,
+    held: AtomicUsize,
+}
+
+impl Budget {
+    /// held: what was taken before.
+    pub fn new(bytes_max: usize, held: usize) -> Self {
+        Self { bytes_max, held: AtomicUsize::new(held) }
+    }
+
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
+    pub fn held(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+
+    /// Whether `bytes` more may be taken; then they are counted.
+    fn take(&self, bytes: usize) -> bool {
+        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.bytes_max);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// One allocation of device memory.
 struct Memory {
     start: u64,
     bytes: usize,
     context: Arc<CudaContext>,
+    budget: Arc<Budget>,
+}
+
+impl Memory {
+    /// `None` where so much is not there, or may not be taken.
+    fn new(cuda: &Cuda, bytes: usize) -> Result<Option<Self>> {
+        let (context, budget) = (cuda.context().clone(), cuda.budget.clone());
+        context.bind_to_thread().map_err(failed("use the device"))?;
+        // The driver has no allocation of nothing.
+        let bytes = bytes.max(ALIGNMENT);
+        if !budget.take(bytes) {
+            return Ok(None);
+        }
+        // SAFETY: the memory is read only after something was written; all values of `Plain` are
+        // valid whatever it holds.
+        match unsafe { result::malloc_sync(bytes) } {
+            Ok(start) => Ok(Some(Self { start, bytes, context, budget })),
+            Err(error) => {
+                budget.give_back(bytes);
+                match error.0 {
+                    sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Ok(None),
+                    _ => Err(failed("allocate memory")(error)),
+                }
+            }
+        }
+    }
 }
 
 impl Drop for Memory {
     fn drop(&mut self) {
         // A device that has failed frees nothing, and there is nobody left to tell.
         let _ = self.context.bind_to_thread();
-        // SAFETY: `Arena::new` got it from the driver, and the last buffer in it is gone. The driver
+        // SAFETY: `Memory::new` got it from the driver, and the last buffer in it is gone. The driver
         // waits for the kernels that still use it.
         let _ = unsafe { result::free_sync(self.start) };
+        self.budget.give_back(self.bytes);
     }
 }
 
@@ -38,15 +101,23 @@ pub struct Arena {
 
 impl Arena {
     pub fn new(cuda: &Cuda, bytes: usize) -> Result<Self> {
-        let context = cuda.context().clone();
-        context.bind_to_thread().map_err(super::context::failed("use the device"))?;
-        // The driver has no allocation of nothing.
-        let bytes = bytes.max(ALIGNMENT);
-        // SAFETY: the memory is read only after something was written; all values of `Plain` are
-        // valid whatever it holds.
-        let start = unsafe { result::malloc_sync(bytes) };
-        let start = start.map_err(|error| cuda.allocation(bytes, error))?;
-        Ok(Self { memory: Arc::new(Memory { start, bytes, context }), used: 0 })
+        let memory = Memory::new(cuda, bytes)?.ok_or_else(|| cuda.no_room(bytes))?;
+        Ok(Self { memory: Arc::new(memory), used: 0 })
+    }
+
+    /// Bytes that hold buffers of these sizes, each in bytes.
+    pub fn bytes_of(sizes: &[usize]) -> usize {
+        sizes.iter().map(|bytes| bytes.next_multiple_of(ALIGNMENT)).sum()
+    }
+
+    /// Takes everything back, as [`Arena::reset`] does, and has `bytes` for a batch of `tokens`.
+    pub fn reset_for(&mut self, cuda: &Cuda, tokens: usize, bytes: usize) -> Result<()> {
+        self.reset();
+        if self.memory.bytes < bytes {
+            let memory = Memory::new(cuda, bytes)?;
+            self.memory = Arc::new(memory.ok_or(Error::OutOfMemory { tokens, bytes })?);
+        }
+        Ok(())
     }
 
     /// Room for `len` values, which are what they happen to be.
@@ -62,11 +133,6 @@ impl Arena {
         let start = self.memory.start + self.used as u64;
         self.used += bytes;
         Ok(Buffer { memory: self.memory.clone(), start, len, values: PhantomData })
-    }
-
-    /// Room for `[n, d]` values.
-    pub fn rows<T: Element>(&mut self, n: usize, d: usize) -> Result<DeviceRows<T>> {
-        Ok(DeviceRows { data: self.take(n * d)?, n, d })
     }
 
     /// Takes everything back. What was launched before on the device's stream still finds its
@@ -105,18 +171,50 @@ impl<T: Plain> Buffer<T> {
     }
 }
 
-/// `[n, d]` activations in device memory, row-major.
+/// `[n, d]` values in device memory, row-major. Reserved once and resized from batch to batch.
 pub struct DeviceRows<T> {
-    data: Buffer<T>,
+    /// At least `n * d`, where memory was reserved.
+    data: Option<Buffer<T>>,
     n: usize,
     d: usize,
 }
 
-impl<T: Element> DeviceRows<T> {
+impl<T> Default for DeviceRows<T> {
+    fn default() -> Self {
+        Self { data: None, n: 0, d: 0 }
+    }
+}
+
+impl<T: Plain> DeviceRows<T> {
     /// data: `[n * d]`, row-major.
     pub fn new(data: Buffer<T>, d: usize) -> Self {
         assert!(d > 0 && data.len().is_multiple_of(d), "{} values are no rows of {d}", data.len());
-        Self { n: data.len() / d, data, d }
+        Self { n: data.len() / d, data: Some(data), d }
+    }
+
+    /// Takes the memory of `[n, d]`, or says that it is not there. The values are gone if it is not
+    /// there yet.
+    pub fn reserve(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<()> {
+        if n * d > self.capacity() {
+            *self = Self::default();
+            let len = n.next_multiple_of(ROWS_STEP) * d;
+            let bytes = len * size_of::<T>();
+            let memory =
+                Memory::new(cuda, bytes)?.ok_or(Error::OutOfMemory { tokens: n, bytes })?;
+            let start = memory.start;
+            self.data = Some(Buffer { memory: Arc::new(memory), start, len, values: PhantomData });
+        }
+        Ok(())
+    }
+
+    /// Becomes `[n, d]`, of which the memory is reserved; the values are what they happen to be.
+    pub fn resize(&mut self, n: usize, d: usize) {
+        assert!(n * d <= self.capacity(), "[{n}, {d}] in room for {} values", self.capacity());
+        (self.n, self.d) = (n, d);
+    }
+
+    fn capacity(&self) -> usize {
+        self.data.as_ref().map_or(0, Buffer::len)
     }
 
     pub fn n(&self) -> usize {
@@ -127,12 +225,14 @@ impl<T: Element> DeviceRows<T> {
         self.d
     }
 
-    /// All values: `[n * d]`, row-major.
-    pub fn buffer(&self) -> &Buffer<T> {
-        &self.data
+    /// All values: `[n * d]`, row-major; `None` where no memory was reserved, so that there are none.
+    pub fn buffer(&self) -> Option<Buffer<T>> {
+        let len = self.n * self.d;
+        let part = |data: &Buffer<T>| Buffer { memory: data.memory.clone(), len, ..*data };
+        self.data.as_ref().map(part)
     }
 
     pub(super) fn pointer(&self, cuda: &Cuda) -> u64 {
-        self.data.pointer(cuda)
+        self.data.as_ref().map_or(0, |data| data.pointer(cuda))
     }
 }

@@ -7,6 +7,7 @@
 //! is neither.
 
 mod attention;
+mod backend;
 mod batch;
 mod context;
 mod element;
@@ -18,6 +19,7 @@ mod staging;
 mod weights;
 
 pub use attention::attention;
+pub use backend::{CudaBatch, OnCuda};
 pub use batch::{DeviceTokens, Sequences};
 pub use context::Cuda;
 pub use element::{Element, Plain, Vector};

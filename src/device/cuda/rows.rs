@@ -221,21 +221,20 @@ fn elementwise<T: Element>(
     unsafe { cuda.launch(&flat(module, &name, blocks), args) }
 }
 
-/// One vector a sequence, `[n, dim]` row-major: its rows pooled, cut to the first `dim` values, of
-/// length 1 if `normalize`; zeros for an empty sequence. hidden: `[tokens, d]`; out: `[n * dim]`.
+/// One vector a sequence: its rows pooled, cut to the first values, of length 1 if `normalize`; zeros
+/// for an empty sequence. hidden: `[tokens, d]`; out: `[n, dim]`.
 pub fn tail<T: Element, V: Vector>(
     cuda: &Cuda,
     hidden: &DeviceRows<T>,
     sequences: &Sequences,
     segment: Segment,
     normalize: bool,
-    dim: usize,
-    out: &mut Buffer<V>,
+    out: &mut DeviceRows<V>,
 ) -> Result<()> {
-    let (n, d) = (sequences.n(), hidden.d());
+    let (n, d, dim) = (sequences.n(), hidden.d(), out.d());
     assert_eq!(sequences.tokens(), hidden.n(), "cu_seqlens end where the rows end");
     assert!((1..=d).contains(&dim), "{dim} of {d} values");
-    assert_eq!(out.len(), n * dim, "a vector for each sequence");
+    assert_eq!(out.n(), n, "a vector for each sequence");
     if !d.is_multiple_of(VECTOR) || dim > TAIL_MAX {
         let found = format!("vectors of {dim} out of rows of {d}");
         return Err(unsupported(cuda, found, "up to 4096 out of multiples of 8"));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cudarc::driver::{CudaContext, result};
 
 use super::context::{Cuda, failed};
-use super::element::{Element, Plain};
+use super::element::{Element, Plain, Vector};
 use super::memory::{Arena, Buffer, DeviceRows};
 use crate::device::Rows;
 use crate::error::{Error, Result};
@@ -123,8 +123,11 @@ impl Staging {
     }
 
     /// `[n, d]`, as f32.
-    pub fn download_rows<T: Element>(&mut self, cuda: &Cuda, rows: &DeviceRows<T>) -> Result<Rows> {
-        let values = self.download(cuda, rows.buffer())?;
+    pub fn download_rows<T: Vector>(&mut self, cuda: &Cuda, rows: &DeviceRows<T>) -> Result<Rows> {
+        let values = match rows.buffer() {
+            Some(buffer) => self.download(cuda, &buffer)?,
+            None => Vec::new(),
+        };
         Ok(Rows::new(values.into_iter().map(T::to_f32).collect(), rows.d()))
     }
 }

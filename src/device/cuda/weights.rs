@@ -133,6 +133,11 @@ impl DeviceTurns {
         let values = staging.place(cuda, arena, turns.as_slice())?;
         Ok(Self { values, places: turns.n(), pairs: turns.d() / 2 })
     }
+
+    /// Places below this have their turns.
+    pub fn places(&self) -> usize {
+        self.places
+    }
 }
 
 /// What is added to a score for the distance between key and query: it stays f32.

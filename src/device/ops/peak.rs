@@ -53,7 +53,7 @@ mod tests {
     #[test]
     fn every_type_has_a_peak() {
         for choice in [DtypeChoice::F32, DtypeChoice::Bf16, DtypeChoice::Int16, DtypeChoice::Int8] {
-            let peak = peak_gflops(&Device::cpu(1).unwrap().with_dtype(choice));
+            let peak = peak_gflops(&Device::cpu(1).unwrap().with_dtype(choice).unwrap());
             assert!(peak.is_finite() && peak > 0.0, "{choice}: {peak}");
         }
     }

@@ -112,6 +112,7 @@ impl Packed {
             }
             Dtype::Int16 => INT16_WEIGHT_MAX,
             Dtype::Int8 => INT8_WEIGHT_MAX,
+            Dtype::F16 => unreachable!("f16 is a GPU's"),
         };
         let greatest = row.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
         let scale = if greatest > 0.0 { greatest / max } else { 1.0 };
@@ -168,6 +169,7 @@ fn put_row_body<const FMA: bool>(
     }
     match packed.dtype {
         Dtype::F32 => unreachable!("f32 is multiplied where it lies"),
+        Dtype::F16 => unreachable!("f16 is a GPU's"),
         Dtype::Bf16 => {
             for (to, value) in halves(words).iter_mut().zip(row) {
                 *to = bf16(*value) as u16;

@@ -302,7 +302,7 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
         assert!(batches == 0, "the device fell off the bus");
         Matrix::new(vec![7.0; batch.n() * D], D)
     });
-    let worker = Worker::start(limits(&settings, 64), compute).unwrap();
+    let worker = Worker::start(limits(&settings, 64, false), compute, None).unwrap();
     let remote = Remote::with_policy(&settings, "bert", PATIENT).unwrap();
     let local = ModelIdentity { revision: "0".repeat(16), ..identity(Mode::Inproc) };
     let engine = engine_of(local, &settings, Backend::new(worker, Some(remote)));

@@ -9,12 +9,13 @@ mod batch;
 mod cost;
 mod lanes;
 mod schedule;
+mod stats;
 mod worker;
 
 use std::time::{Duration, Instant};
 
 pub use crate::telemetry::labels::Lane;
-pub use worker::EngineStats;
+pub use stats::EngineStats;
 pub(super) use worker::{Compute, Delivery, Request, Ticket, Worker, stopped};
 
 /// How much fits, in tokens, sequences and time.

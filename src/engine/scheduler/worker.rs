@@ -7,13 +7,14 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
 use super::schedule::{Scheduler, Settled};
-use super::{Claim, Lane, Limits, Sequence};
+use super::{Claim, EngineStats, Lane, Limits, Sequence};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::telemetry::{BatchFacts, BatchSpan, RunContext};
 use crate::token::Ragged;
@@ -60,30 +61,6 @@ pub(in crate::engine) struct Delivery {
     pub queue: Duration,
 }
 
-/// What the worker has done so far, and what waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct EngineStats {
-    pub batches: u64,
-    /// Distinct sequences computed.
-    pub sequences: u64,
-    /// Tokens computed.
-    pub tokens: u64,
-    /// How long the device computed.
-    pub computed: Duration,
-    /// Sequences that wait.
-    pub queue_depth: usize,
-    /// Tokens that wait in the interactive lane.
-    pub interactive_tokens: usize,
-    /// Tokens that wait in the bulk lane.
-    pub bulk_tokens: usize,
-    /// Tokens that the next batch may have.
-    pub batch_tokens_max: usize,
-    /// What the device computes, as far as it was measured; 0: not yet.
-    pub tokens_per_s: u64,
-    /// Batches that the memory was too small for.
-    pub out_of_memory: u64,
-}
-
 /// The thread that computes, and the lanes in front of it.
 pub(in crate::engine) struct Worker {
     shared: Arc<Shared>,
@@ -101,6 +78,10 @@ struct Shared {
     sequences: AtomicU64,
     tokens: AtomicU64,
     computed_ns: AtomicU64,
+    /// What computes, if that is known.
+    device: Option<Device>,
+    /// Why the device is of no more use.
+    lost: OnceLock<String>,
 }
 
 struct State {
@@ -109,7 +90,8 @@ struct State {
 }
 
 impl Worker {
-    pub fn start(limits: Limits, compute: Compute) -> Result<Self> {
+    /// device: the one that `compute` uses.
+    pub fn start(limits: Limits, compute: Compute, device: Option<Device>) -> Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State { scheduler: Scheduler::new(limits), stopped: false }),
             work: Condvar::new(),
@@ -118,6 +100,8 @@ impl Worker {
             sequences: AtomicU64::new(0),
             tokens: AtomicU64::new(0),
             computed_ns: AtomicU64::new(0),
+            device,
+            lost: OnceLock::new(),
         });
         let closing = Closing(shared.clone());
         let thread = std::thread::Builder::new()
@@ -188,7 +172,18 @@ impl Worker {
             batch_tokens_max: scheduler.batch_tokens_max(),
             tokens_per_s: scheduler.cost().tokens_per_s(),
             out_of_memory: scheduler.out_of_memory(),
+            memory: self.device().and_then(Device::memory),
         }
+    }
+
+    /// What computes, if that is known.
+    pub fn device(&self) -> Option<&Device> {
+        self.shared.device.as_ref()
+    }
+
+    /// Why the device is of no more use.
+    pub fn lost(&self) -> Option<String> {
+        self.shared.lost.get().cloned()
     }
 
     /// Finishes the batch at hand, answers what waits with an error, and ends the thread.
@@ -286,7 +281,12 @@ impl Shared {
                 tokens_max,
                 queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
                 computed,
+                memory: self.device.as_ref().and_then(Device::memory),
             };
+            if let Err(error @ Error::DeviceLost { .. }) = &outcome {
+                tracing::error!(%error, "nothing more is computed on this device");
+                let _ = self.lost.set(error.to_string());
+            }
             self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
             let settled = self.lock().scheduler.settle(batch, outcome, computed);
             match settled {

@@ -31,16 +31,20 @@ pub struct Classifier {
 impl Classifier {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        let opened = Opened::read(folder, device)?;
+        let opened = Opened::read(folder)?;
         let rule = rule(&opened, ARCHITECTURE, |family| family.classifier)?;
         let (raw, of) = (&opened.raw, &opened.description);
         let labels = raw.size_or("num_labels", raw.entries("id2label").unwrap_or(LABELS))?;
-        let norm = |name| part_of(&opened, name)?.norm(name, of.hidden_dim, &of.norm);
-        let out = part_of(&opened, rule.out)?;
+        let norm = |name| part_of(&opened, name, device)?.norm(name, of.hidden_dim, &of.norm);
+        let out = part_of(&opened, rule.out, device)?;
         Ok(Self {
             device: device.clone(),
             pooled: rule.pooled,
-            dense: rule.dense.as_ref().map(|dense| Dense::load(&opened, dense)).transpose()?,
+            dense: rule
+                .dense
+                .as_ref()
+                .map(|dense| Dense::load(&opened, dense, device))
+                .transpose()?,
             norm: rule.norm.map(norm).transpose()?,
             out: out.linear(rule.out, of.hidden_dim, labels, rule.out_bias)?,
             encoder: Encoder::load_opened(&opened, device)?,

@@ -21,9 +21,9 @@ struct Dense {
 }
 
 impl Dense {
-    fn load(opened: &Opened, rule: &DenseRule) -> Result<Self> {
+    fn load(opened: &Opened, rule: &DenseRule, device: &Device) -> Result<Self> {
         let d = opened.description.hidden_dim;
-        let linear = part_of(opened, rule.name)?.linear(rule.name, d, d, rule.bias)?;
+        let linear = part_of(opened, rule.name, device)?.linear(rule.name, d, d, rule.bias)?;
         Ok(Self { linear, activation: rule.activation })
     }
 
@@ -33,11 +33,12 @@ impl Dense {
     }
 }
 
-/// The tensors among which `name` is: a head lies beside the encoder, parts of some inside it.
-fn part_of<'a>(opened: &'a Opened, name: &str) -> Result<Part<'a>> {
-    let inside = opened.encoder()?;
+/// The tensors among which `name` is: a head lies beside the encoder, parts of some inside it. Heads
+/// are on the CPU, wherever the encoder is.
+fn part_of<'a>(opened: &'a Opened, name: &str, device: &'a Device) -> Result<Part<'a, Device>> {
+    let inside = opened.encoder(device)?;
     let there = inside.has(&format!("{name}.weight"));
-    Ok(if there { inside } else { Part::whole(&opened.weights) })
+    Ok(if there { inside } else { Part::whole(&opened.weights, device) })
 }
 
 /// How the checkpoint's family makes a head, if config.json names an architecture that ends in

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{Dense, part_of, rule};
 use crate::device::ops::{self, Activation, Linear, Norm, Segment};
-use crate::device::{Device, Rows};
+use crate::device::{Backend, Device, Rows};
 use crate::error::Result;
 use crate::nn::Encoder;
 use crate::nn::config::Raw;
@@ -36,14 +36,14 @@ impl Splade {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         only_greatest(folder)?;
-        let opened = Opened::read(folder, device)?;
+        let opened = Opened::read(folder)?;
         let rule = rule(&opened, ARCHITECTURE, |family| family.masked_lm)?;
         let of = &opened.description;
         Ok(Self {
             device: device.clone(),
-            dense: Dense::load(&opened, &rule.dense)?,
-            norm: part_of(&opened, rule.norm)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
-            decoder: decoder(&opened, &rule)?,
+            dense: Dense::load(&opened, &rule.dense, device)?,
+            norm: part_of(&opened, rule.norm, device)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
+            decoder: decoder(&opened, &rule, device)?,
             encoder: Encoder::load_opened(&opened, device)?,
         })
     }
@@ -113,20 +113,17 @@ fn sparse(logits: &[f32]) -> SparseVec {
 }
 
 /// The decoder's weight is the embedding's, unless it has its own.
-fn decoder(opened: &Opened, rule: &MaskedLmRule) -> Result<Linear> {
+fn decoder(opened: &Opened, rule: &MaskedLmRule, device: &Device) -> Result<Linear> {
     let (d, vocab) = (opened.description.hidden_dim, opened.description.vocab_size);
-    let whole = Part::whole(&opened.weights);
+    let whole = Part::whole(&opened.weights, device);
     let own = format!("{}.weight", rule.decoder);
     let weight = match whole.has(&own) {
         true => whole.take(&own, &[vocab, d])?,
         false => {
             let words = format!("{}.weight", opened.description.names.words);
-            opened.encoder()?.take(&words, &[vocab, d])?
+            opened.encoder(device)?.take(&words, &[vocab, d])?
         }
     };
-    let bias = match rule.bias {
-        Some(bias) => whole.take(bias, &[vocab])?,
-        None => vec![0.0; vocab],
-    };
-    Ok(opened.weights.linear(&weight, bias, d))
+    let bias = rule.bias.map(|bias| whole.take(bias, &[vocab])).transpose()?;
+    device.place_linear(weight, bias, d)
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::device::InstructionSet;
 
 /// Each folder whose hidden states are known, and the tokens its network takes.
-const EMBEDDERS: [(&str, usize); 13] = [
+pub const EMBEDDERS: [(&str, usize); 13] = [
     ("bert", 514),
     ("roberta", 512),
     ("xlm_roberta", 512),
@@ -40,7 +40,7 @@ fn check_ids(name: &str, got: &Ragged, expected: &HashMap<String, Tensor>) {
 }
 
 /// The texts of the reference as `name` reads them, checked against the ids it was given.
-fn read_texts(name: &str, expected: &HashMap<String, Tensor>) -> Ragged {
+pub fn read_texts(name: &str, expected: &HashMap<String, Tensor>) -> Ragged {
     let texts = texts("texts.json");
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let got = Tokenizer::open(&golden(name), 512).unwrap().encode_batch(&texts).unwrap();

@@ -7,11 +7,13 @@ use candle_core::{DType, Tensor};
 
 use super::*;
 use crate::config::{DtypeChoice, Settings, process_env};
-use crate::device::{Device, Rows, ops};
+use crate::device::{Device, ops};
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
 
 mod constants;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod damage;
 mod dense;
 mod families;
@@ -115,7 +117,7 @@ fn vectors_of_each_type_of_number_are_as_near_to_f32_as_promised() {
         (DtypeChoice::Bf16, 0.9999, 0.999),
         (DtypeChoice::Int8, 0.99, 0.98),
     ] {
-        let device = Device::cpu(0).unwrap().with_dtype(choice);
+        let device = Device::cpu(0).unwrap().with_dtype(choice).unwrap();
         let encoder = Encoder::load(&folder, &device).unwrap();
         let pooler = Pooler::load(&folder, &config, encoder.hidden_dim(), &device).unwrap();
         let got = pooler.embed(&encoder, &batch).unwrap();

@@ -16,7 +16,8 @@ pub struct Bench {
     pub device: String,
     pub dtype: &'static str,
     pub threads: usize,
-    pub roof: Roof,
+    /// Of the CPU; nobody has measured a GPU's.
+    pub roof: Option<Roof>,
     /// Of this process, over the texts of every length.
     pub cosine: Cosine,
     /// Where the texts of `mixed` come from.

@@ -16,6 +16,7 @@ pub fn kernel(dtype: Dtype) -> Kernel {
         Dtype::Int16 => int16_by_madd,
         Dtype::Int8 if vnni => int8,
         Dtype::Int8 => int8_by_madd,
+        Dtype::F16 => unreachable!("f16 is a GPU's"),
     };
     Kernel { rows_max: ROWS_MAX, run }
 }

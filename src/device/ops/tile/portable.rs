@@ -14,6 +14,7 @@ pub fn kernel(dtype: Dtype) -> Kernel {
         Dtype::Bf16 => bf16,
         Dtype::Int16 => int16,
         Dtype::Int8 => int8,
+        Dtype::F16 => unreachable!("f16 is a GPU's"),
     };
     Kernel { rows_max: ROWS, run }
 }

@@ -33,11 +33,12 @@ proptest! {
             (state >> 32) as u32
         };
         let stride = steps + more;
-        for dtype in Dtype::ALL {
+        for dtype in Dtype::CPU {
             // Floats in [1, 2), so that their sums keep 20 bits whatever the order.
             let mut value = || match dtype {
                 Dtype::F32 => word() >> 9 | 0x3f80_0000,
                 Dtype::Bf16 => word() & 0x007f_007f | 0x3f80_3f80,
+                Dtype::F16 => unreachable!("f16 is a GPU's"),
                 // Not -2^15, whose square fits no sum of two.
                 Dtype::Int16 => word() & 0x7fff_7fff,
                 Dtype::Int8 => word(),

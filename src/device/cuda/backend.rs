@@ -1,0 +1,246 @@
+//! How does a network compute on a GPU?
+
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::batch::{DeviceTokens, Sequences};
+use super::context::Cuda;
+use super::element::Element;
+use super::memory::{Arena, DeviceRows};
+use super::staging::Staging;
+use super::weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
+use super::{attention, matmul, rows};
+use crate::device::ops::{
+    Activation, Attention, Embedding, Norm, RelativeBias, Rotary, Segment, Tokens,
+};
+use crate::device::{Backend, Rows};
+use crate::error::Result;
+
+/// Page-locked memory of the host: more than all that a batch of 2^20 tokens sends, so that nothing
+/// waits before the vectors come back; weights go through it in pieces.
+const STAGING_BYTES: usize = 16 << 20;
+
+/// The fewest places that turns are computed for, so that few batches need longer ones.
+const PLACES_MIN: usize = 512;
+
+/// The operations of a network on one GPU, with rows and weights in `T` and sums in f32.
+pub struct OnCuda<T> {
+    cuda: Arc<Cuda>,
+    transfer: Mutex<Transfer>,
+    element: PhantomData<T>,
+}
+
+/// What brings values to the device and back.
+struct Transfer {
+    staging: Staging,
+    /// Of the batch at hand.
+    arena: Arena,
+}
+
+/// What the device knows of a batch.
+pub struct CudaBatch {
+    tokens: DeviceTokens,
+    sequences: Sequences,
+}
+
+impl<T: Element> OnCuda<T> {
+    pub fn new(cuda: Arc<Cuda>) -> Result<Self> {
+        let staging = Staging::new(&cuda, STAGING_BYTES)?;
+        let arena = Arena::new(&cuda, 0)?;
+        let transfer = Mutex::new(Transfer { staging, arena });
+        Ok(Self { cuda, transfer, element: PhantomData })
+    }
+
+    /// One vector a sequence, as [`super::tail`] makes it: `[n * d]`. hidden: `[tokens, d]`; vectors is
+    /// where the device keeps them.
+    pub fn pooled(
+        &self,
+        hidden: &DeviceRows<T>,
+        batch: &CudaBatch,
+        segment: Segment,
+        normalize: bool,
+        vectors: &mut DeviceRows<f32>,
+    ) -> Result<Vec<f32>> {
+        let n = batch.sequences.n();
+        vectors.reserve(&self.cuda, n, hidden.d())?;
+        vectors.resize(n, hidden.d());
+        rows::tail(&self.cuda, hidden, &batch.sequences, segment, normalize, vectors)?;
+        let found = vectors.buffer().map(|all| self.transfer().staging.download(&self.cuda, &all));
+        found.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    /// `[n, d]`, as f32, when all is done that was launched before.
+    pub fn download(&self, rows: &DeviceRows<T>) -> Result<Rows> {
+        self.transfer().staging.download_rows(&self.cuda, rows)
+    }
+
+    /// What was begun is finished or started anew by the next batch, whoever panicked.
+    fn transfer(&self) -> MutexGuard<'_, Transfer> {
+        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Places what takes buffers of these sizes, each in bytes, in memory of its own.
+    fn place<R>(
+        &self,
+        sizes: &[usize],
+        place: impl FnOnce(&Cuda, &mut Staging, &mut Arena) -> Result<R>,
+    ) -> Result<R> {
+        let mut arena = Arena::new(&self.cuda, Arena::bytes_of(sizes))?;
+        place(&self.cuda, &mut self.transfer().staging, &mut arena)
+    }
+}
+
+impl<T: Element> Backend for OnCuda<T> {
+    type Rows = DeviceRows<T>;
+    type Linear = DeviceLinear<T>;
+    type Norm = DeviceNorm;
+    type Embedding = DeviceEmbedding<T>;
+    type RelativeBias = DeviceBias;
+    type Turns = Option<DeviceTurns>;
+    type Batch<'a> = CudaBatch;
+
+    fn place_linear(
+        &self,
+        weight: Vec<f32>,
+        bias: Option<Vec<f32>>,
+        inputs: usize,
+    ) -> Result<DeviceLinear<T>> {
+        let (weight, bias) = (Rows::new(weight, inputs), bias.as_deref());
+        let sizes = [weight.as_slice(), bias.unwrap_or_default()].map(|part| size_of_val(part) / 2);
+        self.place(&sizes, |cuda, staging, arena| {
+            DeviceLinear::place(cuda, staging, arena, &weight, bias)
+        })
+    }
+
+    fn place_norm(&self, norm: Norm) -> Result<DeviceNorm> {
+        let sizes = [&norm.weight[..], norm.bias.as_deref().unwrap_or_default()].map(size_of_val);
+        self.place(&sizes, |cuda, staging, arena| DeviceNorm::place(cuda, staging, arena, &norm))
+    }
+
+    fn place_embedding(&self, table: Embedding) -> Result<DeviceEmbedding<T>> {
+        let tables = [Some(&table.words), table.types.as_ref(), table.positions.as_ref()];
+        let sizes = tables.map(|rows| rows.map_or(0, |rows| size_of_val(rows.as_slice()) / 2));
+        self.place(&sizes, |cuda, staging, arena| {
+            DeviceEmbedding::place(cuda, staging, arena, &table)
+        })
+    }
+
+    fn place_bias(&self, bias: RelativeBias) -> Result<DeviceBias> {
+        let sizes = [size_of_val(bias.values.as_slice())];
+        self.place(&sizes, |cuda, staging, arena| DeviceBias::place(cuda, staging, arena, &bias))
+    }
+
+    fn place_batch<'a>(&self, tokens: Tokens<'a>, cu_seqlens: &'a [u32]) -> Result<CudaBatch> {
+        let mut transfer = self.transfer();
+        let Transfer { staging, arena } = &mut *transfer;
+        let n = tokens.ids.len();
+        arena.reset_for(&self.cuda, n, Sequences::bytes_max(n, cu_seqlens.len()))?;
+        Ok(CudaBatch {
+            tokens: DeviceTokens::place(&self.cuda, staging, arena, tokens)?,
+            sequences: Sequences::place(&self.cuda, staging, arena, cu_seqlens)?,
+        })
+    }
+
+    fn extend(&self, rotary: &Rotary, turns: &mut Option<DeviceTurns>, n: usize) -> Result<()> {
+        if turns.as_ref().is_none_or(|turns| turns.places() < n) {
+            let mut host = Rows::default();
+            rotary.extend(&mut host, n.next_power_of_two().max(PLACES_MIN));
+            let sizes = [size_of_val(host.as_slice())];
+            *turns = Some(self.place(&sizes, |cuda, staging, arena| {
+                DeviceTurns::place(cuda, staging, arena, &host)
+            })?);
+        }
+        Ok(())
+    }
+
+    fn reserve(&self, rows: &mut DeviceRows<T>, n: usize, d: usize) -> Result<()> {
+        rows.reserve(&self.cuda, n, d)
+    }
+
+    fn embed(
+        &self,
+        table: &DeviceEmbedding<T>,
+        batch: &CudaBatch,
+        norm: Option<&DeviceNorm>,
+        out: &mut DeviceRows<T>,
+    ) -> Result<()> {
+        out.resize(batch.tokens.n(), table.words.d());
+        rows::embed(&self.cuda, table, &batch.tokens, norm, out)
+    }
+
+    fn norm(&self, x: &DeviceRows<T>, norm: &DeviceNorm, out: &mut DeviceRows<T>) -> Result<()> {
+        out.resize(x.n(), x.d());
+        rows::norm(&self.cuda, x, norm, out)
+    }
+
+    fn residual(&self, x: &mut DeviceRows<T>, y: &DeviceRows<T>) -> Result<()> {
+        rows::residual(&self.cuda, x, y)
+    }
+
+    fn residual_norm(
+        &self,
+        x: &mut DeviceRows<T>,
+        y: &DeviceRows<T>,
+        norm: &DeviceNorm,
+    ) -> Result<()> {
+        rows::residual_norm(&self.cuda, x, y, norm)
+    }
+
+    fn norm_heads(
+        &self,
+        x: &mut DeviceRows<T>,
+        heads: Range<usize>,
+        norm: &DeviceNorm,
+    ) -> Result<()> {
+        rows::norm_heads(&self.cuda, x, heads, norm)
+    }
+
+    fn rotary(
+        &self,
+        x: &mut DeviceRows<T>,
+        heads: usize,
+        head_dim: usize,
+        turns: &Option<DeviceTurns>,
+        batch: &CudaBatch,
+    ) -> Result<()> {
+        let turns = turns.as_ref().expect("turns are extended before a pass");
+        rows::rotary(&self.cuda, x, heads, head_dim, turns, &batch.tokens)
+    }
+
+    fn attention(
+        &self,
+        of: &Attention,
+        qkv: &DeviceRows<T>,
+        batch: &CudaBatch,
+        bias: Option<&DeviceBias>,
+        out: &mut DeviceRows<T>,
+    ) -> Result<()> {
+        out.resize(qkv.n(), of.heads * of.head_dim);
+        attention::attention(&self.cuda, of, qkv, &batch.sequences, bias, out)
+    }
+
+    fn linear(
+        &self,
+        layer: &DeviceLinear<T>,
+        x: &DeviceRows<T>,
+        activation: Activation,
+        out: &mut DeviceRows<T>,
+    ) -> Result<()> {
+        out.resize(x.n(), layer.outputs());
+        matmul::linear(&self.cuda, layer, x, activation, out)
+    }
+
+    fn gated_linear(
+        &self,
+        layer: &DeviceLinear<T>,
+        x: &DeviceRows<T>,
+        activation: Activation,
+        wide: &mut DeviceRows<T>,
+        out: &mut DeviceRows<T>,
+    ) -> Result<()> {
+        wide.resize(x.n(), layer.outputs());
+        out.resize(x.n(), layer.outputs() / 2);
+        matmul::gated_linear(&self.cuda, layer, x, activation, wide, out)
+    }
+}

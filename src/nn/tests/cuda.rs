@@ -1,0 +1,153 @@
+//! Does a network on a GPU give what the reference gives, in bf16 and in f16?
+//!
+//! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says which
+//! have run, and where.
+
+use super::families::{EMBEDDERS, read_texts};
+use super::*;
+use crate::config::DeviceChoice;
+use crate::device::cuda::Cuda;
+
+/// The least cosine between a vector and the reference's, whose rows have hundreds of roundings
+/// behind them. bf16 keeps 8 bits of each, f16 11.
+const FLOORS: [(DtypeChoice, f32); 2] = [(DtypeChoice::Bf16, 0.9999), (DtypeChoice::F16, 0.99999)];
+
+/// `None`, and a line that says so, where there is no device.
+fn device(what: &str, dtype: DtypeChoice) -> Option<Device> {
+    if Cuda::count() == 0 {
+        println!("no CUDA device here: not run: {what}");
+        return None;
+    }
+    let settings =
+        Settings { device: DeviceChoice::Cuda(0), dtype, threads: 2, ..Settings::default() };
+    Some(Device::open(&settings).unwrap())
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+/// Tokens of a text that is also computed alone; emulated, a long one takes seconds.
+const ALONE_TOKENS_MAX: usize = 24;
+
+#[test]
+fn cuda_gives_the_vectors_of_every_family_alone_and_in_a_ragged_batch() {
+    let poolings = [Pooling::Mean, Pooling::Cls, Pooling::Last];
+    for (dtype, floor) in FLOORS {
+        let Some(device) = device("the families", dtype) else { return };
+        for (name, _) in EMBEDDERS {
+            let expected = expected(name);
+            let all = read_texts(name, &expected);
+            let encoder = Encoder::load(&golden(name), &device).unwrap();
+            let mut least = 1.0_f32;
+            let mut check = |order: &[usize], pooling: Pooling| {
+                let want = matrix(&expected[pooling.as_str()]);
+                let batch = batch(&all, order);
+                let got = encoder.pooled(&batch, pooling.segment(), true).unwrap();
+                for (got, &i) in got.chunks_exact(want.d()).zip(order) {
+                    least = least.min(cosine(got, want.row(i)));
+                }
+            };
+            check(&(0..all.n()).rev().collect::<Vec<_>>(), Pooling::Mean);
+            for i in (0..all.n()).filter(|&i| all.seq(i).len() <= ALONE_TOKENS_MAX) {
+                check(&[i], poolings[i % poolings.len()]);
+            }
+            eprintln!("{name} in {dtype} on {}: least cosine {least}", device.name());
+            assert!(least >= floor, "{name} in {dtype}: {least}");
+        }
+    }
+}
+
+#[test]
+fn cuda_gives_the_hidden_states_that_heads_on_the_host_read() {
+    for (dtype, floor) in FLOORS {
+        let Some(device) = device("heads", dtype) else { return };
+        let name = "bert_rerank";
+        let wanted = expected(name);
+        let all = Ragged {
+            ids: whole_numbers(&wanted["input_ids"]),
+            types: whole_numbers(&wanted["token_type_ids"])
+                .iter()
+                .map(|&kind| kind as u8)
+                .collect(),
+            cu_seqlens: whole_numbers(&wanted["cu_seqlens"]),
+            truncated: vec![false; wanted["cu_seqlens"].elem_count() - 1],
+        };
+        let classifier = Classifier::load(&golden(name), &device).unwrap();
+        let got = classifier.logits(&all).unwrap();
+        let error = worst(got.as_slice(), matrix(&wanted["logits"]).as_slice());
+        assert!(error < 0.05, "{name} in {dtype}: {error}");
+
+        let name = "bert_splade";
+        let wanted = expected(name);
+        let all = read_texts(name, &wanted);
+        let want = matrix(&wanted["splade"]);
+        let splade = Splade::load(&golden(name), &device).unwrap();
+        for (i, sparse) in splade.expand(&all).unwrap().iter().enumerate() {
+            let mut full = vec![0.0; want.d()];
+            sparse
+                .ids
+                .iter()
+                .zip(&sparse.weights)
+                .for_each(|(&id, &weight)| full[id as usize] = weight);
+            let cosine = cosine(&full, want.row(i));
+            assert!(cosine >= floor, "{name} {i} in {dtype}: {cosine}");
+        }
+    }
+}
+
+#[test]
+fn cuda_computes_an_empty_batch_and_empty_sequences() {
+    let Some(device) = device("empty sequences", DtypeChoice::F16) else { return };
+    let encoder = Encoder::load(&golden("bert"), &device).unwrap();
+    let pooled = |lengths: &[usize]| {
+        encoder.pooled(&random_batch(lengths), Pooling::Mean.segment(), true).unwrap()
+    };
+    assert!(pooled(&[]).is_empty());
+    assert_eq!(pooled(&[0, 0]), vec![0.0; 2 * 64]);
+    let (got, want) = (pooled(&[0, 5, 0, 3]), pooled(&[5, 3]));
+    assert_eq!(got[64..128], want[..64]);
+    assert_eq!(got[192..], want[64..]);
+    assert_eq!(encoder.forward(&random_batch(&[5, 3])).unwrap().n(), 8);
+}
+
+#[test]
+fn cuda_refuses_heads_that_no_kernel_takes_when_the_model_is_loaded() {
+    let Some(device) = device("a refusal", DtypeChoice::Auto) else { return };
+    let folder = copy_of_bert();
+    edit_json(&folder.path().join("config.json"), "num_attention_heads", "8");
+    let error = Encoder::load(folder.path(), &device).err().unwrap();
+    assert_eq!(error.kind(), crate::error::ErrorKind::Model);
+    let error = error.to_string();
+    assert!(error.contains("heads of 8") && error.contains("16, 32, 64"), "{error}");
+}
+
+#[test]
+fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that() {
+    if device("memory that is not there", DtypeChoice::Auto).is_none() {
+        return;
+    }
+    let open = |share| {
+        let (device, gpu_memory_utilization) = (DeviceChoice::Cuda(0), share);
+        let settings = Settings { device, gpu_memory_utilization, ..Settings::default() };
+        Device::open(&settings).unwrap()
+    };
+    let total = open(0.9).memory().unwrap().total_bytes;
+    // Beside the weights and what cuBLASLt works with, room for a batch of 1,000 tokens or so.
+    let room = open((35 << 20) as f32 / total as f32);
+    let encoder = Encoder::load(&golden("bert"), &room).unwrap();
+    let pooled = |tokens: usize| {
+        encoder.pooled(&random_batch(&vec![10; tokens / 10]), Pooling::Mean.segment(), true)
+    };
+    let error = pooled(10_000).unwrap_err();
+    assert!(
+        matches!(error, crate::error::Error::OutOfMemory { tokens: 10_000, bytes: 1.. }),
+        "{error}"
+    );
+    assert_eq!(pooled(100).unwrap().len(), 10 * 64);
+
+    let tiny = open((32 << 20) as f32 / total as f32);
+    let error = Encoder::load(&golden("bert"), &tiny).err().unwrap().to_string();
+    assert!(error.contains("engine.gpu_memory_utilization"), "{error}");
+}

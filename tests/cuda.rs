@@ -1,0 +1,134 @@
+//! What does a user of a GPU see, and what where it fails? `make cuda-test` runs these on the emulated driver.
+//!
+//! Failures are injected by variables that only the emulated driver reads. Without a device each test
+//! says so in one line and passes, as those of src/device/cuda do.
+
+use serde_json::{Value, json};
+
+use crate::cli::piped;
+use crate::http::{Serving, wait_for};
+use crate::readside::{Place, Ran};
+
+const TEXTS: &str = "fn main() {}\nhow is a header parsed\nx\n";
+/// Without a cache, on the GPU. What a server computes when it starts takes an emulated one long.
+const FLAGS: [&str; 6] = [
+    "--device",
+    "cuda:0",
+    "--set",
+    "engine.cache_bytes_max=0",
+    "--set",
+    "engine.max_batch_tokens=48",
+];
+
+/// `None`, and a line that says so, where there is no emulated device.
+fn place(what: &str) -> Option<Place> {
+    let place = Place::new(&[]);
+    let found = place.cli(&["doctor", "--device", "cuda:0"]).out;
+    if !found.contains("emulated on the CPU in bf16") {
+        println!("no emulated CUDA device here: not run: {what}");
+        return None;
+    }
+    Some(place)
+}
+
+fn embed(place: &Place, flags: &[&str]) -> Ran {
+    piped(place, &[&["embed"], flags].concat(), TEXTS.as_bytes())
+}
+
+fn vectors(ran: Ran) -> Vec<Vec<f64>> {
+    let line = |line: &str| serde_json::from_str::<Value>(line).unwrap()["embedding"].clone();
+    let floats = |values: Value| -> Vec<f64> { serde_json::from_value(values).unwrap() };
+    ran.ok().lines().map(|text| floats(line(text))).collect()
+}
+
+fn assert_near(a: &[Vec<f64>], b: &[Vec<f64>], least: f64) {
+    assert_eq!((a.len(), b.len()), (3, 3));
+    for (a, b) in a.iter().zip(b) {
+        let cosine: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+        assert!(cosine >= least, "cosine {cosine}");
+    }
+}
+
+#[test]
+fn cuda_embeds_as_the_cpu_does_and_auto_takes_it() {
+    let Some(place) = place("embed") else { return };
+    let cpu = vectors(embed(&place, &["--device", "cpu", "--dtype", "f32"]));
+    for flags in [&FLAGS[..], &FLAGS[2..], &[&FLAGS[..], &["--dtype", "f16"]].concat()] {
+        assert_near(&vectors(embed(&place, flags)), &cpu, 0.9999);
+    }
+    let told = embed(&place, &[&FLAGS[2..], &["--report", "-v"]].concat()).err;
+    assert!(told.contains("cuda:0 emulated on the CPU"), "{told}");
+    let other = embed(&place, &["--device", "cuda:7"]);
+    assert_eq!(other.code, Some(16), "{}", other.err);
+    assert!(other.err.contains("the last is cuda:0"), "{}", other.err);
+    let exact = embed(&place, &["--device", "cuda", "--dtype", "int8"]);
+    assert_eq!(exact.code, Some(2), "{}", exact.err);
+    assert!(exact.err.contains("auto, bf16 or f16 on a GPU"), "{}", exact.err);
+}
+
+/// A server whose emulated device has this variable set, when its engine has computed once.
+fn serve(place: &Place, variable: (&str, &str), flags: &[&str]) -> Serving {
+    let args = [&["serve", "--address", "127.0.0.1:0"], &FLAGS[..], flags].concat();
+    let mut command = place.command(&args);
+    command.env(variable.0, variable.1);
+    let server = Serving::of(command);
+    wait_for("the engine", || engine(&server)["ready"] == true);
+    server
+}
+
+fn engine(server: &Serving) -> Value {
+    server.get("/readyz").json()["probes"]["engine"].clone()
+}
+
+#[test]
+fn cuda_that_is_lost_makes_a_server_not_ready_and_says_why() {
+    let Some(place) = place("a lost device") else { return };
+    let server = serve(&place, ("EMULATED_CUDA_FAIL_AFTER", "300"), &[]);
+    let body = json!({ "input": ["fn main() {}"], "model": "bert" });
+    let mut answers = (0..100).map(|_| server.post("/v1/embeddings", &body));
+    let failed = answers.find(|answer| answer.status != 200).expect("300 launches");
+    assert_eq!((failed.status, &failed.json()["error"]["code"]), (503, &json!("device-lost")));
+    let ready = server.get("/readyz");
+    assert_eq!(ready.status, 503);
+    let engine = &ready.json()["probes"]["engine"];
+    assert_eq!(engine["ready"], false);
+    let why = engine["why"].as_str().unwrap();
+    assert!(why.contains("unspecified launch failure") && why.contains("start it anew"), "{why}");
+}
+
+#[test]
+fn cuda_that_is_lost_leaves_the_work_to_an_endpoint() {
+    let Some(place) = place("a lost device and an endpoint") else { return };
+    let endpoint = Serving::start(&Place::new(&[]), &["--device", "cpu"]);
+    wait_for("the endpoint", || engine(&endpoint)["ready"] == true);
+    let url = format!("vllm.url={}", endpoint.url(""));
+    std::fs::write(place.path().join("texts.txt"), TEXTS).unwrap();
+    let run = |fail_after: &str, flags: &[&str]| {
+        let args = [&["embed", "texts.txt", "--report"], &FLAGS[..], flags].concat();
+        let mut command = place.command(&args);
+        Ran::from(command.env("EMULATED_CUDA_FAIL_AFTER", fail_after).output().unwrap())
+    };
+    let whole = run("1000000", &[]);
+    // One token when the model is loaded is less than these launches, and the texts are more.
+    let alone = run("12", &[]);
+    assert_eq!(alone.code, Some(19), "{}", alone.err);
+    let helped = run("12", &["--set", "vllm.mode=auto", "--set", &url]);
+    assert!(helped.err.contains("the endpoint"), "{}", helped.err);
+    assert_near(&vectors(helped), &vectors(whole), 0.9999);
+}
+
+#[test]
+fn cuda_without_the_memory_for_a_batch_computes_its_halves() {
+    let Some(place) = place("a small memory") else { return };
+    // 32 MiB are for cuBLASLt; with the weights and 512 tokens there is room, with 1024 there is none.
+    let memory = ("EMULATED_CUDA_MEMORY", "34799616");
+    let flags = ["engine.max_batch_tokens=1024", "engine.gpu_memory_utilization=1"];
+    let server = serve(&place, memory, &["--set", flags[0], "--set", flags[1]]);
+    let engine = engine(&server);
+    assert!(engine["out_of_memory"].as_u64().unwrap() > 0, "{engine}");
+    let [used, total, peak] =
+        ["used", "total", "peak"].map(|key| engine["gpu_memory_bytes"][key].as_u64().unwrap());
+    assert!(0 < used && used <= peak && peak <= total && total == 34_799_616, "{engine}");
+    let body = json!({ "input": ["fn main() {}"], "model": "bert" });
+    assert_eq!(server.post("/v1/embeddings", &body).status, 200);
+}
