@@ -12,6 +12,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOKENS_MAX = 256
 LONG_TEXTS = 32
 QUERY = "how is a vector cache kept small when it grows"
+# What is asked for among so many functions, and the answers that count.
+FUNCTIONS, ANSWERS = 512, 10
+# A function that begins its line, its first line of documentation, and its code up to the brace that ends it.
+FUNCTION = re.compile(
+    r"^/// (?P<said>[A-Z][^\n]*)\n(?:///[^\n]*\n)*(?:#\[[^\n]*\n)*(?P<code>(?:pub(?:\([^)]*\))? )?fn [^\n]*\n(?:.*\n)*?\}\n)",
+    re.MULTILINE,
+)
 
 
 def load_measure():
@@ -47,7 +54,9 @@ class Corpus:
         crates = [(crate.parent, path) for crate in locked_crates() for path in measure.wanted(crate)]
         mixed = self.pick([(ROOT, path) for path in own], chunks // 4)
         mixed += self.pick(crates, chunks - chunks // 4)
-        for load, texts in [("long", self.long(own)), ("mixed", mixed), ("query", [QUERY])]:
+        said, code = zip(*self.functions(crates))
+        loads = {"long": self.long(own), "mixed": mixed, "query": [QUERY], "said": said, "code": code}
+        for load, texts in loads.items():
             self.files[load] = folder / f"{load}.jsonl"
             lines = [json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)]
             self.files[load].write_text("".join(lines))
@@ -82,6 +91,19 @@ class Corpus:
             chunk, left = chunk + unit, left - (count - 2)
         return [chunk.strip() for chunk in [*found, chunk] if chunk.strip()]
 
+    def functions(self, files):
+        """(what its documentation says of it, its code) of each function, one a file."""
+        found = {}
+        for _, path in files:
+            for function in FUNCTION.finditer(path.read_text(errors="replace")):
+                said, code = function["said"].strip(), function["code"]
+                if len(said.split()) >= 5 and said not in found:
+                    found[said] = code
+                    break
+            if len(found) == FUNCTIONS:
+                return list(found.items())
+        fail(f"only {len(found)} of {FUNCTIONS} documented functions were found; run: cargo fetch")
+
     def pick(self, files, wanted):
         """One chunk of each of so many files (folder, path); the names in the folder decide which."""
         digest = lambda file: hashlib.sha256(str(file[1].relative_to(file[0])).encode()).digest()
@@ -95,6 +117,16 @@ class Corpus:
             if len(picked) == wanted:
                 return picked
         fail(f"only {len(picked)} of {wanted} chunks were found; run: cargo fetch")
+
+
+def ndcg(said, code):
+    """How well code is found by what its documentation says, as nDCG@10 (Jarvelin and Kekalainen, 2002): one
+    answer is right for each of [n, d] questions, the row of the same number among [n, d] answers."""
+    import numpy as np
+
+    scores = said @ code.T
+    rank = 1 + (scores > scores.diagonal()[:, None]).sum(1)
+    return np.where(rank <= ANSWERS, 1 / np.log2(1 + rank), 0).mean()
 
 
 def locked_crates():
