@@ -29,7 +29,7 @@ LOCKED := $(if $(CI),--locked)
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
-.PHONY: help setup build demo test lint fmt deps-check metrics-check docker-check cuda-check cuda-test gpu-check bench bench-peers measure doc
+.PHONY: help setup build gpu demo test lint fmt deps-check metrics-check docker-check cuda-check cuda-test gpu-check bench bench-peers measure doc
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ setup: ## Check the tools, install missing Debian packages, fetch DuckDB; safe t
 
 build: setup ## Build the release binary.
 	cargo build --release $(CARGO_FLAGS)
+	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
+
+gpu: setup ## Build the release binary for CUDA as well; fetches the compiler unless CUDA_HOME names one.
+	@[ -n "$${CUDA_HOME:-}$${NVCC:-}" ] || scripts/cuda-toolkit >/dev/null
+	cargo build --release --features cuda $(CARGO_FLAGS)
 	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
 
 demo: build ## Index this repository (or REPO=path) and ask it some questions.

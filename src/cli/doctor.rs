@@ -17,13 +17,14 @@ use crate::vector::Matrix;
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
+    let opened = Device::open(&cx.settings);
     let mut checks = vec![
         program(),
         processor(&cx),
-        device(&cx),
+        device(&opened),
         libraries(),
         model(&cx),
-        memory(&cx),
+        memory(&cx, &opened),
         index(&cx.data()),
         disk("disk of the index", cx.data().path()),
         disk("disk of the models", &cx.settings.models_folder(process_env)),
@@ -81,10 +82,10 @@ fn processor(cx: &Context) -> Check {
 }
 
 /// Where networks compute, with the kernels loaded if that is a GPU, and why there.
-fn device(cx: &Context) -> Check {
-    let device = match Device::open(&cx.settings) {
+fn device(opened: &Result<Device>) -> Check {
+    let device = match opened {
         Ok(device) => device,
-        Err(error) => return failed("device", &error),
+        Err(error) => return failed("device", error),
     };
     let mut found = format!("{} in {} ({})", device.name(), device.dtype().as_str(), device.why());
     if let Some(memory) = device.memory() {
@@ -129,12 +130,14 @@ fn model(cx: &Context) -> Check {
     }
 }
 
-/// What the model takes of the memory, by its config.json alone.
-fn memory(cx: &Context) -> Check {
+/// What the model takes of the memory of the device, by its config.json alone.
+fn memory(cx: &Context, opened: &Result<Device>) -> Check {
+    let Ok(device) = opened else {
+        return note("memory of the model", "unknown", "choose a device that is here first");
+    };
     let read = || {
         let folder = cx.settings.models_folder(process_env);
         let model = models::resolve(&cx.settings.model_name, &folder)?;
-        let device = Device::open(&cx.settings)?;
         let (cost, threads) = (Cost::read(&model.path)?, device.threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
         let dtype = device.dtype().as_str();
