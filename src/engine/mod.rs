@@ -21,7 +21,7 @@ pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
 pub use load::probe;
 pub use remote::{Answer, Endpoint};
-pub use scheduler::{EngineStats, Lane};
+pub use scheduler::{EngineStats, Lane, Search};
 
 #[cfg(test)]
 mod tests;
