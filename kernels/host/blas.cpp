@@ -8,6 +8,8 @@
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 
+#include "stream.h"
+
 namespace {
 
 enum Result { SUCCESS = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
@@ -34,8 +36,8 @@ template <typename V> bool set(V &to, const void *from, size_t bytes) {
 
 /// out = a^T b. a: [k, m], b: [k, n], out: [m, n], columns first.
 template <typename T>
-void multiply(const Product &product, const void *a, const Layout &of_a, const void *b, const Layout &of_b, void *out,
-              const Layout &of_out) {
+void multiply_as(const Product &product, const void *a, const Layout &of_a, const void *b, const Layout &of_b,
+                 void *out, const Layout &of_out) {
     for (uint64_t column = 0; column < of_out.columns; column++) {
         for (uint64_t row = 0; row < of_out.rows; row++) {
             const T *x = static_cast<const T *>(a) + row * of_a.stride;
@@ -100,16 +102,20 @@ int cublasLtMatmulAlgoGetHeuristic(void *, Product *, Layout *, Layout *, Layout
 
 int cublasLtMatmul(void *, const Product *product, const float *alpha, const void *a, const Layout *of_a, const void *b,
                    const Layout *of_b, const float *beta, const void *, const Layout *, void *out, const Layout *of_out,
-                   const void *, void *, size_t, void *) {
+                   const void *, void *, size_t, void *stream) {
     const bool fits = of_a->rows == of_b->rows && of_a->columns == of_out->rows && of_b->columns == of_out->columns;
     if (!fits || product->transposed != 1 || *alpha != 1 || *beta != 0) {
         return INVALID_VALUE;
     }
-    switch (of_a->type) {
-    case F16: return multiply<__half>(*product, a, *of_a, b, *of_b, out, *of_out), SUCCESS;
-    case BF16: return multiply<__nv_bfloat16>(*product, a, *of_a, b, *of_b, out, *of_out), SUCCESS;
-    default: return NOT_SUPPORTED;
+    if (of_a->type != F16 && of_a->type != BF16) {
+        return NOT_SUPPORTED;
     }
+    const auto multiply = of_a->type == F16 ? multiply_as<__half> : multiply_as<__nv_bfloat16>;
+    // The descriptions are the caller's, who may change them after this call.
+    on_stream(stream, [=, product = *product, of_a = *of_a, of_b = *of_b, of_out = *of_out] {
+        multiply(product, a, of_a, b, of_b, out, of_out);
+    });
+    return SUCCESS;
 }
 
 } // extern "C"

@@ -1,21 +1,36 @@
 // What of NVIDIA's driver does src/device/cuda call? Those functions, on the CPU: scripts/emulate-cuda
 // makes a libcuda.so.1 of them, so that its tests run where there is no GPU. Device memory is memory of
-// the process, and every call is done when it returns.
+// the process.
+//
+// What a stream is told it does as late as it may: when somebody waits for it. So the host sees what it
+// reads too early, or overwrites while a copy is to be made of it. While it captures it does nothing, and
+// whatever a capture does not allow is refused.
 //
 // A kernel gets its parameters as the driver hands them over: by their sizes in the kernel's own
-// declaration. Memory begins as NaN. EMULATED_CUDA_MEMORY says how many bytes of it there are, and
-// EMULATED_CUDA_FAIL_AFTER after how many launches the device is lost.
+// declaration. Memory begins as NaN. EMULATED_CUDA_MEMORY says how many bytes of it there are,
+// EMULATED_CUDA_FAIL_AFTER after how many launches the device is lost, and EMULATED_CUDA_LOG the file
+// that gets a line with the name of each call that a stream or memory is asked by.
+#include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <utility>
 
 #include "kernels.h"
+#include "stream.h"
 
 namespace {
 
 enum Result {
-    SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, INVALID_IMAGE = 200, NOT_FOUND = 500, LAUNCH_FAILED = 719
+    SUCCESS = 0,
+    INVALID_VALUE = 1,
+    OUT_OF_MEMORY = 2,
+    INVALID_IMAGE = 200,
+    NOT_FOUND = 500,
+    LAUNCH_FAILED = 719,
+    CAPTURE_UNSUPPORTED = 900,
+    CAPTURE_INVALIDATED = 901,
 };
 
 /// A number of the environment.
@@ -29,17 +44,20 @@ const size_t MEMORY_BYTES = given("EMULATED_CUDA_MEMORY", size_t(4) << 30);
 const size_t LAUNCHES_MAX = given("EMULATED_CUDA_FAIL_AFTER", SIZE_MAX);
 constexpr unsigned SHARED_BYTES_PLAIN = 48 << 10;
 
+using Work = std::function<void()>;
+
 struct Kernel {
-    std::function<void(void **)> call;
+    /// Copies the parameters.
+    std::function<Work(void **)> with;
     unsigned shared_bytes_max = SHARED_BYTES_PLAIN;
 };
 
-template <typename... P, size_t... I> void call(void (*kernel)(P...), void **parameters, std::index_sequence<I...>) {
-    kernel(*static_cast<P *>(parameters[I])...);
+template <typename... P, size_t... I> Work with_copies(void (*kernel)(P...), void **parameters, std::index_sequence<I...>) {
+    return std::bind(kernel, *static_cast<P *>(parameters[I])...);
 }
 
 template <typename... P> Kernel make(void (*kernel)(P...)) {
-    return {[kernel](void **parameters) { call(kernel, parameters, std::index_sequence_for<P...>()); }};
+    return {[kernel](void **parameters) { return with_copies(kernel, parameters, std::index_sequence_for<P...>()); }};
 }
 
 #define KERNEL(SPACE, NAME) {#NAME "_bf16", make(SPACE::NAME##_bf16)}, {#NAME "_f16", make(SPACE::NAME##_f16)},
@@ -56,24 +74,93 @@ std::map<std::string, Kernel> kernels = {
     KERNEL(on_tail, tail_f32) KERNEL(on_tail, tail_f16) KERNEL(on_tail, tail_bf16)
 };
 
+struct Graph {
+    std::vector<Work> works;
+};
+
+struct Stream {
+    std::deque<Work> works;
+    /// What it captures; null while it does not.
+    Graph *graph = nullptr;
+    /// Something was asked that a capture does not allow.
+    bool invalid = false;
+
+    void wait() {
+        for (; !works.empty(); works.pop_front()) works.front()();
+    }
+};
+
+struct Event {
+    Stream *stream = nullptr;
+    /// How often it was recorded, and how many of these the stream has come to.
+    size_t recorded = 0, passed = 0;
+};
+
 std::map<uint64_t, size_t> allocations;
-/// Of the allocations and of the one block that runs.
+/// Page-locked memory: a copy from elsewhere is made at once, one to elsewhere is waited for.
+std::map<const char *, size_t> pinned;
+std::set<Stream *> streams;
+/// Of all that is here, and of the one block that runs.
 std::recursive_mutex lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 thread_local void *bound;
+/// The stream that this thread captures.
+thread_local Stream *capturing;
 size_t launched;
 
 /// What every call answers that needs the device: a kernel that failed is told by all that follows.
 int state() { return launched > LAUNCHES_MAX ? LAUNCH_FAILED : SUCCESS; }
 
 size_t used() {
-    const Guard guard(lock);
     size_t sum = 0;
     for (const auto &[at, bytes] : allocations) sum += bytes;
     return sum;
 }
 
+void note(const char *call) {
+    static FILE *const file = getenv("EMULATED_CUDA_LOG") ? fopen(getenv("EMULATED_CUDA_LOG"), "a") : nullptr;
+    if (file) {
+        fprintf(file, "%s\n", call);
+        fflush(file);
+    }
+}
+
+/// Whether a call that a capture does not allow was made during one.
+bool unsafe_now() {
+    if (capturing) {
+        capturing->invalid = true;
+    }
+    return capturing;
+}
+
+void wait_for_all() {
+    for (Stream *stream : streams) stream->wait();
+}
+
+void enqueue(Stream *stream, Work work) {
+    if (stream->graph) {
+        stream->graph->works.push_back(work);
+    } else {
+        stream->works.push_back(work);
+    }
+}
+
+bool is_pinned(const void *at, size_t bytes) {
+    auto block = pinned.upper_bound(static_cast<const char *>(at));
+    return block != pinned.begin() && static_cast<const char *>(at) + bytes <= (--block, block->first + block->second);
+}
+
 } // namespace
+
+void on_stream(void *stream, std::function<void()> work) {
+    const Guard guard(lock);
+    enqueue(static_cast<Stream *>(stream), work);
+}
+
+/// Begins a call of the driver.
+#define CALL               \
+    const Guard guard(lock); \
+    note(__func__)
 
 extern "C" {
 
@@ -94,10 +181,54 @@ int cuDevicePrimaryCtxRetain(void **context, int) { return *context = &lock, SUC
 int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *context) { return bound = context, SUCCESS; }
 int cuCtxGetCurrent(void **context) { return *context = bound, SUCCESS; }
-int cuCtxSynchronize() { return state(); }
-int cuStreamCreate(void **stream, unsigned) { return *stream = &allocations, SUCCESS; }
-int cuStreamDestroy_v2(void *) { return SUCCESS; }
-int cuStreamSynchronize(void *) { return state(); }
+int cuCtxSynchronize() {
+    CALL;
+    if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    return wait_for_all(), state();
+}
+
+int cuStreamCreate(void **stream, unsigned) {
+    CALL;
+    return *stream = *streams.insert(new Stream).first, SUCCESS;
+}
+int cuStreamDestroy_v2(Stream *stream) {
+    CALL;
+    stream->wait();
+    streams.erase(stream);
+    return delete stream, SUCCESS;
+}
+int cuStreamSynchronize(Stream *stream) {
+    CALL;
+    if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    return stream->wait(), state();
+}
+
+int cuEventCreate(Event **event, unsigned) { return *event = new Event, SUCCESS; }
+int cuEventDestroy_v2(Event *event) {
+    CALL;
+    wait_for_all();
+    return delete event, SUCCESS;
+}
+int cuEventRecord(Event *event, Stream *stream) {
+    CALL;
+    event->stream = stream;
+    const size_t number = ++event->recorded;
+    enqueue(stream, [event, number] { event->passed = number; });
+    return state();
+}
+int cuEventSynchronize(Event *event) {
+    CALL;
+    if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    // What is behind the event waits on.
+    for (; event->passed < event->recorded; event->stream->works.pop_front()) event->stream->works.front()();
+    return state();
+}
 
 int cuGetErrorString(int error, const char **text) {
     *text = error == OUT_OF_MEMORY ? "out of memory"
@@ -106,7 +237,10 @@ int cuGetErrorString(int error, const char **text) {
 }
 
 int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
-    const Guard guard(lock);
+    CALL;
+    if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
     if (state() != SUCCESS || bytes > MEMORY_BYTES - used()) {
         return state() != SUCCESS ? state() : int(OUT_OF_MEMORY);
     }
@@ -117,7 +251,11 @@ int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
 }
 
 int cuMemFree_v2(uint64_t at) {
-    const Guard guard(lock);
+    CALL;
+    if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    wait_for_all();
     if (allocations.erase(at) == 0) {
         return INVALID_VALUE;
     }
@@ -126,19 +264,83 @@ int cuMemFree_v2(uint64_t at) {
 }
 
 int cuMemGetInfo_v2(size_t *left, size_t *total) {
+    const Guard guard(lock);
     *total = MEMORY_BYTES;
     *left = MEMORY_BYTES - used();
     return SUCCESS;
 }
 
-int cuMemHostAlloc(void **at, size_t bytes, unsigned) { return *at = malloc(bytes), SUCCESS; }
-int cuMemFreeHost(void *at) { return free(at), SUCCESS; }
-int cuMemcpyHtoDAsync_v2(uint64_t to, const void *from, size_t bytes, void *) {
-    return memcpy(reinterpret_cast<void *>(to), from, bytes), state();
+int cuMemHostAlloc(void **at, size_t bytes, unsigned) {
+    CALL;
+    if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    *at = malloc(bytes);
+    pinned[static_cast<char *>(*at)] = bytes;
+    return SUCCESS;
 }
-int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, void *) {
-    return memcpy(to, reinterpret_cast<void *>(from), bytes), state();
+int cuMemFreeHost(void *at) {
+    CALL;
+    wait_for_all();
+    pinned.erase(static_cast<char *>(at));
+    return free(at), SUCCESS;
 }
+
+int cuMemcpyHtoDAsync_v2(uint64_t to, const char *from, size_t bytes, Stream *stream) {
+    CALL;
+    void *const there = reinterpret_cast<void *>(to);
+    if (is_pinned(from, bytes)) {
+        enqueue(stream, [=] { memcpy(there, from, bytes); });
+    } else if (unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    } else {
+        enqueue(stream, [there, values = std::string(from, bytes)] { memcpy(there, values.data(), values.size()); });
+    }
+    return state();
+}
+int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, Stream *stream) {
+    CALL;
+    const bool direct = is_pinned(to, bytes);
+    if (!direct && unsafe_now()) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    enqueue(stream, [=] { memcpy(to, reinterpret_cast<void *>(from), bytes); });
+    if (!direct) {
+        stream->wait();
+    }
+    return state();
+}
+
+int cuStreamBeginCapture_v2(Stream *stream, int) {
+    CALL;
+    if (stream->graph) {
+        return CAPTURE_UNSUPPORTED;
+    }
+    stream->graph = new Graph;
+    stream->invalid = false;
+    return capturing = stream, state();
+}
+int cuStreamEndCapture(Stream *stream, Graph **graph) {
+    CALL;
+    *graph = std::exchange(stream->graph, nullptr);
+    capturing = nullptr;
+    if (stream->invalid) {
+        delete std::exchange(*graph, nullptr);
+        return CAPTURE_INVALIDATED;
+    }
+    return SUCCESS;
+}
+int cuGraphInstantiateWithFlags(Graph **executable, const Graph *graph, unsigned long long) {
+    CALL;
+    return *executable = new Graph(*graph), state();
+}
+int cuGraphLaunch(const Graph *executable, Stream *stream) {
+    CALL;
+    for (const Work &work : executable->works) enqueue(stream, work);
+    return state();
+}
+int cuGraphDestroy(Graph *graph) { return delete graph, SUCCESS; }
+int cuGraphExecDestroy(Graph *executable) { return delete executable, SUCCESS; }
 
 int cuModuleLoadData(void **module, const void *image) {
     return *module = &kernels, memcmp(image, "\x7f""ELF", 4) == 0 ? SUCCESS : INVALID_IMAGE;
@@ -161,19 +363,20 @@ int cuFuncSetAttribute(void *function, int attribute, int value) {
 }
 
 int cuLaunchKernel(void *function, unsigned x, unsigned y, unsigned z, unsigned threads, unsigned threads_y,
-                   unsigned threads_z, unsigned shared_bytes, void *, void **parameters, void **) {
+                   unsigned threads_z, unsigned shared_bytes, Stream *stream, void **parameters, void **) {
+    CALL;
     Kernel &kernel = *static_cast<Kernel *>(function);
     const bool flat = z == 1 && threads_y == 1 && threads_z == 1 && x > 0 && y > 0;
     if (!flat || threads > 1024 || shared_bytes > kernel.shared_bytes_max) {
         return INVALID_VALUE;
     }
-    const Guard guard(lock);
-    launched++;
-    if (state() != SUCCESS) {
-        return state();
-    }
-    gpu::launch(x, y, threads, on_attention::memory, shared_bytes, [&] { kernel.call(parameters); });
-    return SUCCESS;
+    enqueue(stream, [=, work = kernel.with(parameters)] {
+        launched++;
+        if (state() == SUCCESS) {
+            gpu::launch(x, y, threads, on_attention::memory, shared_bytes, work);
+        }
+    });
+    return state();
 }
 
 } // extern "C"

@@ -38,10 +38,6 @@ pub trait Backend {
 
     fn place_bias(&self, bias: RelativeBias) -> Result<Self::RelativeBias>;
 
-    /// Each part of `tokens`: `[tokens]`; cu_seqlens: `[n + 1]`. The batch before is gone.
-    fn place_batch<'a>(&self, tokens: Tokens<'a>, cu_seqlens: &'a [u32])
-    -> Result<Self::Batch<'a>>;
-
     /// Makes `turns` good for the places below `n`, if it is not yet.
     fn extend(&self, rotary: &Rotary, turns: &mut Self::Turns, n: usize) -> Result<()>;
 
@@ -112,9 +108,9 @@ pub trait Backend {
 
 /// What the CPU knows of a batch.
 pub struct HostBatch<'a> {
-    tokens: Tokens<'a>,
+    pub tokens: Tokens<'a>,
     /// `[n + 1]`.
-    cu_seqlens: &'a [u32],
+    pub cu_seqlens: &'a [u32],
 }
 
 /// The CPU's operations, in f32; none fails.
@@ -147,10 +143,6 @@ impl Backend for Device {
 
     fn place_bias(&self, bias: RelativeBias) -> Result<RelativeBias> {
         Ok(bias)
-    }
-
-    fn place_batch<'a>(&self, tokens: Tokens<'a>, cu_seqlens: &'a [u32]) -> Result<HostBatch<'a>> {
-        Ok(HostBatch { tokens, cu_seqlens })
     }
 
     fn extend(&self, rotary: &Rotary, turns: &mut Rows, n: usize) -> Result<()> {

@@ -14,7 +14,7 @@ mod open;
 pub mod ops;
 mod rows;
 
-pub use backend::Backend;
+pub use backend::{Backend, HostBatch};
 pub use clock::process_cpu_time;
 pub use cpu::Device;
 pub use dtype::Dtype;

@@ -234,7 +234,7 @@ impl CpuNetwork {
         let pass = |group: &Ragged| {
             let mut state = self.states().pop().unwrap_or_default();
             self.network.reserve(device, group.tokens(), &mut state)?;
-            let (hidden, _) = self.network.forward(device, group, &mut state)?;
+            let hidden = self.network.forward(device, group, &mut state)?;
             let made = then(group, hidden);
             self.states().push(state);
             Ok(made)

@@ -5,30 +5,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::encoder::Opened;
 use super::network::{Network, State};
 use crate::device::Rows;
-use crate::device::cuda::{Cuda, DeviceRows, Element, OnCuda};
-use crate::device::ops::Segment;
+use crate::device::cuda::{
+    Arena, Cuda, DeviceRows, Element, Flight, OnCuda, Plan, Sequences, Slots,
+};
+use crate::device::ops::{Segment, Tokens};
 use crate::error::{Error, Result};
 use crate::token::Ragged;
 
-/// A network whose weights and activations are in `T` on one GPU. One pass runs at a time, over the
-/// whole batch, and the host waits only for what comes of it.
+/// A network whose weights and activations are in `T` on one GPU. A pass takes the whole batch, and two
+/// may be in flight: the host waits only for what comes of one.
 pub struct GpuNetwork<T: Element> {
     on: OnCuda<T>,
     network: Network<OnCuda<T>>,
+    slots: Arc<Slots>,
     buffers: Mutex<Buffers<T>>,
 }
 
-/// What a pass leaves on the device for the next one.
+/// What a pass leaves on the device for the next one. All passes share it, since the stream orders
+/// them; what is replaced is given back when the passes in flight are done.
 struct Buffers<T: Element> {
     state: State<OnCuda<T>>,
-    /// `[n, hidden]`: the pooled vectors.
-    vectors: DeviceRows<f32>,
-}
-
-impl<T: Element> Default for Buffers<T> {
-    fn default() -> Self {
-        Self { state: State::default(), vectors: DeviceRows::default() }
-    }
+    /// What was sent of the batch.
+    arena: Arena,
 }
 
 impl<T: Element> GpuNetwork<T> {
@@ -37,40 +35,67 @@ impl<T: Element> GpuNetwork<T> {
     pub fn load(opened: &Opened, cuda: &Arc<Cuda>) -> Result<Self> {
         let on = OnCuda::new(cuda.clone())?;
         let network = Network::load(&opened.encoder(&on)?, &opened.description)?;
-        let loaded = Self { on, network, buffers: Mutex::default() };
+        let buffers = Mutex::new(Buffers { state: State::default(), arena: on.arena()? });
+        let loaded = Self { on, network, slots: Slots::new(cuda)?, buffers };
         loaded.pooled(&Ragged::from_seqs([&[0][..]]), Segment::Mean, true)?;
         Ok(loaded)
     }
 
     /// The hidden state of every token: `[tokens, hidden]`.
     pub fn hidden(&self, batch: &Ragged) -> Result<Rows> {
-        self.with_buffers(batch, |Buffers { state, .. }| {
-            let (hidden, _) = self.network.forward(&self.on, batch, state)?;
-            self.on.download(hidden)
-        })
+        let mut flight = self.slots.take()?;
+        self.forward(&mut flight, batch, |_, hidden, _| self.on.download(hidden))
     }
 
     /// One row a sequence: `[n * hidden]`, row-major.
     pub fn pooled(&self, batch: &Ragged, segment: Segment, normalize: bool) -> Result<Vec<f32>> {
-        self.with_buffers(batch, |Buffers { state, vectors }| {
-            let (hidden, batch) = self.network.forward(&self.on, batch, state)?;
-            self.on.pooled(hidden, &batch, segment, normalize, vectors)
-        })
+        let mut flight = self.launch(batch, segment, normalize)?;
+        let vectors = flight.fetch_vectors()?;
+        Ok(flight.wait()?.values(&vectors).to_vec())
     }
 
-    /// Where memory is not there the buffers give back what they have, so that a smaller batch finds
-    /// it.
-    fn with_buffers<R>(
+    /// Begins to make one vector a sequence, and waits for nothing but a slot: see [`Slots::take`].
+    pub fn launch(&self, batch: &Ragged, segment: Segment, normalize: bool) -> Result<Flight> {
+        let mut flight = self.slots.take()?;
+        self.forward(&mut flight, batch, |flight, hidden, sequences| {
+            flight.pool(hidden, sequences, segment, normalize)
+        })?;
+        Ok(flight)
+    }
+
+    /// Launches a pass, then what is to be done with its hidden states, `[tokens, hidden]`. Where
+    /// memory is not there the buffers give back what they have, so that a smaller batch finds it.
+    fn forward<R>(
         &self,
+        flight: &mut Flight,
         batch: &Ragged,
-        pass: impl FnOnce(&mut Buffers<T>) -> Result<R>,
+        then: impl FnOnce(&mut Flight, &DeviceRows<T>, &Sequences) -> Result<R>,
     ) -> Result<R> {
         let mut buffers = self.buffers.lock().unwrap_or_else(PoisonError::into_inner);
-        let reserved = self.network.reserve(&self.on, batch.tokens(), &mut buffers.state);
-        let result = reserved.and_then(|()| pass(&mut buffers));
+        let result = self.pass(&mut buffers, flight, batch, then);
         if let Err(Error::OutOfMemory { .. }) = result {
-            *buffers = Buffers::default();
+            buffers.state = State::default();
         }
         result
+    }
+
+    fn pass<R>(
+        &self,
+        buffers: &mut Buffers<T>,
+        flight: &mut Flight,
+        batch: &Ragged,
+        then: impl FnOnce(&mut Flight, &DeviceRows<T>, &Sequences) -> Result<R>,
+    ) -> Result<R> {
+        let (on, Buffers { state, arena }) = (&self.on, buffers);
+        let plan = Plan::of(&batch.cu_seqlens);
+        self.network.reserve(on, plan.frame.rows, state)?;
+        self.network.prepare(on, batch, state)?;
+        let State { scratch, places, turns } = state;
+        let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
+        let placed = on.place_batch(flight, arena, tokens, &batch.cu_seqlens, &plan)?;
+        self.network.compute(on, &placed, turns, scratch)?;
+        let hidden = self.network.hidden(scratch);
+        hidden.resize(batch.tokens(), hidden.d());
+        then(flight, hidden, &placed.sequences)
     }
 }

@@ -4,7 +4,7 @@ use super::description::{Absolute, Description};
 use super::layer::{Layer, Pass, Scratch};
 use super::part::Part;
 use crate::device::ops::{Embedding, RelativeBias, Rotary, Tokens};
-use crate::device::{Backend, Rows};
+use crate::device::{Backend, Device, HostBatch, Rows};
 use crate::error::Result;
 use crate::token::Ragged;
 
@@ -26,9 +26,10 @@ pub struct Network<B: Backend> {
 /// What a forward pass leaves for the next one.
 pub struct State<B: Backend> {
     pub scratch: Scratch<B>,
-    places: Vec<u32>,
+    /// Of each token of the batch.
+    pub places: Vec<u32>,
     /// For each rotary, as many places as the longest sequence so far.
-    turns: Vec<B::Turns>,
+    pub turns: Vec<B::Turns>,
 }
 
 impl<B: Backend> Default for State<B> {
@@ -70,32 +71,56 @@ impl<B: Backend> Network<B> {
         state.scratch.reserve(on, tokens, self.widths)
     }
 
-    /// The hidden state of every token, `[tokens, hidden]`, and the batch as the device knows it.
-    pub fn forward<'a>(
-        &self,
-        on: &B,
-        batch: &'a Ragged,
-        state: &'a mut State<B>,
-    ) -> Result<(&'a B::Rows, B::Batch<'a>)> {
-        let State { scratch, places, turns } = state;
+    /// Sets the places of the tokens of `batch`, and has a turn for each.
+    pub fn prepare(&self, on: &B, batch: &Ragged, state: &mut State<B>) -> Result<()> {
+        let State { places, turns, .. } = state;
         set_places(self.absolute, batch, places);
         turns.resize_with(self.rotaries.len(), B::Turns::default);
-        for (rotary, turns) in self.rotaries.iter().zip(turns.iter_mut()) {
-            on.extend(rotary, turns, batch.max_len())?;
-        }
-        let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
-        let batch = on.place_batch(tokens, &batch.cu_seqlens)?;
+        let pairs = self.rotaries.iter().zip(turns);
+        pairs.into_iter().try_for_each(|(rotary, turns)| on.extend(rotary, turns, batch.max_len()))
+    }
+
+    /// Computes the hidden state of every token, for [`Network::hidden`]. turns: as
+    /// [`Network::prepare`] made them for `batch`.
+    pub fn compute(
+        &self,
+        on: &B,
+        batch: &B::Batch<'_>,
+        turns: &[B::Turns],
+        scratch: &mut Scratch<B>,
+    ) -> Result<()> {
         let norm = self.embedding_norm.as_ref();
-        on.embed(&self.embedding, &batch, norm, &mut scratch.hidden)?;
-        let pass = Pass { batch: &batch, turns, bias: self.bias.as_ref() };
+        on.embed(&self.embedding, batch, norm, &mut scratch.hidden)?;
+        let pass = Pass { batch, turns, bias: self.bias.as_ref() };
         for layer in &self.layers {
             layer.forward(on, &pass, scratch)?;
         }
-        if let Some(norm) = &self.final_norm {
-            on.norm(&scratch.hidden, norm, &mut scratch.normed)?;
-            std::mem::swap(&mut scratch.hidden, &mut scratch.normed);
+        match &self.final_norm {
+            Some(norm) => on.norm(&scratch.hidden, norm, &mut scratch.normed),
+            None => Ok(()),
         }
-        Ok((&scratch.hidden, batch))
+    }
+
+    /// Where [`Network::compute`] leaves the hidden states: `[tokens, hidden]`.
+    pub fn hidden<'a>(&self, scratch: &'a mut Scratch<B>) -> &'a mut B::Rows {
+        if self.final_norm.is_some() { &mut scratch.normed } else { &mut scratch.hidden }
+    }
+}
+
+impl Network<Device> {
+    /// The hidden state of every token: `[tokens, hidden]`.
+    pub fn forward<'a>(
+        &self,
+        device: &Device,
+        batch: &Ragged,
+        state: &'a mut State<Device>,
+    ) -> Result<&'a Rows> {
+        self.prepare(device, batch, state)?;
+        let State { scratch, places, turns } = state;
+        let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
+        let batch = HostBatch { tokens, cu_seqlens: &batch.cu_seqlens };
+        self.compute(device, &batch, turns, scratch)?;
+        Ok(self.hidden(scratch))
     }
 }
 

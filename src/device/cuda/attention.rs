@@ -40,7 +40,7 @@ pub fn attention<T: Element>(
     let Attention { heads, heads_kv, head_dim, .. } = *of;
     assert!(heads_kv > 0 && heads.is_multiple_of(heads_kv), "{heads} heads on {heads_kv}");
     assert_eq!(qkv.d(), of.row_dim(), "values of a row of queries, keys and values");
-    assert_eq!(sequences.tokens(), qkv.n(), "cu_seqlens end where the rows end");
+    assert_eq!(sequences.rows(), qkv.n(), "the tiles are of these rows");
     assert_eq!((out.n(), out.d()), (qkv.n(), heads * head_dim), "a context for each token");
     assert!(bias.is_none_or(|bias| bias.heads == heads), "a bias for each head");
     if ![16, 32, 64, 128].contains(&head_dim) {

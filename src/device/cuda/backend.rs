@@ -2,24 +2,26 @@
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::batch::{DeviceTokens, Sequences};
+use super::batch::{CudaBatch, Plan};
 use super::context::Cuda;
 use super::element::Element;
 use super::memory::{Arena, DeviceRows};
+use super::slot::Flight;
 use super::staging::Staging;
 use super::weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
 use super::{attention, matmul, rows};
-use crate::device::ops::{
-    Activation, Attention, Embedding, Norm, RelativeBias, Rotary, Segment, Tokens,
-};
+use crate::device::ops::{Activation, Attention, Embedding, Norm, RelativeBias, Rotary, Tokens};
 use crate::device::{Backend, Rows};
 use crate::error::Result;
 
-/// Page-locked memory of the host: more than all that a batch of 2^20 tokens sends, so that nothing
-/// waits before the vectors come back; weights go through it in pieces.
+/// Page-locked memory of the host, through which weights go up and hidden states come down in pieces.
 const STAGING_BYTES: usize = 16 << 20;
+
+/// More than any batch takes that is filled up, so that the graphs of these stay good.
+const ARENA_BYTES: usize = 256 << 10;
 
 /// The fewest places that turns are computed for, so that few batches need longer ones.
 const PLACES_MIN: usize = 512;
@@ -27,57 +29,55 @@ const PLACES_MIN: usize = 512;
 /// The operations of a network on one GPU, with rows and weights in `T` and sums in f32.
 pub struct OnCuda<T> {
     cuda: Arc<Cuda>,
-    transfer: Mutex<Transfer>,
+    staging: Mutex<Staging>,
+    /// See [`OnCuda::moves`].
+    moves: AtomicUsize,
     element: PhantomData<T>,
-}
-
-/// What brings values to the device and back.
-struct Transfer {
-    staging: Staging,
-    /// Of the batch at hand.
-    arena: Arena,
-}
-
-/// What the device knows of a batch.
-pub struct CudaBatch {
-    tokens: DeviceTokens,
-    sequences: Sequences,
 }
 
 impl<T: Element> OnCuda<T> {
     pub fn new(cuda: Arc<Cuda>) -> Result<Self> {
-        let staging = Staging::new(&cuda, STAGING_BYTES)?;
-        let arena = Arena::new(&cuda, 0)?;
-        let transfer = Mutex::new(Transfer { staging, arena });
-        Ok(Self { cuda, transfer, element: PhantomData })
+        let staging = Mutex::new(Staging::new(&cuda, STAGING_BYTES)?);
+        Ok(Self { cuda, staging, moves: AtomicUsize::new(0), element: PhantomData })
     }
 
-    /// One vector a sequence, as [`super::tail`] makes it: `[n * d]`. hidden: `[tokens, d]`; vectors is
-    /// where the device keeps them.
-    pub fn pooled(
+    /// What batches are placed in, one after the other.
+    pub fn arena(&self) -> Result<Arena> {
+        Arena::new(&self.cuda, ARENA_BYTES)
+    }
+
+    /// How often memory that a pass uses was replaced: its launches lead to other addresses then.
+    pub fn moves(&self) -> usize {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    fn moved(&self, moved: bool) {
+        self.moves.fetch_add(usize::from(moved), Ordering::Relaxed);
+    }
+
+    /// Sends a batch in one copy. Each part of `tokens`: `[tokens]`; cu_seqlens: `[n + 1]`; plan: that
+    /// of `cu_seqlens`. The batch that was in `arena` is gone.
+    pub fn place_batch(
         &self,
-        hidden: &DeviceRows<T>,
-        batch: &CudaBatch,
-        segment: Segment,
-        normalize: bool,
-        vectors: &mut DeviceRows<f32>,
-    ) -> Result<Vec<f32>> {
-        let n = batch.sequences.n();
-        vectors.reserve(&self.cuda, n, hidden.d())?;
-        vectors.resize(n, hidden.d());
-        rows::tail(&self.cuda, hidden, &batch.sequences, segment, normalize, vectors)?;
-        let found = vectors.buffer().map(|all| self.transfer().staging.download(&self.cuda, &all));
-        found.unwrap_or_else(|| Ok(Vec::new()))
+        flight: &mut Flight,
+        arena: &mut Arena,
+        tokens: Tokens<'_>,
+        cu_seqlens: &[u32],
+        plan: &Plan,
+    ) -> Result<CudaBatch> {
+        let bytes = plan.bytes(cu_seqlens.len() - 1);
+        self.moved(arena.reset_for(&self.cuda, tokens.ids.len(), bytes)?);
+        CudaBatch::place(flight, arena, tokens, cu_seqlens, plan)
     }
 
     /// `[n, d]`, as f32, when all is done that was launched before.
     pub fn download(&self, rows: &DeviceRows<T>) -> Result<Rows> {
-        self.transfer().staging.download_rows(&self.cuda, rows)
+        self.staging().download_rows(&self.cuda, rows)
     }
 
-    /// What was begun is finished or started anew by the next batch, whoever panicked.
-    fn transfer(&self) -> MutexGuard<'_, Transfer> {
-        self.transfer.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What was begun is finished or started anew by the next one, whoever panicked.
+    fn staging(&self) -> MutexGuard<'_, Staging> {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Places what takes buffers of these sizes, each in bytes, in memory of its own.
@@ -87,7 +87,7 @@ impl<T: Element> OnCuda<T> {
         place: impl FnOnce(&Cuda, &mut Staging, &mut Arena) -> Result<R>,
     ) -> Result<R> {
         let mut arena = Arena::new(&self.cuda, Arena::bytes_of(sizes))?;
-        place(&self.cuda, &mut self.transfer().staging, &mut arena)
+        place(&self.cuda, &mut self.staging(), &mut arena)
     }
 }
 
@@ -131,17 +131,6 @@ impl<T: Element> Backend for OnCuda<T> {
         self.place(&sizes, |cuda, staging, arena| DeviceBias::place(cuda, staging, arena, &bias))
     }
 
-    fn place_batch<'a>(&self, tokens: Tokens<'a>, cu_seqlens: &'a [u32]) -> Result<CudaBatch> {
-        let mut transfer = self.transfer();
-        let Transfer { staging, arena } = &mut *transfer;
-        let n = tokens.ids.len();
-        arena.reset_for(&self.cuda, n, Sequences::bytes_max(n, cu_seqlens.len()))?;
-        Ok(CudaBatch {
-            tokens: DeviceTokens::place(&self.cuda, staging, arena, tokens)?,
-            sequences: Sequences::place(&self.cuda, staging, arena, cu_seqlens)?,
-        })
-    }
-
     fn extend(&self, rotary: &Rotary, turns: &mut Option<DeviceTurns>, n: usize) -> Result<()> {
         if turns.as_ref().is_none_or(|turns| turns.places() < n) {
             let mut host = Rows::default();
@@ -150,12 +139,14 @@ impl<T: Element> Backend for OnCuda<T> {
             *turns = Some(self.place(&sizes, |cuda, staging, arena| {
                 DeviceTurns::place(cuda, staging, arena, &host)
             })?);
+            self.moved(true);
         }
         Ok(())
     }
 
     fn reserve(&self, rows: &mut DeviceRows<T>, n: usize, d: usize) -> Result<()> {
-        rows.reserve(&self.cuda, n, d)
+        self.moved(rows.reserve(&self.cuda, n, d)?);
+        Ok(())
     }
 
     fn embed(

@@ -3,9 +3,9 @@
 //! Kernels read tables at the places that a batch names, so the greatest of each is kept here, and
 //! the operations hold it against their tables.
 
-use super::context::Cuda;
+use super::matmul::bucket;
 use super::memory::{Arena, Buffer};
-use super::staging::Staging;
+use super::slot::{Flight, Parcel};
 use crate::device::ops::Tokens;
 use crate::error::Result;
 
@@ -15,6 +15,66 @@ const QUERIES_SHORT: usize = 16;
 
 /// Rows of a batch, so that the sum of a row and a distance stays below 2^31.
 const TOKENS_MAX: usize = 1 << 29;
+
+/// Batches of so many tokens are filled up, so that the launches of one serve for others: beyond it
+/// what a launch costs the host is little beside what it costs the device.
+const FILLED_TOKENS_MAX: usize = 4096;
+
+/// How many rows and tiles there are on the device: all that the launches of a network depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Frame {
+    pub rows: usize,
+    long: usize,
+    short: usize,
+}
+
+/// How a batch will lie on the device.
+pub struct Plan {
+    pub frame: Frame,
+    /// The frame is larger than the batch, and that of others: rows behind its tokens belong to no
+    /// sequence, and tiles behind its own have no rows. What is computed in such rows nobody reads.
+    pub filled: bool,
+    /// As [`Tiles`] has them.
+    long: Vec<u32>,
+    short: Vec<u32>,
+}
+
+impl Plan {
+    /// As large as the batch is. cu_seqlens: `[n + 1]`, from 0, ascending.
+    pub fn exact(cu_seqlens: &[u32]) -> Self {
+        let rows = cu_seqlens.last().map_or(0, |&end| end as usize);
+        assert!(
+            cu_seqlens.first() == Some(&0) && cu_seqlens.is_sorted() && rows < TOKENS_MAX,
+            "cu_seqlens begin at 0, ascend, and end below {TOKENS_MAX}"
+        );
+        let (long, short) = tiles(cu_seqlens);
+        let frame = Frame { rows, long: long.len() / 3, short: short.len() / 3 };
+        Self { frame, filled: false, long, short }
+    }
+
+    /// Filled up if it is small. cu_seqlens: as above.
+    pub fn of(cu_seqlens: &[u32]) -> Self {
+        let mut plan = Self::exact(cu_seqlens);
+        if (1..=FILLED_TOKENS_MAX).contains(&plan.frame.rows) {
+            let rows = bucket(plan.frame.rows);
+            let n = (cu_seqlens.len() - 1).next_power_of_two();
+            // What is left of a sequence behind its whole long tiles is one more, long or short; no
+            // long one has fewer rows than a short one can have.
+            let long = (rows / QUERIES_LONG + n).min(rows / (QUERIES_SHORT + 1));
+            plan.frame = Frame { rows, long, short: n.min(rows) };
+            plan.filled = true;
+        }
+        plan
+    }
+
+    /// Bytes of an arena for the batch, which has `n` sequences.
+    pub fn bytes(&self, n: usize) -> usize {
+        let Frame { rows, long, short } = self.frame;
+        let words = |n: usize| n * size_of::<u32>();
+        let tiles = [long, short].map(|tiles| words(3 * tiles));
+        Arena::bytes_of(&[words(rows), rows, words(rows), tiles[0], tiles[1], words(n + 1)])
+    }
+}
 
 /// What is known of each token of a batch.
 pub struct DeviceTokens {
@@ -27,20 +87,15 @@ pub struct DeviceTokens {
 }
 
 impl DeviceTokens {
-    /// Each part of `tokens`: `[tokens]`.
-    pub fn place(
-        cuda: &Cuda,
-        staging: &mut Staging,
-        arena: &mut Arena,
-        tokens: Tokens<'_>,
-    ) -> Result<Self> {
+    /// Each part of `tokens`: `[tokens]`; behind them id 0 at place 0, up to `rows`.
+    pub fn place(parcel: &mut Parcel<'_>, tokens: Tokens<'_>, rows: usize) -> Result<Self> {
         let n = tokens.ids.len();
         assert_eq!((tokens.types.len(), tokens.places.len()), (n, n), "a type and a place a token");
         let end = |values: &[u32]| values.iter().max().map_or(0, |&most| most as usize + 1);
         Ok(Self {
-            ids: staging.place(cuda, arena, tokens.ids)?,
-            types: staging.place(cuda, arena, tokens.types)?,
-            places: staging.place(cuda, arena, tokens.places)?,
+            ids: parcel.place(tokens.ids, rows)?,
+            types: parcel.place(tokens.types, rows)?,
+            places: parcel.place(tokens.places, rows)?,
             ids_end: end(tokens.ids),
             places_end: end(tokens.places),
         })
@@ -57,41 +112,26 @@ pub struct Sequences {
     pub(super) cu_seqlens: Buffer<u32>,
     pub(super) tiles: [Tiles; 2],
     tokens: usize,
+    rows: usize,
 }
 
 /// A list of tiles: `[n, 3]`, the first row of its sequence, the row after its last, and the row of
-/// its first query.
+/// its first query. Where these are 0 there is nothing to do.
 pub(super) struct Tiles {
     pub list: Buffer<u32>,
     pub long: bool,
 }
 
 impl Sequences {
-    /// Bytes of an arena that hold a batch of `tokens` in `n` sequences, the tokens included.
-    pub fn bytes_max(tokens: usize, n: usize) -> usize {
-        // What is left of a sequence after its long tiles is one more.
-        let tiles = 3 * size_of::<u32>() * (tokens / QUERIES_LONG + n);
-        let (ids, ends) = (size_of::<u32>() * tokens, size_of::<u32>() * (n + 1));
-        Arena::bytes_of(&[tiles, tiles, ids, tokens, ids, ends])
-    }
-
-    /// cu_seqlens: `[n + 1]`, from 0, ascending.
-    pub fn place(
-        cuda: &Cuda,
-        staging: &mut Staging,
-        arena: &mut Arena,
-        cu_seqlens: &[u32],
-    ) -> Result<Self> {
+    /// plan: that of `cu_seqlens`.
+    pub fn place(parcel: &mut Parcel<'_>, cu_seqlens: &[u32], plan: &Plan) -> Result<Self> {
+        let Frame { rows, long, short } = plan.frame;
+        let long = Tiles { list: parcel.place(&plan.long, 3 * long)?, long: true };
+        let short = Tiles { list: parcel.place(&plan.short, 3 * short)?, long: false };
         let tokens = cu_seqlens.last().map_or(0, |&end| end as usize);
-        assert!(
-            cu_seqlens.first() == Some(&0) && cu_seqlens.is_sorted() && tokens < TOKENS_MAX,
-            "cu_seqlens begin at 0, ascend, and end below {TOKENS_MAX}"
-        );
-        let (long, short) = tiles(cu_seqlens);
-        let long = Tiles { list: staging.place(cuda, arena, &long)?, long: true };
-        let short = Tiles { list: staging.place(cuda, arena, &short)?, long: false };
-        let cu_seqlens = staging.place(cuda, arena, cu_seqlens)?;
-        Ok(Self { cu_seqlens, tiles: [long, short], tokens })
+        // At the end, so that all before it lies where it lies for each batch of this frame.
+        let cu_seqlens = parcel.place(cu_seqlens, cu_seqlens.len())?;
+        Ok(Self { cu_seqlens, tiles: [long, short], tokens, rows })
     }
 
     pub fn n(&self) -> usize {
@@ -100,6 +140,34 @@ impl Sequences {
 
     pub fn tokens(&self) -> usize {
         self.tokens
+    }
+
+    /// At least as many as there are tokens.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+}
+
+/// What the device knows of a batch.
+pub struct CudaBatch {
+    pub(super) tokens: DeviceTokens,
+    pub sequences: Sequences,
+}
+
+impl CudaBatch {
+    /// Writes it into `arena`, which is reset and has room, and sends it. plan: that of `cu_seqlens`.
+    pub(super) fn place(
+        flight: &mut Flight,
+        arena: &mut Arena,
+        tokens: Tokens<'_>,
+        cu_seqlens: &[u32],
+        plan: &Plan,
+    ) -> Result<Self> {
+        let mut parcel = flight.parcel(arena, plan.bytes(cu_seqlens.len() - 1))?;
+        let tokens = DeviceTokens::place(&mut parcel, tokens, plan.frame.rows)?;
+        let sequences = Sequences::place(&mut parcel, cu_seqlens, plan)?;
+        parcel.send()?;
+        Ok(Self { tokens, sequences })
     }
 }
 
@@ -120,6 +188,7 @@ fn tiles(cu_seqlens: &[u32]) -> (Vec<u32>, Vec<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::ops::ends;
 
     #[test]
     fn every_query_is_in_one_tile_that_is_no_larger_than_it_need_be() {
@@ -130,5 +199,31 @@ mod tests {
         assert_eq!(short, [0, 1, 0]);
         assert_eq!(tiles(&[0]), (vec![], vec![]));
         assert_eq!(tiles(&[0, 80]), (vec![0, 80, 0], vec![0, 80, 64]));
+    }
+
+    #[test]
+    fn a_small_batch_fits_the_frame_of_its_bucket_whatever_its_sequences_are() {
+        let check = |lengths: &[usize]| {
+            let cu_seqlens = ends(lengths);
+            let (exact, plan) = (Plan::exact(&cu_seqlens).frame, Plan::of(&cu_seqlens));
+            let Frame { rows, long, short } = plan.frame;
+            assert!(plan.filled && rows == bucket(exact.rows), "{lengths:?}");
+            assert!(exact.long <= long && exact.short <= short, "{lengths:?}: {exact:?}");
+        };
+        for tokens in 1..=FILLED_TOKENS_MAX {
+            check(&[tokens]);
+        }
+        // The most tiles that rows can have: of the shortest sequences that take a long one.
+        for (length, n) in [(1, 4096), (16, 256), (17, 240), (63, 65), (64, 64), (65, 63), (80, 51)]
+        {
+            check(&vec![length; n]);
+            check(&[vec![0; 40], vec![length; n], vec![0; 99]].concat());
+        }
+        let same = [Plan::of(&[0, 12]).frame, Plan::of(&[0, 16]).frame];
+        assert_eq!(same[0], same[1]);
+        for cu_seqlens in [&[0, 0][..], &[0, 4097]] {
+            let plan = Plan::of(cu_seqlens);
+            assert!(!plan.filled && plan.frame == Plan::exact(cu_seqlens).frame);
+        }
     }
 }

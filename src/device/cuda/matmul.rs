@@ -104,7 +104,7 @@ fn product<T: Element>(
 }
 
 /// The tokens for which an algorithm is chosen: up to a quarter more than there are.
-fn bucket(tokens: usize) -> usize {
+pub(super) fn bucket(tokens: usize) -> usize {
     match tokens {
         0..=16 => 16,
         _ => tokens.next_multiple_of(1 << ((tokens - 1).ilog2() - 2)),

@@ -86,7 +86,7 @@ impl Drop for Memory {
         // A device that has failed frees nothing, and there is nobody left to tell.
         let _ = self.context.bind_to_thread();
         // SAFETY: `Memory::new` got it from the driver, and the last buffer in it is gone. The driver
-        // waits for the kernels that still use it.
+        // waits for the kernels that still use it, those of all batches in flight.
         let _ = unsafe { result::free_sync(self.start) };
         self.budget.give_back(self.bytes);
     }
@@ -111,13 +111,16 @@ impl Arena {
     }
 
     /// Takes everything back, as [`Arena::reset`] does, and has `bytes` for a batch of `tokens`.
-    pub fn reset_for(&mut self, cuda: &Cuda, tokens: usize, bytes: usize) -> Result<()> {
+    /// Whether it lies elsewhere now.
+    pub fn reset_for(&mut self, cuda: &Cuda, tokens: usize, bytes: usize) -> Result<bool> {
         self.reset();
-        if self.memory.bytes < bytes {
+        let grows = self.memory.bytes < bytes;
+        if grows {
+            let bytes = bytes.next_power_of_two();
             let memory = Memory::new(cuda, bytes)?;
             self.memory = Arc::new(memory.ok_or(Error::OutOfMemory { tokens, bytes })?);
         }
-        Ok(())
+        Ok(grows)
     }
 
     /// Room for `len` values, which are what they happen to be.
@@ -144,6 +147,12 @@ impl Arena {
 
     pub fn used_bytes(&self) -> usize {
         self.used
+    }
+
+    /// Where its byte `at` lies, for what runs on the stream of `cuda`.
+    pub(super) fn pointer(&self, cuda: &Cuda, at: usize) -> u64 {
+        assert!(Arc::ptr_eq(&self.memory.context, cuda.context()), "an arena of another device");
+        self.memory.start + at as u64
     }
 }
 
@@ -192,10 +201,11 @@ impl<T: Plain> DeviceRows<T> {
         Self { n: data.len() / d, data: Some(data), d }
     }
 
-    /// Takes the memory of `[n, d]`, or says that it is not there. The values are gone if it is not
-    /// there yet.
-    pub fn reserve(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<()> {
-        if n * d > self.capacity() {
+    /// Takes the memory of `[n, d]`, or says that it is not there. Whether it lies elsewhere now: then
+    /// the values are gone, when all is done that was launched to use them.
+    pub fn reserve(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<bool> {
+        let grows = n * d > self.capacity();
+        if grows {
             *self = Self::default();
             let len = n.next_multiple_of(ROWS_STEP) * d;
             let bytes = len * size_of::<T>();
@@ -204,7 +214,7 @@ impl<T: Plain> DeviceRows<T> {
             let start = memory.start;
             self.data = Some(Buffer { memory: Arc::new(memory), start, len, values: PhantomData });
         }
-        Ok(())
+        Ok(grows)
     }
 
     /// Becomes `[n, d]`, of which the memory is reserved; the values are what they happen to be.

@@ -1,7 +1,7 @@
 //! How do the operations run on a GPU?
 //!
 //! One [`Cuda`] is one device and one stream: what is launched runs in the order of the calls, and
-//! only a download waits for it. The operations have the names and the meaning of their CPU twins in
+//! only who wants a result waits, for the event of its own batch. The operations have the names and the meaning of their CPU twins in
 //! [`super::ops`], in bf16 or f16 with sums in f32; their kernels are the files of `kernels/`. The
 //! driver and cuBLASLt are loaded when a device is opened, so that the same binary starts where there
 //! is neither.
@@ -14,18 +14,21 @@ mod element;
 mod kernels;
 mod matmul;
 mod memory;
+mod pinned;
 mod rows;
+mod slot;
 mod staging;
 mod weights;
 
 pub use attention::attention;
-pub use backend::{CudaBatch, OnCuda};
-pub use batch::{DeviceTokens, Sequences};
+pub use backend::OnCuda;
+pub use batch::{CudaBatch, DeviceTokens, Plan, Sequences};
 pub use context::Cuda;
 pub use element::{Element, Plain, Vector};
 pub use matmul::{gated_linear, linear};
 pub use memory::{Arena, Buffer, DeviceRows};
 pub use rows::{add_norm, embed, glu, norm, norm_heads, residual, residual_norm, rotary, tail};
+pub use slot::{Fetched, Flight, Landed, Slots};
 pub use staging::Staging;
 pub use weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
 

@@ -1,45 +1,30 @@
-//! How do values come to a device and back?
+//! How do values of any size come to a device and back?
+//!
+//! In pieces, and a download waits for all that was launched: this is for weights and hidden states.
+//! A batch goes by [`super::slot`].
 
-use std::sync::Arc;
-
-use cudarc::driver::{CudaContext, result};
+use cudarc::driver::result;
 
 use super::context::{Cuda, failed};
 use super::element::{Element, Plain, Vector};
 use super::memory::{Arena, Buffer, DeviceRows};
+use super::pinned::Pinned;
 use crate::device::Rows;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Copies begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// Page-locked memory of the host, from and to which a device copies while the host does other
-/// things: from pageable memory the driver would copy twice and wait.
+/// What weights come to a device through, and hidden states back.
 pub struct Staging {
-    start: *mut u8,
-    bytes: usize,
+    pinned: Pinned,
     /// Up to here an upload may still be reading.
     used: usize,
-    context: Arc<CudaContext>,
 }
-
-// SAFETY: it is the only owner of its memory, which the driver lets any thread use.
-unsafe impl Send for Staging {}
 
 impl Staging {
     pub fn new(cuda: &Cuda, bytes: usize) -> Result<Self> {
-        let context = cuda.context().clone();
-        context.bind_to_thread().map_err(failed("use the device"))?;
-        let bytes = bytes.next_multiple_of(ALIGNMENT).max(ALIGNMENT);
-        // SAFETY: the memory is written before it is read, by `upload` and by `download`.
-        let start = unsafe { result::malloc_host(bytes, 0) };
-        let start = start.map_err(|source| Error::Unavailable {
-            what: format!("{bytes} bytes of page-locked memory"),
-            remedy: format!(
-                "the driver says {source}; free memory of the host, or lower the limit"
-            ),
-        })?;
-        Ok(Self { start: start.cast(), bytes, used: 0, context })
+        Ok(Self { pinned: Pinned::new(cuda, bytes.next_multiple_of(ALIGNMENT))?, used: 0 })
     }
 
     /// Enqueues a copy to the device and returns before it is done. What is larger than the staging
@@ -55,16 +40,17 @@ impl Staging {
         cuda.context().bind_to_thread().map_err(failed("use the device"))?;
         let mut bytes = as_bytes(values);
         while !bytes.is_empty() {
-            if self.used == self.bytes {
+            if self.used == self.pinned.bytes() {
                 cuda.synchronize()?;
                 self.used = 0;
             }
-            let (now, rest) = bytes.split_at(bytes.len().min(self.bytes - self.used));
-            // SAFETY: `used + now.len()` is at most `bytes`; no copy that is on its way reads there,
-            // since `used` goes back to 0 only after a synchronisation; and the device has room for
-            // all of `values` from `to.pointer` on.
+            let (now, rest) = bytes.split_at(bytes.len().min(self.pinned.bytes() - self.used));
+            let staged = self.pinned.pointer(self.used, now.len());
+            // SAFETY: `pointer` checked the room; no copy that is on its way reads there, since
+            // `used` goes back to 0 only after a synchronisation; and the device has room for all
+            // of `values` from `to.pointer` on.
             unsafe {
-                let staged = std::slice::from_raw_parts_mut(self.start.add(self.used), now.len());
+                let staged = std::slice::from_raw_parts_mut(staged, now.len());
                 staged.copy_from_slice(now);
                 result::memcpy_htod_async(at, staged, cuda.stream.cu_stream())
                     .map_err(failed("copy to the device"))?;
@@ -81,15 +67,15 @@ impl Staging {
         cuda.synchronize()?;
         self.used = 0;
         let (mut values, pointer) = (Vec::with_capacity(from.len()), from.pointer(cuda));
-        let piece = self.bytes / size_of::<T>();
+        let piece = self.pinned.bytes() / size_of::<T>();
         while values.len() < from.len() {
             let n = piece.min(from.len() - values.len());
             let at = pointer + (values.len() * size_of::<T>()) as u64;
-            // SAFETY: `n` values fit into the staging memory, which is aligned for any of them and
-            // which nothing else uses after the synchronisation; the device has as many from `at`
-            // on; any bits are a value; and they are read after the copy is done.
+            // SAFETY: `pointer` checks the room, which nothing else uses after the synchronisation;
+            // the device has `n` values from `at` on; any bits are a value; and they are read after
+            // the copy is done.
             unsafe {
-                let staged = std::slice::from_raw_parts_mut(self.start.cast::<T>(), n);
+                let staged = std::slice::from_raw_parts_mut(self.pinned.pointer(0, n), n);
                 result::memcpy_dtoh_async(staged, at, cuda.stream.cu_stream())
                     .map_err(failed("copy from the device"))?;
                 cuda.synchronize()?;
@@ -129,16 +115,6 @@ impl Staging {
             None => Vec::new(),
         };
         Ok(Rows::new(values.into_iter().map(T::to_f32).collect(), rows.d()))
-    }
-}
-
-impl Drop for Staging {
-    fn drop(&mut self) {
-        let _ = self.context.bind_to_thread();
-        // Copies from it may be on their way, and what fails now has nobody left to tell.
-        let _ = self.context.synchronize();
-        // SAFETY: `Staging::new` got it from the driver, and nothing reads it any more.
-        let _ = unsafe { result::free_host(self.start.cast()) };
     }
 }
 

@@ -4,8 +4,11 @@
 //! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says
 //! which have run, and where.
 
+use std::sync::Arc;
+
 use half::{bf16, f16};
 
+use super::slot::Parcel;
 use super::*;
 use crate::device::ops::{
     self, ACTIVATIONS, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers,
@@ -17,11 +20,14 @@ use crate::error::Result;
 const ARENA_BYTES: usize = 256 << 20;
 /// Less than most of the matrices here, so that copies go in pieces.
 const STAGING_BYTES: usize = 4096;
+/// More than any batch here.
+const PARCEL_BYTES: usize = 1 << 18;
 const CASES: u64 = 24;
 
 /// A GPU, and the CPU that it is held against.
 struct Pair {
-    cuda: Cuda,
+    cuda: Arc<Cuda>,
+    slots: Arc<Slots>,
     staging: Staging,
     arena: Arena,
     cpu: Device,
@@ -34,10 +40,11 @@ impl Pair {
             println!("no CUDA device here: not run: {what}");
             return None;
         }
-        let cuda = Cuda::open(0, 0.9).unwrap();
+        let cuda = Arc::new(Cuda::open(0, 0.9).unwrap());
+        let slots = Slots::new(&cuda).unwrap();
         let staging = Staging::new(&cuda, STAGING_BYTES).unwrap();
         let arena = Arena::new(&cuda, ARENA_BYTES).unwrap();
-        Some(Self { cuda, staging, arena, cpu: Device::cpu(2).unwrap() })
+        Some(Self { cuda, slots, staging, arena, cpu: Device::cpu(2).unwrap() })
     }
 
     fn rows<T: Element>(&mut self, rows: &Rows) -> DeviceRows<T> {
@@ -55,11 +62,19 @@ impl Pair {
     }
 
     fn tokens(&mut self, tokens: Tokens<'_>) -> DeviceTokens {
-        DeviceTokens::place(&self.cuda, &mut self.staging, &mut self.arena, tokens).unwrap()
+        self.send(|parcel| DeviceTokens::place(parcel, tokens, tokens.ids.len()))
     }
 
     fn sequences(&mut self, cu_seqlens: &[u32]) -> Sequences {
-        Sequences::place(&self.cuda, &mut self.staging, &mut self.arena, cu_seqlens).unwrap()
+        self.send(|parcel| Sequences::place(parcel, cu_seqlens, &Plan::exact(cu_seqlens)))
+    }
+
+    fn send<R>(&mut self, place: impl FnOnce(&mut Parcel<'_>) -> Result<R>) -> R {
+        let mut flight = self.slots.take().unwrap();
+        let mut parcel = flight.parcel(&mut self.arena, PARCEL_BYTES).unwrap();
+        let placed = place(&mut parcel).unwrap();
+        parcel.send().unwrap();
+        placed
     }
 
     fn on_cpu(&self, f: impl FnOnce(&Device, &mut Rows) + Send) -> Rows {

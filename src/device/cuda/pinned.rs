@@ -1,0 +1,67 @@
+//! Which memory of the host does a device copy from and to?
+
+use std::sync::Arc;
+
+use cudarc::driver::{CudaContext, result};
+
+use super::context::{Cuda, failed};
+use super::element::Plain;
+use crate::error::{Error, Result};
+
+/// Page-locked memory of the host, from and to which a device copies while the host does other
+/// things: from pageable memory the driver would copy twice and wait.
+///
+/// Nothing here knows which copies are on their way: the owner writes and reads only where there are
+/// none.
+pub struct Pinned {
+    start: *mut u8,
+    bytes: usize,
+    context: Arc<CudaContext>,
+}
+
+// SAFETY: it is the only owner of its memory, which the driver lets any thread use.
+unsafe impl Send for Pinned {}
+
+impl Pinned {
+    pub fn new(cuda: &Cuda, bytes: usize) -> Result<Self> {
+        let context = cuda.context().clone();
+        context.bind_to_thread().map_err(failed("use the device"))?;
+        // The driver has no allocation of nothing.
+        let bytes = bytes.max(1);
+        // SAFETY: the memory is written below, before anything reads it.
+        let start = unsafe { result::malloc_host(bytes, 0) };
+        let start: *mut u8 = start
+            .map_err(|source| Error::Unavailable {
+                what: format!("{bytes} bytes of page-locked memory"),
+                remedy: format!(
+                    "the driver says {source}; free memory of the host, or lower the limit"
+                ),
+            })?
+            .cast();
+        // SAFETY: so much was allocated.
+        unsafe { start.write_bytes(0, bytes) };
+        Ok(Self { start, bytes, context })
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Where `len` values lie that begin at byte `at`.
+    pub fn pointer<T: Plain>(&self, at: usize, len: usize) -> *mut T {
+        let end = at + len * size_of::<T>();
+        assert!(end <= self.bytes && at.is_multiple_of(align_of::<T>()), "{at}..{end}");
+        // SAFETY: it lies within the allocation, which was checked above.
+        unsafe { self.start.add(at).cast() }
+    }
+}
+
+impl Drop for Pinned {
+    fn drop(&mut self) {
+        let _ = self.context.bind_to_thread();
+        // Copies from or to it may be on their way, and what fails now has nobody left to tell.
+        let _ = self.context.synchronize();
+        // SAFETY: `Pinned::new` got it from the driver, and nothing uses it any more.
+        let _ = unsafe { result::free_host(self.start.cast()) };
+    }
+}
