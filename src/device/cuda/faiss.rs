@@ -4,6 +4,7 @@
 //! is its side of the calls, `kernels/host/faiss.cpp` the same on the CPU. What goes in and what comes
 //! out stays on the device.
 
+use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -26,8 +27,8 @@ pub const K_MAX: usize = 2048;
 /// Beside the executable, or where the system looks for libraries.
 const LIBRARY: &str = "libcodeintel_faiss.so";
 
-/// Memory of one index for the scores of a search: about a hundred queries at a time in rows of any
-/// number.
+/// Memory of one index for the scores of a search: about a hundred queries at a time, however many
+/// rows there are.
 const TEMP_BYTES: usize = 256 << 20;
 
 /// Of the error's text that the library writes.
@@ -63,8 +64,10 @@ impl Faiss {
         FAISS.get_or_init(Self::load).as_ref().map_err(|error| Error::Unavailable {
             what: format!("{LIBRARY}, with which a GPU searches vectors,"),
             remedy: format!(
-                "{error}; `make gpu` builds it beside the release binary; elsewhere, put its folder \
-                 and that of libcublas.so.13 into LD_LIBRARY_PATH"
+                "{}; `make gpu` builds it beside the release binary; elsewhere, put its folder and \
+                 that of libcublas.so.13 into LD_LIBRARY_PATH",
+                // What the loader says.
+                error.source().unwrap_or(error)
             ),
         })
     }
@@ -105,6 +108,7 @@ impl FlatIndex {
     /// An index without rows, for up to `rows_max` of `d` values. Their memory, and that of every
     /// search, is taken here.
     pub fn new(cuda: &Arc<Cuda>, d: usize, rows_max: usize) -> Result<Self> {
+        assert!(d > 0, "rows without values");
         let faiss = Faiss::get()?;
         // FAISS also keeps a norm of each row, of which there are two while rows are added, and cuBLAS
         // has a workspace of its own.
