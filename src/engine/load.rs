@@ -48,8 +48,16 @@ pub(super) fn load(
         mode: Mode::Inproc,
     };
     let busy_tokens = encoder.busy_tokens();
-    let compute = Box::new(move |batch: &Ragged| pooler.embed(&encoder, batch));
+    let compute = compute(encoder, pooler);
     Ok(Loaded { identity, device, compute, busy_tokens })
+}
+
+fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
+    #[cfg(feature = "cuda")]
+    if pooler.is_on_gpu() {
+        return Box::new(super::gpu::OnGpu { encoder, pooler });
+    }
+    Box::new(move |batch: &Ragged| pooler.embed(&encoder, batch))
 }
 
 /// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot

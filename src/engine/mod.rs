@@ -9,6 +9,8 @@ mod cache;
 mod call;
 #[allow(clippy::module_inception)] // The folder is named for the machine, the file for its face.
 mod engine;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod heads;
 mod identity;
 mod load;
