@@ -1,6 +1,7 @@
 // What of FAISS does src/device/cuda/faiss.rs call? Four functions around GpuIndexFlat. Each answers 0, or
 // writes into `text` why not. FAISS ends the process where CUDA fails, so a device that has failed is told
-// here before FAISS is asked. kernels/host/faiss.cpp has the same functions on the CPU.
+// here before FAISS is asked. It computes products in f32: cuBLAS takes TF32 only where that is asked for.
+// kernels/host/faiss.cpp has the same functions on the CPU.
 #include <cuda_runtime.h>
 #include <faiss/gpu/GpuIndexFlat.h>
 #include <faiss/gpu/StandardGpuResources.h>
