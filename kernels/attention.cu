@@ -17,7 +17,8 @@
 // bank.
 #include "common.cuh"
 
-/// One block's work: an entry of `Tiles` in src/device/cuda/batch.rs.
+/// One block's work: an entry of `Tiles` in src/device/cuda/batch.rs. One of zeros, behind those of a batch
+/// that is filled up, is none.
 struct Tile {
     /// The rows of its sequence.
     int begin, end;
@@ -134,6 +135,9 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
     auto *steps = reinterpret_cast<Step<T, KEYS, HEAD_DIM> *>(memory);
 
     const Tile tile = tiles[blockIdx.x];
+    if (tile.begin == tile.end) {
+        return;
+    }
     const int head = blockIdx.y, head_kv = head / (shape.heads / shape.heads_kv);
     const int lane = threadIdx.x % WARP, group = lane / 4, pair = lane % 4 * 2;
     const int64_t stride = static_cast<int64_t>(shape.heads + 2 * shape.heads_kv) * HEAD_DIM;

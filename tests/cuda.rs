@@ -132,3 +132,30 @@ fn cuda_without_the_memory_for_a_batch_computes_its_halves() {
     let body = json!({ "input": ["fn main() {}"], "model": "bert" });
     assert_eq!(server.post("/v1/embeddings", &body).status, 200);
 }
+
+#[test]
+fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
+    let Some(place) = place("the calls of a query") else { return };
+    let log = place.path().join("calls");
+    let server = serve(&place, ("EMULATED_CUDA_LOG", log.to_str().unwrap()), &[]);
+    let calls = || std::fs::read_to_string(&log).unwrap();
+    let ask = || {
+        let before = calls().len();
+        let body = json!({ "input": ["fn main() {}"], "model": "bert" });
+        assert_eq!(server.post("/v1/embeddings", &body).status, 200);
+        calls().split_off(before)
+    };
+    // By launches and recorded, in each of two slots.
+    (0..4).for_each(|_| drop(ask()));
+    let names = [
+        "cuMemcpyHtoDAsync_v2",
+        "cuGraphLaunch",
+        "cuLaunchKernel",
+        "cuMemcpyDtoHAsync_v2",
+        "cuEventRecord",
+        "cuEventSynchronize",
+    ];
+    for _ in 0..3 {
+        assert_eq!(ask().lines().collect::<Vec<_>>(), names);
+    }
+}

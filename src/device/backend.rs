@@ -62,6 +62,18 @@ pub trait Backend {
     /// x becomes `norm(x + y)`. x, y: `[n, d]`.
     fn residual_norm(&self, x: &mut Self::Rows, y: &Self::Rows, norm: &Self::Norm) -> Result<()>;
 
+    /// x becomes `x + y`, and out `norm(x + y)`. x, y, out: `[n, d]`.
+    fn add_norm(
+        &self,
+        x: &mut Self::Rows,
+        y: &Self::Rows,
+        norm: &Self::Norm,
+        out: &mut Self::Rows,
+    ) -> Result<()> {
+        self.residual(x, y)?;
+        self.norm(x, norm, out)
+    }
+
     /// Each of the heads in each row becomes its norm. x: `[n, all heads * head_dim]`.
     fn norm_heads(&self, x: &mut Self::Rows, heads: Range<usize>, norm: &Self::Norm) -> Result<()>;
 

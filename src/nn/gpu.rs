@@ -6,7 +6,7 @@ use super::encoder::Opened;
 use super::network::{Network, State};
 use crate::device::Rows;
 use crate::device::cuda::{
-    Arena, Cuda, DeviceRows, Element, Flight, OnCuda, Plan, Sequences, Slots,
+    Arena, Cuda, DeviceRows, Element, Flight, Graphs, OnCuda, Plan, Sequences, Slots,
 };
 use crate::device::ops::{Segment, Tokens};
 use crate::error::{Error, Result};
@@ -27,6 +27,7 @@ struct Buffers<T: Element> {
     state: State<OnCuda<T>>,
     /// What was sent of the batch.
     arena: Arena,
+    graphs: Graphs,
 }
 
 impl<T: Element> GpuNetwork<T> {
@@ -35,7 +36,8 @@ impl<T: Element> GpuNetwork<T> {
     pub fn load(opened: &Opened, cuda: &Arc<Cuda>) -> Result<Self> {
         let on = OnCuda::new(cuda.clone())?;
         let network = Network::load(&opened.encoder(&on)?, &opened.description)?;
-        let buffers = Mutex::new(Buffers { state: State::default(), arena: on.arena()? });
+        let (arena, graphs) = (on.arena()?, on.graphs()?);
+        let buffers = Mutex::new(Buffers { state: State::default(), arena, graphs });
         let loaded = Self { on, network, slots: Slots::new(cuda)?, buffers };
         loaded.pooled(&Ragged::from_seqs([&[0][..]]), Segment::Mean, true)?;
         Ok(loaded)
@@ -86,14 +88,14 @@ impl<T: Element> GpuNetwork<T> {
         batch: &Ragged,
         then: impl FnOnce(&mut Flight, &DeviceRows<T>, &Sequences) -> Result<R>,
     ) -> Result<R> {
-        let (on, Buffers { state, arena }) = (&self.on, buffers);
+        let (on, Buffers { state, arena, graphs }) = (&self.on, buffers);
         let plan = Plan::of(&batch.cu_seqlens);
         self.network.reserve(on, plan.frame.rows, state)?;
         self.network.prepare(on, batch, state)?;
         let State { scratch, places, turns } = state;
         let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
         let placed = on.place_batch(flight, arena, tokens, &batch.cu_seqlens, &plan)?;
-        self.network.compute(on, &placed, turns, scratch)?;
+        on.enqueue(graphs, &plan, || self.network.compute(on, &placed, turns, scratch))?;
         let hidden = self.network.hidden(scratch);
         hidden.resize(batch.tokens(), hidden.d());
         then(flight, hidden, &placed.sequences)

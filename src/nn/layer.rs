@@ -113,17 +113,29 @@ impl<B: Backend> Layer<B> {
         })
     }
 
-    /// Changes `scratch.hidden`: `[tokens, hidden]`.
-    pub fn forward(&self, on: &B, pass: &Pass<'_, '_, B>, scratch: &mut Scratch<B>) -> Result<()> {
+    /// What it reads the norm of.
+    pub fn first_norm(&self) -> Option<&B::Norm> {
+        self.attention_norms.before.as_ref()
+    }
+
+    /// Changes `scratch.hidden`, `[tokens, hidden]`. Its norms, where the layer reads them, are in
+    /// `scratch.normed`, as those by `next` are after it.
+    pub fn forward(
+        &self,
+        on: &B,
+        pass: &Pass<'_, '_, B>,
+        next: Option<&B::Norm>,
+        scratch: &mut Scratch<B>,
+    ) -> Result<()> {
         let Scratch { hidden, normed, qkv, context, wide, gated, update } = scratch;
-        let x = self.attention_norms.enter(on, hidden, normed)?;
+        let x = self.attention_norms.input(hidden, normed);
         on.linear(&self.qkv, x, Activation::None, qkv)?;
         self.place(on, pass, qkv)?;
         on.attention(&self.attention, qkv, pass.batch, pass.bias, context)?;
         on.linear(&self.attended, context, Activation::None, update)?;
-        self.attention_norms.leave(on, hidden, update, normed)?;
+        self.attention_norms.leave(on, hidden, update, self.mlp_norms.before.as_ref(), normed)?;
 
-        let x = self.mlp_norms.enter(on, hidden, normed)?;
+        let x = self.mlp_norms.input(hidden, normed);
         let narrow = if self.gated {
             on.gated_linear(&self.up, x, self.activation, wide, gated)?;
             gated
@@ -132,7 +144,7 @@ impl<B: Backend> Layer<B> {
             wide
         };
         on.linear(&self.down, narrow, Activation::None, update)?;
-        self.mlp_norms.leave(on, hidden, update, normed)
+        self.mlp_norms.leave(on, hidden, update, next, normed)
     }
 
     /// Norms and turns queries and keys, where the network does. qkv: see [`Scratch`].
@@ -180,36 +192,32 @@ impl<B: Backend> Norms<B> {
     }
 
     /// What the half reads: `hidden`, or its norm in `normed`. Both: `[tokens, hidden]`.
-    fn enter<'a>(
-        &self,
-        on: &B,
-        hidden: &'a B::Rows,
-        normed: &'a mut B::Rows,
-    ) -> Result<&'a B::Rows> {
-        match &self.before {
-            Some(norm) => {
-                on.norm(hidden, norm, normed)?;
-                Ok(normed)
-            }
-            None => Ok(hidden),
-        }
+    fn input<'a>(&self, hidden: &'a B::Rows, normed: &'a B::Rows) -> &'a B::Rows {
+        if self.before.is_some() { normed } else { hidden }
     }
 
-    /// Adds what the half gave to `hidden`. All: `[tokens, hidden]`.
+    /// Adds what the half gave to `hidden`; `normed` becomes its norm by `next`. All: `[tokens,
+    /// hidden]`.
     fn leave(
         &self,
         on: &B,
         hidden: &mut B::Rows,
         update: &B::Rows,
+        next: Option<&B::Norm>,
         normed: &mut B::Rows,
     ) -> Result<()> {
-        let update = match &self.after {
-            Some(norm) => {
-                on.norm(update, norm, normed)?;
-                normed
+        match (&self.after, &self.joined, next) {
+            (None, None, Some(next)) => return on.add_norm(hidden, update, next, normed),
+            (Some(after), ..) => {
+                on.norm(update, after, normed)?;
+                self.join(on, hidden, normed)?;
             }
-            None => update,
-        };
+            _ => self.join(on, hidden, update)?,
+        }
+        next.map_or(Ok(()), |next| on.norm(hidden, next, normed))
+    }
+
+    fn join(&self, on: &B, hidden: &mut B::Rows, update: &B::Rows) -> Result<()> {
         match &self.joined {
             Some(norm) => on.residual_norm(hidden, update, norm),
             None => on.residual(hidden, update),

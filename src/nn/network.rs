@@ -92,13 +92,13 @@ impl<B: Backend> Network<B> {
         let norm = self.embedding_norm.as_ref();
         on.embed(&self.embedding, batch, norm, &mut scratch.hidden)?;
         let pass = Pass { batch, turns, bias: self.bias.as_ref() };
-        for layer in &self.layers {
-            layer.forward(on, &pass, scratch)?;
+        // Whoever leaves the hidden states norms them for what comes next.
+        let norm_of = |i| self.layers.get(i).map_or(self.final_norm.as_ref(), Layer::first_norm);
+        if let Some(norm) = norm_of(0) {
+            on.norm(&scratch.hidden, norm, &mut scratch.normed)?;
         }
-        match &self.final_norm {
-            Some(norm) => on.norm(&scratch.hidden, norm, &mut scratch.normed),
-            None => Ok(()),
-        }
+        let mut layers = self.layers.iter().enumerate();
+        layers.try_for_each(|(i, layer)| layer.forward(on, &pass, norm_of(i + 1), scratch))
     }
 
     /// Where [`Network::compute`] leaves the hidden states: `[tokens, hidden]`.

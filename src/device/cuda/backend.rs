@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::batch::{CudaBatch, Plan};
 use super::context::Cuda;
 use super::element::Element;
+use super::graph::Graphs;
 use super::memory::{Arena, DeviceRows};
 use super::slot::Flight;
 use super::staging::Staging;
@@ -30,7 +31,7 @@ const PLACES_MIN: usize = 512;
 pub struct OnCuda<T> {
     cuda: Arc<Cuda>,
     staging: Mutex<Staging>,
-    /// See [`OnCuda::moves`].
+    /// How often memory that a pass uses was replaced: its launches lead to other addresses then.
     moves: AtomicUsize,
     element: PhantomData<T>,
 }
@@ -46,9 +47,22 @@ impl<T: Element> OnCuda<T> {
         Arena::new(&self.cuda, ARENA_BYTES)
     }
 
-    /// How often memory that a pass uses was replaced: its launches lead to other addresses then.
-    pub fn moves(&self) -> usize {
-        self.moves.load(Ordering::Relaxed)
+    /// The graphs of a network, which are good as long as what its launches lead to stays where it is.
+    pub fn graphs(&self) -> Result<Graphs> {
+        Graphs::new(&self.cuda)
+    }
+
+    /// Enqueues what `launch` launches for a batch of this plan, as a graph where it is filled up.
+    pub fn enqueue(
+        &self,
+        graphs: &mut Graphs,
+        plan: &Plan,
+        launch: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        match plan.filled {
+            true => graphs.run(&self.cuda, plan.frame, self.moves.load(Ordering::Relaxed), launch),
+            false => launch(),
+        }
     }
 
     fn moved(&self, moved: bool) {
@@ -176,6 +190,17 @@ impl<T: Element> Backend for OnCuda<T> {
         norm: &DeviceNorm,
     ) -> Result<()> {
         rows::residual_norm(&self.cuda, x, y, norm)
+    }
+
+    fn add_norm(
+        &self,
+        x: &mut DeviceRows<T>,
+        y: &DeviceRows<T>,
+        norm: &DeviceNorm,
+        out: &mut DeviceRows<T>,
+    ) -> Result<()> {
+        out.resize(x.n(), x.d());
+        rows::add_norm(&self.cuda, x, y, norm, out)
     }
 
     fn norm_heads(

@@ -148,7 +148,7 @@ impl Cuda {
                 (fits(x), fits(y), 1),
                 (launch.threads, 1, 1),
                 launch.shared_bytes,
-                self.stream.cu_stream(),
+                self.queue(),
                 arguments,
             )
         }

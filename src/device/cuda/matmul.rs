@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys::{self, cublasLtEpilogue_t as Epilogue};
+use cudarc::driver::sys::CUstream;
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 
 use super::context::{Cuda, failed};
@@ -95,15 +96,17 @@ fn product<T: Element>(
         out: out.pointer(cuda),
     };
     cuda.context().bind_to_thread().map_err(failed("use the device"))?;
-    // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device.
-    unsafe { cuda.blas.multiply(&call) }.map_err(|error| {
+    // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device, which
+    // has one stream to run on.
+    unsafe { cuda.blas.multiply(&call, cuda.queue()) }.map_err(|error| {
         // Of a device that is lost cuBLASLt says less than the driver.
         let lost = cuda.synchronize().err();
         lost.unwrap_or_else(|| Error::library("cuBLASLt", "multiply")(error))
     })
 }
 
-/// The tokens for which an algorithm is chosen: up to a quarter more than there are.
+/// The tokens for which an algorithm is chosen, and to which a small batch is filled up: up to a quarter
+/// more than there are.
 pub(super) fn bucket(tokens: usize) -> usize {
     match tokens {
         0..=16 => 16,
@@ -163,8 +166,9 @@ impl Blas {
     }
 
     /// # Safety
-    /// The operands lie on the device of the stream and have the sizes of the call.
-    unsafe fn multiply(&self, call: &Call) -> Result<(), CublasError> {
+    /// The operands lie on the device of the stream and have the sizes of the call; all that uses
+    /// the workspace runs in the order of one stream, this one or that on which its graph is launched.
+    unsafe fn multiply(&self, call: &Call, stream: CUstream) -> Result<(), CublasError> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if !plans.contains_key(&call.key) {
             if plans.len() >= PLANS_MAX {
@@ -177,7 +181,7 @@ impl Blas {
         let (workspace, _guard) = self.workspace.device_ptr(&self.stream);
         let (one, zero) = (1.0_f32, 0.0_f32);
         // SAFETY: the caller vouches for the operands, of which `out` is the third and the last; the
-        // two factors are read before the call returns; the workspace is used by this stream alone.
+        // two factors are read before the call returns; the caller orders the uses of the workspace.
         unsafe {
             result::matmul(
                 self.handle,
@@ -195,7 +199,7 @@ impl Blas {
                 &raw const plan.algorithm,
                 workspace as *mut c_void,
                 WORKSPACE_BYTES,
-                self.stream.cu_stream().cast(),
+                stream.cast(),
             )
         }
     }

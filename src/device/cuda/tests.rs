@@ -406,3 +406,39 @@ fn a_device_that_is_not_there_is_an_error_with_a_remedy() {
     let remedy = if count == 0 { "use the CPU" } else { "the last is cuda:" };
     assert!(error.contains(remedy), "{error}");
 }
+
+#[test]
+fn a_flight_fetches_what_it_is_asked_for_and_the_next_one_its_own() {
+    let Some(mut pair) = Pair::open("flights") else { return };
+    for n in [3, 5, 2, 0] {
+        let ids: Vec<i64> = (0..2 * n).map(|i| i << 40).collect();
+        let scores: Vec<f32> = ids.iter().map(|&id| id as f32).collect();
+        let Pair { cuda, staging, arena, slots, .. } = &mut pair;
+        let rows_of_ids = DeviceRows::new(staging.place(cuda, arena, &ids).unwrap(), 2);
+        let rows_of_scores = DeviceRows::new(staging.place(cuda, arena, &scores).unwrap(), 2);
+        let (mut flight, mut other) = (slots.take().unwrap(), slots.take().unwrap());
+        let fetched = (flight.fetch(&rows_of_ids).unwrap(), flight.fetch(&rows_of_scores).unwrap());
+        let again = other.fetch(&rows_of_ids).unwrap();
+        let landed = flight.wait().unwrap();
+        assert_eq!((landed.values(&fetched.0), landed.values(&fetched.1)), (&ids[..], &scores[..]));
+        assert_eq!(other.wait().unwrap().values(&again), ids);
+    }
+}
+
+#[test]
+fn what_a_graph_cannot_hold_is_an_error_after_which_launches_run() {
+    let Some(mut pair) = Pair::open("a graph that allocates") else { return };
+    let mut graphs = Graphs::new(&pair.cuda).unwrap();
+    let frame = Plan::of(&[0, 3]).frame;
+    let run = |graphs: &mut Graphs| {
+        graphs.run(&pair.cuda, frame, 0, || Arena::new(&pair.cuda, 1).map(drop))
+    };
+    run(&mut graphs).unwrap();
+    for _ in 0..2 {
+        assert_eq!(run(&mut graphs).unwrap_err().kind(), crate::error::ErrorKind::Internal);
+    }
+    let rows = Rows::new(vec![1.0; 8], 8);
+    let (mut x, y) = (pair.rows::<f16>(&rows), pair.rows(&rows));
+    residual(&pair.cuda, &mut x, &y).unwrap();
+    pair.check("residual", &x, &Rows::new(vec![2.0; 8], 8), 0.0);
+}

@@ -3,7 +3,11 @@
 //! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says which
 //! have run, and where.
 
+use half::f16;
+
+use super::encoder::Opened;
 use super::families::{EMBEDDERS, read_texts};
+use super::gpu::GpuNetwork;
 use super::*;
 use crate::config::DeviceChoice;
 use crate::device::cuda::Cuda;
@@ -150,4 +154,64 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
     let tiny = open((32 << 20) as f32 / total as f32);
     let error = Encoder::load(&golden("bert"), &tiny).err().unwrap().to_string();
     assert!(error.contains("engine.gpu_memory_utilization"), "{error}");
+}
+
+fn on_gpu(name: &str, device: &Device) -> GpuNetwork<f16> {
+    GpuNetwork::load(&Opened::read(&golden(name)).unwrap(), &device.gpu().unwrap().cuda).unwrap()
+}
+
+#[test]
+fn cuda_gives_the_same_bytes_by_launches_and_by_the_graph_of_another_batch() {
+    let Some(device) = device("graphs", DtypeChoice::F16) else { return };
+    // One frame: 33 to 40 tokens in 3 or 4 sequences.
+    let batches = [&[7, 20, 1, 9][..], &[17, 16, 3, 4], &[0, 33, 2]].map(random_batch);
+    for name in ["bert", "mpnet", "modernbert", "qwen3", "gemma3_text"] {
+        let pooled = |network: &GpuNetwork<f16>, batch: &Ragged| {
+            network.pooled(batch, Pooling::Mean.segment(), true).unwrap()
+        };
+        let launched = |batch: &Ragged| {
+            let network = on_gpu(name, &device);
+            (pooled(&network, batch), network.hidden(batch).unwrap().as_slice().to_vec())
+        };
+        let want = batches.each_ref().map(launched);
+        let network = on_gpu(name, &device);
+        let check = |order: &[usize]| {
+            for &i in order {
+                assert_eq!(pooled(&network, &batches[i]), want[i].0, "{name} {i}");
+            }
+            assert_eq!(network.hidden(&batches[0]).unwrap().as_slice(), want[0].1, "{name}");
+        };
+        check(&[0, 1, 2, 0, 1]);
+        // This one needs larger buffers, so that the graph leads nowhere.
+        pooled(&network, &random_batch(&[300]));
+        check(&[2, 0, 1, 2]);
+    }
+}
+
+#[test]
+fn cuda_has_two_batches_in_flight_and_each_keeps_its_values() {
+    let Some(device) = device("flights", DtypeChoice::F16) else { return };
+    let network = on_gpu("bert", &device);
+    let segment = Pooling::Mean.segment();
+    let batches = [&[5][..], &[5, 3], &[40, 2, 9]].map(random_batch);
+    let want = batches.each_ref().map(|batch| network.pooled(batch, segment, true).unwrap());
+    let launch = |i: usize| network.launch(&batches[i], segment, true).unwrap();
+    // The first time by launches, then recorded, then by graphs.
+    for _ in 0..3 {
+        let (mut first, mut second) = (launch(0), launch(1));
+        let vectors = first.fetch_vectors().unwrap();
+        assert_eq!(first.wait().unwrap().values(&vectors), want[0]);
+        drop(launch(2));
+        let mut third = launch(2);
+        let vectors = (second.fetch_vectors().unwrap(), third.fetch_vectors().unwrap());
+        assert_eq!(third.wait().unwrap().values(&vectors.1), want[2]);
+        assert_eq!(second.wait().unwrap().values(&vectors.0), want[1]);
+    }
+    let (first, second) = (launch(0), launch(1));
+    std::thread::scope(|scope| {
+        let third = scope.spawn(|| network.pooled(&batches[2], segment, true).unwrap());
+        drop(first);
+        assert_eq!(third.join().unwrap(), want[2]);
+    });
+    drop(second);
 }

@@ -1,0 +1,136 @@
+//! How does a small batch cost the host one launch, and not one for each operation?
+//!
+//! What a pass launches depends on the frame of its batch alone, so it is recorded once as a CUDA graph,
+//! and a batch of the same frame replays it: other values lie at the same addresses then.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cudarc::driver::{CudaGraph, CudaStream, result, sys};
+
+use super::batch::Frame;
+use super::context::{Cuda, failed};
+use crate::error::Result;
+
+/// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in each;
+/// the driver keeps some hundred kilobytes for a graph.
+const FRAMES_MAX: usize = 128;
+
+thread_local! {
+    /// Where the launches of this thread go instead while it records.
+    static RECORDING: Cell<Option<sys::CUstream>> = const { Cell::new(None) };
+}
+
+impl Cuda {
+    /// Where an operation of this thread is enqueued.
+    pub(super) fn queue(&self) -> sys::CUstream {
+        RECORDING.get().unwrap_or_else(|| self.stream.cu_stream())
+    }
+}
+
+/// The graphs of one network, for the frames that were seen last.
+pub struct Graphs {
+    seen: HashMap<Frame, Seen>,
+    /// What the graphs were recorded at.
+    moves: usize,
+    runs: u64,
+    /// Records. It is not the device's stream, on which other threads go on meanwhile.
+    stream: Arc<CudaStream>,
+}
+
+struct Seen {
+    graph: Option<Graph>,
+    /// The number of its last run.
+    last: u64,
+}
+
+struct Graph(CudaGraph);
+
+// SAFETY: a graph may be used by any thread, by one at a time: `Graphs` gives nobody a reference.
+unsafe impl Send for Graph {}
+
+impl Graphs {
+    pub fn new(cuda: &Cuda) -> Result<Self> {
+        let stream = cuda.context().new_stream().map_err(failed("make a stream"))?;
+        Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, stream })
+    }
+
+    /// Enqueues what `launch` launches for a batch of this frame: the first time by calling it, so that
+    /// all that is loaded and chosen is there, the second time by recording it, then by its graph.
+    /// moves: a graph is good until this changes.
+    pub fn run(
+        &mut self,
+        cuda: &Cuda,
+        frame: Frame,
+        moves: usize,
+        launch: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
+        if self.moves != moves {
+            self.forget(cuda, |_| true)?;
+            self.moves = moves;
+        }
+        self.runs += 1;
+        let Some(seen) = self.seen.get_mut(&frame) else {
+            if self.seen.len() >= FRAMES_MAX {
+                let oldest = self.seen.values().map(|seen| seen.last).min();
+                self.forget(cuda, |seen| Some(seen.last) == oldest)?;
+            }
+            launch()?;
+            self.seen.insert(frame, Seen { graph: None, last: self.runs });
+            return Ok(());
+        };
+        seen.last = self.runs;
+        let graph = match &seen.graph {
+            Some(graph) => graph,
+            None => seen.graph.insert(record(&self.stream, launch)?),
+        };
+        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        // SAFETY: the graph lives, and what it leads to has not moved; it is of the same device.
+        unsafe { result::graph::launch(graph.0.cu_graph_exec(), cuda.stream.cu_stream()) }
+            .map_err(failed("launch a graph"))
+    }
+
+    /// A graph is destroyed when the device is done with it.
+    fn forget(&mut self, cuda: &Cuda, which: impl Fn(&Seen) -> bool) -> Result<()> {
+        if !self.seen.is_empty() {
+            cuda.synchronize()?;
+            self.seen.retain(|_, seen| !which(seen));
+        }
+        Ok(())
+    }
+}
+
+/// What `launch` launches on this thread, which allocates nothing and waits for nothing meanwhile.
+fn record(stream: &Arc<CudaStream>, launch: impl FnOnce() -> Result<()>) -> Result<Graph> {
+    let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+    stream.begin_capture(mode).map_err(failed("record a graph"))?;
+    let recording = Recording::on(stream);
+    let launched = launch();
+    drop(recording);
+    let graph = stream.end_capture(NO_FLAGS);
+    launched?;
+    let graph = graph.map_err(failed("end the record of a graph"))?;
+    Ok(Graph(graph.expect("a stream that records gives a graph")))
+}
+
+const NO_FLAGS: sys::CUgraphInstantiate_flags = sys::CUgraphInstantiate_flags(0);
+
+/// While this lives, launches of the thread go to the stream that records.
+struct Recording<'a>(&'a Arc<CudaStream>);
+
+impl<'a> Recording<'a> {
+    fn on(stream: &'a Arc<CudaStream>) -> Self {
+        RECORDING.set(Some(stream.cu_stream()));
+        Self(stream)
+    }
+}
+
+impl Drop for Recording<'_> {
+    fn drop(&mut self) {
+        RECORDING.set(None);
+        if std::thread::panicking() {
+            let _ = self.0.end_capture(NO_FLAGS);
+        }
+    }
+}
