@@ -1,7 +1,8 @@
 """What does PyTorch make of the same work on the same device? One line of JSON, for `scripts/gpu-check`.
 
 `gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16 (on a CPU f32), in its best
-batch size; `gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries by a matrix product.
+batch size; `gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries by a matrix product, and
+says what the device reaches on large matrices in f32 and in copying its memory.
 """
 
 import json
@@ -64,7 +65,17 @@ def search(device, *sizes):
     for name, dtype in [("f32", torch.float32), ("f16", torch.float16)]:
         base, queries = (normalize(torch.randn(rows, d, device=device), dim=1).to(dtype) for rows in [n, nq])
         took[name] = 1e3 * median_s(device, partial(nearest, base, queries))
-    return {"ms": took, "who": f"torch {torch.__version__}"}
+    return {"ms": took, "roof": roof(device), "who": f"torch {torch.__version__}"}
+
+
+def roof(device):
+    """10^12 operations a second in f32, and 10^12 bytes a second read and written."""
+    n, size = (512, 1 << 22) if device == "cpu" else (8192, 1 << 30)
+    a, b = (torch.randn(n, n, device=device) for _ in range(2))
+    product_s = median_s(device, lambda: a @ b)
+    copied = torch.empty(size, dtype=torch.uint8, device=device)
+    copy_s = median_s(device, copied.clone)
+    return {"tflops_f32": 2e-12 * n**3 / product_s, "tb_per_s": 2e-12 * size / copy_s}
 
 
 def nearest(base, queries):

@@ -113,7 +113,7 @@ impl DenseIndex {
 
     /// Row `id` in full precision: `[d]`.
     pub fn vector(&self, id: ChunkId) -> Result<Vec<f32>> {
-        self.row(id.row()).map(rows::numbers).ok_or_else(|| Error::Argument {
+        self.row(id.row()).map(|row| rows::numbers(row).collect()).ok_or_else(|| Error::Argument {
             name: "chunk id",
             value: id.0.to_string(),
             expected: format!("less than {}", self.n()),

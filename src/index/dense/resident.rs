@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::hit::{ChunkId, ChunkSet, Hit};
 
 /// Rows that are copied at a time.
-const PIECE_ROWS: usize = 16_384;
+const PIECE_ROWS: usize = 65_536;
 
 /// The rows of an index in the memory of a device, all of which it compares with a query, whatever
 /// kind the index is.
@@ -27,10 +27,12 @@ impl DenseIndex {
         let n = chunks.as_ref().map_or(self.n(), Vec::len);
         let Some(mut flat) = device.flat_index(self.d(), n)? else { return Ok(None) };
         let chunk = |row: usize| chunks.as_ref().map_or(row, |chunks| chunks[row].row());
+        let mut piece = Vec::with_capacity(n.min(PIECE_ROWS) * self.d());
         for first in (0..n).step_by(PIECE_ROWS) {
-            let piece = first..n.min(first + PIECE_ROWS);
-            let bytes = piece.filter_map(|row| self.row(chunk(row)));
-            flat.add(&bytes.flat_map(rows::numbers).collect::<Vec<_>>())?;
+            piece.clear();
+            let rows = (first..n.min(first + PIECE_ROWS)).filter_map(|row| self.row(chunk(row)));
+            rows.for_each(|row| piece.extend(rows::numbers(row)));
+            flat.add(&piece)?;
         }
         Ok(Some(Resident { flat: Arc::new(flat), chunks }))
     }

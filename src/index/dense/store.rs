@@ -100,7 +100,7 @@ fn open_secondary(path: &Path, d: usize) -> Result<Option<Faiss>> {
     // A fresh index owns its rows, so that more can be added to it.
     let mut index = Faiss::new("Flat", d)?;
     let rows = read.flat_rows().ok_or_else(|| corrupt(path, "it is not flat"))?;
-    index.add(&numbers(rows))?;
+    index.add(&numbers(rows).collect::<Vec<_>>())?;
     Ok(Some(index))
 }
 
