@@ -48,8 +48,10 @@ type Open = unsafe extern "C" fn(
 ) -> c_int;
 // SAFETY: as above.
 type Add = unsafe extern "C" fn(*mut c_void, i64, u64, *mut c_char, usize) -> c_int;
+// SAFETY: as above.
 type Search =
     unsafe extern "C" fn(*mut c_void, i64, u64, i64, u64, u64, *mut c_char, usize) -> c_int;
+// SAFETY: as above.
 type Close = unsafe extern "C" fn(*mut c_void);
 
 /// The functions of `kernels/faiss/flat.cu`.
