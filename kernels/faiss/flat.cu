@@ -35,6 +35,7 @@ struct Flat {
     cudaStream_t stream;
     size_t temp_bytes;
     faiss::gpu::StandardGpuResources resources;
+    /// Behind its resources, so that it goes before them.
     std::unique_ptr<faiss::gpu::GpuIndexFlat> index;
 };
 
@@ -137,8 +138,6 @@ int codeintel_faiss_search(void *handle, int64_t nq, const float *queries, int64
 void codeintel_faiss_close(void *handle) {
     Flat *flat = static_cast<Flat *>(handle);
     if (cudaSetDevice(flat->device) == cudaSuccess && cudaStreamSynchronize(flat->stream) == cudaSuccess) {
-        // FAISS's index goes before its resources.
-        flat->index.reset();
         delete flat;
     }
 }

@@ -31,6 +31,8 @@ const TEMP_BYTES: usize = 256 << 20;
 /// Of the error's text that the library writes.
 const TEXT_BYTES: usize = 512;
 
+// SAFETY: whoever calls these has a handle of `Open` that is not closed, and pointers as
+// kernels/faiss/flat.cu wants them.
 type Open = unsafe extern "C" fn(
     c_int,
     CUstream,
@@ -41,9 +43,12 @@ type Open = unsafe extern "C" fn(
     *mut c_char,
     usize,
 ) -> c_int;
+// SAFETY: as above.
 type Add = unsafe extern "C" fn(*mut c_void, i64, u64, *mut c_char, usize) -> c_int;
+// SAFETY: as above.
 type Search =
     unsafe extern "C" fn(*mut c_void, i64, u64, i64, u64, u64, *mut c_char, usize) -> c_int;
+// SAFETY: as above.
 type Close = unsafe extern "C" fn(*mut c_void);
 
 /// The functions of `kernels/faiss/flat.cu`.
