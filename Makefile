@@ -22,7 +22,7 @@ RECORD ?= benches/results/$(shell date +%F).md
 OUT ?= .gpu
 # Such as MEASURE="--quick --machine 'two cores'".
 MEASURE ?=
-SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/demo scripts/check-kernels scripts/emulate-cuda scripts/check-metrics scripts/check-docker .ci/run
+SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/faiss-gpu scripts/demo scripts/check-kernels scripts/emulate-cuda scripts/check-metrics scripts/check-docker .ci/run
 # In CI the lock file is taken as it is.
 LOCKED := $(if $(CI),--locked)
 # `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
@@ -41,9 +41,10 @@ build: setup ## Build the release binary.
 	cargo build --release $(CARGO_FLAGS)
 	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
 
-gpu: setup ## Build the release binary for CUDA as well; fetches the compiler unless CUDA_HOME names one.
-	@[ -n "$${CUDA_HOME:-}$${NVCC:-}" ] || scripts/cuda-toolkit >/dev/null
+gpu: setup ## Build the release binary for CUDA as well, and FAISS; fetches CUDA unless CUDA_HOME names one.
+	@[ -n "$${CUDA_HOME:-}" ] || scripts/cuda-toolkit --full >/dev/null
 	cargo build --release --features cuda $(CARGO_FLAGS)
+	@scripts/faiss-gpu
 	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
 
 demo: build ## Index this repository (or REPO=path) and ask it some questions.

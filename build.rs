@@ -1,5 +1,5 @@
-//! Lets the binary and the tests find the prebuilt DuckDB library without LD_LIBRARY_PATH, and with
-//! the feature `cuda` compiles the kernels of `kernels/`.
+//! Lets the binary and the tests find DuckDB's library, and that of FAISS for a GPU, without
+//! LD_LIBRARY_PATH, and with the feature `cuda` compiles the kernels of `kernels/`.
 
 use std::env;
 use std::fmt::Write;
@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-env-changed=DUCKDB_LIB_DIR");
+    println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN");
     let bundled = env::var_os("CARGO_FEATURE_BUNDLED").is_some();
     if let (false, Ok(folder)) = (bundled, env::var("DUCKDB_LIB_DIR")) {
-        println!("cargo:rustc-link-arg=-Wl,-rpath,$ORIGIN");
         println!("cargo:rustc-link-arg=-Wl,-rpath,{folder}");
     }
     if env::var_os("CARGO_FEATURE_CUDA").is_some() {

@@ -14,7 +14,8 @@ use environment::user_folder;
 pub use environment::{Secret, process_env};
 use value::Value;
 pub use value::{
-    CaptureQuery, DenseKind, DeviceChoice, DtypeChoice, MetricsRoute, SemconvCompat, VllmMode,
+    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, MetricsRoute, SemconvCompat,
+    VllmMode,
 };
 
 /// The name of the settings file looked for in the current folder.
@@ -102,7 +103,7 @@ settings! {
     device: DeviceChoice = DeviceChoice::Auto, "engine.device",
         "Where networks compute: auto (a GPU where the build, the machine and the model allow one, else the CPU), cpu, cuda (the first GPU), cuda:N";
     gpu_memory_utilization: f32 = 0.9, "engine.gpu_memory_utilization", in 0.01..=1.0,
-        "Share of a GPU's memory that weights and activations may take";
+        "Share of a GPU's memory that weights, activations and the vectors of the index may take";
     dtype: DtypeChoice = DtypeChoice::Auto, "engine.dtype",
         "Numbers that linear layers multiply: auto (on the CPU the fastest whose vectors keep a cosine of .9999 to those of f32, on a GPU bf16), bf16, on the CPU also f32, int16 and int8, on a GPU also f16";
     max_batch_tokens: usize = 0, "engine.max_batch_tokens", in 0..=1_048_576,
@@ -153,6 +154,8 @@ settings! {
         "Inverted lists visited by an ivf index";
     ef_search: usize = 96, "search.ef_search", in 1..=65_536,
         "Candidates kept while an hnsw index is searched";
+    dense_device: DenseDevice = DenseDevice::Auto, "search.dense_device",
+        "Where the vectors lie that `serve` searches: auto (in the memory of the GPU that embeds queries, where there is one and they fit, else on the CPU), cpu";
     address: String = "127.0.0.1:8080".to_owned(), "serve.address",
         "Address and port that `serve` listens on";
     body_bytes_max: usize = 2 << 20, "serve.body_bytes_max", in 1024..=1 << 30,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::cli::piped;
 use crate::http::{Serving, wait_for};
-use crate::readside::{Place, Ran};
+use crate::readside::{Place, Ran, many_files};
 
 const TEXTS: &str = "fn main() {}\nhow is a header parsed\nx\n";
 /// Without a cache, on the GPU. What a server computes when it starts takes an emulated one long.
@@ -78,6 +78,21 @@ fn serve(place: &Place, variable: (&str, &str), flags: &[&str]) -> Serving {
 
 fn engine(server: &Serving) -> Value {
     server.get("/readyz").json()["probes"]["engine"].clone()
+}
+
+fn index(server: &Serving) -> Value {
+    server.get("/readyz").json()["probes"]["index"].clone()
+}
+
+/// What the step of the dense channel told, and of each finding its chunk and the dense score.
+fn found(answer: &Value) -> (Value, Vec<(u64, f64)>) {
+    let stages = answer["method"]["stages"].as_array().unwrap();
+    let dense = stages.iter().find(|stage| stage["name"] == "dense").unwrap();
+    let finding = |finding: &Value| {
+        let score = finding["why"]["contributions"][0]["raw_score"].as_f64().unwrap();
+        (finding["chunk_id"].as_u64().unwrap(), score)
+    };
+    (dense["attrs"].clone(), answer["findings"].as_array().unwrap().iter().map(finding).collect())
 }
 
 #[test]
@@ -158,4 +173,55 @@ fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
     for _ in 0..3 {
         assert_eq!(ask().lines().collect::<Vec<_>>(), names);
     }
+}
+
+#[test]
+fn cuda_searches_vectors_where_it_embeds_the_query_and_finds_what_the_cpu_finds() {
+    let Some(place) = place("a search") else { return };
+    let files = many_files();
+    files.iter().for_each(|(path, text)| place.write(path, text));
+    place.index();
+    // Rows in the delta, and deleted ones.
+    place.write(&files[1].0, "def another(): return 1\n");
+    std::fs::remove_file(place.repo().join(&files[5].0)).unwrap();
+    place.index();
+    let log = place.path().join("calls");
+    let on_gpu = serve(&place, ("EMULATED_CUDA_LOG", log.to_str().unwrap()), &[]);
+    wait_for("the vectors", || index(&on_gpu)["vectors_on_gpu"] == true);
+    let flags = ["--set", "search.dense_device=cpu"];
+    let on_cpu = serve(&place, ("EMULATED_CUDA_LOG", "/dev/null"), &flags);
+    wait_for("the index", || index(&on_cpu)["why_vectors_on_cpu"] == "search.dense_device = cpu");
+    let ask = |server: &Serving, query: &str, globs: &[&str]| {
+        let body = json!({ "query": query, "limit": 9, "channels": ["dense"], "globs": globs });
+        found(&server.post("/v1/search", &body).ok())
+    };
+    let calls = || std::fs::read_to_string(&log).unwrap();
+    for query in ["parse a header", "the state while a token is merged", "x", "def another()"] {
+        let before = calls().len();
+        let ((gpu, hits), (cpu, expected)) = (ask(&on_gpu, query, &[]), ask(&on_cpu, query, &[]));
+        assert_eq!((&gpu["faiss.gpu"], &gpu["faiss.index_kind"]), (&json!(true), &json!("Flat")));
+        assert_eq!(cpu["faiss.gpu"], false);
+        // Scores and ids come to the host, vectors do not.
+        assert_eq!(calls().split_off(before).matches("cuMemcpyDtoH").count(), 2, "{query}");
+        assert_eq!(hits.len(), 9);
+        for (hit, right) in hits.iter().zip(&expected) {
+            assert_eq!(hit.0, right.0, "{hits:?} {expected:?}");
+            assert!((hit.1 - right.1).abs() < 1e-5, "{hits:?} {expected:?}");
+        }
+    }
+    let (attrs, hits) = ask(&on_gpu, "parse a header", &["lib/**"]);
+    assert_eq!((&attrs["faiss.gpu"], hits.len()), (&json!(false), 9), "a scope is the CPU's");
+}
+
+#[test]
+fn cuda_without_the_memory_for_the_vectors_leaves_them_to_the_cpu_and_says_why() {
+    let Some(place) = place("vectors beyond the memory") else { return };
+    place.write("a.py", "def parse(): pass\n");
+    place.index();
+    let server = serve(&place, ("EMULATED_CUDA_MEMORY", "134217728"), &[]);
+    let told = || index(&server)["why_vectors_on_cpu"].as_str().unwrap_or_default().to_owned();
+    wait_for("the reason", || told().contains("gpu_memory_utilization"));
+    let body = json!({ "query": "parse", "channels": ["dense"] });
+    let (attrs, hits) = found(&server.post("/v1/search", &body).ok());
+    assert_eq!((&attrs["faiss.gpu"], hits.len()), (&json!(false), 1));
 }

@@ -204,7 +204,9 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
     place.cli(&["index", "repo"]).ok();
     server.wait_until_ready();
     let ready = server.get("/readyz").ok();
-    assert_eq!(ready["probes"]["index"], json!({ "ready": true }));
+    let index = &ready["probes"]["index"];
+    assert_eq!((&index["ready"], &index["vectors_on_gpu"]), (&json!(true), &json!(false)));
+    assert!(index["why_vectors_on_cpu"].is_string(), "{index}");
     let engine = &ready["probes"]["engine"];
     assert_eq!((&engine["ready"], &engine["out_of_memory"]), (&json!(true), &json!(0)));
     for warmed in ["batches", "tokens", "tokens_per_s", "batch_tokens_max"] {

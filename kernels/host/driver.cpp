@@ -10,6 +10,7 @@
 // declaration. Memory begins as NaN. EMULATED_CUDA_MEMORY says how many bytes of it there are,
 // EMULATED_CUDA_FAIL_AFTER after how many launches the device is lost, and EMULATED_CUDA_LOG the file
 // that gets a line with the name of each call that a stream or memory is asked by.
+#include <chrono>
 #include <deque>
 #include <map>
 #include <mutex>
@@ -94,6 +95,8 @@ struct Event {
     Stream *stream = nullptr;
     /// How often it was recorded, and how many of these the stream has come to.
     size_t recorded = 0, passed = 0;
+    /// When it came to the last.
+    std::chrono::steady_clock::time_point at;
 };
 
 std::map<uint64_t, size_t> allocations;
@@ -214,7 +217,10 @@ int cuEventRecord(Event *event, Stream *stream) {
     CALL;
     event->stream = stream;
     const size_t number = ++event->recorded;
-    enqueue(stream, [event, number] { event->passed = number; });
+    enqueue(stream, [event, number] {
+        event->passed = number;
+        event->at = std::chrono::steady_clock::now();
+    });
     return state();
 }
 int cuEventSynchronize(Event *event) {
@@ -222,6 +228,12 @@ int cuEventSynchronize(Event *event) {
     // What is behind the event waits on.
     for (; event->passed < event->recorded; event->stream->works.pop_front()) event->stream->works.front()();
     return state();
+}
+
+int cuEventElapsedTime_v2(float *ms, const Event *from, const Event *to) {
+    constexpr int NOT_READY = 600;
+    *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
+    return from->passed < from->recorded || to->passed < to->recorded ? int(NOT_READY) : state();
 }
 
 int cuGetErrorString(int error, const char **text) {

@@ -300,6 +300,9 @@ pub struct BenchArgs {
     /// How long each cell is measured, at least three rounds; 1 when absent
     #[arg(long, value_name = "S")]
     pub seconds: Option<f64>,
+    /// Also search so many random vectors for each text, where the texts are embedded
+    #[arg(long, value_name = "N", conflicts_with = "against")]
+    pub vectors: Option<usize>,
     /// An OpenAI-compatible endpoint, such as http://127.0.0.1:8000, measured in turn with this
     /// process
     #[arg(long, value_name = "URL")]

@@ -103,6 +103,10 @@ words! {
     DenseKind { Auto = "auto", Flat = "flat", IvfFlat = "ivf_flat", IvfPq = "ivf_pq", Hnsw = "hnsw" }
 }
 words! {
+    /// Where the vectors lie that a server searches.
+    DenseDevice { Auto = "auto", Cpu = "cpu" }
+}
+words! {
     /// Which numbers linear layers multiply.
     DtypeChoice {
         Auto = "auto", F32 = "f32", Bf16 = "bf16", F16 = "f16", Int16 = "int16", Int8 = "int8",

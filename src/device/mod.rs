@@ -8,6 +8,7 @@ mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod dtype;
+mod flat;
 mod mapped;
 mod open;
 pub mod ops;
@@ -17,6 +18,7 @@ pub use backend::{Backend, HostBatch};
 pub use clock::process_cpu_time;
 pub use cpu::Device;
 pub use dtype::Dtype;
+pub use flat::FlatIndex;
 pub use isa::InstructionSet;
 pub use mapped::map_safetensors;
 pub use rows::Rows;

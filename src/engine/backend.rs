@@ -6,7 +6,7 @@ use super::call::{Call, Parts, is_device_failure};
 use super::engine::{EmbedRequest, Embeddings};
 use super::remote::Remote;
 use super::remote::breaker::Breaker;
-use super::scheduler::{EngineStats, Worker};
+use super::scheduler::{EngineStats, Search, Worker};
 use crate::error::{Result, Warning};
 use crate::telemetry::RunContext;
 use crate::telemetry::labels::Mode;
@@ -42,11 +42,13 @@ impl Backend {
         }
     }
 
-    /// Embeds `request`, and says who did.
+    /// Embeds `request`, and says who did. search: what this process's device does with the vectors,
+    /// if it is the one; an endpoint gives them.
     pub fn embed(
         &self,
         parts: Parts<'_>,
         request: EmbedRequest<'_>,
+        search: Option<&Search>,
         cx: &RunContext,
     ) -> (Mode, Result<Embeddings>) {
         let far = |remote: &Remote, why: Option<&str>| {
@@ -56,7 +58,8 @@ impl Backend {
             }
             (Mode::Http, Call::new(parts, request.lane, cx).ask(request.texts, remote))
         };
-        let near = |worker| Call::new(parts, request.lane, cx).run(request.texts, worker);
+        let near =
+            |worker| Call::searching(parts, request.lane, search, cx).run(request.texts, worker);
         match self {
             Self::Inproc(worker) => (Mode::Inproc, near(worker)),
             Self::Http { remote, instead } => far(remote, instead.as_deref()),

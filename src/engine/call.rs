@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use super::cache::{Key, Record, Usage, VectorCache};
 use super::engine::Embeddings;
 use super::remote::{Ask, Fetched, Remote};
-use super::scheduler::{Delivery, Lane, Request, Sequence, Ticket, Worker, stopped};
+use super::scheduler::{Delivery, Lane, Request, Search, Sequence, Ticket, Worker, stopped};
 use crate::error::{Error, Result, Warning};
+use crate::hit::Hit;
 use crate::telemetry::RunContext;
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
@@ -66,6 +67,11 @@ pub(super) struct Call<'a> {
     deliveries: Receiver<Delivery>,
     /// `[n * d]`
     vectors: Vec<f32>,
+    /// What is done with each vector on the device, in place of bringing it here.
+    search: Option<Search>,
+    /// `[n]`, where a device searched.
+    nearest: Vec<Vec<Hit>>,
+    searched: Duration,
     /// `[n]`
     usages: Vec<Usage>,
     /// `[n]`, or nothing without a cache.
@@ -87,9 +93,22 @@ impl Drop for Call<'_> {
 
 impl<'a> Call<'a> {
     pub fn new(parts: Parts<'a>, lane: Lane, cx: &RunContext) -> Self {
+        Self::searching(parts, lane, None, cx)
+    }
+
+    /// A call whose vectors are searched for where they are computed.
+    pub fn searching(
+        parts: Parts<'a>,
+        lane: Lane,
+        search: Option<&Search>,
+        cx: &RunContext,
+    ) -> Self {
         let (reply, deliveries) = channel();
         let gone = Arc::new(AtomicBool::new(false));
-        let request = Request { cx: cx.clone(), gone: gone.clone(), reply };
+        let search = search.cloned();
+        let request = Request { cx: cx.clone(), gone: gone.clone(), reply, search: search.clone() };
+        // A vector that stays on its device is in no cache, and a search wants it there.
+        let parts = Parts { cache: parts.cache.filter(|_| search.is_none()), ..parts };
         Self {
             parts,
             lane,
@@ -99,6 +118,9 @@ impl<'a> Call<'a> {
             gone,
             deliveries,
             vectors: Vec::new(),
+            search,
+            nearest: Vec::new(),
+            searched: Duration::ZERO,
             usages: Vec::new(),
             keys: Vec::new(),
             pending: 0,
@@ -137,6 +159,7 @@ impl<'a> Call<'a> {
 
     /// Has `remote` embed `texts`, `[n]`. Tokens are counted here, as the cache keeps them.
     pub fn ask(mut self, texts: &[&str], remote: &Remote) -> Result<Embeddings> {
+        self.search = None;
         self.make_room(texts.len());
         let mut misses = Vec::new();
         for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
@@ -218,7 +241,10 @@ impl<'a> Call<'a> {
     }
 
     fn make_room(&mut self, texts: usize) {
-        self.vectors = vec![0.0; texts * self.parts.d];
+        match self.search {
+            Some(_) => self.nearest = vec![Vec::new(); texts],
+            None => self.vectors = vec![0.0; texts * self.parts.d],
+        }
         self.usages = vec![Usage::default(); texts];
     }
 
@@ -278,16 +304,27 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Takes the vectors of a batch over.
+    /// Takes over what came of a batch.
     fn take(&mut self, delivery: Delivery) -> Result<()> {
-        let vectors = delivery.vectors.map_err(of_batch)?;
-        if vectors.d() != self.parts.d {
-            let (expected, found) = (self.parts.d, vectors.d());
-            return Err(Error::Dimension { what: "vector of the encoder", expected, found });
-        }
+        let computed = delivery.computed.map_err(of_batch)?;
         self.queue.get_or_insert(delivery.queue);
         self.pending -= delivery.rows.len();
-        self.place(&delivery.rows, &vectors);
+        if let Some(search) = &self.search {
+            let found = computed.found(search).ok_or_else(|| Error::Internal {
+                what: ENCODER,
+                detail: "it did not search the index".to_owned(),
+            })?;
+            for &(slot, row) in &delivery.rows {
+                self.nearest[slot] = found.nearest(row, search.k);
+            }
+            self.searched += found.took;
+            return Ok(());
+        }
+        let (expected, found) = (self.parts.d, computed.vectors.as_ref().map_or(0, Matrix::d));
+        match &computed.vectors {
+            Some(vectors) if found == expected => self.place(&delivery.rows, vectors),
+            _ => return Err(Error::Dimension { what: "vector of the encoder", expected, found }),
+        }
         Ok(())
     }
 
@@ -345,6 +382,8 @@ impl<'a> Call<'a> {
         }
         Ok(Embeddings {
             vectors: Matrix::new(std::mem::take(&mut self.vectors), self.parts.d)?,
+            nearest: std::mem::take(&mut self.nearest),
+            searched: self.searched,
             tokens: self.usages.iter().map(|usage| usage.tokens as usize).sum(),
             truncated: self.usages.iter().filter(|usage| usage.truncated).count(),
             cache_hits: self.cache_hits,

@@ -10,11 +10,12 @@ use super::call::{Call, Parts};
 use super::load::{Loaded, describe, load, refuse};
 use super::models::ModelFolder;
 use super::remote::Remote;
-use super::scheduler::{Limits, Worker};
+use super::scheduler::{Limits, Search, Worker};
 use super::{EngineStats, Lane, ModelIdentity};
 use crate::config::{Settings, VllmMode};
 use crate::device::{Device, ops};
 use crate::error::{Error, ErrorKind, Result};
+use crate::hit::Hit;
 use crate::nn::{Pooling, Prompts, TextConfig};
 use crate::telemetry::labels::{EmbedOutcome, Mode, Tool};
 use crate::telemetry::{MemoryInfo, RunContext, Stage, StageSpan, Telemetry, attrs};
@@ -68,8 +69,12 @@ pub struct EmbedRequest<'a> {
 /// The answer to an [`EmbedRequest`].
 #[derive(Debug, Clone)]
 pub struct Embeddings {
-    /// `[n, d]`, in the order of the texts.
+    /// `[n, d]`, in the order of the texts; no rows where `nearest` is there in their place.
     pub vectors: Matrix,
+    /// `[n]`: the rows that [`Engine::nearest`] found for each text; nothing otherwise.
+    pub nearest: Vec<Vec<Hit>>,
+    /// How long the device searched for them; a part of the time of each batch.
+    pub searched: Duration,
     /// Tokens of all texts, as the model read them; those of cached vectors included.
     pub tokens: usize,
     /// How many texts were longer than the model reads.
@@ -212,6 +217,27 @@ impl Engine {
     /// Full lanes answer `overloaded` at once. A request larger than its lane is fed into it piece
     /// by piece. Ends early when the run is cancelled or its deadline has passed.
     pub fn embed(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Embeddings> {
+        self.embed_then(request, None, cx)
+    }
+
+    /// As [`Engine::embed`], but the device that computes the vectors also searches `search.index` for
+    /// each, in the same pass: only ids and scores come back. Where an endpoint embeds, since the
+    /// device fails, the vectors come back and nothing is searched.
+    pub fn nearest(
+        &self,
+        request: EmbedRequest<'_>,
+        search: &Search,
+        cx: &RunContext,
+    ) -> Result<Embeddings> {
+        self.embed_then(request, Some(search), cx)
+    }
+
+    fn embed_then(
+        &self,
+        request: EmbedRequest<'_>,
+        search: Option<&Search>,
+        cx: &RunContext,
+    ) -> Result<Embeddings> {
         let stage = match request.lane {
             Lane::Interactive => Stage::EmbedQuery,
             Lane::Bulk => Stage::Embed,
@@ -231,7 +257,7 @@ impl Engine {
             self.describe(request, span);
             let Inner { tokenizer, cache, identity, backend, .. } = &*self.inner;
             let parts = Parts { tokenizer, cache: cache.as_ref(), d: identity.dim };
-            let (by, answer) = backend.embed(parts, request, &span.cx());
+            let (by, answer) = backend.embed(parts, request, search, &span.cx());
             mode = by;
             self.describe_mode(by, span);
             let near = backend.worker().filter(|_| by == Mode::Inproc);
@@ -262,6 +288,19 @@ impl Engine {
     /// What the model wants before a text that is for `task`; mostly nothing.
     pub fn prompt(&self, task: Task) -> &str {
         task.prompt(&self.inner.prompts)
+    }
+
+    /// The device that searches for the vectors it computes; an error says why there is none.
+    pub fn search_device(&self) -> std::result::Result<&Device, String> {
+        let worker =
+            self.inner.backend.worker().ok_or("queries are not embedded in this process")?;
+        match worker.device() {
+            Some(device) if worker.searches() => Ok(device),
+            Some(device) if device.is_gpu() => {
+                Err("the layers behind the model's pooling are on the CPU".to_owned())
+            }
+            _ => Err(format!("queries are embedded on {}", self.device_name())),
+        }
     }
 
     /// Whether a GPU of this process embeds.

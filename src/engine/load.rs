@@ -3,13 +3,14 @@
 use super::identity::{ModelIdentity, revision};
 use super::models::ModelFolder;
 use super::remote::Remote;
-use super::scheduler::Compute;
+use super::scheduler::compute::Compute;
 use super::{EngineOptions, Task};
 use crate::config::{DeviceChoice, Settings};
 use crate::device::{Device, Dtype};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Encoder, Pooler, SentenceConfig};
 use crate::telemetry::labels::Mode;
+use crate::token::Ragged;
 
 /// Tokens taken of a text where the folder does not say how many the model takes.
 const TOKENS_MAX_UNKNOWN: usize = 512;
@@ -18,7 +19,7 @@ const TOKENS_MAX_UNKNOWN: usize = 512;
 pub(super) struct Loaded {
     pub identity: ModelIdentity,
     pub device: Device,
-    pub compute: Compute,
+    pub compute: Box<dyn Compute>,
     /// Tokens that keep the device busy once.
     pub busy_tokens: usize,
 }
@@ -47,8 +48,16 @@ pub(super) fn load(
         mode: Mode::Inproc,
     };
     let busy_tokens = encoder.busy_tokens();
-    let compute: Compute = Box::new(move |batch| pooler.embed(&encoder, batch));
+    let compute = compute(encoder, pooler);
     Ok(Loaded { identity, device, compute, busy_tokens })
+}
+
+fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
+    #[cfg(feature = "cuda")]
+    if pooler.is_on_gpu() {
+        return Box::new(super::gpu::OnGpu { encoder, pooler });
+    }
+    Box::new(move |batch: &Ragged| pooler.embed(&encoder, batch))
 }
 
 /// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot

@@ -9,6 +9,8 @@ mod cache;
 mod call;
 #[allow(clippy::module_inception)] // The folder is named for the machine, the file for its face.
 mod engine;
+#[cfg(feature = "cuda")]
+mod gpu;
 mod heads;
 mod identity;
 mod load;
@@ -21,7 +23,7 @@ pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
 pub use load::probe;
 pub use remote::{Answer, Endpoint};
-pub use scheduler::{EngineStats, Lane};
+pub use scheduler::{EngineStats, Lane, Search};
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,8 @@ use super::engine::limits;
 use super::load::{Loaded, load};
 use super::models::ModelFolder;
 use super::remote::Remote;
-use super::scheduler::{Compute, Worker};
+use super::scheduler::Worker;
+use super::scheduler::compute::{Compute, Computed, Launched, Wanted};
 use super::*;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +24,7 @@ use crate::telemetry::{BatchSpan, RunContext, Stage, Telemetry};
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
 
+mod flights;
 mod memory;
 
 fn bert() -> ModelFolder {
@@ -57,7 +59,7 @@ fn fake_with(
     remote: Option<Remote>,
     mut before: impl FnMut() + Send + 'static,
 ) -> Engine {
-    let compute: Compute = Box::new(move |batch: &Ragged| {
+    let compute = Box::new(move |batch: &Ragged| {
         before();
         let seq = |i: usize| batch.seq(i).iter().map(|id| *id as f32).sum::<f32>();
         let values = (0..batch.n()).flat_map(|i| [batch.seq(i).len() as f32, seq(i)]).collect();
@@ -72,7 +74,7 @@ fn engine_of(
     cache: Option<&Path>,
     remote: Option<Remote>,
     dim: usize,
-    compute: Compute,
+    compute: Box<dyn Compute>,
 ) -> Engine {
     let identity = ModelIdentity {
         name: "fake".to_owned(),

@@ -16,6 +16,6 @@ pub mod symbols;
 
 mod file;
 
-pub use dense::{DenseIndex, DenseParams};
+pub use dense::{DenseIndex, DenseParams, Resident};
 pub use lexical::{LexicalDoc, LexicalIndex, LexicalParams, LexicalWriter};
 pub use symbols::{SymbolEntry, SymbolIndex, SymbolParams};

@@ -15,10 +15,10 @@ use super::gpu::GpuNetwork;
 use super::network::{Network, State};
 use super::part::Part;
 use super::weights::Weights;
-#[cfg(feature = "cuda")]
-use crate::device::Dtype;
 use crate::device::ops::{self, Segment};
 use crate::device::{Backend, Device, Rows};
+#[cfg(feature = "cuda")]
+use crate::device::{Dtype, cuda::Flight};
 use crate::error::{Error, Result};
 use crate::token::Ragged;
 use crate::vector::Matrix;
@@ -152,6 +152,22 @@ impl Encoder {
             Placed::Bf16(network) => network.pooled(batch, segment, normalize),
             #[cfg(feature = "cuda")]
             Placed::F16(network) => network.pooled(batch, segment, normalize),
+        }
+    }
+
+    /// Begins to make one vector a sequence on the GPU where the network is.
+    #[cfg(feature = "cuda")]
+    pub(super) fn launch(
+        &self,
+        batch: &Ragged,
+        segment: Segment,
+        normalize: bool,
+    ) -> Result<Flight> {
+        self.check(batch)?;
+        match &self.network {
+            Placed::Cpu(_) => panic!("the network is on the CPU"),
+            Placed::Bf16(network) => network.launch(batch, segment, normalize),
+            Placed::F16(network) => network.launch(batch, segment, normalize),
         }
     }
 

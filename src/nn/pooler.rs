@@ -7,6 +7,8 @@ use super::part::Part;
 use super::weights::Weights;
 use super::{Encoder, Pooling, SentenceConfig};
 use crate::config::DtypeChoice;
+#[cfg(feature = "cuda")]
+use crate::device::cuda::Flight;
 use crate::device::ops::{self, Activation, Linear};
 use crate::device::{Device, Rows};
 use crate::error::Result;
@@ -53,6 +55,19 @@ impl Pooler {
         let normalize = self.normalize && self.dense.is_empty();
         let pooled = encoder.pooled(batch, self.pooling.segment(), normalize)?;
         Matrix::new(self.device.install(|| self.behind(pooled)), self.dim())
+    }
+
+    /// Whether a GPU makes the whole embedding.
+    #[cfg(feature = "cuda")]
+    pub fn is_on_gpu(&self) -> bool {
+        self.device.is_gpu() && self.dense.is_empty()
+    }
+
+    /// Begins to embed a batch on the GPU that makes the whole of it.
+    #[cfg(feature = "cuda")]
+    pub fn launch(&self, encoder: &Encoder, batch: &Ragged) -> Result<Flight> {
+        assert!(self.is_on_gpu(), "the CPU has a part in it");
+        encoder.launch(batch, self.pooling.segment(), self.normalize)
     }
 
     /// What the dense layers make of `pooled`, `[n * hidden_dim]`: `[n * dim]`.

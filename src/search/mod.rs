@@ -4,6 +4,7 @@
 //! once, under one deadline), fuse (weighted reciprocal rank fusion), hydrate (rows from the
 //! catalog), seal (the envelope, with an explanation that adds up).
 
+mod dense;
 mod envelope;
 mod fuse;
 mod gate;

@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
+use super::dense::Dense;
 use super::envelope::{self, Envelope};
 use super::fuse::fuse;
 use super::gate::{self, Plan};
@@ -14,12 +15,10 @@ use super::profile::Vocabulary;
 use super::query::{Channel, Query};
 use crate::catalog::{CATALOG, Catalog, ChunkRow, IndexVersion, PathWeights};
 use crate::config::{CaptureQuery, Settings};
-use crate::engine::{EmbedRequest, Engine, Lane, Task};
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::hit::{ChunkId, ChunkSet, Hit};
-use crate::index::{
-    DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
-};
+use crate::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
 use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
 
 /// Answers questions on exactly one published version. Any number of threads may ask at once.
@@ -37,13 +36,11 @@ pub(super) struct Channels(Arc<Parts>);
 struct Parts {
     catalog: Catalog,
     weights: PathWeights,
-    dense: DenseIndex,
+    dense: Dense,
     lexical: LexicalIndex,
     symbols: SymbolIndex,
     /// Rows that were not deleted; `None` when none was.
     live: Option<ChunkSet>,
-    engine: Option<Engine>,
-    dense_params: (usize, usize),
     /// Channels run here, so that a slow one takes a thread of ours and not the caller's.
     pool: ThreadPool,
 }
@@ -72,22 +69,21 @@ impl Searcher {
         let threads = 2 * Channel::ALL.len();
         let catalog = Catalog::open(&folder.join(CATALOG))?;
         let live = catalog.live()?;
+        let dense = DenseIndex::open(&folder.join("dense"), manifest.model.dim)?;
         let parts = Parts {
             weights: catalog.path_weights()?,
             live: (live.count() < live.universe()).then_some(live),
             catalog,
-            dense: DenseIndex::open(&folder.join("dense"), manifest.model.dim)?,
+            dense: Dense::new(dense, engine, settings),
             lexical: LexicalIndex::open(&folder.join("lexical"))?,
             symbols: SymbolIndex::open(&folder.join("symbols"))?,
-            engine,
-            dense_params: (settings.nprobe, settings.ef_search),
             pool: ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .thread_name(|i| format!("channel-{i}"))
                 .build()
                 .map_err(Error::library("rayon", "start the channel threads"))?,
         };
-        let rows = [parts.dense.n(), parts.catalog.universe()];
+        let rows = [parts.dense.index.n(), parts.catalog.universe()];
         if rows.iter().any(|rows| *rows != manifest.total_chunks) {
             let total = manifest.total_chunks;
             let detail =
@@ -97,6 +93,18 @@ impl Searcher {
         let deadline = Duration::from_millis(settings.deadline_ms);
         let (channels, capture_query) = (Channels(Arc::new(parts)), settings.capture_query);
         Ok(Self { channels, version, deadline, capture_query })
+    }
+
+    /// Copies the vectors into the memory of the device that embeds queries, if it has any, so that
+    /// they are searched there: worth it for who asks many questions. Where they do not fit they are
+    /// searched on the CPU, as they are before this returns.
+    pub fn place(&self) {
+        self.channels.0.dense.place(self.channels.live());
+    }
+
+    /// Why the CPU searches vectors; `None` if a GPU does.
+    pub fn why_on_cpu(&self) -> Option<&str> {
+        self.channels.0.dense.why_on_cpu()
     }
 
     pub fn version(&self) -> &IndexVersion {
@@ -210,23 +218,7 @@ impl Channels {
             hits
         };
         match channel {
-            Channel::Dense => {
-                let query = self.embed(text, cx)?;
-                cx.stage(Stage::Dense, |s| {
-                    let (nprobe, ef_search) = self.0.dense_params;
-                    s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
-                    s.set(attrs::FAISS_METRIC, "IP");
-                    s.set(attrs::FAISS_DIM, dense.d());
-                    s.set(attrs::FAISS_K, depth);
-                    s.set(attrs::FAISS_NPROBE, nprobe);
-                    s.set(attrs::FAISS_GPU, false);
-                    let params = DenseParams { nprobe, ef_search, filter: scope };
-                    let began = Instant::now();
-                    let found = dense.search(&query, depth, &params)?;
-                    cx.instruments().searched(dense.kind_label(), false, began.elapsed());
-                    Ok(hits(s, found))
-                })
-            }
+            Channel::Dense => dense.search(text, depth, scope, cx),
             Channel::Lexical => cx.stage(Stage::Lexical, |s| {
                 let params = LexicalParams { filter: scope };
                 Ok(hits(s, lexical.search(text, depth, &params)?))
@@ -236,20 +228,6 @@ impl Channels {
                 Ok(hits(s, symbols.search(text, depth, &params)?))
             }),
         }
-    }
-
-    fn embed(&self, text: &str, cx: &RunContext) -> Result<Vec<f32>> {
-        let Some(engine) = &self.0.engine else {
-            // A step, so that the span and the report tell it like any other failure.
-            return cx.stage(Stage::EmbedQuery, |_| {
-                let what = "the dense channel".to_owned();
-                let remedy = "the embedding model was not loaded; start without --channels";
-                Err(Error::Unavailable { what, remedy: remedy.to_owned() })
-            });
-        };
-        let (lane, task) = (Lane::Interactive, Task::Query);
-        let request = EmbedRequest { texts: &[text], lane, task };
-        Ok(engine.embed(request, cx)?.vectors.row(0).to_vec())
     }
 }
 

@@ -30,6 +30,11 @@ pub async fn ready(State(server): State<Server>) -> (StatusCode, Json<Value>) {
     {
         row.extend(stats);
     }
+    if let (Ok(searcher), Some(Value::Object(row))) = (server.searcher(), rows.get_mut("index")) {
+        let why = searcher.why_on_cpu();
+        row.insert("vectors_on_gpu".to_owned(), why.is_none().into());
+        row.insert("why_vectors_on_cpu".to_owned(), why.into());
+    }
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({ "ready": ready, "probes": rows })))
 }

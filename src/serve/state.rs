@@ -109,7 +109,12 @@ impl Server {
             }
             Err(error) => tracing::debug!(%error, "no index yet"),
         }
+        let searcher = opened.as_ref().ok().cloned();
+        // The version before goes first: both do not always fit the memory of a GPU.
         self.0.searcher.set(opened);
+        if let Some(searcher) = searcher {
+            searcher.place();
+        }
     }
 
     fn open(&self) -> Result<Arc<Searcher>> {

@@ -109,6 +109,7 @@ attrs! {
     FAISS_DIM = "faiss.dim", "Values of a vector";
     FAISS_K = "faiss.k", "Neighbours asked for";
     FAISS_NPROBE = "faiss.nprobe", "Inverted lists visited";
+    FAISS_SEARCH_MS = "faiss.search_ms", "Milliseconds that FAISS searched; on a GPU its own time, a part of its batch's";
     FAISS_GPU = "faiss.gpu" ~ "gpu.enabled", "Whether the index lies on a GPU";
 
     VLLM_MODE = "vllm.mode", "Who embedded: inproc (this process) or http (an endpoint)";

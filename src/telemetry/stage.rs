@@ -61,7 +61,7 @@ stages! {
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS];
     Dense = "faiss.search", "dense", Internal, in "retrieval.gather_channels",
-        [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, CHANNEL_HITS];
+        [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, FAISS_SEARCH_MS, CHANNEL_HITS];
     Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Symbol = "symbol.search", "symbol", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Fuse = "retrieval.fuse", "fuse", Internal, in "retrieval.search", [FUSED_DOCS];

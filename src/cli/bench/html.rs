@@ -1,7 +1,7 @@
 //! How does a bench become one page that needs nothing beside it?
 
 use super::plot::{Chart, Point, Series, escaped};
-use super::table::{COLUMNS, headlines, pairs, ratio};
+use super::table::{columns, headlines, pairs, ratio};
 use crate::serve::wire::{Bench, Cell};
 
 const STYLE: &str = include_str!("page.css");
@@ -112,11 +112,11 @@ fn series(
 
 fn table(bench: &Bench) -> String {
     let compared = bench.against.is_some();
-    let head = COLUMNS.iter().map(|column| {
+    let head = columns(bench).map(|column| {
         format!("<th scope=\"col\" title=\"{}\">{}</th>", escaped(column.what), column.head)
     });
     let mut head: String = head.collect();
-    let mut what: Vec<(&str, &str)> = COLUMNS.iter().map(|c| (c.head, c.what)).collect();
+    let mut what: Vec<(&str, &str)> = columns(bench).map(|c| (c.head, c.what)).collect();
     if compared {
         let times = "times as many texts a second as the endpoint";
         what.push(("to there", times));
@@ -125,7 +125,7 @@ fn table(bench: &Bench) -> String {
         );
     }
     let cells = |cell| -> String {
-        COLUMNS.iter().map(|c| format!("<td>{}</td>", escaped(&(c.value)(cell)))).collect()
+        columns(bench).map(|c| format!("<td>{}</td>", escaped(&(c.value)(cell)))).collect()
     };
     let mut rows = String::new();
     for (here, there) in pairs(bench) {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::base::Base;
 use super::texts::Corpus;
 use crate::device::process_cpu_time;
 use crate::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
@@ -16,6 +17,8 @@ const ROUNDS_MIN: usize = 3;
 /// Who is measured, and what a rate is held against.
 pub struct Bencher<'a> {
     pub engine: &'a Engine,
+    /// What is searched for each text, if anything.
+    pub base: Option<&'a Base>,
     pub endpoint: Option<&'a Endpoint>,
     pub cost: &'a Cost,
     pub roof_gflops: Option<f64>,
@@ -69,7 +72,7 @@ impl Tally {
             roof_share: None,
             batch_fill: None,
             cosine: None,
-            stages_ms: StagesMs { tokenise: None, queue: None, compute: None },
+            stages_ms: StagesMs { tokenise: None, queue: None, compute: None, search: None },
         }
     }
 }
@@ -82,6 +85,7 @@ struct Inside {
     tokenise: Vec<Duration>,
     queue: Vec<Duration>,
     compute: Vec<Duration>,
+    search: Vec<Duration>,
     flops: f64,
     batches: u64,
     /// Tokens computed: equal texts of a batch once.
@@ -138,7 +142,14 @@ impl Bencher<'_> {
         let lane = if texts.len() == 1 { Lane::Interactive } else { Lane::Bulk };
         let request = EmbedRequest { texts, lane, task: Task::None };
         let (before, cpu, began) = (self.engine.stats(), process_cpu_time(), Instant::now());
-        let embeddings = self.engine.embed(request, self.run)?;
+        let embeddings = match self.base {
+            None => self.engine.embed(request, self.run)?,
+            Some(base) => {
+                let (embeddings, searched) = base.nearest(self.engine, request, self.run)?;
+                inside.search.push(searched);
+                embeddings
+            }
+        };
         let (took, cpu) = (began.elapsed(), process_cpu_time() - cpu);
         // The worker counts a batch before it delivers it.
         let after = self.engine.stats();
@@ -163,7 +174,7 @@ impl Bencher<'_> {
     fn with_inside(&self, cell: Cell, inside: Inside) -> Cell {
         let median_ms = |mut rounds: Vec<Duration>| {
             rounds.sort_unstable();
-            Some(percentile_ms(&rounds, 50))
+            (!rounds.is_empty()).then(|| percentile_ms(&rounds, 50))
         };
         let cpu_s = inside.cpu.as_secs_f64();
         let fill = inside.computed as f64 / (inside.batches as f64 * self.batch_tokens_max as f64);
@@ -177,6 +188,7 @@ impl Bencher<'_> {
                 tokenise: median_ms(inside.tokenise),
                 queue: median_ms(inside.queue),
                 compute: median_ms(inside.compute),
+                search: median_ms(inside.search),
             },
             ..cell
         }

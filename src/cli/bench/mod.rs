@@ -1,5 +1,6 @@
 //! `codeintel bench`: how fast are texts embedded here, how near to f32, and how fast elsewhere?
 
+mod base;
 mod cosine;
 mod html;
 mod machine;

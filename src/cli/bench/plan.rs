@@ -19,6 +19,8 @@ const BATCH_MAX: usize = 4096;
 const TOKENS_MAX: usize = 32_768;
 /// Seconds of the longest cell: ten minutes.
 const SECONDS_MAX: f64 = 600.0;
+/// Vectors to search: with 1024 values each they are 200 GB.
+const VECTORS_MAX: usize = 50_000_000;
 
 /// How long the texts of a cell are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Plan {
     pub batch_sizes: Vec<usize>,
     pub lengths: Vec<Length>,
     pub seconds: f64,
+    /// Vectors to search, if any.
+    pub vectors: Option<usize>,
 }
 
 impl Plan {
@@ -84,8 +88,16 @@ impl Plan {
                 expected: format!("0 to {SECONDS_MAX}"),
             });
         }
+        if let Some(n) = args.vectors.filter(|n| !(1..=VECTORS_MAX).contains(n)) {
+            return Err(Error::Argument {
+                name: "--vectors",
+                value: n.to_string(),
+                expected: format!("1 to {VECTORS_MAX}"),
+            });
+        }
         let lengths: Vec<_> = lengths.iter().map(|l| Length::parse(l)).collect::<Result<_>>()?;
-        Ok(Self { batch_sizes: once(sizes), lengths: once(&lengths), seconds })
+        let (batch_sizes, lengths) = (once(sizes), once(&lengths));
+        Ok(Self { batch_sizes, lengths, seconds, vectors: args.vectors })
     }
 
     /// Texts of the largest request.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 
+use super::base::Base;
 use super::cosine::{Cosines, TEXTS, cosines};
 use super::machine::machine;
 use super::measure::Bencher;
@@ -84,7 +85,9 @@ impl<'a> Session<'a> {
             let cosines = self.cosines(&corpora)?;
             self.bar.set_message("the roof");
             let mut bench = self.bench(source, &cosines, notes);
-            let stopped = self.cells(&corpora, &cosines, &mut bench).err();
+            self.bar.set_message("vectors");
+            let base = self.plan.vectors.map(|n| Base::new(&self.engine, n)).transpose()?;
+            let stopped = self.cells(&corpora, &cosines, base.as_ref(), &mut bench).err();
             bench.complete = stopped.is_none();
             Ok((bench, stopped))
         })
@@ -165,6 +168,7 @@ impl<'a> Session<'a> {
             dtype,
             threads,
             roof,
+            vectors: self.plan.vectors,
             cosine: Cosines::joined(cosines.iter().map(|(here, _)| here)).told(),
             texts,
             against,
@@ -178,10 +182,12 @@ impl<'a> Session<'a> {
         &self,
         corpora: &[Corpus],
         cosines: &[(Cosines, Option<Cosines>)],
+        base: Option<&Base>,
         bench: &mut Bench,
     ) -> Result<()> {
         let bencher = Bencher {
             engine: &self.engine,
+            base,
             endpoint: self.endpoint.as_ref().map(|(endpoint, _)| endpoint),
             cost: &Cost::read(&self.folder.path)?,
             roof_gflops: bench.roof.as_ref().map(|roof| roof.gflops),

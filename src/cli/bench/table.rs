@@ -21,8 +21,8 @@ const fn column(
     Column { head, width, what, value }
 }
 
-/// The columns that every table has; the page shows the same.
-pub const COLUMNS: &[Column] = &[
+/// The columns of every table; the page shows the same.
+const COLUMNS: &[Column] = &[
     column("length", 6, "tokens of each text, or real texts as they are", |c| c.length.clone()),
     column("batch", 6, "texts of a request", |c| count(c.batch)),
     column("p50 ms", 9, "half of the requests took no longer", |c| ms(Some(c.p50_ms))),
@@ -44,7 +44,18 @@ pub const COLUMNS: &[Column] = &[
         ms(c.stages_ms.queue)
     }),
     column("compute", 9, "ms on the device, the median", |c| ms(c.stages_ms.compute)),
+    column(SEARCH, 9, "ms of the search for the nearest vectors, the median", |c| {
+        ms(c.stages_ms.search)
+    }),
 ];
+
+const SEARCH: &str = "search";
+
+/// The columns that say something of this bench.
+pub fn columns(bench: &Bench) -> impl Iterator<Item = &'static Column> {
+    let searched = bench.vectors.is_some();
+    COLUMNS.iter().filter(move |column| searched || column.head != SEARCH)
+}
 
 /// What cannot be known.
 const NOTHING: &str = "-";
@@ -93,6 +104,9 @@ pub fn headlines(bench: &Bench) -> Vec<String> {
     if let Some(roof) = roof {
         lines.insert(2, format!("roof: {:.0} GFLOP/s, {}", roof.gflops, roof.what));
     }
+    if let Some(n) = bench.vectors {
+        lines.push(format!("each text is also searched for in {} random vectors", count(n)));
+    }
     if let Some(against) = against {
         let near = match &against.cosine {
             Some(cosine) => {
@@ -128,13 +142,13 @@ pub fn print(out: &mut Out, bench: &Bench) -> Result<()> {
     }
     out.line("")?;
     let compared = bench.against.is_some();
-    let mut head: String = COLUMNS.iter().map(|c| format!("{:>1$}", c.head, c.width)).collect();
+    let mut head: String = columns(bench).map(|c| format!("{:>1$}", c.head, c.width)).collect();
     if compared {
         head = format!("{:<5}{head}{:>9}", "", "to there");
     }
     out.line(paint(DIM, head))?;
     for (here, there) in pairs(bench) {
-        let row = |cell| COLUMNS.iter().map(move |c| format!("{:>1$}", (c.value)(cell), c.width));
+        let row = |cell| columns(bench).map(move |c| format!("{:>1$}", (c.value)(cell), c.width));
         let ours: String = row(here).collect();
         if !compared {
             out.line(ours)?;

@@ -1,16 +1,17 @@
 //! How do the operations run on a GPU?
 //!
 //! One [`Cuda`] is one device and one stream: what is launched runs in the order of the calls, and
-//! only who wants a result waits, for the event of its own batch. Small batches are replayed as graphs. The operations have the names and the meaning of their CPU twins in
-//! [`super::ops`], in bf16 or f16 with sums in f32; their kernels are the files of `kernels/`. The
-//! driver and cuBLASLt are loaded when a device is opened, so that the same binary starts where there
-//! is neither.
+//! only who wants a result waits, for the event of its own batch. Small batches are replayed as graphs.
+//! The operations have the names and the meaning of their CPU twins in [`super::ops`], in bf16 or f16
+//! with sums in f32; their kernels are the files of `kernels/`. The driver and cuBLASLt are loaded when a
+//! device is opened, so that the same binary starts where there is neither.
 
 mod attention;
 mod backend;
 mod batch;
 mod context;
 mod element;
+mod faiss;
 mod graph;
 mod kernels;
 mod matmul;
@@ -26,11 +27,12 @@ pub use backend::OnCuda;
 pub use batch::{CudaBatch, DeviceTokens, Plan, Sequences};
 pub use context::Cuda;
 pub use element::{Element, Plain, Vector};
+pub use faiss::{FlatIndex, Nearest};
 pub use graph::Graphs;
 pub use matmul::{gated_linear, linear};
 pub use memory::{Arena, Buffer, DeviceRows};
 pub use rows::{add_norm, embed, glu, norm, norm_heads, residual, residual_norm, rotary, tail};
-pub use slot::{Fetched, Flight, Landed, Slots};
+pub use slot::{Fetched, FetchedNearest, Flight, Landed, Slots};
 pub use staging::Staging;
 pub use weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
 

@@ -7,13 +7,17 @@
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
+use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{CudaEvent, result};
 
 use super::batch::Sequences;
 use super::context::{Cuda, failed};
 use super::element::{Element, Plain};
+use super::faiss::{FlatIndex, Nearest};
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
 use super::rows::tail;
@@ -30,6 +34,10 @@ struct Slot {
     down: Vec<Pinned>,
     /// `[n, hidden]`: the pooled vectors.
     vectors: DeviceRows<f32>,
+    /// What searches of this batch found.
+    nearest: Vec<Nearest>,
+    /// Around the searches.
+    timer: [CudaEvent; 2],
     /// Passes when the device no longer uses `up` and `down`.
     event: CudaEvent,
     /// The event was recorded, and nobody has waited for it.
@@ -39,8 +47,17 @@ struct Slot {
 impl Slot {
     fn new(cuda: &Cuda) -> Result<Self> {
         let event = cuda.context().new_event(None).map_err(failed("make an event"))?;
-        let (up, down) = (Pinned::new(cuda, 0)?, Vec::new());
-        Ok(Self { up, down, vectors: DeviceRows::default(), event, busy: false })
+        let clock = || cuda.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
+        let clock = || clock().map_err(failed("make an event"));
+        Ok(Self {
+            up: Pinned::new(cuda, 0)?,
+            down: Vec::new(),
+            vectors: DeviceRows::default(),
+            nearest: Vec::new(),
+            timer: [clock()?, clock()?],
+            event,
+            busy: false,
+        })
     }
 
     fn settle(&mut self) -> Result<()> {
@@ -72,7 +89,8 @@ impl Slots {
         let free = self.came_back.wait_while(free, |free| free.is_empty());
         let slot = free.unwrap_or_else(PoisonError::into_inner).pop_front();
         let slot = slot.expect("it was waited for");
-        let mut flight = Flight { slot: Some(slot), slots: self.clone(), marked: true, fetched: 0 };
+        let mut flight =
+            Flight { slot: Some(slot), slots: self.clone(), marked: true, fetched: 0, searched: 0 };
         flight.slot().settle()?;
         Ok(flight)
     }
@@ -88,6 +106,13 @@ pub struct Flight {
     marked: bool,
     /// Buffers that were fetched.
     fetched: usize,
+    searched: usize,
+}
+
+/// What a search found, on its way to the host: `[queries, k]` each, as [`Nearest`] has it.
+pub struct FetchedNearest {
+    pub scores: Fetched<f32>,
+    pub ids: Fetched<i64>,
 }
 
 /// A buffer on its way to the host, for the flight that fetched it.
@@ -142,6 +167,33 @@ impl Flight {
     /// in it. Page-locked memory grows to the largest fetch so far.
     pub fn fetch<V: Plain>(&mut self, rows: &DeviceRows<V>) -> Result<Fetched<V>> {
         self.fetch_buffer(rows.buffer())
+    }
+
+    /// Enqueues a search of `index` for the best `k` rows for each of `rows` of the vectors, and a copy
+    /// of what it finds to the host.
+    pub fn search(
+        &mut self,
+        index: &FlatIndex,
+        rows: Range<usize>,
+        k: usize,
+    ) -> Result<FetchedNearest> {
+        let (cuda, at) = (self.slots.cuda.clone(), self.searched);
+        let first = at == 0;
+        self.marked = false;
+        let record =
+            |event: &CudaEvent| event.record(&cuda.stream).map_err(failed("record an event"));
+        let slot = self.slot();
+        if slot.nearest.len() == at {
+            slot.nearest.push(Nearest::default());
+        }
+        if first {
+            record(&slot.timer[0])?;
+        }
+        index.search(&slot.vectors, rows, k, &mut slot.nearest[at])?;
+        record(&slot.timer[1])?;
+        let (scores, ids) = (slot.nearest[at].scores.buffer(), slot.nearest[at].ids.buffer());
+        self.searched += 1;
+        Ok(FetchedNearest { scores: self.fetch_buffer(scores)?, ids: self.fetch_buffer(ids)? })
     }
 
     fn fetch_buffer<V: Plain>(&mut self, buffer: Option<Buffer<V>>) -> Result<Fetched<V>> {
@@ -212,6 +264,17 @@ pub struct Landed {
 }
 
 impl Landed {
+    /// How long the device searched for this batch, its searches together.
+    pub fn searched(&self) -> Result<Duration> {
+        let slot = self.flight.slot.as_ref().expect(OPEN);
+        if self.flight.searched == 0 {
+            return Ok(Duration::ZERO);
+        }
+        let [from, to] = &slot.timer;
+        let ms = from.elapsed_ms(to).map_err(failed("read the device's clock"))?;
+        Ok(Duration::from_secs_f32(ms.max(0.0) / 1e3))
+    }
+
     /// All values: `[n * d]`, row-major.
     pub fn values<V: Plain>(&self, of: &Fetched<V>) -> &[V] {
         let slot = self.flight.slot.as_ref().expect(OPEN);

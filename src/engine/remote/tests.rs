@@ -16,13 +16,13 @@ use crate::config::{Secret, Settings, VllmMode};
 use crate::engine::backend::Backend;
 use crate::engine::engine::limits;
 use crate::engine::models::ModelFolder;
-use crate::engine::scheduler::{Compute, Worker};
+use crate::engine::scheduler::Worker;
 use crate::engine::{EmbedRequest, Embeddings, Engine, Lane, ModelIdentity, Task};
 use crate::error::{Error, ErrorKind, Result};
 use crate::nn::{Pooling, Prompts};
 use crate::telemetry::labels::{Mode, Tool};
 use crate::telemetry::{RunContext, Stage, Telemetry, attrs};
-use crate::token::Tokenizer;
+use crate::token::{Ragged, Tokenizer};
 use crate::vector::Matrix;
 
 /// The values of a hidden state of the tiny BERT.
@@ -297,7 +297,7 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
     let settings = settings(&endpoint.url);
     let tried = Arc::new(AtomicUsize::new(0));
     let counter = tried.clone();
-    let compute: Compute = Box::new(move |batch| {
+    let compute = Box::new(move |batch: &Ragged| {
         let batches = counter.fetch_add(1, Ordering::SeqCst);
         assert!(batches == 0, "the device fell off the bus");
         Matrix::new(vec![7.0; batch.n() * D], D)

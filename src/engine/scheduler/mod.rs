@@ -3,10 +3,12 @@
 //! `schedule` decides and is pure: the time is an argument, so that a test drives it with a clock
 //! of its own. It takes sequences out of two lanes (`lanes`), as many as the device computes in the
 //! time that a batch may take (`cost`), and knows what to do with what came of a `batch`. `worker` is
-//! the thread around it.
+//! the thread around it, which has a device `compute` and makes a `delivery` to each request.
 
 mod batch;
+pub(super) mod compute;
 mod cost;
+mod delivery;
 mod lanes;
 mod schedule;
 mod stats;
@@ -15,8 +17,10 @@ mod worker;
 use std::time::{Duration, Instant};
 
 pub use crate::telemetry::labels::Lane;
+pub use compute::Search;
+pub(super) use delivery::{Delivery, Request, Ticket};
 pub use stats::EngineStats;
-pub(super) use worker::{Compute, Delivery, Request, Ticket, Worker, stopped};
+pub(super) use worker::{Worker, stopped};
 
 /// How much fits, in tokens, sequences and time.
 #[derive(Debug, Clone, Copy)]

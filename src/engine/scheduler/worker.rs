@@ -1,71 +1,35 @@
 //! Who owns the device, and what happens to a batch that fails?
 //!
-//! One thread computes. It asks for the next batch when the device is free, so that a query that
-//! arrives meanwhile is in it. An error or a panic ends the requests of that batch and no others.
+//! One thread has the device compute. It asks for the next batch when the device is free, or nearly so
+//! where a device computes by itself, so that a query that arrives meanwhile is in it. An error or a
+//! panic ends the requests of that batch and no others.
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::batch::Batch;
+use super::compute::{Compute, Launched, Wanted, guarded};
+use super::delivery::{Ticket, deliver, deliver_late};
 use super::schedule::{Scheduler, Settled};
-use super::{Claim, EngineStats, Lane, Limits, Sequence};
+use super::{EngineStats, Lane, Limits, Sequence};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::telemetry::{BatchFacts, BatchSpan, RunContext};
 use crate::token::Ragged;
-use crate::vector::Matrix;
 
-/// Packed ids to one vector a sequence: `[n, d]`.
-pub(in crate::engine) type Compute = Box<dyn FnMut(&Ragged) -> Result<Matrix> + Send>;
-
-/// What the sequences of one request share.
-pub(in crate::engine) struct Request {
-    pub cx: RunContext,
-    /// Set when nobody waits any more.
-    pub gone: Arc<AtomicBool>,
-    pub reply: Sender<Delivery>,
-}
-
-/// The claim of one sequence on its vector.
-pub(in crate::engine) struct Ticket {
-    pub request: Arc<Request>,
-    /// The text's place in the request.
-    pub slot: usize,
-    pub queued: Instant,
-}
-
-impl Claim for Ticket {
-    fn is_dead(&self, now: Instant) -> bool {
-        let Request { cx, gone, .. } = &*self.request;
-        gone.load(Ordering::Relaxed)
-            || cx.is_cancelled()
-            || cx.deadline().is_some_and(|deadline| deadline <= now)
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        self.request.cx.deadline()
-    }
-}
-
-/// What one batch did for one request.
-pub(in crate::engine) struct Delivery {
-    /// (slot of the request, row of the vectors)
-    pub rows: Vec<(usize, usize)>,
-    pub vectors: std::result::Result<Arc<Matrix>, Arc<Error>>,
-    /// How long the first of the sequences waited.
-    pub queue: Duration,
-}
+/// How long before a device is done the next batch is formed: some times what it takes to form one,
+/// to bring it there and to launch it.
+const LEAD: Duration = Duration::from_millis(1);
 
 /// The thread that computes, and the lanes in front of it.
 pub(in crate::engine) struct Worker {
     shared: Arc<Shared>,
     thread: Mutex<Option<JoinHandle<()>>>,
     busy_tokens: usize,
+    searches: bool,
 }
 
 struct Shared {
@@ -91,7 +55,11 @@ struct State {
 
 impl Worker {
     /// device: the one that `compute` uses.
-    pub fn start(limits: Limits, compute: Compute, device: Option<Device>) -> Result<Self> {
+    pub fn start(
+        limits: Limits,
+        mut compute: Box<dyn Compute>,
+        device: Option<Device>,
+    ) -> Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::new(State { scheduler: Scheduler::new(limits), stopped: false }),
             work: Condvar::new(),
@@ -103,13 +71,13 @@ impl Worker {
             device,
             lost: OnceLock::new(),
         });
-        let closing = Closing(shared.clone());
+        let (closing, searches) = (Closing(shared.clone()), compute.searches());
         let thread = std::thread::Builder::new()
             .name("embed".to_owned())
-            .spawn(move || closing.0.work_until_stopped(compute))
+            .spawn(move || closing.0.work_until_stopped(&mut *compute))
             .map_err(Error::library("engine", "start its thread"))?;
         let busy_tokens = limits.busy_tokens.min(limits.batch_tokens_max);
-        Ok(Self { shared, thread: Mutex::new(Some(thread)), busy_tokens })
+        Ok(Self { shared, thread: Mutex::new(Some(thread)), busy_tokens, searches })
     }
 
     /// Moves the first sequences of a request into `lane`, or refuses the request as a whole.
@@ -179,6 +147,11 @@ impl Worker {
     /// What computes, if that is known.
     pub fn device(&self) -> Option<&Device> {
         self.shared.device.as_ref()
+    }
+
+    /// Whether it can search for the vectors that it computes.
+    pub fn searches(&self) -> bool {
+        self.searches
     }
 
     /// Why the device is of no more use.
@@ -266,46 +239,81 @@ impl Shared {
         self.room.notify_all();
     }
 
-    fn work_until_stopped(&self, mut compute: Compute) {
-        while let Some(batch) = self.wait_for_batch() {
-            let launched = Instant::now();
-            let ragged = Ragged::from_seqs(batch.sequences.iter().map(|(ids, _)| ids.as_slice()));
-            let queued = tickets(&batch).map(|ticket| ticket.queued).min();
-            let span = BatchSpan::open(batch.lane, requests(&batch));
-            let tokens_max = batch.tokens_max;
-            let outcome = run(&mut compute, &ragged);
-            let computed = launched.elapsed();
-            let facts = BatchFacts {
-                sequences: ragged.n(),
-                tokens: ragged.tokens(),
-                tokens_max,
-                queued: queued.map_or(Duration::ZERO, |queued| launched - queued),
-                computed,
-                memory: self.device.as_ref().and_then(Device::memory),
+    fn work_until_stopped(&self, compute: &mut dyn Compute) {
+        let mut flight: Option<Flight> = None;
+        loop {
+            let batch = match &flight {
+                Some(flight) => self.batch_meanwhile(flight),
+                None => match self.wait_for_batch() {
+                    None => return,
+                    batch => batch,
+                },
             };
-            if let Err(error @ Error::DeviceLost { .. }) = &outcome {
-                tracing::error!(%error, "nothing more is computed on this device");
-                let _ = self.lost.set(error.to_string());
+            let mut next = batch.map(|batch| Flight::launch(compute, batch));
+            if let Some(before) = flight.take() {
+                self.land(before);
+                if let Some(next) = &mut next {
+                    next.began = Instant::now();
+                }
             }
-            self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
-            let settled = self.lock().scheduler.settle(batch, outcome, computed);
-            match settled {
-                Settled::Halved(error) => {
-                    if let Some(span) = span {
-                        span.halved(&facts, &error);
-                    }
-                }
-                Settled::Done { tickets, outcome } => {
-                    if let Some(span) = span {
-                        span.close(&facts, &outcome);
-                    }
-                    self.batches.fetch_add(1, Ordering::Relaxed);
-                    self.sequences.fetch_add(ragged.n() as u64, Ordering::Relaxed);
-                    self.tokens.fetch_add(ragged.tokens() as u64, Ordering::Relaxed);
-                    deliver(tickets, outcome.map(Arc::new).map_err(Arc::new), launched);
-                }
+            match next {
+                Some(next) if next.flies() => flight = Some(next),
+                Some(next) => self.land(next),
+                None => {}
             }
         }
+    }
+
+    /// Waits for a batch, and tells those who wait for it.
+    fn land(&self, flight: Flight) {
+        let Flight { batch, sequences, tokens, queued, launched, began, span, outcome } = flight;
+        let outcome = outcome.and_then(|launched| launched.wait(sequences));
+        let computed = began.elapsed();
+        let facts = BatchFacts {
+            sequences,
+            tokens,
+            tokens_max: batch.tokens_max,
+            queued,
+            computed,
+            memory: self.device.as_ref().and_then(Device::memory),
+        };
+        if let Err(error @ Error::DeviceLost { .. }) = &outcome {
+            tracing::error!(%error, "nothing more is computed on this device");
+            let _ = self.lost.set(error.to_string());
+        }
+        self.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
+        let settled = self.lock().scheduler.settle(batch, outcome, computed);
+        match settled {
+            Settled::Halved(error) => {
+                if let Some(span) = span {
+                    span.halved(&facts, &error);
+                }
+            }
+            Settled::Done { tickets, outcome } => {
+                if let Some(span) = span {
+                    span.close(&facts, &outcome);
+                }
+                self.batches.fetch_add(1, Ordering::Relaxed);
+                self.sequences.fetch_add(sequences as u64, Ordering::Relaxed);
+                self.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
+                deliver(tickets, outcome.map(Arc::new).map_err(Arc::new), launched);
+            }
+        }
+    }
+
+    /// The batch behind `flight`, formed as late as the device's speed allows; none if nothing waits
+    /// then.
+    fn batch_meanwhile(&self, flight: &Flight) -> Option<Batch<Ticket>> {
+        let mut state = self.lock();
+        let takes = state.scheduler.cost().expected(1, flight.tokens).unwrap_or_default();
+        let due = flight.began + takes.saturating_sub(LEAD);
+        while !state.stopped
+            && let Some(left) = due.checked_duration_since(Instant::now()).filter(|d| !d.is_zero())
+        {
+            let waited = self.work.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.stopped { None } else { self.form(&mut state) }
     }
 
     /// The next batch, formed when it is asked for; none when the worker is to stop.
@@ -315,90 +323,59 @@ impl Shared {
             if state.stopped {
                 return None;
             }
-            let now = Instant::now();
-            let step = state.scheduler.next(now);
-            self.room.notify_all();
-            deliver_late(step.late, now);
-            if let Some(batch) = step.batch {
-                if let Some(ticket) = tickets(&batch).next() {
-                    state.tell_depth(&ticket.request.cx);
-                }
+            if let Some(batch) = self.form(&mut state) {
                 return Some(batch);
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
-}
 
-/// Computes one batch; a panic and a wrong answer become errors.
-fn run(compute: &mut Compute, ragged: &Ragged) -> Result<Matrix> {
-    let computed = catch_unwind(AssertUnwindSafe(|| compute(ragged))).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let detail = text.unwrap_or_else(|| "a panic without words".to_owned());
-        Err(Error::Internal { what: "the encoder", detail })
-    });
-    let vectors = computed?;
-    if vectors.n() != ragged.n() {
-        let (expected, found) = (ragged.n(), vectors.n());
-        return Err(Error::Dimension { what: "vectors of a batch", expected, found });
-    }
-    vectors.check_finite("embedding")?;
-    Ok(vectors)
-}
-
-/// Tells each request of a batch once. tickets: those of each row.
-fn deliver(
-    tickets: Vec<Vec<Ticket>>,
-    vectors: std::result::Result<Arc<Matrix>, Arc<Error>>,
-    launched: Instant,
-) {
-    let mut deliveries: HashMap<*const Request, (Arc<Request>, Delivery)> = HashMap::new();
-    for (row, tickets) in tickets.into_iter().enumerate() {
-        for Ticket { request, slot, queued } in tickets {
-            let (_, delivery) = deliveries.entry(Arc::as_ptr(&request)).or_insert_with(|| {
-                let vectors = vectors.clone();
-                (request, Delivery { rows: Vec::new(), vectors, queue: Duration::ZERO })
-            });
-            delivery.rows.push((slot, row));
-            delivery.queue = delivery.queue.max(launched.saturating_duration_since(queued));
-        }
-    }
-    for (request, delivery) in deliveries.into_values() {
-        // Who has gone away meanwhile does not want it.
-        let _ = request.reply.send(delivery);
-    }
-}
-
-/// Tells those whose vectors would come too late, so that they need not wait for their deadlines.
-fn deliver_late(tickets: Vec<Ticket>, now: Instant) {
-    for Ticket { request, queued, .. } in tickets {
-        let left = request.cx.deadline().unwrap_or(now).saturating_duration_since(queued);
-        let budget_ms = left.as_millis() as u64;
-        let late = Error::DeadlineExceeded { what: "embedding", budget_ms };
-        let vectors = Err(Arc::new(late));
-        let delivery = Delivery { rows: Vec::new(), vectors, queue: now - queued };
-        let _ = request.reply.send(delivery);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::error::ErrorKind;
-    use crate::telemetry::Telemetry;
-    use crate::telemetry::labels::Tool;
-
-    #[test]
-    fn who_would_be_late_is_told_so_before_the_deadline() {
-        let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
-        let cx = cx.with_deadline(Duration::from_secs(60));
-        let (reply, deliveries) = std::sync::mpsc::channel();
-        let request = Arc::new(Request { cx, gone: Arc::default(), reply });
+    /// A batch of what waits now.
+    fn form(&self, state: &mut State) -> Option<Batch<Ticket>> {
         let now = Instant::now();
-        deliver_late(vec![Ticket { request, slot: 0, queued: now }], now);
-        let error = deliveries.try_recv().unwrap().vectors.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout);
-        assert!(matches!(*error, Error::DeadlineExceeded { budget_ms: 1..=60_000, .. }), "{error}");
+        let step = state.scheduler.next(now);
+        self.room.notify_all();
+        deliver_late(step.late, now);
+        let batch = step.batch?;
+        if let Some(ticket) = tickets(&batch).next() {
+            state.tell_depth(&ticket.request.cx);
+        }
+        Some(batch)
+    }
+}
+
+/// A batch that was begun.
+struct Flight {
+    batch: Batch<Ticket>,
+    sequences: usize,
+    tokens: usize,
+    /// How long the oldest of its sequences had waited.
+    queued: Duration,
+    launched: Instant,
+    /// When the device had nothing before it.
+    began: Instant,
+    span: Option<BatchSpan>,
+    outcome: Result<Launched>,
+}
+
+impl Flight {
+    fn launch(compute: &mut dyn Compute, batch: Batch<Ticket>) -> Self {
+        let launched = Instant::now();
+        let ragged = Ragged::from_seqs(batch.sequences.iter().map(|(ids, _)| ids.as_slice()));
+        let queued = tickets(&batch).map(|ticket| launched - ticket.queued).max();
+        let span = BatchSpan::open(batch.lane, requests(&batch));
+        let mut wanted = Wanted::default();
+        for (row, (_, tickets)) in batch.sequences.iter().enumerate() {
+            tickets.iter().for_each(|ticket| wanted.add(row, ticket.request.search.as_ref()));
+        }
+        let outcome = guarded(|| compute.launch(&ragged, &wanted));
+        let (sequences, tokens) = (ragged.n(), ragged.tokens());
+        let queued = queued.unwrap_or_default();
+        Self { batch, sequences, tokens, queued, launched, began: launched, span, outcome }
+    }
+
+    /// Whether the device still computes.
+    fn flies(&self) -> bool {
+        matches!(self.outcome, Ok(Launched::Later(_)))
     }
 }

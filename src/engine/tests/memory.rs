@@ -2,18 +2,31 @@
 
 use super::*;
 
+/// A device that holds `tokens_max` tokens.
+struct Small<F> {
+    compute: Box<dyn Compute>,
+    tokens_max: usize,
+    before: F,
+}
+
+impl<F: Fn() + Send> Compute for Small<F> {
+    fn launch(&mut self, batch: &Ragged, wanted: &Wanted) -> Result<Launched> {
+        (self.before)();
+        match batch.tokens() {
+            tokens if tokens > self.tokens_max => {
+                Err(Error::OutOfMemory { tokens, bytes: 1 << 20 })
+            }
+            _ => self.compute.launch(batch, wanted),
+        }
+    }
+}
+
 /// The tiny BERT on a device that holds `tokens_max` tokens.
 fn small_device(tokens_max: usize, before: impl Fn() + Send + 'static) -> Engine {
-    let Loaded { identity, mut compute, .. } =
+    let Loaded { identity, compute, .. } =
         load(&bert(), &settings(), EngineOptions::default()).unwrap();
-    let refusing: Compute = Box::new(move |batch| {
-        before();
-        match batch.tokens() {
-            tokens if tokens > tokens_max => Err(Error::OutOfMemory { tokens, bytes: 1 << 20 }),
-            _ => compute(batch),
-        }
-    });
-    engine_of(&settings(), None, None, identity.dim, refusing)
+    let small = Box::new(Small { compute, tokens_max, before });
+    engine_of(&settings(), None, None, identity.dim, small)
 }
 
 #[test]

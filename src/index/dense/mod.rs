@@ -7,6 +7,7 @@
 
 mod ffi;
 mod kind;
+mod resident;
 mod rows;
 mod search;
 mod store;
@@ -19,6 +20,7 @@ use crate::telemetry::labels::IndexKind;
 use crate::vector::Matrix;
 
 pub use kind::{DenseKind, resolve};
+pub use resident::Resident;
 pub use search::DenseParams;
 
 use ffi::Faiss;

@@ -12,7 +12,7 @@ use super::{DenseIndex, rows};
 /// search that discards nearly all it finds, and exact.
 const SCAN_ROWS: usize = 4096;
 /// Candidates beyond `k`, so that rounding at the cut changes nothing.
-const MARGIN: usize = 16;
+pub(super) const MARGIN: usize = 16;
 /// Candidates for each hit of a quantised index; they are scored again in full precision.
 const K_FACTOR: usize = 4;
 /// Candidates that a quantised index gives at least: at small `k`, four times `k` is too few.

@@ -18,6 +18,8 @@ pub struct Bench {
     pub threads: usize,
     /// Of the CPU; nobody has measured a GPU's.
     pub roof: Option<Roof>,
+    /// Vectors that every text was searched in; null where texts were embedded only.
+    pub vectors: Option<usize>,
     /// Of this process, over the texts of every length.
     pub cosine: Cosine,
     /// Where the texts of `mixed` come from.
@@ -104,6 +106,8 @@ pub struct StagesMs {
     /// Until the first batch was launched.
     pub queue: Option<f64>,
     pub compute: Option<f64>,
+    /// For the nearest vectors; on a GPU the device's own time.
+    pub search: Option<f64>,
 }
 
 impl Cell {

@@ -1,0 +1,251 @@
+//! Which of the rows in a device's memory are nearest to others?
+//!
+//! FAISS says it, in a library of its own that is loaded when the first index is made: `kernels/faiss`
+//! is its side of the calls, `kernels/host/faiss.cpp` the same on the CPU. What goes in and what comes
+//! out stays on the device.
+
+use std::error::Error as _;
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use cudarc::driver::sys::CUstream;
+
+use super::context::Cuda;
+use super::element::Plain;
+use super::matmul::WORKSPACE_BYTES;
+use super::memory::DeviceRows;
+use super::rows::int;
+use crate::error::{Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// Beside the executable, or where the system looks for libraries.
+const LIBRARY: &str = "libcodeintel_faiss.so";
+
+/// Memory of one index for the scores of a search: about a hundred queries at a time, however many
+/// rows there are.
+const TEMP_BYTES: usize = 256 << 20;
+
+/// Of the error's text that the library writes.
+const TEXT_BYTES: usize = 512;
+
+type Open = unsafe extern "C" fn(
+    c_int,
+    CUstream,
+    c_int,
+    i64,
+    usize,
+    *mut *mut c_void,
+    *mut c_char,
+    usize,
+) -> c_int;
+type Add = unsafe extern "C" fn(*mut c_void, i64, u64, *mut c_char, usize) -> c_int;
+type Search =
+    unsafe extern "C" fn(*mut c_void, i64, u64, i64, u64, u64, *mut c_char, usize) -> c_int;
+type Close = unsafe extern "C" fn(*mut c_void);
+
+/// The functions of `kernels/faiss/flat.cu`.
+struct Faiss {
+    open: Open,
+    add: Add,
+    search: Search,
+    close: Close,
+}
+
+impl Faiss {
+    /// Loaded once, for as long as the process lives.
+    fn get() -> Result<&'static Self> {
+        static FAISS: OnceLock<Result<Faiss, libloading::Error>> = OnceLock::new();
+        FAISS.get_or_init(Self::load).as_ref().map_err(|error| Error::Unavailable {
+            what: format!("{LIBRARY}, with which a GPU searches vectors,"),
+            remedy: format!(
+                "{}; `make gpu` builds it beside the release binary; elsewhere, put its folder and \
+                 that of libcublas.so.13 into LD_LIBRARY_PATH",
+                // What the loader says.
+                error.source().unwrap_or(error)
+            ),
+        })
+    }
+
+    fn load() -> Result<Self, libloading::Error> {
+        // SAFETY: loading it initialises FAISS and CUDA's runtime, which is what it is for; the types
+        // are those of its functions, and it is never unloaded.
+        unsafe {
+            let library = std::mem::ManuallyDrop::new(libloading::Library::new(LIBRARY)?);
+            Ok(Self {
+                open: *library.get(b"codeintel_faiss_open\0")?,
+                add: *library.get(b"codeintel_faiss_add\0")?,
+                search: *library.get(b"codeintel_faiss_search\0")?,
+                close: *library.get(b"codeintel_faiss_close\0")?,
+            })
+        }
+    }
+}
+
+/// What the library knows an index by. It is used by one thread at a time.
+struct Handle(*mut c_void);
+
+// SAFETY: it belongs to a device, not to a thread.
+unsafe impl Send for Handle {}
+
+/// Rows in the memory of a device, and FAISS to find the nearest of them by inner product.
+pub struct FlatIndex {
+    faiss: &'static Faiss,
+    handle: Mutex<Handle>,
+    cuda: Arc<Cuda>,
+    d: usize,
+    n: usize,
+    rows_max: usize,
+    bytes: usize,
+}
+
+impl FlatIndex {
+    /// The most rows that FAISS finds for one query on a GPU.
+    pub const K_MAX: usize = 2048;
+
+    /// An index without rows, for up to `rows_max` of `d` values. Their memory, and that of every
+    /// search, is taken here.
+    pub fn new(cuda: &Arc<Cuda>, d: usize, rows_max: usize) -> Result<Self> {
+        assert!(d > 0, "rows without values");
+        let faiss = Faiss::get()?;
+        // FAISS also keeps a norm of each row, of which there are two while rows are added, and cuBLAS
+        // has a workspace of its own.
+        let bytes = rows_max.saturating_mul((d + 2) * size_of::<f32>());
+        let bytes = bytes.saturating_add(TEMP_BYTES + WORKSPACE_BYTES);
+        let memory = cuda.memory()?;
+        if bytes as u64 > memory.total_bytes - memory.used_bytes || !cuda.budget.take(bytes) {
+            return Err(cuda.no_room(bytes));
+        }
+        let mut handle = std::ptr::null_mut();
+        let (device, stream) = (int(cuda.context().ordinal()), cuda.stream.cu_stream());
+        let opened = told(cuda, "make an index on the device", |text| {
+            // SAFETY: the parameters of kernels/faiss/flat.cu; the stream lives as long as `cuda`,
+            // which the index keeps.
+            unsafe {
+                let (d, rows_max) = (int(d), rows_max as i64);
+                (faiss.open)(device, stream, d, rows_max, TEMP_BYTES, &mut handle, text, TEXT_BYTES)
+            }
+        });
+        if let Err(error) = opened {
+            cuda.budget.give_back(bytes);
+            return Err(error);
+        }
+        let handle = Mutex::new(Handle(handle));
+        Ok(Self { faiss, handle, cuda: cuda.clone(), d, n: 0, rows_max, bytes })
+    }
+
+    pub fn n(&self) -> usize {
+        self.n
+    }
+
+    pub fn d(&self) -> usize {
+        self.d
+    }
+
+    /// Appends `[n, d]` rows of the host. An index to which rows could not be added finds nothing any
+    /// more.
+    pub fn add(&mut self, rows: &[f32]) -> Result<()> {
+        let expected = rows.len().next_multiple_of(self.d);
+        self.check_values("rows for a FAISS index", expected, rows.len())?;
+        self.add_at(rows.len() / self.d, rows.as_ptr() as u64)?;
+        // From page-locked memory the copy may still be on its way.
+        self.cuda.synchronize()
+    }
+
+    /// Appends rows that lie on the device, without a copy through the host.
+    pub fn add_device(&mut self, rows: &DeviceRows<f32>) -> Result<()> {
+        self.check_values("rows for a FAISS index", self.d, rows.d())?;
+        self.add_at(rows.n(), rows.pointer(&self.cuda))
+    }
+
+    /// rows: `[n, d]` values lie there, on the host or on the device.
+    fn add_at(&mut self, n: usize, rows: u64) -> Result<()> {
+        let free = self.rows_max - self.n;
+        if n > free {
+            let expected =
+                format!("at most {free} more, since the index was made for {}", self.rows_max);
+            return Err(Error::Argument { name: "rows", value: n.to_string(), expected });
+        }
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        told(&self.cuda, "add rows on the device", |text| {
+            // SAFETY: `handle` is of `open`, and the callers have `n` rows of `d` values at `rows`.
+            unsafe { (self.faiss.add)(handle.0, n as i64, rows, text, TEXT_BYTES) }
+        })?;
+        self.n += n;
+        Ok(())
+    }
+
+    /// The nearest `k` rows of each of `rows` of `queries`, best first: enqueued on the device's
+    /// stream. queries: `[any, d]`; found becomes `[rows.len(), k]`.
+    pub fn search(
+        &self,
+        queries: &DeviceRows<f32>,
+        rows: Range<usize>,
+        k: usize,
+        found: &mut Nearest,
+    ) -> Result<()> {
+        self.check_values("queries of a FAISS index", self.d, queries.d())?;
+        assert!(rows.start <= rows.end && rows.end <= queries.n(), "{rows:?} of {}", queries.n());
+        if !(1..=Self::K_MAX).contains(&k) {
+            let expected = format!("1 to {} on a GPU", Self::K_MAX);
+            return Err(Error::Argument { name: "k", value: k.to_string(), expected });
+        }
+        resize(&self.cuda, &mut found.scores, rows.len(), k)?;
+        resize(&self.cuda, &mut found.ids, rows.len(), k)?;
+        let first = queries.pointer(&self.cuda) + (rows.start * self.d * size_of::<f32>()) as u64;
+        let (scores, ids) = (found.scores.pointer(&self.cuda), found.ids.pointer(&self.cuda));
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
+        told(&self.cuda, "search on the device", |text| {
+            let (nq, k) = (rows.len() as i64, k as i64);
+            // SAFETY: `handle` is of `open`; the queries were checked, and what is found has room.
+            unsafe { (self.faiss.search)(handle.0, nq, first, k, scores, ids, text, TEXT_BYTES) }
+        })
+    }
+
+    fn check_values(&self, what: &'static str, expected: usize, found: usize) -> Result<()> {
+        match expected == found {
+            true => Ok(()),
+            false => Err(Error::Dimension { what, expected, found }),
+        }
+    }
+}
+
+impl Drop for FlatIndex {
+    fn drop(&mut self) {
+        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: `handle` is of `open`, and nothing uses it any more.
+        unsafe { (self.faiss.close)(handle.0) };
+        self.cuda.budget.give_back(self.bytes);
+    }
+}
+
+/// What a search found, on the device: `[queries, k]` scores, and the rows they are of, in the order in
+/// which these were added. Where there are fewer than `k` rows the id is -1 and the score means nothing.
+#[derive(Default)]
+pub struct Nearest {
+    pub scores: DeviceRows<f32>,
+    pub ids: DeviceRows<i64>,
+}
+
+/// rows becomes `[n, d]`, in memory that is taken where there was less.
+fn resize<T: Plain>(cuda: &Cuda, rows: &mut DeviceRows<T>, n: usize, d: usize) -> Result<()> {
+    rows.reserve(cuda, n, d).map_err(|error| match error {
+        Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
+        error => error,
+    })?;
+    rows.resize(n, d);
+    Ok(())
+}
+
+/// Calls the library with room for an error's text. A device that was lost is told as that.
+fn told(cuda: &Cuda, action: &'static str, call: impl FnOnce(*mut c_char) -> c_int) -> Result<()> {
+    let mut text = [0; TEXT_BYTES];
+    if call(text.as_mut_ptr().cast()) == 0 {
+        return Ok(());
+    }
+    cuda.synchronize()?;
+    let said = CStr::from_bytes_until_nul(&text).unwrap_or_default().to_string_lossy();
+    Err(Error::library("FAISS", action)(said.into_owned()))
+}
