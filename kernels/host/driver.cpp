@@ -161,9 +161,12 @@ void on_stream(void *stream, std::function<void()> work) {
 }
 
 /// Begins a call of the driver.
-#define CALL               \
+#define CALL                 \
     const Guard guard(lock); \
     note(__func__)
+#define CALL_OUTSIDE_CAPTURE \
+    CALL;                    \
+    if (unsafe_now()) return CAPTURE_UNSUPPORTED
 
 extern "C" {
 
@@ -185,10 +188,7 @@ int cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 int cuCtxSetCurrent(void *context) { return bound = context, SUCCESS; }
 int cuCtxGetCurrent(void **context) { return *context = bound, SUCCESS; }
 int cuCtxSynchronize() {
-    CALL;
-    if (unsafe_now()) {
-        return CAPTURE_UNSUPPORTED;
-    }
+    CALL_OUTSIDE_CAPTURE;
     return wait_for_all(), state();
 }
 
@@ -203,10 +203,7 @@ int cuStreamDestroy_v2(Stream *stream) {
     return delete stream, SUCCESS;
 }
 int cuStreamSynchronize(Stream *stream) {
-    CALL;
-    if (unsafe_now()) {
-        return CAPTURE_UNSUPPORTED;
-    }
+    CALL_OUTSIDE_CAPTURE;
     return stream->wait(), state();
 }
 
@@ -227,10 +224,7 @@ int cuEventRecord(Event *event, Stream *stream) {
     return state();
 }
 int cuEventSynchronize(Event *event) {
-    CALL;
-    if (unsafe_now()) {
-        return CAPTURE_UNSUPPORTED;
-    }
+    CALL_OUTSIDE_CAPTURE;
     // What is behind the event waits on.
     for (; event->passed < event->recorded; event->stream->works.pop_front()) event->stream->works.front()();
     return state();
@@ -249,10 +243,7 @@ int cuGetErrorString(int error, const char **text) {
 }
 
 int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
-    CALL;
-    if (unsafe_now()) {
-        return CAPTURE_UNSUPPORTED;
-    }
+    CALL_OUTSIDE_CAPTURE;
     if (state() != SUCCESS || bytes > MEMORY_BYTES - used()) {
         return state() != SUCCESS ? state() : int(OUT_OF_MEMORY);
     }
@@ -263,10 +254,7 @@ int cuMemAlloc_v2(uint64_t *at, size_t bytes) {
 }
 
 int cuMemFree_v2(uint64_t at) {
-    CALL;
-    if (unsafe_now()) {
-        return CAPTURE_UNSUPPORTED;
-    }
+    CALL_OUTSIDE_CAPTURE;
     wait_for_all();
     if (allocations.erase(at) == 0) {
         return INVALID_VALUE;
@@ -283,10 +271,7 @@ int cuMemGetInfo_v2(size_t *left, size_t *total) {
 }
 
 int cuMemHostAlloc(void **at, size_t bytes, unsigned) {
-    CALL;
-    if (unsafe_now()) {
-        return CAPTURE_UNSUPPORTED;
-    }
+    CALL_OUTSIDE_CAPTURE;
     *at = malloc(bytes);
     pinned[static_cast<char *>(*at)] = bytes;
     return SUCCESS;

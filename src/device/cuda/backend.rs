@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::batch::{CudaBatch, Plan};
+use super::batch::{CudaBatch, DeviceTokens, Plan, Sequences};
 use super::context::Cuda;
 use super::element::Element;
 use super::graph::Graphs;
@@ -81,7 +81,11 @@ impl<T: Element> OnCuda<T> {
     ) -> Result<CudaBatch> {
         let bytes = plan.bytes(cu_seqlens.len() - 1);
         self.moved(arena.reset_for(&self.cuda, tokens.ids.len(), bytes)?);
-        CudaBatch::place(flight, arena, tokens, cu_seqlens, plan)
+        let mut parcel = flight.parcel(arena, bytes)?;
+        let tokens = DeviceTokens::place(&mut parcel, tokens, plan.frame.rows)?;
+        let sequences = Sequences::place(&mut parcel, cu_seqlens, plan)?;
+        parcel.send()?;
+        Ok(CudaBatch { tokens, sequences })
     }
 
     /// `[n, d]`, as f32, when all is done that was launched before.

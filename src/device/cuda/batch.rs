@@ -5,7 +5,7 @@
 
 use super::matmul::bucket;
 use super::memory::{Arena, Buffer};
-use super::slot::{Flight, Parcel};
+use super::slot::Parcel;
 use crate::device::ops::Tokens;
 use crate::error::Result;
 
@@ -16,8 +16,8 @@ const QUERIES_SHORT: usize = 16;
 /// Rows of a batch, so that the sum of a row and a distance stays below 2^31.
 const TOKENS_MAX: usize = 1 << 29;
 
-/// Batches of so many tokens are filled up, so that the launches of one serve for others: beyond it
-/// what a launch costs the host is little beside what it costs the device.
+/// Batches of up to so many tokens are filled up, so that the launches of one serve for others: beyond
+/// it a launch costs the host little beside what it costs the device.
 const FILLED_TOKENS_MAX: usize = 4096;
 
 /// How many rows and tiles there are on the device: all that the launches of a network depend on.
@@ -58,8 +58,8 @@ impl Plan {
         if (1..=FILLED_TOKENS_MAX).contains(&plan.frame.rows) {
             let rows = bucket(plan.frame.rows);
             let n = (cu_seqlens.len() - 1).next_power_of_two();
-            // What is left of a sequence behind its whole long tiles is one more, long or short; no
-            // long one has fewer rows than a short one can have.
+            // Behind its whole long tiles a sequence has one more, long or short; a long one has more
+            // queries than fit a short one.
             let long = (rows / QUERIES_LONG + n).min(rows / (QUERIES_SHORT + 1));
             plan.frame = Frame { rows, long, short: n.min(rows) };
             plan.filled = true;
@@ -150,25 +150,8 @@ impl Sequences {
 
 /// What the device knows of a batch.
 pub struct CudaBatch {
-    pub(super) tokens: DeviceTokens,
+    pub tokens: DeviceTokens,
     pub sequences: Sequences,
-}
-
-impl CudaBatch {
-    /// Writes it into `arena`, which is reset and has room, and sends it. plan: that of `cu_seqlens`.
-    pub(super) fn place(
-        flight: &mut Flight,
-        arena: &mut Arena,
-        tokens: Tokens<'_>,
-        cu_seqlens: &[u32],
-        plan: &Plan,
-    ) -> Result<Self> {
-        let mut parcel = flight.parcel(arena, plan.bytes(cu_seqlens.len() - 1))?;
-        let tokens = DeviceTokens::place(&mut parcel, tokens, plan.frame.rows)?;
-        let sequences = Sequences::place(&mut parcel, cu_seqlens, plan)?;
-        parcel.send()?;
-        Ok(Self { tokens, sequences })
-    }
 }
 
 /// The long tiles and the short ones: what is left of a sequence for less than a quarter of a long

@@ -134,3 +134,32 @@ impl Drop for Recording<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::batch::Plan;
+    use super::*;
+
+    #[test]
+    fn the_graphs_that_were_used_last_are_kept_and_there_are_not_many() {
+        if Cuda::count() == 0 {
+            println!("no CUDA device here: not run: the number of graphs");
+            return;
+        }
+        let cuda = Cuda::open(0, 0.9).unwrap();
+        let mut graphs = Graphs::new(&cuda).unwrap();
+        let mut calls = 0;
+        for n in 1..=2 * FRAMES_MAX as u32 {
+            for rows in [0, n] {
+                let launch = || {
+                    calls += u32::from(rows == 0);
+                    Ok(())
+                };
+                graphs.run(&cuda, Plan::exact(&[0, rows]).frame, 0, launch).unwrap();
+            }
+        }
+        assert_eq!((graphs.seen.len(), calls), (FRAMES_MAX, 2));
+        graphs.run(&cuda, Plan::exact(&[0, 1]).frame, 1, || Ok(())).unwrap();
+        assert_eq!(graphs.seen.len(), 1, "what was recorded leads elsewhere");
+    }
+}

@@ -424,21 +424,3 @@ fn a_flight_fetches_what_it_is_asked_for_and_the_next_one_its_own() {
         assert_eq!(other.wait().unwrap().values(&again), ids);
     }
 }
-
-#[test]
-fn what_a_graph_cannot_hold_is_an_error_after_which_launches_run() {
-    let Some(mut pair) = Pair::open("a graph that allocates") else { return };
-    let mut graphs = Graphs::new(&pair.cuda).unwrap();
-    let frame = Plan::of(&[0, 3]).frame;
-    let run = |graphs: &mut Graphs| {
-        graphs.run(&pair.cuda, frame, 0, || Arena::new(&pair.cuda, 1).map(drop))
-    };
-    run(&mut graphs).unwrap();
-    for _ in 0..2 {
-        assert_eq!(run(&mut graphs).unwrap_err().kind(), crate::error::ErrorKind::Internal);
-    }
-    let rows = Rows::new(vec![1.0; 8], 8);
-    let (mut x, y) = (pair.rows::<f16>(&rows), pair.rows(&rows));
-    residual(&pair.cuda, &mut x, &y).unwrap();
-    pair.check("residual", &x, &Rows::new(vec![2.0; 8], 8), 0.0);
-}

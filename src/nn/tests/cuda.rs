@@ -3,6 +3,8 @@
 //! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says which
 //! have run, and where.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use half::f16;
 
 use super::encoder::Opened;
@@ -10,7 +12,7 @@ use super::families::{EMBEDDERS, read_texts};
 use super::gpu::GpuNetwork;
 use super::*;
 use crate::config::DeviceChoice;
-use crate::device::cuda::Cuda;
+use crate::device::cuda::{Arena, Cuda, Graphs, Plan};
 
 /// The least cosine between a vector and the reference's, whose rows have hundreds of roundings
 /// behind them. bf16 keeps 8 bits of each, f16 11.
@@ -214,4 +216,22 @@ fn cuda_has_two_batches_in_flight_and_each_keeps_its_values() {
         assert_eq!(third.join().unwrap(), want[2]);
     });
     drop(second);
+}
+
+#[test]
+fn cuda_launches_go_on_after_a_record_of_what_a_graph_cannot_hold() {
+    let Some(device) = device("a graph that allocates", DtypeChoice::F16) else { return };
+    let (network, batch) = (on_gpu("bert", &device), random_batch(&[5]));
+    let pooled = || network.pooled(&batch, Pooling::Mean.segment(), true).unwrap();
+    let (want, cuda) = (pooled(), &device.gpu().unwrap().cuda);
+    let (mut graphs, frame) = (Graphs::new(cuda).unwrap(), Plan::of(&[0, 5]).frame);
+    let allocate = || Arena::new(cuda, 1).map(drop);
+    graphs.run(cuda, frame, 0, allocate).unwrap();
+    let error = graphs.run(cuda, frame, 0, allocate).unwrap_err().to_string();
+    assert!(error.contains("allocate memory"), "{error}");
+    assert_eq!(pooled(), want);
+    let run = || graphs.run(cuda, frame, 0, || panic!("a mistake"));
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    assert_eq!(pooled(), want);
+    graphs.run(cuda, frame, 0, || Ok(())).unwrap();
 }
