@@ -1,9 +1,12 @@
 //! On which device do networks compute, as the settings ask and the machine allows?
 
-use super::Device;
+use super::{Device, ops};
 use crate::config::{DeviceChoice, Settings};
 #[cfg(feature = "cuda")]
-use crate::device::{Dtype, cuda::Cuda};
+use crate::device::{
+    Dtype,
+    cuda::{Cuda, peak_gflops},
+};
 use crate::error::{Error, Result};
 
 /// A GPU, and the numbers in which networks compute there.
@@ -33,6 +36,18 @@ impl Device {
     pub fn cpu_instead(settings: &Settings, why: &str) -> Result<Self> {
         let device = Self::cpu(settings.threads)?.with_dtype(settings.dtype)?;
         Ok(device.because(why.to_owned()))
+    }
+
+    /// How fast networks could multiply here if nothing else cost anything, in 10^9 operations a second.
+    pub fn peak_gflops(&self) -> Result<f64> {
+        #[cfg(feature = "cuda")]
+        if let Some(gpu) = self.gpu() {
+            return match gpu.dtype {
+                Dtype::F16 => peak_gflops::<half::f16>(&gpu.cuda),
+                _ => peak_gflops::<half::bf16>(&gpu.cuda),
+            };
+        }
+        Ok(ops::peak_gflops(self))
     }
 
     #[cfg(not(feature = "cuda"))]

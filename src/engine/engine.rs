@@ -303,9 +303,14 @@ impl Engine {
         }
     }
 
+    /// The device of this process that embeds.
+    pub fn device(&self) -> Option<&Device> {
+        self.inner.backend.worker().and_then(Worker::device)
+    }
+
     /// Whether a GPU of this process embeds.
     pub fn on_gpu(&self) -> bool {
-        self.inner.backend.worker().and_then(Worker::device).is_some_and(Device::is_gpu)
+        self.device().is_some_and(Device::is_gpu)
     }
 
     /// Why nothing can be embedded any more: the device is lost, and no endpoint is behind it.

@@ -8,7 +8,7 @@ use super::load::on_device;
 use super::models::ModelFolder;
 use crate::config::Settings;
 use crate::device::Device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::{Classifier, Prompts, Splade, TextConfig};
 use crate::token::{Ragged, Tokenizer};
 use crate::vector::{Matrix, SparseVec};
@@ -61,9 +61,20 @@ impl Feed {
     /// Computes `all`, batch by batch.
     fn run(&self, all: &Ragged, mut compute: impl FnMut(&Ragged) -> Result<()>) -> Result<usize> {
         for batch in all.batches(self.tokens_max, self.seqs_max) {
-            compute(&batch)?;
+            in_halves(&batch, &mut compute)?;
         }
         Ok(all.truncated.iter().filter(|truncated| **truncated).count())
+    }
+}
+
+/// Computes a batch, part by part where the memory does not hold the whole.
+fn in_halves<F: FnMut(&Ragged) -> Result<()>>(batch: &Ragged, compute: &mut F) -> Result<()> {
+    match compute(batch) {
+        Err(Error::OutOfMemory { .. }) if batch.n() > 1 => {
+            let mut halves = batch.batches(usize::MAX, batch.n().div_ceil(2));
+            halves.try_for_each(|half| in_halves(&half, compute))
+        }
+        outcome => outcome,
     }
 }
 
@@ -129,5 +140,35 @@ impl SparseEncoder {
             Ok(())
         })?;
         Ok(Answers { answers, truncated })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_beyond_the_memory_is_computed_in_parts_and_one_text_alone_is_an_error() {
+        let ids = [[1_u32, 1].as_slice(), &[2], &[3, 3], &[4], &[5, 5, 5]];
+        let computed = |tokens_max: usize| {
+            let mut seen = Vec::new();
+            let outcome = in_halves(&Ragged::from_seqs(ids), &mut |batch| {
+                let (tokens, bytes) = (batch.tokens(), 1);
+                if tokens > tokens_max {
+                    return Err(Error::OutOfMemory { tokens, bytes });
+                }
+                seen.extend((0..batch.n()).map(|i| batch.seq(i)[0]));
+                Ok(())
+            });
+            (seen, outcome)
+        };
+        for tokens_max in [9, 5, 3] {
+            let (seen, outcome) = computed(tokens_max);
+            assert!(outcome.is_ok(), "{tokens_max}");
+            assert_eq!(seen, [1, 2, 3, 4, 5], "{tokens_max}");
+        }
+        let (seen, outcome) = computed(2);
+        assert!(matches!(outcome, Err(Error::OutOfMemory { tokens: 3, .. })));
+        assert_eq!(seen, [1, 2, 3, 4]);
     }
 }

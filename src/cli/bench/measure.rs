@@ -21,7 +21,7 @@ pub struct Bencher<'a> {
     pub base: Option<&'a Base>,
     pub endpoint: Option<&'a Endpoint>,
     pub cost: &'a Cost,
-    pub roof_gflops: Option<f64>,
+    pub roof_gflops: f64,
     pub batch_tokens_max: usize,
     pub least: Duration,
     pub run: &'a RunContext,
@@ -181,7 +181,7 @@ impl Bencher<'_> {
         Cell {
             cpu_s: Some(cpu_s),
             tokens_per_cpu_s: cell.tokens.map(|tokens| tokens as f64 / cpu_s),
-            roof_share: self.roof_gflops.map(|roof| inside.flops / cell.wall_s / (1e9 * roof)),
+            roof_share: Some(inside.flops / cell.wall_s / (1e9 * self.roof_gflops)),
             // A sequence that is longer than a batch counts as a full one.
             batch_fill: Some(fill.min(1.0)),
             stages_ms: StagesMs {

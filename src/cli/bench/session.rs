@@ -14,7 +14,7 @@ use crate::catalog::DataFolder;
 use crate::cli::Context;
 use crate::cli::args::BenchArgs;
 use crate::config::{DeviceChoice, DtypeChoice, Settings, VllmMode, process_env};
-use crate::device::{Device, Dtype, ops};
+use crate::device::{Device, Dtype};
 use crate::engine::models::{self, ModelFolder};
 use crate::engine::{Endpoint, Engine, batch_max};
 use crate::error::{Error, Result};
@@ -84,7 +84,7 @@ impl<'a> Session<'a> {
             self.bar.set_message("cosines to f32");
             let cosines = self.cosines(&corpora)?;
             self.bar.set_message("the roof");
-            let mut bench = self.bench(source, &cosines, notes);
+            let mut bench = self.bench(source, &cosines, notes)?;
             self.bar.set_message("vectors");
             let base = self.plan.vectors.map(|n| Base::new(&self.engine, n)).transpose()?;
             let stopped = self.cells(&corpora, &cosines, base.as_ref(), &mut bench).err();
@@ -144,14 +144,18 @@ impl<'a> Session<'a> {
         texts: String,
         cosines: &[(Cosines, Option<Cosines>)],
         notes: Vec<String>,
-    ) -> Bench {
+    ) -> Result<Bench> {
         let (identity, device) = (self.engine.identity(), &self.device);
         let (name, threads) = (self.engine.device_name().to_owned(), device.threads());
         let dtype = identity.dtype.as_str();
-        let roof = (!self.engine.on_gpu()).then(|| Roof {
-            gflops: ops::peak_gflops(device),
-            what: format!("the {dtype} tile loop of {name} on operands in L1, threads: {threads}"),
-        });
+        let computes = self.engine.device().unwrap_or(device);
+        let what = match computes.is_gpu() {
+            true => format!("cuBLASLt on square matrices in {dtype}"),
+            false => {
+                format!("the {dtype} tile loop of {name} on operands in L1, threads: {threads}")
+            }
+        };
+        let roof = Roof { gflops: computes.peak_gflops()?, what };
         let there: Option<Vec<&Cosines>> =
             cosines.iter().map(|(_, there)| there.as_ref()).collect();
         let against = self.endpoint.as_ref().map(|(endpoint, dim)| Against {
@@ -160,7 +164,7 @@ impl<'a> Session<'a> {
             dim: *dim,
             cosine: there.map(|there| Cosines::joined(there).told()),
         });
-        Bench {
+        Ok(Bench {
             measured_at: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
             machine: machine(device),
             model: identity.name.clone(),
@@ -175,7 +179,7 @@ impl<'a> Session<'a> {
             complete: false,
             notes,
             cells: Vec::new(),
-        }
+        })
     }
 
     fn cells(
@@ -190,7 +194,7 @@ impl<'a> Session<'a> {
             base,
             endpoint: self.endpoint.as_ref().map(|(endpoint, _)| endpoint),
             cost: &Cost::read(&self.folder.path)?,
-            roof_gflops: bench.roof.as_ref().map(|roof| roof.gflops),
+            roof_gflops: bench.roof.gflops,
             batch_tokens_max: batch_max(&self.settings, self.engine.on_gpu()).0,
             least: Duration::from_secs_f64(self.plan.seconds),
             run: self.run,

@@ -96,14 +96,12 @@ pub fn headlines(bench: &Bench) -> Vec<String> {
             "{}, {} cores, {} {}; {}",
             machine.cpu, machine.cores, machine.arch, machine.os, bench.measured_at
         ),
+        format!("roof: {:.0} GFLOP/s, {}", roof.gflops, roof.what),
         format!(
             "cosine to f32: mean {:.5}, least {:.5} of {} texts",
             cosine.mean, cosine.least, cosine.texts
         ),
     ];
-    if let Some(roof) = roof {
-        lines.insert(2, format!("roof: {:.0} GFLOP/s, {}", roof.gflops, roof.what));
-    }
     if let Some(n) = bench.vectors {
         lines.push(format!("each text is also searched for in {} random vectors", count(n)));
     }

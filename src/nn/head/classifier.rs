@@ -63,17 +63,15 @@ impl Classifier {
 
     /// The raw logits of each sequence: `[n, labels]`.
     pub fn logits(&self, batch: &Ragged) -> Result<Matrix> {
-        let groups = self.encoder.forward_then(batch, |group, hidden| {
-            let segment = match self.pooled {
-                Pooled::First => Segment::First,
-                Pooled::Last => Segment::Last,
-                Pooled::Mean => Segment::Mean,
-            };
-            let d = hidden.d();
-            let pooled = ops::pool(hidden.as_slice(), d, &group.cu_seqlens, segment, false);
-            self.head(Rows::new(pooled, d)).as_slice().to_vec()
-        })?;
-        Matrix::new(groups.concat(), self.labels())
+        let segment = match self.pooled {
+            Pooled::First => Segment::First,
+            Pooled::Last => Segment::Last,
+            Pooled::Mean => Segment::Mean,
+        };
+        let pooled = self.encoder.pooled(batch, segment, false)?;
+        let pooled = Rows::new(pooled, self.encoder.hidden_dim());
+        let logits = self.device.install(|| self.head(pooled));
+        Matrix::new(logits.as_slice().to_vec(), self.labels())
     }
 
     /// x: `[n, hidden]`; gives `[n, labels]`.

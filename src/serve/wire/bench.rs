@@ -16,8 +16,7 @@ pub struct Bench {
     pub device: String,
     pub dtype: &'static str,
     pub threads: usize,
-    /// Of the CPU; nobody has measured a GPU's.
-    pub roof: Option<Roof>,
+    pub roof: Roof,
     /// Vectors that every text was searched in; null where texts were embedded only.
     pub vectors: Option<usize>,
     /// Of this process, over the texts of every length.
