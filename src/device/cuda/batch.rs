@@ -52,7 +52,7 @@ impl Plan {
         Self { frame, filled: false, long, short }
     }
 
-    /// Filled up if it is small. cu_seqlens: as above.
+    /// Filled up if it is small. cu_seqlens: `[n + 1]`, as above.
     pub fn of(cu_seqlens: &[u32]) -> Self {
         let mut plan = Self::exact(cu_seqlens);
         if (1..=FILLED_TOKENS_MAX).contains(&plan.frame.rows) {
@@ -123,7 +123,7 @@ pub(super) struct Tiles {
 }
 
 impl Sequences {
-    /// plan: that of `cu_seqlens`.
+    /// cu_seqlens: `[n + 1]`; plan: that of it.
     pub fn place(parcel: &mut Parcel<'_>, cu_seqlens: &[u32], plan: &Plan) -> Result<Self> {
         let Frame { rows, long, short } = plan.frame;
         let long = Tiles { list: parcel.place(&plan.long, 3 * long)?, long: true };
