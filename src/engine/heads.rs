@@ -3,7 +3,7 @@
 //! There is no queue and no cache here: the caller's thread waits while its batches are computed.
 
 use super::Task;
-use super::engine::batch_max;
+use super::limits::batch_max;
 use super::load::on_device;
 use super::models::ModelFolder;
 use crate::config::Settings;

@@ -13,14 +13,16 @@ mod engine;
 mod gpu;
 mod heads;
 mod identity;
+mod limits;
 mod load;
 pub mod models;
 mod remote;
 mod scheduler;
 
-pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task, batch_max};
+pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
 pub use heads::{Answers, Reranker, SparseEncoder};
 pub use identity::ModelIdentity;
+pub use limits::batch_max;
 pub use load::probe;
 pub use remote::{Answer, Endpoint};
 pub use scheduler::{EngineStats, Lane, Search};

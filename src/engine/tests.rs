@@ -9,7 +9,7 @@ use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 
 use super::backend::Backend;
-use super::engine::limits;
+use super::limits::limits;
 use super::load::{Loaded, load};
 use super::models::ModelFolder;
 use super::remote::Remote;

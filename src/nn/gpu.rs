@@ -65,6 +65,12 @@ impl<T: Element> GpuNetwork<T> {
         Ok(flight)
     }
 
+    /// Whether the driver could not record what a pass launches.
+    #[cfg(test)]
+    pub fn refuses_graphs(&self) -> bool {
+        self.buffers.lock().unwrap().graphs.refused()
+    }
+
     /// Launches a pass, then what is to be done with its hidden states, `[tokens, hidden]`. Where
     /// memory is not there the buffers give back what they have, so that a smaller batch finds it.
     fn forward<R>(

@@ -300,7 +300,7 @@ fn what_is_not_sampled_is_still_recorded() {
 
 /// Without what no two runs have in common; the channels run at once, so stages go by their names.
 fn timeless(value: &Value) -> Value {
-    const OWN: [&str; 7] = [
+    const OWN: [&str; 8] = [
         "trace_id",
         "run_id",
         "mcp.run_id",
@@ -308,6 +308,7 @@ fn timeless(value: &Value) -> Value {
         "duration_ms",
         "elapsed_ms",
         "vllm.queue_ms",
+        "faiss.search_ms",
     ];
     match value {
         Value::Object(map) => {

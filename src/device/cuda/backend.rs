@@ -57,7 +57,7 @@ impl<T: Element> OnCuda<T> {
         &self,
         graphs: &mut Graphs,
         plan: &Plan,
-        launch: impl FnOnce() -> Result<()>,
+        mut launch: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         match plan.filled {
             true => graphs.run(&self.cuda, plan.frame, self.moves.load(Ordering::Relaxed), launch),

@@ -11,7 +11,7 @@ use cudarc::driver::{CudaGraph, CudaStream, result, sys};
 
 use super::batch::Frame;
 use super::context::{Cuda, failed};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in each;
 /// the driver keeps some hundred kilobytes for a graph.
@@ -35,6 +35,8 @@ pub struct Graphs {
     /// What the graphs were recorded at.
     moves: usize,
     runs: u64,
+    /// The driver could not record one; then all is launched.
+    refused: bool,
     /// Records. It is not the device's stream, on which other threads go on meanwhile.
     stream: Arc<CudaStream>,
 }
@@ -53,7 +55,7 @@ unsafe impl Send for Graph {}
 impl Graphs {
     pub fn new(cuda: &Cuda) -> Result<Self> {
         let stream = cuda.context().new_stream().map_err(failed("make a stream"))?;
-        Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, stream })
+        Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, refused: false, stream })
     }
 
     /// Enqueues what `launch` launches for a batch of this frame: the first time by calling it, so that
@@ -64,7 +66,7 @@ impl Graphs {
         cuda: &Cuda,
         frame: Frame,
         moves: usize,
-        launch: impl FnOnce() -> Result<()>,
+        mut launch: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         if self.moves != moves {
             self.forget(cuda, |_| true)?;
@@ -81,14 +83,27 @@ impl Graphs {
             return Ok(());
         };
         seen.last = self.runs;
-        let graph = match &seen.graph {
-            Some(graph) => graph,
-            None => seen.graph.insert(record(&self.stream, launch)?),
-        };
+        if seen.graph.is_none() && !self.refused {
+            match record(&self.stream, &mut launch) {
+                Ok(graph) => seen.graph = Some(graph),
+                Err(error @ Error::DeviceLost { .. }) => return Err(error),
+                Err(error) => {
+                    tracing::warn!(%error, "without graphs each operation of a small batch is a launch");
+                    self.refused = true;
+                }
+            }
+        }
+        let Some(graph) = &seen.graph else { return launch() };
         cuda.context().bind_to_thread().map_err(failed("use the device"))?;
         // SAFETY: the graph lives, and what it leads to has not moved; it is of the same device.
         unsafe { result::graph::launch(graph.0.cu_graph_exec(), cuda.stream.cu_stream()) }
             .map_err(failed("launch a graph"))
+    }
+
+    /// Whether the driver could not record one.
+    #[cfg(test)]
+    pub fn refused(&self) -> bool {
+        self.refused
     }
 
     /// A graph is destroyed when the device is done with it.
@@ -102,7 +117,7 @@ impl Graphs {
 }
 
 /// What `launch` launches on this thread, which allocates nothing and waits for nothing meanwhile.
-fn record(stream: &Arc<CudaStream>, launch: impl FnOnce() -> Result<()>) -> Result<Graph> {
+fn record(stream: &Arc<CudaStream>, launch: &mut dyn FnMut() -> Result<()>) -> Result<Graph> {
     let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     stream.begin_capture(mode).map_err(failed("record a graph"))?;
     let recording = Recording::on(stream);

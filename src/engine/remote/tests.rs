@@ -14,7 +14,7 @@ use self::endpoint::{Does, Endpoint, vector};
 use super::{Policy, Remote};
 use crate::config::{Secret, Settings, VllmMode};
 use crate::engine::backend::Backend;
-use crate::engine::engine::limits;
+use crate::engine::limits::limits;
 use crate::engine::models::ModelFolder;
 use crate::engine::scheduler::Worker;
 use crate::engine::{EmbedRequest, Embeddings, Engine, Lane, ModelIdentity, Task};
