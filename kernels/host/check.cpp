@@ -301,6 +301,46 @@ template <typename T, int HEAD_DIM> static void check_attention(void *of_long, v
     unchanged("attention", out);
 }
 
+/// Small whole numbers, of which every sum is exact and many are equal.
+static std::vector<float> wholes(size_t n) {
+    std::vector<float> values(n);
+    for (float &value : values) value = whole(-2, 2);
+    return values;
+}
+
+static void check_nearest() {
+    const int n = whole(0, 3 * on_nearest::CHUNK), d = 4 * whole(1, 60), nq = whole(1, 4), k = whole(1, 256);
+    const size_t slices = blocks(n, on_nearest::CHUNK), m = slices * k;
+    const auto rows = wholes(n * d), queries = wholes(nq * d);
+    auto keys = room<uint64_t>(nq * m);
+    auto scores = room<float>(nq * k);
+    auto ids = room<int64_t>(nq * k);
+    run<const float *, const float *, uint64_t *, uint32_t, int, int, int>(
+        reinterpret_cast<void *>(on_nearest::nearest_scan), nq * slices, 1, 256, rows.data(), queries.data(), keys.data(), n,
+        nq, d, k);
+    run<const uint64_t *, uint64_t *, float *, int64_t *, int64_t, int>(reinterpret_cast<void *>(on_nearest::nearest_merge), 1,
+                                                                        nq, 256, keys.data(), nullptr, scores.data(),
+                                                                        ids.data(), m, k);
+    for (int q = 0; q < nq; q++) {
+        std::vector<std::pair<double, int>> want(n);
+        for (int row = 0; row < n; row++) {
+            double score = 0;
+            for (int j = 0; j < d; j++) score += queries[q * d + j] * rows[row * d + j];
+            want[row] = {-score, row};
+        }
+        std::sort(want.begin(), want.end());
+        for (int i = 0; i < k; i++) {
+            close("the row of a hit", ids[q * k + i], i < n ? want[i].second : -1, 1e-9);
+            if (i < n) {
+                close("the score of a hit", scores[q * k + i], -want[i].first, 1e-9);
+            }
+        }
+    }
+    unchanged("keys", keys);
+    unchanged("scores", scores);
+    unchanged("ids", ids);
+}
+
 template <typename F> static void repeat(const char *what, const char *type, int times, F check) {
     worst = 0;
     for (int i = 0; i < times; i++) check();
@@ -328,4 +368,5 @@ template <typename T> static void check_all(const char *type) {
 int main() {
     check_all<bf16>("bf16");
     check_all<f16>("f16");
+    repeat("nearest", "f32", 30, check_nearest);
 }

@@ -74,6 +74,7 @@ std::map<std::string, Kernel> kernels = {
     ELEMENTWISE(none) ELEMENTWISE(gelu) ELEMENTWISE(gelu_tanh) ELEMENTWISE(relu) ELEMENTWISE(silu) ELEMENTWISE(tanh)
     ATTENTION_KERNELS(16) ATTENTION_KERNELS(32) ATTENTION_KERNELS(64) ATTENTION_KERNELS(128)
     KERNEL(on_tail, tail_f32) KERNEL(on_tail, tail_f16) KERNEL(on_tail, tail_bf16)
+    {"nearest_scan", make(on_nearest::nearest_scan)}, {"nearest_merge", make(on_nearest::nearest_merge)},
 };
 
 struct Graph {

@@ -26,7 +26,7 @@
 #undef __forceinline__
 #define __forceinline__ inline
 #undef __launch_bounds__
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
 #undef __shared__
 #define __shared__ static
 #define __expf expf
@@ -37,6 +37,12 @@ static inline float __uint_as_float(uint32_t bits) {
     memcpy(&value, &bits, sizeof value);
     return value;
 }
+static inline uint32_t __float_as_uint(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+template <typename T> static inline T __ldcs(const T *from) { return *from; }
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>

@@ -26,3 +26,6 @@ alignas(128) static unsigned char memory[1 << 17];
 namespace on_tail {
 #include "../tail.cu"
 }
+namespace on_nearest {
+#include "../nearest.cu"
+}

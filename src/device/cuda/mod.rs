@@ -16,6 +16,7 @@ mod graph;
 mod kernels;
 mod matmul;
 mod memory;
+mod nearest;
 mod pinned;
 mod roof;
 mod rows;

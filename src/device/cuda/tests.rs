@@ -26,17 +26,17 @@ const PARCEL_BYTES: usize = 1 << 18;
 const CASES: u64 = 24;
 
 /// A GPU, and the CPU that it is held against.
-struct Pair {
-    cuda: Arc<Cuda>,
+pub(super) struct Pair {
+    pub(super) cuda: Arc<Cuda>,
     slots: Arc<Slots>,
-    staging: Staging,
-    arena: Arena,
+    pub(super) staging: Staging,
+    pub(super) arena: Arena,
     cpu: Device,
 }
 
 impl Pair {
     /// `None`, and a line that says so, where there is no device.
-    fn open(what: &str) -> Option<Self> {
+    pub(super) fn open(what: &str) -> Option<Self> {
         if Cuda::count() == 0 {
             println!("no CUDA device here: not run: {what}");
             return None;

@@ -1,0 +1,118 @@
+// Which rows are nearest to one query, or to a few?
+//
+// CPU: the inner products of src/index/dense/rows.rs, in the order of `Hit::best_first` of src/hit.rs.
+// Bytes: 4 d a row, once for all queries where they share it through L2, and 16 k a slice of 2048 rows
+// and query. FLOPs: 2 d a row and query. Bound by memory: 1,000,000 rows of 384 are 1.5 GB.
+// Launch: blocks of 256 threads. nearest_scan has one for each query of each slice; a warp reads 8 rows
+// at a time, and a multiprocessor has room for 4 blocks, so that enough loads are on their way. Below d = 128 some lanes have nothing to read.
+// nearest_merge has one for each 2048 keys of each query, and is repeated until that is one.
+//
+// A hit is a key: its score, as a number without a sign of the same order, above the complement of its
+// row. A larger key is a better hit, equal scores go by the lower row, and 0 is no hit.
+#include "common.cuh"
+
+/// Rows of a slice, and keys that a block selects from: 16 KiB of shared memory.
+constexpr int CHUNK = 2048;
+/// Rows that a warp reads at a time.
+constexpr int ROWS = 8;
+constexpr uint32_t SIGN = 1u << 31;
+
+__device__ __forceinline__ uint64_t key_of(float score, uint32_t row) {
+    const uint32_t bits = __float_as_uint(score);
+    const uint32_t order = bits & SIGN ? ~bits : bits | SIGN;
+    return static_cast<uint64_t>(order) << 32 | static_cast<uint32_t>(~row);
+}
+
+__device__ __forceinline__ float score_of(uint64_t key) {
+    const uint32_t order = key >> 32;
+    return __uint_as_float(order & SIGN ? order ^ SIGN : ~order);
+}
+
+/// The last steps of a bitonic sort: each `run` of keys, first up and then down or the other way round,
+/// becomes sorted, worst first where `ascending` is a bit of its place. keys: [n], in shared memory.
+__device__ __forceinline__ void sort_runs(uint64_t *keys, int n, int run, int ascending) {
+    for (int far = run / 2; far > 0; far /= 2) {
+        __syncthreads();
+        for (int pair = threadIdx.x; pair < n / 2; pair += ROW_BLOCK) {
+            const int at = 2 * pair - (pair & (far - 1));
+            const uint64_t a = keys[at], b = keys[at + far];
+            if (at & ascending ? a > b : a < b) {
+                keys[at] = b;
+                keys[at + far] = a;
+            }
+        }
+    }
+}
+
+/// The best `k` keys come to the front, best first. Runs of `k`, rounded up to a power of two, are sorted;
+/// then the better half of each two stays, until one is left (Shanbhag, Pirk and Madden, Efficient Top-K
+/// Query Processing on Massively Parallel Hardware, 2018). keys: [CHUNK], in shared memory.
+__device__ __forceinline__ void keep_best(uint64_t *keys, int k) {
+    int width = 1;
+    for (; width < k; width *= 2) sort_runs(keys, CHUNK, width, width);
+    sort_runs(keys, CHUNK, width, CHUNK / 2);
+    for (int n = CHUNK / 2; n >= width; n /= 2) {
+        __syncthreads();
+        // A run of the front is best first and its partner worst first, so that this is a bitonic run.
+        for (int i = threadIdx.x; i < n; i += ROW_BLOCK) keys[i] = max(keys[i], keys[i + n]);
+        sort_runs(keys, n, width, n > width ? n / 2 : 0);
+    }
+    __syncthreads();
+}
+
+// rows: [n, d]; queries: [nq, d], d a multiple of 4; keys: [nq, slices, k], k <= 256. The query is the
+// fastest of the grid, so that the blocks of one slice run at the same time.
+extern "C" __global__ void __launch_bounds__(ROW_BLOCK, 4)
+    nearest_scan(const float *rows, const float *queries, uint64_t *keys, uint32_t n, int nq, int d, int k) {
+    __shared__ uint64_t best[CHUNK];
+    const uint32_t slice = blockIdx.x / nq, slices = (n - 1) / CHUNK + 1;
+    const int64_t query = blockIdx.x % nq;
+    const float4 *x = reinterpret_cast<const float4 *>(queries + query * d);
+    const int vectors = d / 4, lane = threadIdx.x % WARP;
+    for (int at = threadIdx.x / WARP * ROWS; at < CHUNK; at += ROW_BLOCK / WARP * ROWS) {
+        const uint32_t row = slice * CHUNK + at;
+        const int there = row < n ? min(n - row, static_cast<uint32_t>(ROWS)) : 0;
+        const float4 *y = reinterpret_cast<const float4 *>(rows) + static_cast<int64_t>(row) * vectors;
+        float sums[ROWS] = {};
+        for (int column = lane; column < vectors && there > 0; column += WARP) {
+            const float4 a = x[column];
+            float4 b[ROWS];
+            // Behind the last row it is read again.
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) b[i] = __ldcs(y + static_cast<int64_t>(min(i, there - 1)) * vectors + column);
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) sums[i] += a.x * b[i].x + a.y * b[i].y + a.z * b[i].z + a.w * b[i].w;
+        }
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            const float score = lanes_sum(sums[i], WARP);
+            if (lane == i) {
+                best[at + i] = i < there ? key_of(score, row + i) : 0;
+            }
+        }
+    }
+    keep_best(best, k);
+    for (int i = threadIdx.x; i < k; i += ROW_BLOCK) keys[(query * slices + slice) * k + i] = best[i];
+}
+
+// keys: [nq, m]; out: [nq, chunks, k] for the next pass, or null: then scores and ids, [nq, k], are what
+// the keys say, and -1 is the id of no hit. k <= 256.
+extern "C" __global__ void __launch_bounds__(ROW_BLOCK)
+    nearest_merge(const uint64_t *keys, uint64_t *out, float *scores, int64_t *ids, int64_t m, int k) {
+    __shared__ uint64_t best[CHUNK];
+    const int64_t chunk = blockIdx.x, chunks = (m + CHUNK - 1) / CHUNK, query = blockIdx.y;
+    for (int i = threadIdx.x; i < CHUNK; i += ROW_BLOCK) {
+        const int64_t from = chunk * CHUNK + i;
+        best[i] = from < m ? keys[query * m + from] : 0;
+    }
+    keep_best(best, k);
+    for (int i = threadIdx.x; i < k; i += ROW_BLOCK) {
+        const uint64_t key = best[i];
+        if (out) {
+            out[(query * chunks + chunk) * k + i] = key;
+        } else {
+            scores[query * k + i] = score_of(key);
+            ids[query * k + i] = key == 0 ? -1 : static_cast<int64_t>(static_cast<uint32_t>(~key));
+        }
+    }
+}

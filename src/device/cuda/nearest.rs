@@ -1,0 +1,115 @@
+//! Which rows are nearest to one query, or to a few, as fast as they can be read?
+//!
+//! FAISS on a GPU selects with one block of threads a query, which is right for many queries;
+//! `kernels/nearest.cu` has one for each query of every slice of the rows.
+
+use std::ops::Range;
+
+use super::context::Cuda;
+use super::element::Plain;
+use super::faiss::Nearest;
+use super::kernels::{Launch, arguments};
+use super::memory::DeviceRows;
+use super::rows::int;
+use crate::error::{Error, Result};
+
+#[cfg(test)]
+mod tests;
+
+/// The most neighbours that this finds for one query.
+pub(super) const K_MAX: usize = 256;
+/// The most queries at a time: each has the rows read again, if from the device's cache.
+pub(super) const QUERIES_MAX: usize = 4;
+
+/// Values of a vector of 16 bytes.
+const VECTOR: usize = 4;
+const THREADS: u32 = 256;
+/// Rows of a slice, and keys that a block selects from: `CHUNK` of kernels/nearest.cu.
+const CHUNK: usize = 2048;
+
+/// The nearest `k` of the first `n` rows for each of `range` of `queries`, best first and the lower row
+/// among equal scores: enqueued on the device's stream.
+///
+/// rows: `[n or more, d]`; queries: `[any, d]`; keys: `[queries * slices, k]` between the passes, grown
+/// where there was less; found becomes `[range.len(), k]`.
+pub(super) fn scan(
+    cuda: &Cuda,
+    rows: &DeviceRows<f32>,
+    n: usize,
+    queries: &DeviceRows<f32>,
+    range: Range<usize>,
+    k: usize,
+    keys: &mut [DeviceRows<u64>; 2],
+    found: &mut Nearest,
+) -> Result<()> {
+    let (nq, d) = (range.len(), queries.d());
+    assert!(n <= rows.n(), "{n} of {} rows", rows.n());
+    assert!(range.start <= range.end && range.end <= queries.n(), "{range:?} of {}", queries.n());
+    assert!(nq <= QUERIES_MAX, "{nq} queries at a time");
+    if !(1..=K_MAX).contains(&k) {
+        let expected = format!("1 to {K_MAX}");
+        return Err(Error::Argument { name: "k", value: k.to_string(), expected });
+    }
+    if !d.is_multiple_of(VECTOR) {
+        let expected = format!("a multiple of {VECTOR}; FAISS takes any");
+        return Err(Error::Argument { name: "d", value: d.to_string(), expected });
+    }
+    if n > 0 && rows.d() != d {
+        return Err(Error::Dimension { what: "queries of rows", expected: rows.d(), found: d });
+    }
+    resize(cuda, &mut found.scores, nq, k)?;
+    resize(cuda, &mut found.ids, nq, k)?;
+    let [mut from, mut to] = keys.each_mut();
+    let mut lists = n.div_ceil(CHUNK);
+    resize(cuda, from, nq * lists, k)?;
+    {
+        let first = queries.pointer(cuda) + (range.start * d * size_of::<f32>()) as u64;
+        let (rows, keys) = (rows.pointer(cuda), from.pointer(cuda));
+        let n = u32::try_from(n).expect("fewer than 2^32 rows");
+        let (queries, d, k) = (int(nq), int(d), int(k));
+        let args = arguments![rows, first, keys, n, queries, d, k];
+        // SAFETY: the parameters of kernels/nearest.cu, whose sizes were checked above; the keys
+        // have room for `k` of each query and slice.
+        unsafe { cuda.launch(&launch("nearest_scan", (nq * lists, 1)), args)? }
+    }
+    loop {
+        let keys_of_query = lists * k;
+        // Without rows, too, something says that nothing was found.
+        let chunks = keys_of_query.div_ceil(CHUNK).max(1);
+        let last = chunks == 1;
+        if !last {
+            resize(cuda, to, nq * chunks, k)?;
+        }
+        let (keys, out) = (from.pointer(cuda), if last { 0 } else { to.pointer(cuda) });
+        let (scores, ids) = (found.scores.pointer(cuda), found.ids.pointer(cuda));
+        let (m, best) = (keys_of_query as i64, int(k));
+        let args = arguments![keys, out, scores, ids, m, best];
+        // SAFETY: as above; a pass reads what the one before wrote, and has room for `k` of each
+        // query and chunk, at the end in `found`.
+        unsafe { cuda.launch(&launch("nearest_merge", (chunks, nq)), args)? }
+        if last {
+            return Ok(());
+        }
+        lists = chunks;
+        std::mem::swap(&mut from, &mut to);
+    }
+}
+
+fn launch(name: &str, blocks: (usize, usize)) -> Launch<'_> {
+    Launch { module: "nearest", name, blocks, threads: THREADS, shared_bytes: 0 }
+}
+
+/// rows becomes `[n, d]`, in memory that is taken where there was less.
+pub(super) fn resize<T: Plain>(
+    cuda: &Cuda,
+    rows: &mut DeviceRows<T>,
+    n: usize,
+    d: usize,
+) -> Result<()> {
+    rows.reserve(cuda, n, d).map_err(|error| match error {
+        Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
+        error => error,
+    })?;
+    rows.resize(n, d);
+    Ok(())
+}

@@ -1,0 +1,177 @@
+//! Does a scan on a GPU find what comparing every row on the CPU finds, in the same order?
+//!
+//! Without a device each of these tests says so in one line and passes, as those of `device::cuda` do.
+
+use super::*;
+use crate::device::cuda::tests::Pair;
+use crate::device::ops::Numbers;
+use crate::hit::{ChunkId, Hit};
+
+const ROWS: [usize; 6] = [0, 1, 2047, 2048, 2049, 20_000];
+const DIMENSIONS: [usize; 3] = [4, 32, 384];
+const NEIGHBOURS: [usize; 4] = [1, 10, 216, 256];
+
+/// What a scan and the CPU find: hits and `None` behind them.
+type Hits = Vec<Option<Hit>>;
+
+/// Values of rows and of queries.
+struct Case {
+    rows: Vec<f32>,
+    queries: Vec<f32>,
+    d: usize,
+}
+
+impl Case {
+    /// Every shape of the lists, with values that `value` makes of numbers between -1 and 1.
+    fn each(value: fn(f32) -> f32, mut check: impl FnMut(&Self, usize)) {
+        for (seed, n) in ROWS.into_iter().enumerate() {
+            for d in DIMENSIONS {
+                let numbers = &mut Numbers((seed * 1000 + d) as u64);
+                let mut some = |n: usize| (0..n * d).map(|_| value(numbers.one())).collect();
+                let case = Self { rows: some(n), queries: some(QUERIES_MAX), d };
+                check(&case, n);
+            }
+        }
+    }
+
+    /// The best `k` of the first `n` rows for query `q`.
+    fn on_cpu(&self, n: usize, q: usize, k: usize) -> Hits {
+        let query = &self.queries[q * self.d..][..self.d];
+        let score = |row: &[f32]| row.iter().zip(query).map(|(x, y)| x * y).sum();
+        let rows = self.rows.chunks_exact(self.d).take(n).zip(0..);
+        let mut hits: Vec<Hit> =
+            rows.map(|(row, id)| Hit { id: ChunkId(id), score: score(row) }).collect();
+        hits.sort_by(Hit::best_first);
+        hits.into_iter().map(Some).chain(std::iter::repeat(None)).take(k).collect()
+    }
+}
+
+/// The rows and queries of a case on the device, and what every scan uses again.
+struct Scan<'a> {
+    pair: &'a mut Pair,
+    rows: DeviceRows<f32>,
+    queries: DeviceRows<f32>,
+}
+
+impl<'a> Scan<'a> {
+    fn new(pair: &'a mut Pair, case: &Case) -> Self {
+        pair.arena.reset();
+        let mut place = |values: &[f32]| {
+            let buffer = pair.staging.place(&pair.cuda, &mut pair.arena, values).unwrap();
+            DeviceRows::new(buffer, case.d)
+        };
+        let (rows, queries) = (place(&case.rows), place(&case.queries));
+        Self { pair, rows, queries }
+    }
+
+    /// What a scan of the first `n` rows finds for each query of the range.
+    fn run(
+        &mut self,
+        n: usize,
+        range: Range<usize>,
+        k: usize,
+        kept: &mut Kept,
+    ) -> Result<Vec<Hits>> {
+        let cuda = &self.pair.cuda;
+        let Kept { keys, found } = kept;
+        scan(cuda, &self.rows, n, &self.queries, range.clone(), k, keys, found)?;
+        assert_eq!((found.scores.n(), found.scores.d()), (range.len(), k));
+        assert_eq!((found.ids.n(), found.ids.d()), (range.len(), k));
+        let (Some(scores), Some(ids)) = (found.scores.buffer(), found.ids.buffer()) else {
+            return Ok(Vec::new());
+        };
+        let scores = self.pair.staging.download(cuda, &scores)?;
+        let ids = self.pair.staging.download(cuda, &ids)?;
+        let hit = |(&id, &score): (&i64, &f32)| {
+            (id != -1).then(|| Hit { id: ChunkId(u32::try_from(id).unwrap()), score })
+        };
+        let of_query = |(ids, scores): (&[i64], &[f32])| ids.iter().zip(scores).map(hit).collect();
+        Ok(ids.chunks_exact(k).zip(scores.chunks_exact(k)).map(of_query).collect())
+    }
+}
+
+/// What one scan leaves for the next.
+#[derive(Default)]
+struct Kept {
+    keys: [DeviceRows<u64>; 2],
+    found: Nearest,
+}
+
+#[test]
+fn a_scan_finds_exactly_the_best_rows_and_the_lower_among_equals() {
+    let Some(mut pair) = Pair::open("a scan of whole numbers") else { return };
+    let mut kept = Kept::default();
+    // Small whole numbers: every sum is exact, and many are equal.
+    Case::each(
+        |x| (x * 2.0).round(),
+        |case, n| {
+            let mut scan = Scan::new(&mut pair, case);
+            for (i, k) in NEIGHBOURS.into_iter().enumerate() {
+                for range in [0..i + 1, i..QUERIES_MAX] {
+                    let got = scan.run(n, range.clone(), k, &mut kept).unwrap();
+                    let want: Vec<Hits> = range.map(|q| case.on_cpu(n, q, k)).collect();
+                    assert!(got == want, "{n} rows of {}, k = {k}: {got:?}, not {want:?}", case.d);
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn scores_of_a_scan_are_those_of_the_cpu() {
+    let Some(mut pair) = Pair::open("a scan of random numbers") else { return };
+    let mut kept = Kept::default();
+    Case::each(
+        |x| x / 8.0,
+        |case, n| {
+            let got = Scan::new(&mut pair, case).run(n, 1..3, 216, &mut kept).unwrap();
+            for (q, got) in (1..3).zip(got) {
+                let all = case.on_cpu(n, q, n);
+                let want = case.on_cpu(n, q, 216);
+                let score = |id| all.iter().flatten().find(|hit| hit.id == id).unwrap().score;
+                // Another order of the sums may exchange neighbours: an id is held against its score.
+                for (got, want) in got.iter().zip(&want) {
+                    assert_eq!(got.is_some(), want.is_some(), "{n} rows");
+                    let (Some(got), Some(want)) = (got, want) else { continue };
+                    assert!((got.score - want.score).abs() < 1e-5, "{got:?}, not {want:?}");
+                    assert!((got.score - score(got.id)).abs() < 1e-5, "{got:?} is of another row");
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn a_scan_of_fewer_rows_than_there_are_sees_no_others() {
+    let Some(mut pair) = Pair::open("a scan of the first rows") else { return };
+    let case = Case {
+        rows: (0..3000u16).flat_map(|i| [f32::from(i); 4]).collect(),
+        queries: vec![1.0; 8],
+        d: 4,
+    };
+    let mut scan = Scan::new(&mut pair, &case);
+    for n in [0, 7, 2050] {
+        let got = scan.run(n, 1..2, 10, &mut Kept::default()).unwrap();
+        assert_eq!(got, [case.on_cpu(n, 1, 10)]);
+    }
+    assert!(scan.run(7, 1..1, 10, &mut Kept::default()).unwrap().is_empty());
+}
+
+#[test]
+fn what_a_scan_does_not_take_is_refused_and_named() {
+    let Some(mut pair) = Pair::open("what a scan does not take") else { return };
+    let kept = &mut Kept::default();
+    let case = |d: usize| Case { rows: vec![1.0; 2 * d], queries: vec![1.0; d], d };
+    let mut right = Scan::new(&mut pair, &case(8));
+    for k in [0, K_MAX + 1] {
+        let error = right.run(2, 0..1, k, kept).unwrap_err().to_string();
+        assert!(error.contains(&format!("k = {k}")) && error.contains("1 to 256"), "{error}");
+    }
+    // The same 8 values as two queries of 4.
+    right.queries = DeviceRows::new(right.queries.buffer().unwrap(), 4);
+    let error = right.run(2, 0..1, 1, kept).unwrap_err().to_string();
+    assert!(error.contains("expected 8 values, found 4"), "{error}");
+    drop(right);
+    let error = Scan::new(&mut pair, &case(6)).run(2, 0..1, 1, kept).unwrap_err().to_string();
+    assert!(error.contains("d = 6") && error.contains("multiple of 4"), "{error}");
+}
