@@ -13,10 +13,10 @@ use cudarc::driver::result;
 use cudarc::driver::sys::CUstream;
 
 use super::context::{Cuda, failed};
-use super::element::Plain;
 use super::graph::between_records;
 use super::matmul::WORKSPACE_BYTES;
 use super::memory::DeviceRows;
+use super::nearest::{self, resize};
 use super::rows::int;
 use crate::error::{Error, Result};
 
@@ -91,16 +91,22 @@ impl Faiss {
     }
 }
 
-/// What the library knows an index by. It is used by one thread at a time.
-struct Handle(*mut c_void);
+/// What one search at a time uses.
+struct Shared {
+    /// What the library knows an index by.
+    handle: *mut c_void,
+    /// Of [`nearest::scan`].
+    keys: [DeviceRows<u64>; 2],
+}
 
-// SAFETY: it belongs to a device, not to a thread.
-unsafe impl Send for Handle {}
+// SAFETY: the handle belongs to a device, not to a thread.
+unsafe impl Send for Shared {}
 
-/// Rows in the memory of a device, and FAISS to find the nearest of them by inner product.
+/// Rows in the memory of a device, of which the nearest by inner product are found: by FAISS for many
+/// queries at a time, by a kernel of our own for one or a few.
 pub struct FlatIndex {
     faiss: &'static Faiss,
-    handle: Mutex<Handle>,
+    shared: Mutex<Shared>,
     cuda: Arc<Cuda>,
     /// `[n, d]`, with memory for `rows_max` of them.
     rows: DeviceRows<f32>,
@@ -142,9 +148,9 @@ impl FlatIndex {
         if made.is_err() {
             cuda.budget.give_back(bytes);
         }
-        let handle = Mutex::new(Handle(made?));
+        let shared = Mutex::new(Shared { handle: made?, keys: Default::default() });
         rows.resize(0, d);
-        Ok(Self { faiss, handle, cuda: cuda.clone(), rows, rows_max, bytes })
+        Ok(Self { faiss, shared, cuda: cuda.clone(), rows, rows_max, bytes })
     }
 
     pub fn n(&self) -> usize {
@@ -206,18 +212,22 @@ impl FlatIndex {
             let expected = format!("1 to {} on a GPU", Self::K_MAX);
             return Err(Error::Argument { name: "k", value: k.to_string(), expected });
         }
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() <= nearest::QUERIES_MAX && k <= nearest::K_MAX && nearest::takes(d) {
+            let (cuda, all) = (&self.cuda, &self.rows);
+            return nearest::scan(cuda, all, queries, rows, k, &mut shared.keys, found);
+        }
         resize(&self.cuda, &mut found.scores, rows.len(), k)?;
         resize(&self.cuda, &mut found.ids, rows.len(), k)?;
         let first = queries.pointer(&self.cuda) + (rows.start * d * size_of::<f32>()) as u64;
         let (scores, ids) = (found.scores.pointer(&self.cuda), found.ids.pointer(&self.cuda));
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         told(&self.cuda, "search on the device", |text| {
             let (all, n, d) = (self.rows.pointer(&self.cuda), self.n() as i64, int(d));
             let (nq, k) = (rows.len() as i64, k as i64);
             // SAFETY: `handle` is of `open`; the queries were checked, and what is found has room.
             unsafe {
                 let search = self.faiss.search;
-                search(handle.0, all, n, d, first, nq, k, scores, ids, text, TEXT_BYTES)
+                search(shared.handle, all, n, d, first, nq, k, scores, ids, text, TEXT_BYTES)
             }
         })
     }
@@ -232,10 +242,10 @@ impl FlatIndex {
 
 impl Drop for FlatIndex {
     fn drop(&mut self) {
-        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let shared = self.shared.get_mut().unwrap_or_else(PoisonError::into_inner);
         let _alone = between_records();
         // SAFETY: `handle` is of `open`, and nothing uses it any more.
-        unsafe { (self.faiss.close)(handle.0) };
+        unsafe { (self.faiss.close)(shared.handle) };
         self.cuda.budget.give_back(self.bytes);
     }
 }
@@ -246,16 +256,6 @@ impl Drop for FlatIndex {
 pub struct Nearest {
     pub scores: DeviceRows<f32>,
     pub ids: DeviceRows<i64>,
-}
-
-/// rows becomes `[n, d]`, in memory that is taken where there was less.
-fn resize<T: Plain>(cuda: &Cuda, rows: &mut DeviceRows<T>, n: usize, d: usize) -> Result<()> {
-    rows.reserve(cuda, n, d).map_err(|error| match error {
-        Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
-        error => error,
-    })?;
-    rows.resize(n, d);
-    Ok(())
 }
 
 /// Calls the library with room for an error's text. A device that was lost is told as that.
