@@ -218,7 +218,7 @@ fn cuda_without_the_memory_for_the_vectors_leaves_them_to_the_cpu_and_says_why()
     let Some(place) = place("vectors beyond the memory") else { return };
     place.write("a.py", "def parse(): pass\n");
     place.index();
-    let server = serve(&place, ("EMULATED_CUDA_MEMORY", "134217728"), &[]);
+    let server = serve(&place, ("EMULATED_CUDA_MEMORY", "62914560"), &[]);
     let told = || index(&server)["why_vectors_on_cpu"].as_str().unwrap_or_default().to_owned();
     wait_for("the reason", || told().contains("gpu_memory_utilization"));
     let body = json!({ "query": "parse", "channels": ["dense"] });

@@ -1,14 +1,13 @@
-// What of FAISS does src/device/cuda/faiss.rs call? Four functions around GpuIndexFlat. Each answers 0, or
+// What of FAISS does src/device/cuda/faiss.rs call? Three functions around runIPDistance. Each answers 0, or
 // writes into `text` why not. FAISS ends the process where CUDA fails, so a device that has failed is told
 // here before FAISS is asked. It computes products in f32: cuBLAS takes TF32 only where that is asked for.
 // kernels/host/faiss.cpp has the same functions on the CPU.
 #include <cuda_runtime.h>
-#include <faiss/gpu/GpuIndexFlat.h>
 #include <faiss/gpu/StandardGpuResources.h>
 #include <faiss/gpu/utils/DeviceUtils.h>
 #include <faiss/gpu/utils/StaticUtils.h>
+#include <faiss/gpu/impl/Distance.cuh>
 #include <faiss/gpu/impl/DistanceUtils.cuh>
-#include <faiss/gpu/impl/FlatIndex.cuh>
 
 #include <algorithm>
 #include <cstdio>
@@ -29,14 +28,14 @@ struct Flat {
         resources.setTempMemory(temp_bytes);
         resources.setPinnedMemory(0);
         resources.setDefaultStream(device, stream);
+        // Otherwise the first search takes the memory.
+        resources.getResources()->initializeForDevice(device);
     }
 
     int device;
     cudaStream_t stream;
     size_t temp_bytes;
     faiss::gpu::StandardGpuResources resources;
-    /// Behind its resources, so that it goes before them.
-    std::unique_ptr<faiss::gpu::GpuIndexFlat> index;
 };
 
 /// Only to ask whether the library has code for a device.
@@ -58,6 +57,8 @@ void check_device(const Flat &flat) {
     cudaGetLastError();
     check(error == cudaErrorNotReady ? cudaSuccess : error);
 }
+
+template <typename T> using Matrix = faiss::gpu::Tensor<T, 2, true>;
 
 template <typename F> int told(char *text, size_t bytes, const F &f) {
     try {
@@ -84,52 +85,37 @@ size_t temp_bytes_of(idx_t queries, idx_t rows, int d, idx_t k) {
 
 extern "C" {
 
-/// An index of the inner products with rows of `d` values, and the memory of `rows_max` of them. All of it
-/// runs on `stream`; a search takes up to `temp_bytes` more memory, which is reserved here.
-int codeintel_faiss_open(int device, void *stream, int d, int64_t rows_max, size_t temp_bytes, void **handle, char *text,
-                         size_t text_bytes) {
+/// What searches on `stream` share: up to `temp_bytes` more memory, which is taken here.
+int codeintel_faiss_open(int device, void *stream, size_t temp_bytes, void **handle, char *text, size_t text_bytes) {
     return told(text, text_bytes, [&] {
         cudaFuncAttributes attributes;
         check(cudaSetDevice(device));
         check(cudaFuncGetAttributes(&attributes, probe));
-        auto flat = std::make_unique<Flat>(device, static_cast<cudaStream_t>(stream), temp_bytes);
-        faiss::gpu::GpuIndexFlatConfig config;
-        config.device = device;
-        flat->index =
-            std::make_unique<faiss::gpu::GpuIndexFlat>(&flat->resources, d, faiss::METRIC_INNER_PRODUCT, config);
-        // Without this FAISS reserves what each call of `add` needs, and copies all rows each time.
-        flat->index->getGpuData()->reserve(rows_max, flat->stream);
-        *handle = flat.release();
+        *handle = new Flat(device, static_cast<cudaStream_t>(stream), temp_bytes);
     });
 }
 
-/// rows: `[n, d]`, in the memory of the host or of the device.
-int codeintel_faiss_add(void *handle, int64_t n, const float *rows, char *text, size_t text_bytes) {
+/// The best `k` rows for each query by inner product. rows: `[n, d]`; queries: `[nq, d]`; scores, ids:
+/// `[nq, k]`; all on the device. As many queries at a time as the temporary memory is enough for.
+int codeintel_faiss_search(void *handle, const float *rows, int64_t n, int d, const float *queries, int64_t nq,
+                           int64_t k, float *scores, int64_t *ids, char *text, size_t text_bytes) {
     return told(text, text_bytes, [&] {
         Flat &flat = *static_cast<Flat *>(handle);
         check_device(flat);
-        flat.index->add(n, rows);
-    });
-}
-
-/// queries: `[nq, d]`; scores, ids: `[nq, k]`; all on the device. As many queries at a time as the temporary
-/// memory is enough for.
-int codeintel_faiss_search(void *handle, int64_t nq, const float *queries, int64_t k, float *scores, int64_t *ids,
-                           char *text, size_t text_bytes) {
-    return told(text, text_bytes, [&] {
-        const Flat &flat = *static_cast<Flat *>(handle);
-        check_device(flat);
-        const auto &index = *flat.index;
-        require(flat.index->getGpuData()->getSize() == index.ntotal, "an earlier add failed");
         idx_t at_once = nq;
         // A part of the temporary memory is FAISS's own.
-        while (at_once > 0 && index.ntotal > 0 &&
-               temp_bytes_of(at_once, index.ntotal, index.d, k) + ALIGNMENT > flat.temp_bytes) {
+        while (at_once > 0 && n > 0 && temp_bytes_of(at_once, n, d, k) + ALIGNMENT > flat.temp_bytes) {
             at_once /= 2;
         }
         require(at_once > 0 || nq == 0, std::to_string(flat.temp_bytes) + " bytes are not enough to search for one query");
+        const auto resources = flat.resources.getResources();
+        Matrix<float> all(const_cast<float *>(rows), {n, d});
         for (idx_t first = 0; first < nq; first += at_once) {
-            index.search(std::min(at_once, nq - first), queries + first * index.d, k, scores + first * k, ids + first * k);
+            const idx_t part = std::min(at_once, nq - first);
+            Matrix<float> some(const_cast<float *>(queries) + first * d, {part, d});
+            Matrix<float> best(scores + first * k, {part, k});
+            Matrix<idx_t> found(ids + first * k, {part, k});
+            faiss::gpu::runIPDistance(resources.get(), flat.stream, all, true, some, true, k, best, found);
         }
     });
 }

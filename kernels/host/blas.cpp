@@ -90,8 +90,11 @@ int cublasLtMatmulDescSetAttribute(Product *product, int attribute, const void *
 int cublasLtMatmulPreferenceCreate(void **preference) { return *preference = new char, SUCCESS; }
 int cublasLtMatmulPreferenceDestroy(char *preference) { return delete preference, SUCCESS; }
 int cublasLtMatmulPreferenceSetAttribute(void *, int attribute, const void *, size_t bytes) {
-    constexpr int WORKSPACE_BYTES_MAX = 1;
-    return attribute == WORKSPACE_BYTES_MAX && bytes == sizeof(size_t) ? SUCCESS : INVALID_VALUE;
+    enum { WORKSPACE_BYTES_MAX = 1, REDUCTION_SCHEMES = 3 };
+    const size_t wanted = attribute == WORKSPACE_BYTES_MAX ? sizeof(size_t)
+                          : attribute == REDUCTION_SCHEMES ? sizeof(uint32_t)
+                                                           : 0;
+    return wanted > 0 && bytes == wanted ? SUCCESS : INVALID_VALUE;
 }
 
 int cublasLtMatmulAlgoGetHeuristic(void *, Product *, Layout *, Layout *, Layout *, Layout *, void *, int, void *found,

@@ -29,6 +29,7 @@ enum Result {
     OUT_OF_MEMORY = 2,
     INVALID_IMAGE = 200,
     NOT_FOUND = 500,
+    NOT_READY = 600,
     LAUNCH_FAILED = 719,
     CAPTURE_UNSUPPORTED = 900,
     CAPTURE_INVALIDATED = 901,
@@ -224,6 +225,11 @@ int cuEventRecord(Event *event, Stream *stream) {
     });
     return state();
 }
+int cuEventQuery(const Event *event) {
+    // It is not noted: how often it is asked depends on the time.
+    const Guard guard(lock);
+    return event->passed < event->recorded ? int(NOT_READY) : state();
+}
 int cuEventSynchronize(Event *event) {
     CALL_OUTSIDE_CAPTURE;
     // What is behind the event waits on.
@@ -232,7 +238,6 @@ int cuEventSynchronize(Event *event) {
 }
 
 int cuEventElapsedTime_v2(float *ms, const Event *from, const Event *to) {
-    constexpr int NOT_READY = 600;
     *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
     return from->passed < from->recorded || to->passed < to->recorded ? int(NOT_READY) : state();
 }
@@ -294,6 +299,11 @@ int cuMemcpyHtoDAsync_v2(uint64_t to, const char *from, size_t bytes, Stream *st
     } else {
         enqueue(stream, [there, values = std::string(from, bytes)] { memcpy(there, values.data(), values.size()); });
     }
+    return state();
+}
+int cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, Stream *stream) {
+    CALL;
+    enqueue(stream, [=] { memcpy(reinterpret_cast<void *>(to), reinterpret_cast<void *>(from), bytes); });
     return state();
 }
 int cuMemcpyDtoHAsync_v2(void *to, uint64_t from, size_t bytes, Stream *stream) {

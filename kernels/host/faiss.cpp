@@ -20,12 +20,8 @@ namespace {
 
 struct Flat {
     void *stream;
-    int d;
-    int64_t n, rows_max;
-    /// `[rows_max, d]`, then the temporary memory.
+    /// The temporary memory.
     uint64_t memory;
-
-    float *row(int64_t i) const { return reinterpret_cast<float *>(memory) + i * d; }
 };
 
 /// What a function answers, given what the driver said.
@@ -37,14 +33,14 @@ int told(int error, char *text, size_t bytes) {
 }
 
 /// The best `k` rows; behind the last one the id is -1.
-void nearest(const Flat &flat, const float *query, int64_t k, float *scores, int64_t *ids) {
-    std::vector<std::pair<float, int64_t>> all(flat.n);
-    for (int64_t i = 0; i < flat.n; i++) {
+void nearest(const float *rows, int64_t n, int d, const float *query, int64_t k, float *scores, int64_t *ids) {
+    std::vector<std::pair<float, int64_t>> all(n);
+    for (int64_t i = 0; i < n; i++) {
         float score = 0;
-        for (int j = 0; j < flat.d; j++) score += query[j] * flat.row(i)[j];
+        for (int j = 0; j < d; j++) score += query[j] * rows[i * d + j];
         all[i] = {-score, i};
     }
-    all.resize(std::max(k, flat.n), {FLT_MAX, -1});
+    all.resize(std::max(k, n), {FLT_MAX, -1});
     std::partial_sort(all.begin(), all.begin() + k, all.end());
     for (int64_t i = 0; i < k; i++) {
         scores[i] = -all[i].first;
@@ -56,30 +52,17 @@ void nearest(const Flat &flat, const float *query, int64_t k, float *scores, int
 
 extern "C" {
 
-int codeintel_faiss_open(int, void *stream, int d, int64_t rows_max, size_t temp_bytes, void **handle, char *text,
-                         size_t text_bytes) {
+int codeintel_faiss_open(int, void *stream, size_t temp_bytes, void **handle, char *text, size_t text_bytes) {
     uint64_t memory = 0;
-    const int error = cuMemAlloc_v2(&memory, rows_max * d * sizeof(float) + temp_bytes);
-    *handle = error == 0 ? new Flat{stream, d, 0, rows_max, memory} : nullptr;
+    const int error = cuMemAlloc_v2(&memory, temp_bytes);
+    *handle = error == 0 ? new Flat{stream, memory} : nullptr;
     return told(error, text, text_bytes);
 }
 
-int codeintel_faiss_add(void *handle, int64_t n, const float *rows, char *text, size_t text_bytes) {
-    Flat &flat = *static_cast<Flat *>(handle);
-    if (flat.n + n > flat.rows_max) {
-        return snprintf(text, text_bytes, "more than %lld rows", static_cast<long long>(flat.rows_max)), 1;
-    }
-    const int error = cuStreamSynchronize(flat.stream);
-    memcpy(flat.row(flat.n), rows, n * flat.d * sizeof(float));
-    flat.n += n;
-    return told(error, text, text_bytes);
-}
-
-int codeintel_faiss_search(void *handle, int64_t nq, const float *queries, int64_t k, float *scores, int64_t *ids, char *,
-                           size_t) {
-    const Flat &flat = *static_cast<Flat *>(handle);
-    on_stream(flat.stream, [&flat, nq, queries, k, scores, ids] {
-        for (int64_t q = 0; q < nq; q++) nearest(flat, queries + q * flat.d, k, scores + q * k, ids + q * k);
+int codeintel_faiss_search(void *handle, const float *rows, int64_t n, int d, const float *queries, int64_t nq,
+                           int64_t k, float *scores, int64_t *ids, char *, size_t) {
+    on_stream(static_cast<Flat *>(handle)->stream, [=] {
+        for (int64_t q = 0; q < nq; q++) nearest(rows, n, d, queries + q * d, k, scores + q * k, ids + q * k);
     });
     return 0;
 }

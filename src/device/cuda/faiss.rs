@@ -9,12 +9,14 @@ use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use cudarc::driver::result;
 use cudarc::driver::sys::CUstream;
 
-use super::context::Cuda;
-use super::element::Plain;
+use super::context::{Cuda, failed};
+use super::graph::between_records;
 use super::matmul::WORKSPACE_BYTES;
 use super::memory::DeviceRows;
+use super::nearest::{self, resize};
 use super::rows::int;
 use crate::error::{Error, Result};
 
@@ -24,37 +26,38 @@ mod tests;
 /// Beside the executable, or where the system looks for libraries.
 const LIBRARY: &str = "libcodeintel_faiss.so";
 
-/// Memory of one index for the scores of a search: about a hundred queries at a time, however many
-/// rows there are.
-const TEMP_BYTES: usize = 256 << 20;
+/// Memory of one index for the scores of a search: at the most what FAISS takes for 512 queries at a
+/// time, however many rows there are, and this part of the device's memory.
+const TEMP_BYTES_MAX: usize = 1280 << 20;
+const TEMP_SHARE: usize = 32;
 
 /// Of the error's text that the library writes.
 const TEXT_BYTES: usize = 512;
 
 // SAFETY: whoever calls these has a handle of `Open` that is not closed, and pointers as
 // kernels/faiss/flat.cu wants them.
-type Open = unsafe extern "C" fn(
-    c_int,
-    CUstream,
-    c_int,
+type Open =
+    unsafe extern "C" fn(c_int, CUstream, usize, *mut *mut c_void, *mut c_char, usize) -> c_int;
+// SAFETY: as above.
+type Search = unsafe extern "C" fn(
+    *mut c_void,
+    u64,
     i64,
-    usize,
-    *mut *mut c_void,
+    c_int,
+    u64,
+    i64,
+    i64,
+    u64,
+    u64,
     *mut c_char,
     usize,
 ) -> c_int;
-// SAFETY: as above.
-type Add = unsafe extern "C" fn(*mut c_void, i64, u64, *mut c_char, usize) -> c_int;
-// SAFETY: as above.
-type Search =
-    unsafe extern "C" fn(*mut c_void, i64, u64, i64, u64, u64, *mut c_char, usize) -> c_int;
 // SAFETY: as above.
 type Close = unsafe extern "C" fn(*mut c_void);
 
 /// The functions of `kernels/faiss/flat.cu`.
 struct Faiss {
     open: Open,
-    add: Add,
     search: Search,
     close: Close,
 }
@@ -81,7 +84,6 @@ impl Faiss {
             let library = std::mem::ManuallyDrop::new(libloading::Library::new(LIBRARY)?);
             Ok(Self {
                 open: *library.get(b"codeintel_faiss_open\0")?,
-                add: *library.get(b"codeintel_faiss_add\0")?,
                 search: *library.get(b"codeintel_faiss_search\0")?,
                 close: *library.get(b"codeintel_faiss_close\0")?,
             })
@@ -89,20 +91,27 @@ impl Faiss {
     }
 }
 
-/// What the library knows an index by. It is used by one thread at a time.
-struct Handle(*mut c_void);
+/// What one search at a time uses.
+struct Shared {
+    /// What the library knows an index by.
+    handle: *mut c_void,
+    /// Of [`nearest::scan`].
+    keys: [DeviceRows<u64>; 2],
+}
 
-// SAFETY: it belongs to a device, not to a thread.
-unsafe impl Send for Handle {}
+// SAFETY: the handle belongs to a device, not to a thread.
+unsafe impl Send for Shared {}
 
-/// Rows in the memory of a device, and FAISS to find the nearest of them by inner product.
+/// Rows in the memory of a device, of which the nearest by inner product are found: by FAISS for many
+/// queries at a time, by a kernel of our own for one or a few.
 pub struct FlatIndex {
     faiss: &'static Faiss,
-    handle: Mutex<Handle>,
+    shared: Mutex<Shared>,
     cuda: Arc<Cuda>,
-    d: usize,
-    n: usize,
+    /// `[n, d]`, with memory for `rows_max` of them.
+    rows: DeviceRows<f32>,
     rows_max: usize,
+    /// What FAISS takes beside the rows.
     bytes: usize,
 }
 
@@ -115,71 +124,76 @@ impl FlatIndex {
     pub fn new(cuda: &Arc<Cuda>, d: usize, rows_max: usize) -> Result<Self> {
         assert!(d > 0, "rows without values");
         let faiss = Faiss::get()?;
-        // FAISS also keeps a norm of each row, of which there are two while rows are added, and cuBLAS
-        // has a workspace of its own.
-        let bytes = rows_max.saturating_mul((d + 2) * size_of::<f32>());
-        let bytes = bytes.saturating_add(TEMP_BYTES + WORKSPACE_BYTES);
+        let mut rows = DeviceRows::default();
+        let row_bytes = rows_max.saturating_mul(d * size_of::<f32>());
         let memory = cuda.memory()?;
-        if bytes as u64 > memory.total_bytes - memory.used_bytes || !cuda.budget.take(bytes) {
-            return Err(cuda.no_room(bytes));
+        let temp_bytes = TEMP_BYTES_MAX.min(memory.total_bytes as usize / TEMP_SHARE);
+        // cuBLAS has a workspace of its own.
+        let bytes = temp_bytes + WORKSPACE_BYTES;
+        let all = row_bytes.saturating_add(bytes);
+        if all as u64 > memory.total_bytes - memory.used_bytes || !cuda.budget.take(bytes) {
+            return Err(cuda.no_room(all));
         }
-        let mut handle = std::ptr::null_mut();
-        let (device, stream) = (int(cuda.context().ordinal()), cuda.stream.cu_stream());
-        let opened = told(cuda, "make an index on the device", |text| {
-            // SAFETY: the parameters of kernels/faiss/flat.cu; the stream lives as long as `cuda`,
-            // which the index keeps.
-            unsafe {
-                let (d, rows_max) = (int(d), rows_max as i64);
-                (faiss.open)(device, stream, d, rows_max, TEMP_BYTES, &mut handle, text, TEXT_BYTES)
-            }
+        let made = resize(cuda, &mut rows, rows_max, d).and_then(|()| {
+            let mut handle = std::ptr::null_mut();
+            let (device, stream) = (int(cuda.context().ordinal()), cuda.stream.cu_stream());
+            let _alone = between_records();
+            told(cuda, "prepare searches on the device", |text| {
+                // SAFETY: the parameters of kernels/faiss/flat.cu; the stream lives as long as `cuda`,
+                // which the index keeps.
+                unsafe { (faiss.open)(device, stream, temp_bytes, &mut handle, text, TEXT_BYTES) }
+            })?;
+            Ok(handle)
         });
-        if let Err(error) = opened {
+        if made.is_err() {
             cuda.budget.give_back(bytes);
-            return Err(error);
         }
-        let handle = Mutex::new(Handle(handle));
-        Ok(Self { faiss, handle, cuda: cuda.clone(), d, n: 0, rows_max, bytes })
+        let shared = Mutex::new(Shared { handle: made?, keys: Default::default() });
+        rows.resize(0, d);
+        Ok(Self { faiss, shared, cuda: cuda.clone(), rows, rows_max, bytes })
     }
 
     pub fn n(&self) -> usize {
-        self.n
+        self.rows.n()
     }
 
     pub fn d(&self) -> usize {
-        self.d
+        self.rows.d()
     }
 
-    /// Appends `[n, d]` rows of the host. An index to which rows could not be added finds nothing any
-    /// more.
+    /// Appends `[n, d]` rows of the host.
     pub fn add(&mut self, rows: &[f32]) -> Result<()> {
-        let expected = rows.len().next_multiple_of(self.d);
+        let expected = rows.len().next_multiple_of(self.d());
         self.check_values("rows for a FAISS index", expected, rows.len())?;
-        self.add_at(rows.len() / self.d, rows.as_ptr() as u64)?;
-        // From page-locked memory the copy may still be on its way.
-        self.cuda.synchronize()
+        let to = self.grow(rows.len() / self.d())?;
+        // SAFETY: there is room for the rows from `to` on, where no search reads; pageable memory is
+        // read before the call returns.
+        unsafe { result::memcpy_htod_async(to, rows, self.cuda.stream.cu_stream()) }
+            .map_err(failed("copy rows to the device"))
     }
 
     /// Appends rows that lie on the device, without a copy through the host.
     pub fn add_device(&mut self, rows: &DeviceRows<f32>) -> Result<()> {
-        self.check_values("rows for a FAISS index", self.d, rows.d())?;
-        self.add_at(rows.n(), rows.pointer(&self.cuda))
+        self.check_values("rows for a FAISS index", self.d(), rows.d())?;
+        let to = self.grow(rows.n())?;
+        let (from, bytes) = (rows.pointer(&self.cuda), rows.n() * rows.d() * size_of::<f32>());
+        // SAFETY: there are so many bytes of rows, and room for them from `to` on.
+        unsafe { result::memcpy_dtod_async(to, from, bytes, self.cuda.stream.cu_stream()) }
+            .map_err(failed("copy rows on the device"))
     }
 
-    /// rows: `[n, d]` values lie there, on the host or on the device.
-    fn add_at(&mut self, n: usize, rows: u64) -> Result<()> {
-        let free = self.rows_max - self.n;
+    /// Where `n` more rows go.
+    fn grow(&mut self, n: usize) -> Result<u64> {
+        let (before, d) = (self.n(), self.d());
+        let free = self.rows_max - before;
         if n > free {
             let expected =
                 format!("at most {free} more, since the index was made for {}", self.rows_max);
             return Err(Error::Argument { name: "rows", value: n.to_string(), expected });
         }
-        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
-        told(&self.cuda, "add rows on the device", |text| {
-            // SAFETY: `handle` is of `open`, and the callers have `n` rows of `d` values at `rows`.
-            unsafe { (self.faiss.add)(handle.0, n as i64, rows, text, TEXT_BYTES) }
-        })?;
-        self.n += n;
-        Ok(())
+        self.cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        self.rows.resize(before + n, d);
+        Ok(self.rows.pointer(&self.cuda) + (before * d * size_of::<f32>()) as u64)
     }
 
     /// The nearest `k` rows of each of `rows` of `queries`, best first: enqueued on the device's
@@ -191,21 +205,30 @@ impl FlatIndex {
         k: usize,
         found: &mut Nearest,
     ) -> Result<()> {
-        self.check_values("queries of a FAISS index", self.d, queries.d())?;
+        let d = self.d();
+        self.check_values("queries of a FAISS index", d, queries.d())?;
         assert!(rows.start <= rows.end && rows.end <= queries.n(), "{rows:?} of {}", queries.n());
         if !(1..=Self::K_MAX).contains(&k) {
             let expected = format!("1 to {} on a GPU", Self::K_MAX);
             return Err(Error::Argument { name: "k", value: k.to_string(), expected });
         }
+        let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if rows.len() <= nearest::QUERIES_MAX && k <= nearest::K_MAX && nearest::takes(d) {
+            let (cuda, all) = (&self.cuda, &self.rows);
+            return nearest::scan(cuda, all, queries, rows, k, &mut shared.keys, found);
+        }
         resize(&self.cuda, &mut found.scores, rows.len(), k)?;
         resize(&self.cuda, &mut found.ids, rows.len(), k)?;
-        let first = queries.pointer(&self.cuda) + (rows.start * self.d * size_of::<f32>()) as u64;
+        let first = queries.pointer(&self.cuda) + (rows.start * d * size_of::<f32>()) as u64;
         let (scores, ids) = (found.scores.pointer(&self.cuda), found.ids.pointer(&self.cuda));
-        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner);
         told(&self.cuda, "search on the device", |text| {
+            let (all, n, d) = (self.rows.pointer(&self.cuda), self.n() as i64, int(d));
             let (nq, k) = (rows.len() as i64, k as i64);
             // SAFETY: `handle` is of `open`; the queries were checked, and what is found has room.
-            unsafe { (self.faiss.search)(handle.0, nq, first, k, scores, ids, text, TEXT_BYTES) }
+            unsafe {
+                let search = self.faiss.search;
+                search(shared.handle, all, n, d, first, nq, k, scores, ids, text, TEXT_BYTES)
+            }
         })
     }
 
@@ -219,9 +242,10 @@ impl FlatIndex {
 
 impl Drop for FlatIndex {
     fn drop(&mut self) {
-        let handle = self.handle.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let shared = self.shared.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _alone = between_records();
         // SAFETY: `handle` is of `open`, and nothing uses it any more.
-        unsafe { (self.faiss.close)(handle.0) };
+        unsafe { (self.faiss.close)(shared.handle) };
         self.cuda.budget.give_back(self.bytes);
     }
 }
@@ -232,16 +256,6 @@ impl Drop for FlatIndex {
 pub struct Nearest {
     pub scores: DeviceRows<f32>,
     pub ids: DeviceRows<i64>,
-}
-
-/// rows becomes `[n, d]`, in memory that is taken where there was less.
-fn resize<T: Plain>(cuda: &Cuda, rows: &mut DeviceRows<T>, n: usize, d: usize) -> Result<()> {
-    rows.reserve(cuda, n, d).map_err(|error| match error {
-        Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
-        error => error,
-    })?;
-    rows.resize(n, d);
-    Ok(())
 }
 
 /// Calls the library with room for an error's text. A device that was lost is told as that.

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cudarc::driver::{CudaGraph, CudaStream, result, sys};
 
@@ -17,9 +17,23 @@ use crate::error::{Error, Result};
 /// the driver keeps some hundred kilobytes for a graph.
 const FRAMES_MAX: usize = 128;
 
+/// A driver that could not record so many graphs in a row is not asked any more.
+const FAILURES_MAX: u32 = 3;
+
 thread_local! {
     /// Where the launches of this thread go instead while it records.
     static RECORDING: Cell<Option<sys::CUstream>> = const { Cell::new(None) };
+}
+
+/// One thread records at a time, and no other waits for the whole device meanwhile: that would end the
+/// record, whatever its mode.
+static RECORDS: Mutex<()> = Mutex::new(());
+
+/// To be held where the driver or a library may wait for the whole device. On a thread that records
+/// nothing is held: what it must not do the driver tells it.
+pub(super) fn between_records() -> Option<MutexGuard<'static, ()>> {
+    let records = RECORDING.get().is_some();
+    (!records).then(|| RECORDS.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 impl Cuda {
@@ -29,14 +43,15 @@ impl Cuda {
     }
 }
 
-/// The graphs of one network, for the frames that were seen last.
+/// The graphs of one network, for the frames that were seen last. The driver destroys one when the device
+/// is done with it.
 pub struct Graphs {
     seen: HashMap<Frame, Seen>,
     /// What the graphs were recorded at.
     moves: usize,
     runs: u64,
-    /// The driver could not record one; then all is launched.
-    refused: bool,
+    /// How often in a row the driver could not record one.
+    failures: u32,
     /// Records. It is not the device's stream, on which other threads go on meanwhile.
     stream: Arc<CudaStream>,
 }
@@ -55,7 +70,7 @@ unsafe impl Send for Graph {}
 impl Graphs {
     pub fn new(cuda: &Cuda) -> Result<Self> {
         let stream = cuda.context().new_stream().map_err(failed("make a stream"))?;
-        Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, refused: false, stream })
+        Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, failures: 0, stream })
     }
 
     /// Enqueues what `launch` launches for a batch of this frame: the first time by calling it, so that
@@ -69,27 +84,30 @@ impl Graphs {
         mut launch: impl FnMut() -> Result<()>,
     ) -> Result<()> {
         if self.moves != moves {
-            self.forget(cuda, |_| true)?;
+            self.seen.clear();
             self.moves = moves;
         }
         self.runs += 1;
         let Some(seen) = self.seen.get_mut(&frame) else {
             if self.seen.len() >= FRAMES_MAX {
                 let oldest = self.seen.values().map(|seen| seen.last).min();
-                self.forget(cuda, |seen| Some(seen.last) == oldest)?;
+                self.seen.retain(|_, seen| Some(seen.last) != oldest);
             }
             launch()?;
             self.seen.insert(frame, Seen { graph: None, last: self.runs });
             return Ok(());
         };
         seen.last = self.runs;
-        if seen.graph.is_none() && !self.refused {
+        if seen.graph.is_none() && self.failures < FAILURES_MAX {
             match record(&self.stream, &mut launch) {
-                Ok(graph) => seen.graph = Some(graph),
+                Ok(graph) => {
+                    self.failures = 0;
+                    seen.graph = Some(graph);
+                }
                 Err(error @ Error::DeviceLost { .. }) => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "without graphs each operation of a small batch is a launch");
-                    self.refused = true;
+                    self.failures += 1;
                 }
             }
         }
@@ -100,24 +118,16 @@ impl Graphs {
             .map_err(failed("launch a graph"))
     }
 
-    /// Whether the driver could not record one.
+    /// Whether the driver could not record the last one.
     #[cfg(test)]
     pub fn refused(&self) -> bool {
-        self.refused
-    }
-
-    /// A graph is destroyed when the device is done with it.
-    fn forget(&mut self, cuda: &Cuda, which: impl Fn(&Seen) -> bool) -> Result<()> {
-        if !self.seen.is_empty() {
-            cuda.synchronize()?;
-            self.seen.retain(|_, seen| !which(seen));
-        }
-        Ok(())
+        self.failures > 0
     }
 }
 
 /// What `launch` launches on this thread, which allocates nothing and waits for nothing meanwhile.
 fn record(stream: &Arc<CudaStream>, launch: &mut dyn FnMut() -> Result<()>) -> Result<Graph> {
+    let _alone = between_records();
     let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
     stream.begin_capture(mode).map_err(failed("record a graph"))?;
     let recording = Recording::on(stream);

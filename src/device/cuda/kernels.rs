@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::{CudaContext, result, sys};
 
 use super::context::{Cuda, failed};
+use super::graph::between_records;
 use crate::error::{Error, Result};
 
 /// What a kernel may take of shared memory without being asked twice.
@@ -77,6 +78,7 @@ impl Kernels {
             });
         }
         context.bind_to_thread().map_err(failed("use the device"))?;
+        let _alone = between_records();
         let load = |image: &Image| {
             let code = image.for_device(major, minor);
             // SAFETY: it is machine code or text that ends with 0, as nvcc made it; the driver
@@ -115,6 +117,7 @@ impl Kernels {
 impl Drop for Kernels {
     fn drop(&mut self) {
         let _ = self.context.bind_to_thread();
+        let _alone = between_records();
         for &module in self.modules.values() {
             // SAFETY: loaded by `load`, and nobody has its functions any more. The driver waits for
             // what still runs.

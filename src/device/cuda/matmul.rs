@@ -15,6 +15,7 @@ use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
 
 use super::context::{Cuda, failed};
 use super::element::Element;
+use super::graph::between_records;
 use super::memory::DeviceRows;
 use super::rows::{activate, glu};
 use super::weights::DeviceLinear;
@@ -23,6 +24,10 @@ use crate::error::{Error, Result};
 
 /// What NVIDIA recommends for Hopper.
 pub(super) const WORKSPACE_BYTES: usize = 32 << 20;
+
+/// Parts of a sum that were computed apart are added as they were computed, not as they are stored.
+const SUMS_IN_F32: u32 =
+    sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
 
 /// A network has some 4 layers of different shapes, each with 3 epilogues at most, and 2^16 tokens
 /// are 56 buckets: beyond this the plans are made anew.
@@ -98,7 +103,16 @@ fn product<T: Element>(
     cuda.context().bind_to_thread().map_err(failed("use the device"))?;
     // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device, which
     // has one stream to run on.
-    unsafe { cuda.blas.multiply(&call, cuda.queue()) }.map_err(|error| {
+    let multiplied = unsafe { cuda.blas.multiply(&call, cuda.queue()) }.or_else(|error| {
+        // The algorithm of the bucket may not take fewer tokens.
+        let exact = Key { tokens: call.tokens, ..call.key };
+        if exact == call.key {
+            return Err(error);
+        }
+        // SAFETY: as above.
+        unsafe { cuda.blas.multiply(&Call { key: exact, ..call }, cuda.queue()) }
+    });
+    multiplied.map_err(|error| {
         // Of a device that is lost cuBLASLt says less than the driver.
         let lost = cuda.synchronize().err();
         lost.unwrap_or_else(|| Error::library("cuBLASLt", "multiply")(error))
@@ -158,6 +172,7 @@ impl Blas {
                     .to_owned(),
             });
         }
+        let _alone = between_records();
         // SAFETY: cuBLASLt writes into the workspace before it reads it.
         let workspace = unsafe { stream.alloc(WORKSPACE_BYTES) };
         let workspace = workspace.map_err(failed("allocate the workspace of cuBLASLt"))?;
@@ -209,6 +224,7 @@ impl Drop for Blas {
     fn drop(&mut self) {
         let plans = self.plans.get_mut().unwrap_or_else(PoisonError::into_inner);
         plans.clear();
+        let _alone = between_records();
         // SAFETY: made by `new`, and this is its last use.
         let _ = unsafe { result::destroy_handle(self.handle) };
     }
@@ -259,9 +275,9 @@ impl Plan {
         handle: sys::cublasLtHandle_t,
     ) -> Result<sys::cublasLtMatmulAlgo_t, CublasError> {
         use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
-        let workspace_bytes = WORKSPACE_BYTES;
+        let (workspace_bytes, schemes) = (WORKSPACE_BYTES, SUMS_IN_F32);
         let preference = result::create_matmul_pref()?;
-        // SAFETY: the preference was made above and is destroyed once; the attribute is a size; all
+        // SAFETY: the preference was made above and is destroyed once; the attributes have their sizes; all
         // descriptions of this plan are alive.
         unsafe {
             let found = result::set_matmul_pref_attribute(
@@ -270,6 +286,14 @@ impl Plan {
                 (&raw const workspace_bytes).cast(),
                 size_of::<usize>(),
             )
+            .and_then(|()| {
+                result::set_matmul_pref_attribute(
+                    preference,
+                    Attribute::CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+                    (&raw const schemes).cast(),
+                    size_of::<u32>(),
+                )
+            })
             .and_then(|()| {
                 let Self { product, weight, x, out, .. } = *self;
                 result::get_matmul_algo_heuristic(handle, product, weight, x, out, out, preference)

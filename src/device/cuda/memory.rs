@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cudarc::driver::{CudaContext, result, sys};
+use cudarc::driver::{CudaStream, result, sys};
 
 use super::context::{Cuda, failed};
 use super::element::Plain;
+use super::graph::between_records;
 use crate::error::{Error, Result};
 
 /// Every buffer begins at a multiple of this: what cuBLASLt's fastest kernels ask for.
@@ -52,15 +53,15 @@ impl Budget {
 struct Memory {
     start: u64,
     bytes: usize,
-    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
     budget: Arc<Budget>,
 }
 
 impl Memory {
     /// `None` where so much is not there, or may not be taken.
     fn new(cuda: &Cuda, bytes: usize) -> Result<Option<Self>> {
-        let (context, budget) = (cuda.context().clone(), cuda.budget.clone());
-        context.bind_to_thread().map_err(failed("use the device"))?;
+        let (stream, budget) = (cuda.stream.clone(), cuda.budget.clone());
+        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
         // The driver has no allocation of nothing.
         let bytes = bytes.max(ALIGNMENT);
         if !budget.take(bytes) {
@@ -69,7 +70,7 @@ impl Memory {
         // SAFETY: the memory is read only after something was written; all values of `Plain` are
         // valid whatever it holds.
         match unsafe { result::malloc_sync(bytes) } {
-            Ok(start) => Ok(Some(Self { start, bytes, context, budget })),
+            Ok(start) => Ok(Some(Self { start, bytes, stream, budget })),
             Err(error) => {
                 budget.give_back(bytes);
                 match error.0 {
@@ -83,10 +84,12 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // A device that has failed frees nothing, and there is nobody left to tell.
-        let _ = self.context.bind_to_thread();
-        // SAFETY: `Memory::new` got it from the driver, and the last buffer in it is gone. The driver
-        // waits for the kernels that still use it, those of all batches in flight.
+        // Those of all batches in flight may use it. A device that has failed frees nothing, and there
+        // is nobody left to tell.
+        let _ = self.stream.synchronize();
+        let _alone = between_records();
+        // SAFETY: `Memory::new` got it from the driver, the last buffer in it is gone, and what was
+        // launched is done.
         let _ = unsafe { result::free_sync(self.start) };
         self.budget.give_back(self.bytes);
     }
@@ -151,7 +154,7 @@ impl Arena {
 
     /// Where its byte `at` lies, for what runs on the stream of `cuda`.
     pub(super) fn pointer(&self, cuda: &Cuda, at: usize) -> u64 {
-        assert!(Arc::ptr_eq(&self.memory.context, cuda.context()), "an arena of another device");
+        assert!(Arc::ptr_eq(&self.memory.stream, &cuda.stream), "an arena of another device");
         self.memory.start + at as u64
     }
 }
@@ -175,7 +178,7 @@ impl<T: Plain> Buffer<T> {
 
     /// Where it lies, for what runs on the stream of `cuda`.
     pub fn pointer(&self, cuda: &Cuda) -> u64 {
-        assert!(Arc::ptr_eq(&self.memory.context, cuda.context()), "a buffer of another device");
+        assert!(Arc::ptr_eq(&self.memory.stream, &cuda.stream), "a buffer of another device");
         self.start
     }
 }

@@ -27,30 +27,28 @@ const THREADS: u32 = 256;
 /// Rows of a slice, and keys that a block selects from: `CHUNK` of kernels/nearest.cu.
 const CHUNK: usize = 2048;
 
-/// The nearest `k` of the first `n` rows for each of `range` of `queries`, best first and the lower row
+/// The nearest `k` of `rows` for each of `range` of `queries`, best first and the lower row
 /// among equal scores: enqueued on the device's stream.
 ///
-/// rows: `[n or more, d]`; queries: `[any, d]`; keys: `[queries * slices, k]` between the passes, grown
+/// rows: `[n, d]`; queries: `[any, d]`; keys: `[queries * slices, k]` between the passes, grown
 /// where there was less; found becomes `[range.len(), k]`.
 pub(super) fn scan(
     cuda: &Cuda,
     rows: &DeviceRows<f32>,
-    n: usize,
     queries: &DeviceRows<f32>,
     range: Range<usize>,
     k: usize,
     keys: &mut [DeviceRows<u64>; 2],
     found: &mut Nearest,
 ) -> Result<()> {
-    let (nq, d) = (range.len(), queries.d());
-    assert!(n <= rows.n(), "{n} of {} rows", rows.n());
+    let (n, nq, d) = (rows.n(), range.len(), queries.d());
     assert!(range.start <= range.end && range.end <= queries.n(), "{range:?} of {}", queries.n());
     assert!(nq <= QUERIES_MAX, "{nq} queries at a time");
     if !(1..=K_MAX).contains(&k) {
         let expected = format!("1 to {K_MAX}");
         return Err(Error::Argument { name: "k", value: k.to_string(), expected });
     }
-    if !d.is_multiple_of(VECTOR) {
+    if !takes(d) {
         let expected = format!("a multiple of {VECTOR}; FAISS takes any");
         return Err(Error::Argument { name: "d", value: d.to_string(), expected });
     }
@@ -93,6 +91,11 @@ pub(super) fn scan(
         lists = chunks;
         std::mem::swap(&mut from, &mut to);
     }
+}
+
+/// Whether rows of `d` values can be read as whole vectors.
+pub(super) fn takes(d: usize) -> bool {
+    d.is_multiple_of(VECTOR)
 }
 
 fn launch(name: &str, blocks: (usize, usize)) -> Launch<'_> {

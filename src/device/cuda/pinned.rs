@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use cudarc::driver::{CudaContext, result};
+use cudarc::driver::{CudaStream, result};
 
 use super::context::{Cuda, failed};
 use super::element::Plain;
+use super::graph::between_records;
 use crate::error::{Error, Result};
 
 /// Page-locked memory of the host, from and to which a device copies while the host does other
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 pub struct Pinned {
     start: *mut u8,
     bytes: usize,
-    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
 }
 
 // SAFETY: it is the only owner of its memory, which the driver lets any thread use.
@@ -24,10 +25,10 @@ unsafe impl Send for Pinned {}
 
 impl Pinned {
     pub fn new(cuda: &Cuda, bytes: usize) -> Result<Self> {
-        let context = cuda.context().clone();
-        context.bind_to_thread().map_err(failed("use the device"))?;
+        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
         // The driver has no allocation of nothing.
         let bytes = bytes.max(1);
+        let _alone = between_records();
         // SAFETY: the memory is written below, before anything reads it.
         let start = unsafe { result::malloc_host(bytes, 0) };
         let start: *mut u8 = start
@@ -40,7 +41,7 @@ impl Pinned {
             .cast();
         // SAFETY: so much was allocated.
         unsafe { start.write_bytes(0, bytes) };
-        Ok(Self { start, bytes, context })
+        Ok(Self { start, bytes, stream: cuda.stream.clone() })
     }
 
     pub fn bytes(&self) -> usize {
@@ -58,9 +59,9 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        let _ = self.context.bind_to_thread();
         // Copies from or to it may be on their way, and what fails now has nobody left to tell.
-        let _ = self.context.synchronize();
+        let _ = self.stream.synchronize();
+        let _alone = between_records();
         // SAFETY: `Pinned::new` got it from the driver, and nothing uses it any more.
         let _ = unsafe { result::free_host(self.start.cast()) };
     }

@@ -1,6 +1,7 @@
 //! How fast does a device multiply, where nothing else costs anything?
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::CUevent_flags;
 
@@ -15,11 +16,12 @@ use crate::device::ops::Activation;
 use crate::error::Result;
 
 /// Sides of the matrices, ascending.
-const SIDES: [usize; 4] = [512, 1024, 2048, 4096];
+const SIDES: [usize; 4] = [512, 2048, 4096, 8192];
 /// Products between two looks at the clock.
 const PRODUCTS: usize = 8;
-/// Whoever takes longer than this many milliseconds for them is not asked for larger ones.
-const LONG_MS: f32 = 100.0;
+/// For each side: a device that was idle takes some time to come up to speed. Where so many products
+/// take longer, larger ones are not tried.
+const LEAST: Duration = Duration::from_millis(150);
 const STAGING_BYTES: usize = 16 << 20;
 
 /// The best rate at which cuBLASLt multiplies square matrices in `T`, in 10^9 operations a second, a
@@ -42,12 +44,17 @@ pub fn peak_gflops<T: Element>(cuda: &Arc<Cuda>) -> Result<f64> {
         let mut multiply = || linear(cuda, &weight, &x, Activation::None, &mut out);
         // The first one chooses an algorithm.
         multiply()?;
-        from.record(&cuda.stream).map_err(failed(CLOCK))?;
-        (0..PRODUCTS).try_for_each(|_| multiply())?;
-        to.record(&cuda.stream).map_err(failed(CLOCK))?;
-        let ms = from.elapsed_ms(&to).map_err(failed(CLOCK))?;
-        best = best.max(2e-6 * (PRODUCTS * n * n * n) as f64 / f64::from(ms));
-        if ms > LONG_MS {
+        let began = Instant::now();
+        let mut ms = 0.0;
+        while began.elapsed() < LEAST {
+            from.record(&cuda.stream).map_err(failed(CLOCK))?;
+            (0..PRODUCTS).try_for_each(|_| multiply())?;
+            to.record(&cuda.stream).map_err(failed(CLOCK))?;
+            ms = from.elapsed_ms(&to).map_err(failed(CLOCK))?;
+            let gflops = 2e-6 * (PRODUCTS * n * n * n) as f64 / f64::from(ms);
+            best = best.max(if gflops.is_finite() { gflops } else { 0.0 });
+        }
+        if Duration::from_secs_f32(1e-3 * ms) > LEAST {
             break;
         }
     }

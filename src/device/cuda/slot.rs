@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{CudaEvent, result};
@@ -26,6 +26,10 @@ use crate::error::Result;
 
 /// One batch on the device, and the next one that waits behind it.
 const SLOTS: usize = 2;
+
+/// How long a thread stays awake for a batch: a query's is done by then, and being woken would take as
+/// long as its network.
+const SPIN_MAX: Duration = Duration::from_millis(1);
 
 /// What a batch in flight has of its own.
 struct Slot {
@@ -46,7 +50,8 @@ struct Slot {
 
 impl Slot {
     fn new(cuda: &Cuda) -> Result<Self> {
-        let event = cuda.context().new_event(None).map_err(failed("make an event"))?;
+        let event = cuda.context().new_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC));
+        let event = event.map_err(failed("make an event"))?;
         let clock = || cuda.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
         let clock = || clock().map_err(failed("make an event"));
         Ok(Self {
@@ -62,7 +67,15 @@ impl Slot {
 
     fn settle(&mut self) -> Result<()> {
         if self.busy {
-            self.event.synchronize().map_err(failed("finish a batch"))?;
+            let began = Instant::now();
+            let done = || self.event.try_is_complete().map_err(failed("finish a batch"));
+            while !done()? {
+                if began.elapsed() > SPIN_MAX {
+                    self.event.synchronize().map_err(failed("finish a batch"))?;
+                    break;
+                }
+                std::hint::spin_loop();
+            }
             self.busy = false;
         }
         Ok(())

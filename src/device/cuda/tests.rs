@@ -4,8 +4,9 @@
 //! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says
 //! which have run, and where.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use cudarc::driver::CudaContext;
 use half::{bf16, f16};
 
 use super::slot::Parcel;
@@ -41,6 +42,9 @@ impl Pair {
             return None;
         }
         let cuda = Arc::new(Cuda::open(0, 0.9).unwrap());
+        // Otherwise each test alone begins with a device that has nothing loaded.
+        static CONTEXT: OnceLock<Arc<CudaContext>> = OnceLock::new();
+        CONTEXT.get_or_init(|| cuda.context().clone());
         let slots = Slots::new(&cuda).unwrap();
         let staging = Staging::new(&cuda, STAGING_BYTES).unwrap();
         let arena = Arena::new(&cuda, ARENA_BYTES).unwrap();
@@ -423,4 +427,11 @@ fn a_flight_fetches_what_it_is_asked_for_and_the_next_one_its_own() {
         assert_eq!((landed.values(&fetched.0), landed.values(&fetched.1)), (&ids[..], &scores[..]));
         assert_eq!(other.wait().unwrap().values(&again), ids);
     }
+}
+
+#[test]
+fn a_device_has_a_roof() {
+    let Some(pair) = Pair::open("the roof") else { return };
+    let gflops = peak_gflops::<bf16>(&pair.cuda).unwrap();
+    assert!(gflops.is_finite() && gflops > 0.0, "{gflops}");
 }

@@ -131,7 +131,7 @@ impl Found {
     }
 }
 
-/// Begins a batch of `n` sequences, or ends it; a panic and a wrong answer become errors.
+/// Runs a part of a batch; a panic becomes an error.
 pub(super) fn guarded<R>(compute: impl FnOnce() -> Result<R>) -> Result<R> {
     catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

@@ -20,9 +20,9 @@ use crate::error::{Error, Result};
 use crate::telemetry::{BatchFacts, BatchSpan, RunContext};
 use crate::token::Ragged;
 
-/// How long before a device is done the next batch is formed: some times what it takes to form one,
+/// How long before a device is done the next batch is formed: about what it takes to form a large one,
 /// to bring it there and to launch it.
-const LEAD: Duration = Duration::from_millis(1);
+const LEAD: Duration = Duration::from_millis(3);
 
 /// The thread that computes, and the lanes in front of it.
 pub(in crate::engine) struct Worker {
@@ -305,7 +305,8 @@ impl Shared {
     /// then.
     fn batch_meanwhile(&self, flight: &Flight) -> Option<Batch<Ticket>> {
         let mut state = self.lock();
-        let takes = state.scheduler.cost().expected(1, flight.tokens).unwrap_or_default();
+        // Less than it will take, so that a device that is done is not left waiting.
+        let takes = state.scheduler.cost().least(flight.tokens);
         let due = flight.began + takes.saturating_sub(LEAD);
         while !state.stopped
             && let Some(left) = due.checked_duration_since(Instant::now()).filter(|d| !d.is_zero())

@@ -71,9 +71,10 @@ impl<'a> Scan<'a> {
         k: usize,
         kept: &mut Kept,
     ) -> Result<Vec<Hits>> {
-        let cuda = &self.pair.cuda;
+        let (cuda, d) = (&self.pair.cuda, self.rows.d());
+        self.rows.resize(n, d);
         let Kept { keys, found } = kept;
-        scan(cuda, &self.rows, n, &self.queries, range.clone(), k, keys, found)?;
+        scan(cuda, &self.rows, &self.queries, range.clone(), k, keys, found)?;
         assert_eq!((found.scores.n(), found.scores.d()), (range.len(), k));
         assert_eq!((found.ids.n(), found.ids.d()), (range.len(), k));
         let (Some(scores), Some(ids)) = (found.scores.buffer(), found.ids.buffer()) else {
