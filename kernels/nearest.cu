@@ -73,22 +73,34 @@ extern "C" __global__ void __launch_bounds__(ROW_BLOCK, 4)
         const uint32_t row = slice * CHUNK + at;
         const int there = row < n ? min(n - row, static_cast<uint32_t>(ROWS)) : 0;
         const float4 *y = reinterpret_cast<const float4 *>(rows) + static_cast<int64_t>(row) * vectors;
+        // Behind the last row it is read again.
+        int from[ROWS];
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) from[i] = min(i, there - 1) * vectors;
         float sums[ROWS] = {};
         for (int column = lane; column < vectors && there > 0; column += WARP) {
             const float4 a = x[column];
             float4 b[ROWS];
-            // Behind the last row it is read again.
 #pragma unroll
-            for (int i = 0; i < ROWS; i++) b[i] = __ldcs(y + static_cast<int64_t>(min(i, there - 1)) * vectors + column);
+            for (int i = 0; i < ROWS; i++) b[i] = __ldcs(y + from[i] + column);
 #pragma unroll
             for (int i = 0; i < ROWS; i++) sums[i] += a.x * b[i].x + a.y * b[i].y + a.z * b[i].z + a.w * b[i].w;
         }
+        // Lanes that lie `far` apart hand each other the sums of one half of the rows each.
 #pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            const float score = lanes_sum(sums[i], WARP);
-            if (lane == i) {
-                best[at + i] = i < there ? key_of(score, row + i) : 0;
+        for (int half = ROWS / 2, far = WARP / 2; half > 0; half /= 2, far /= 2) {
+#pragma unroll
+            for (int i = 0; i < half; i++) {
+                const float kept = lane & far ? sums[i + half] : sums[i];
+                const float given = lane & far ? sums[i] : sums[i + half];
+                sums[i] = kept + __shfl_xor_sync(ALL_LANES, given, far);
             }
+        }
+        constexpr int LANES = WARP / ROWS;
+        const float score = lanes_sum(sums[0], LANES);
+        const int of = lane / LANES;
+        if (lane % LANES == 0) {
+            best[at + of] = of < there ? key_of(score, row + of) : 0;
         }
     }
     keep_best(best, k);

@@ -9,7 +9,6 @@ use crate::hit::{ChunkId, Hit};
 
 const ROWS: [usize; 6] = [0, 1, 2047, 2048, 2049, 20_000];
 const DIMENSIONS: [usize; 3] = [4, 32, 384];
-const NEIGHBOURS: [usize; 4] = [1, 10, 216, 256];
 
 /// What a scan and the CPU find: hits and `None` behind them.
 type Hits = Vec<Option<Hit>>;
@@ -107,12 +106,10 @@ fn a_scan_finds_exactly_the_best_rows_and_the_lower_among_equals() {
         |x| (x * 2.0).round(),
         |case, n| {
             let mut scan = Scan::new(&mut pair, case);
-            for (i, k) in NEIGHBOURS.into_iter().enumerate() {
-                for range in [0..i + 1, i..QUERIES_MAX] {
-                    let got = scan.run(n, range.clone(), k, &mut kept).unwrap();
-                    let want: Vec<Hits> = range.map(|q| case.on_cpu(n, q, k)).collect();
-                    assert!(got == want, "{n} rows of {}, k = {k}: {got:?}, not {want:?}", case.d);
-                }
+            for (k, range) in [(1, 0..4), (10, 2..3), (216, 1..3), (256, 0..3)] {
+                let got = scan.run(n, range.clone(), k, &mut kept).unwrap();
+                let want: Vec<Hits> = range.map(|q| case.on_cpu(n, q, k)).collect();
+                assert!(got == want, "{n} rows of {}, k = {k}: {got:?}, not {want:?}", case.d);
             }
         },
     );
