@@ -178,6 +178,8 @@ fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
 #[test]
 fn cuda_searches_vectors_where_it_embeds_the_query_and_finds_what_the_cpu_finds() {
     let Some(place) = place("a search") else { return };
+    let told = place.cli(&["doctor", "--device", "cuda:0"]).out;
+    assert!(told.contains("FAISS searches, also on the GPU"), "{told}");
     let files = many_files();
     files.iter().for_each(|(path, text)| place.write(path, text));
     place.index();

@@ -22,7 +22,7 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
         program(),
         processor(&cx),
         device(&opened),
-        libraries(),
+        libraries(&opened),
         model(&cx),
         memory(&cx, &opened),
         index(&cx.data()),
@@ -95,26 +95,31 @@ fn device(opened: &Result<Device>) -> Check {
     ok("device", found)
 }
 
-fn libraries() -> Check {
-    let duckdb = Catalog::library_version();
-    let faiss = faiss_searches();
-    match (duckdb, faiss) {
-        (Ok(duckdb), Ok(())) => {
-            let tantivy = tantivy::version_string();
-            ok("libraries", format!("DuckDB {duckdb}, FAISS searches, {tantivy}"))
+fn libraries(opened: &Result<Device>) -> Check {
+    let said = || -> Result<_> {
+        let (duckdb, index) = (Catalog::library_version()?, faiss_searches()?);
+        let said = format!("DuckDB {duckdb}, {}, FAISS searches", tantivy::version_string());
+        let near = opened.as_ref().map_or(Ok(None), |device| index.place(device, None));
+        Ok((said, near))
+    };
+    match said() {
+        Ok((said, Ok(None))) => ok("libraries", said),
+        Ok((said, Ok(Some(_)))) => ok("libraries", format!("{said}, also on the GPU")),
+        Ok((said, Err(error))) => {
+            note("libraries", format!("{said}, but not on the GPU"), error.to_string())
         }
-        (Err(error), _) | (_, Err(error)) => failed("libraries", &error),
+        Err(error) => failed("libraries", &error),
     }
 }
 
 /// Searches two vectors for the second.
-fn faiss_searches() -> Result<()> {
+fn faiss_searches() -> Result<DenseIndex> {
     let vectors = Matrix::new(vec![1.0, 0.0, 0.0, 1.0], 2)?;
     let index = DenseIndex::build(&vectors, DenseKind::Flat, 0)?;
     let params = DenseParams { nprobe: 1, ef_search: 1, filter: None };
     let hits = index.search(&[0.0, 1.0], 1, &params)?;
     match hits.first() {
-        Some(hit) if hit.id.row() == 1 => Ok(()),
+        Some(hit) if hit.id.row() == 1 => Ok(index),
         _ => Err(Error::Internal { what: "FAISS", detail: format!("it found {hits:?}") }),
     }
 }

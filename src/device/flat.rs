@@ -12,7 +12,7 @@ pub enum FlatIndex {}
 #[cfg(not(feature = "cuda"))]
 impl FlatIndex {
     /// The most rows that a search gives.
-    pub const K_MAX: usize = 0;
+    pub const K_MAX: usize = 2048;
 
     /// Adds rows. rows: `[any, d]`.
     pub fn add(&mut self, _: &[f32]) -> Result<()> {
