@@ -259,3 +259,32 @@ fn an_interrupt_prints_what_was_measured_so_far() {
     assert_eq!(bench["complete"], false);
     assert_eq!(bench["cells"].as_array().unwrap().len(), 1);
 }
+
+#[test]
+fn vectors_are_searched_for_each_text_and_the_search_has_a_figure_of_its_own() {
+    let place = place();
+    let flags = ["--lengths", "mixed", "--batch-sizes", "1,4", "--threads", "1"];
+    let told = bench(&place, &[&flags[..], &["--vectors", "500"]].concat());
+    assert_eq!(told["vectors"], 500);
+    for cell in told["cells"].as_array().unwrap() {
+        let search = number(&cell["stages_ms"]["search"]);
+        assert!(search > 0.0 && search < number(&cell["p99_ms"]), "{cell}");
+    }
+    let told = bench(&place, &flags);
+    assert_eq!(
+        (&told["vectors"], &told["cells"][0]["stages_ms"]["search"]),
+        (&json!(null), &json!(null))
+    );
+    let table = |flags: &[&str]| place.cli(&[&["bench", "--texts", "texts.jsonl"], flags].concat());
+    let quick = ["--lengths", "16", "--batch-sizes", "1", "--seconds", "0"];
+    assert!(!table(&quick).ok().contains("search"));
+    assert!(table(&[&quick[..], &["--vectors", "9"]].concat()).ok().contains("9 random vectors"));
+    for (flags, words) in [
+        (&["--vectors", "0"][..], "--vectors = 0 is not valid: expected 1 to"),
+        (&["--vectors", "9", "--against", "http://127.0.0.1:1"], "cannot be used with"),
+    ] {
+        let refused = table(flags);
+        assert_eq!(refused.code, Some(2), "{}", refused.err);
+        assert!(refused.err.contains(words), "{}", refused.err);
+    }
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::search::MARGIN;
 use super::{DenseIndex, rows};
 use crate::device::{Device, FlatIndex};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hit::{ChunkId, ChunkSet, Hit};
 
 /// Rows that are copied at a time.
@@ -32,6 +32,10 @@ impl DenseIndex {
             piece.clear();
             let rows = (first..n.min(first + PIECE_ROWS)).filter_map(|row| self.row(chunk(row)));
             rows.for_each(|row| piece.extend(rows::numbers(row)));
+            if let Some(at) = piece.iter().position(|value| !value.is_finite()) {
+                let row = chunk(first + at / self.d());
+                return Err(Error::NotFinite { what: "indexed vectors", row });
+            }
             flat.add(&piece)?;
         }
         Ok(Some(Resident { flat: Arc::new(flat), chunks }))
