@@ -6,8 +6,10 @@
 
 use std::path::Path;
 
-use codeintel::catalog::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, ScopeSpec, SymbolRow};
-use codeintel::hit::ChunkId;
+use codeintel::base::hit::ChunkId;
+use codeintel::index::catalog::{
+    Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, ScopeSpec, SymbolRow,
+};
 use divan::{Bencher, black_box};
 
 use support::size;

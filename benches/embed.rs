@@ -12,8 +12,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use codeintel::config::DtypeChoice;
-use codeintel::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
+use codeintel::base::config::DtypeChoice;
+use codeintel::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 

@@ -9,14 +9,14 @@
 
 use std::sync::LazyLock;
 
-use codeintel::chunk::{Chunker, FileChunks, TokenCount};
-use codeintel::hit::ChunkId;
+use codeintel::base::hit::ChunkId;
+use codeintel::base::vector::Matrix;
+use codeintel::corpus::chunk::{Chunker, FileChunks, TokenCount};
+use codeintel::corpus::source::SourceFile;
 use codeintel::index::{
     DenseIndex, DenseParams, LexicalIndex, LexicalParams, LexicalWriter, SymbolEntry, SymbolIndex,
     SymbolParams, dense::DenseKind,
 };
-use codeintel::source::SourceFile;
-use codeintel::vector::Matrix;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 

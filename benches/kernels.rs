@@ -8,7 +8,7 @@
 
 use std::time::{Duration, Instant};
 
-use codeintel::device::ops::{Activation, Attention, Linear, Mask, attention, linear};
+use codeintel::device::cpu::ops::{Activation, Attention, Linear, Mask, attention, linear};
 use codeintel::device::{Device, Dtype, InstructionSet, Rows};
 use divan::Bencher;
 

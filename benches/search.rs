@@ -22,12 +22,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use codeintel::catalog::Catalog;
-use codeintel::config::Settings;
-use codeintel::hit::ChunkId;
+use codeintel::base::config::Settings;
+use codeintel::base::hit::ChunkId;
+use codeintel::base::telemetry::labels::Tool;
+use codeintel::base::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry};
+use codeintel::index::catalog::Catalog;
 use codeintel::search::{Query, Searcher};
-use codeintel::telemetry::labels::Tool;
-use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry};
 
 use support::vectors::Seeded;
 use support::{size, smoke, version};

@@ -6,8 +6,8 @@
 //! it; then with the SDK disabled, which leaves the report. No corpus. A search takes milliseconds:
 //! this must not show in it.
 
-use codeintel::telemetry::labels::Tool;
-use codeintel::telemetry::{RunContext, Stage, StageSpan, Telemetry, TelemetryConfig, attrs};
+use codeintel::base::telemetry::labels::Tool;
+use codeintel::base::telemetry::{RunContext, Stage, StageSpan, Telemetry, TelemetryConfig, attrs};
 use divan::{Bencher, black_box};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::metrics::SdkMeterProvider;

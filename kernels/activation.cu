@@ -1,6 +1,6 @@
 // What is done to each value after a product? out = activation(x + bias).
 //
-// CPU: the end of `linear`, src/device/ops/finish.rs; for activations that the matrix product of
+// CPU: the end of `linear`, src/device/cpu/ops/finish.rs; for activations that the matrix product of
 // cuBLASLt has not got.
 // Bytes: 4 a value (2 read, 2 written); the bias stays in the caches. FLOPs: 2 to about 30 a value
 // (gelu). Bound by memory.

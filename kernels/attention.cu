@@ -1,7 +1,7 @@
 // How does each token of a sequence look at the others? out = softmax(scale q k^T + bias) v over the
 // keys that the mask shows, each sequence alone, without padding.
 //
-// CPU: `attention` of src/device/ops/attention.rs.
+// CPU: `attention` of src/device/cpu/ops/attention.rs.
 // FLOPs: 4 head_dim for each pair of a query and a key that it sees, of every head, on the tensor
 // cores (mma.sync m16n8k16). Bytes: a token's queries, keys and values and its context,
 // 2 head_dim (2 heads + 2 heads_kv); the keys and values of a head are read again for every 64

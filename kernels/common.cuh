@@ -88,7 +88,7 @@ template <int THREADS> __device__ __forceinline__ float row_sum(float value) {
     return sum;
 }
 
-/// A norm as the launcher passes it: `Norm` of src/device/ops/norm.rs.
+/// A norm as the launcher passes it: `Norm` of src/device/cpu/ops/norm.rs.
 struct NormRule {
     /// [d], f32; null: no norm.
     const float *weight;
@@ -159,7 +159,7 @@ template <int THREADS> struct RowPart {
     }
 };
 
-/// `Activation` of src/device/ops/linear.rs, in its order.
+/// `Activation` of src/device/cpu/ops/linear.rs, in its order.
 enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, TANH };
 
 // OF(name in a kernel's name, kind) for each.

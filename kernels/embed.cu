@@ -1,6 +1,6 @@
 // Which row does a token begin as? out = norm(scale word + type + position).
 //
-// CPU: `embed` of src/device/ops/embed.rs.
+// CPU: `embed` of src/device/cpu/ops/embed.rs.
 // Bytes: a token reads three rows and writes one, 8 d; the tables of types and positions stay in
 // the caches, so device memory sees 4 d. FLOPs: 10 d. Bound by memory.
 // Launch: one warp a row up to d = 1024 (8 rows a block), else one block a row up to d = 8192.

@@ -1,7 +1,7 @@
 // How does one half of a wide row gate the other? out = activation(gate) up, each with its bias
 // (Shazeer, 2020).
 //
-// CPU: `glu` of src/device/ops/glu.rs; the bias is that of the product before it.
+// CPU: `glu` of src/device/cpu/ops/glu.rs; the bias is that of the product before it.
 // Bytes: 6 a value (4 read, 2 written); the bias stays in the caches. FLOPs: 4 to about 30 a value.
 // Bound by memory.
 // Launch: a thread for 8 values, 256 threads a block.

@@ -1,6 +1,6 @@
 // Which rows are nearest to one query, or to a few?
 //
-// CPU: the inner products of src/index/dense/rows.rs, in the order of `Hit::best_first` of src/hit.rs.
+// CPU: the inner products of src/index/dense/rows.rs, in the order of `Hit::best_first` of src/base/hit.rs.
 // Bytes: 4 d a row, once for all queries where they share it through L2, and 16 k a slice of 2048 rows
 // and query. FLOPs: 2 d a row and query. Bound by memory: 1,000,000 rows of 384 are 1.5 GB.
 // Launch: blocks of 256 threads. nearest_scan has one for each query of each slice; a warp reads 8 rows

@@ -1,6 +1,6 @@
 // How is a row added to another and brought to a scale that does not depend on its length?
 //
-// CPU: `norm`, `residual`, `residual_norm` and `norm_heads` of src/device/ops/norm.rs.
+// CPU: `norm`, `residual`, `residual_norm` and `norm_heads` of src/device/cpu/ops/norm.rs.
 // Bytes of add_norm: 2 d for each of x, y, sum and out that is there (at most 8 d a row); of
 // norm_heads: 4 head_dim a head. FLOPs: 8 a value. Bound by memory.
 // Launch: one warp a row up to d = 1024 (8 rows a block), else one block a row up to d = 8192;

@@ -1,7 +1,7 @@
 // How does a query or a key say where it stands? Pair i of a head, the values i and i + pairs, is
 // turned by the angle that its place has.
 //
-// CPU: `rotary` of src/device/ops/rotary.rs.
+// CPU: `rotary` of src/device/cpu/ops/rotary.rs.
 // Bytes: 4 a value that is turned; the turns, 8 a pair, are read once a head and stay in the caches.
 // FLOPs: 3 a value. Bound by memory.
 // Launch: a thread for 8 pairs of a head, 256 threads a block.

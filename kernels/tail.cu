@@ -1,7 +1,7 @@
 // How do the hidden states of a sequence become the vector that is stored? The rows of each sequence
 // are pooled, cut to their first values (Matryoshka), brought to a length of 1 and cast, in one pass.
 //
-// CPU: `pool` and `normalize` of src/device/ops/pool.rs, between them the cut.
+// CPU: `pool` and `normalize` of src/device/cpu/ops/pool.rs, between them the cut.
 // Bytes: 2 dim a token, of a mean, a weighted mean or a maximum; 2 dim a sequence of the first or the
 // last row; and the vectors. FLOPs: 2 dim a token. Bound by memory.
 // Launch: a block of 256 threads a sequence. A thread holds one vector of 8 columns of every
@@ -10,7 +10,7 @@
 // read by one block, so by one multiprocessor: batches are what it is for.
 #include "common.cuh"
 
-/// `Segment` of src/device/ops/pool.rs, in its order.
+/// `Segment` of src/device/cpu/ops/pool.rs, in its order.
 enum Segment { MEAN, WEIGHTED_MEAN, MAX, FIRST, LAST };
 
 constexpr int THREADS = 256;

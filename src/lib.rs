@@ -1,25 +1,21 @@
 //! codeintel embeds, indexes and searches source code in one process.
 //!
-//! Read `ARCHITECTURE.md` for the map: vocabulary, instruments, machines, journeys, doors.
+//! Read `ARCHITECTURE.md` for the map. The folders, lowest layer first: base, device, embedding and
+//! corpus, index, the pipelines ingest and search, tools, and the interfaces http and cli.
 
-pub mod config;
-pub mod error;
-pub mod hit;
-pub mod vector;
+pub mod base;
 
-pub mod telemetry;
-
-pub mod catalog;
-pub mod chunk;
 pub mod device;
-pub mod engine;
+
+pub mod corpus;
+pub mod embedding;
+
 pub mod index;
-pub mod nn;
-pub mod source;
-pub mod token;
 
 pub mod ingest;
 pub mod search;
 
+pub mod tools;
+
 pub mod cli;
-pub mod serve;
+pub mod http;

@@ -5,11 +5,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use codeintel::catalog::{DataFolder, IndexVersion};
-use codeintel::config::Settings;
-use codeintel::error::ErrorKind;
+use codeintel::index::versions::DataFolder;
+
+use codeintel::base::config::Settings;
+use codeintel::base::error::ErrorKind;
+use codeintel::corpus::source::SkipReason;
+use codeintel::index::versions::IndexVersion;
 use codeintel::search::{Channel, Query, Searcher};
-use codeintel::source::SkipReason;
 
 use crate::common::{Place, holds, rust_file, tiny_model};
 

@@ -9,14 +9,19 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use codeintel::catalog::{Catalog, DataFolder, IndexVersion};
-use codeintel::config::Settings;
-use codeintel::engine::{Engine, models};
-use codeintel::error::Result;
+use codeintel::index::catalog::Catalog;
+
+use codeintel::index::versions::DataFolder;
+
+use codeintel::base::config::Settings;
+use codeintel::base::error::Result;
+use codeintel::base::telemetry::labels::Tool;
+use codeintel::base::telemetry::{RunContext, Telemetry};
+use codeintel::embedding::engine::Engine;
+use codeintel::embedding::models;
+use codeintel::index::versions::IndexVersion;
 use codeintel::ingest::{Ingest, IngestReport};
 use codeintel::search::{Channel, Query, Searcher};
-use codeintel::telemetry::labels::Tool;
-use codeintel::telemetry::{RunContext, Telemetry};
 use tempfile::TempDir;
 
 /// The binary under test.

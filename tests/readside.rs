@@ -6,13 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use codeintel::catalog::DataFolder;
-use codeintel::config::{Settings, process_env};
-use codeintel::engine::{Engine, models};
+use codeintel::base::config::{Settings, process_env};
+use codeintel::base::telemetry::labels::Tool;
+use codeintel::base::telemetry::{RunContext, Telemetry};
+use codeintel::embedding::engine::Engine;
+use codeintel::embedding::models;
+use codeintel::index::versions::DataFolder;
 use codeintel::ingest::{Ingest, IngestReport};
 use codeintel::search::{Channel, Envelope, Query, Searcher};
-use codeintel::telemetry::labels::Tool;
-use codeintel::telemetry::{RunContext, Telemetry};
 use tempfile::TempDir;
 
 /// A repository with room for its index and its vector cache.

@@ -5,7 +5,7 @@ mod prompts;
 mod quality;
 mod scope;
 
-use codeintel::config::Settings;
+use codeintel::base::config::Settings;
 use codeintel::search::{Channel, Query, Searcher};
 
 use crate::readside::{Place, ask, engine, fingerprint, many, only, paths};

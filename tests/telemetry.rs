@@ -9,11 +9,13 @@ mod runs;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use codeintel::config::{CaptureQuery, Settings};
+use codeintel::base::config::{CaptureQuery, Settings};
+use codeintel::base::telemetry::labels::Tool;
+use codeintel::base::telemetry::{
+    RunContext, RunReport, Stage, StepStatus, Telemetry, TelemetryConfig,
+};
 use codeintel::ingest::Ingest;
 use codeintel::search::Searcher;
-use codeintel::telemetry::labels::Tool;
-use codeintel::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry, TelemetryConfig};
 use opentelemetry::trace::{Link, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use codeintel::error::ErrorKind;
+use codeintel::base::error::ErrorKind;
 use source::Source;
 
 /// One place that breaks a rule.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use codeintel::chunk::{Chunker, FileChunks};
-use codeintel::source::SourceFile;
-use codeintel::token::Tokenizer;
+use codeintel::corpus::chunk::{Chunker, FileChunks};
+use codeintel::corpus::source::SourceFile;
+use codeintel::embedding::token::Tokenizer;
 
 use super::ModelTokens;
 

@@ -7,14 +7,14 @@ pub mod version;
 
 use std::time::{Duration, Instant};
 
-use codeintel::config::{DtypeChoice, Settings, process_env};
+use codeintel::base::config::{DtypeChoice, Settings, process_env};
+use codeintel::base::telemetry::labels::Tool;
+use codeintel::base::telemetry::{RunContext, Stage, Telemetry};
 use codeintel::device::process_cpu_time;
-use codeintel::engine::Engine;
-use codeintel::engine::models::{self, ModelFolder};
+use codeintel::embedding::engine::Engine;
+use codeintel::embedding::models::{self, ModelFolder};
+use codeintel::embedding::token::Tokenizer;
 pub use codeintel::ingest::ModelTokens;
-use codeintel::telemetry::labels::Tool;
-use codeintel::telemetry::{RunContext, Stage, Telemetry};
-use codeintel::token::Tokenizer;
 
 /// The binary's allocator, so that a bench measures what the program does.
 #[global_allocator]

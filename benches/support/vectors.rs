@@ -1,6 +1,6 @@
 //! Which numbers look random and are the same in every run?
 
-use codeintel::vector::Matrix;
+use codeintel::base::vector::Matrix;
 
 /// xorshift64.
 pub struct Seeded(u64);

@@ -5,16 +5,25 @@
 
 use std::path::{Path, PathBuf};
 
-use codeintel::catalog::{
-    Catalog, CatalogWriter, ChunkRow, DataFolder, FORMAT, FileRow, IndexVersion, Manifest,
-    ModelRecord, RefRow, SymbolRow, now,
-};
-use codeintel::chunk::{Chunk, Chunker, FileChunks, HEADER_VERSION};
-use codeintel::config::DenseKind;
-use codeintel::engine::Engine;
-use codeintel::hit::ChunkId;
+use codeintel::index::catalog::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
+
+use codeintel::index::versions::DataFolder;
+
+use codeintel::index::versions::FORMAT;
+
+use codeintel::index::versions::IndexVersion;
+
+use codeintel::index::versions::Manifest;
+
+use codeintel::index::versions::ModelRecord;
+
+use codeintel::base::config::DenseKind;
+use codeintel::base::hit::ChunkId;
+use codeintel::corpus::chunk::{Chunk, Chunker, FileChunks, HEADER_VERSION};
+use codeintel::corpus::source::SourceFile;
+use codeintel::embedding::engine::Engine;
+use codeintel::index::versions::now;
 use codeintel::index::{DenseIndex, LexicalDoc, LexicalWriter, SymbolEntry, SymbolIndex};
-use codeintel::source::SourceFile;
 use rayon::prelude::*;
 use tempfile::TempDir;
 

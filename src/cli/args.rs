@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::Context;
-use crate::config::help;
-use crate::error::Result;
-use crate::serve::ROUTES;
-use crate::telemetry::log::LogFormat;
+use crate::base::config::help;
+use crate::base::error::Result;
+use crate::base::telemetry::log::LogFormat;
+use crate::http::ROUTES;
 
 /// Embeds, indexes and searches source code in one process.
 #[derive(Parser)]
@@ -395,6 +395,6 @@ mod tests {
     fn the_command_line_is_well_formed_and_shows_the_help_of_the_settings_table() {
         Args::command().debug_assert();
         let help = Args::command().render_long_help().to_string();
-        assert!(help.contains(crate::config::help("data.dir")), "{help}");
+        assert!(help.contains(crate::base::config::help("data.dir")), "{help}");
     }
 }

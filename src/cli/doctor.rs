@@ -3,15 +3,17 @@
 use super::Context;
 use super::args::JsonArgs;
 use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
-use crate::catalog::{Catalog, DataFolder};
-use crate::config::{DenseKind, VllmMode, process_env};
+use crate::base::config::{DenseKind, VllmMode, process_env};
+use crate::base::error::{Error, Result};
+use crate::base::vector::Matrix;
 use crate::device::Device;
-use crate::engine::{batch_max, models, probe};
-use crate::error::{Error, Result};
+use crate::embedding::engine::{batch_max, probe};
+use crate::embedding::models;
+use crate::embedding::nn::Cost;
+use crate::index::catalog::Catalog;
+use crate::index::versions::DataFolder;
 use crate::index::{DenseIndex, DenseParams};
-use crate::nn::Cost;
-use crate::serve::wire::Check;
-use crate::vector::Matrix;
+use crate::tools::wire::Check;
 
 /// Less free disk than this is worth a word.
 const DISK_BYTES_MIN: u64 = 1 << 30;

@@ -3,8 +3,8 @@
 use anstyle::{AnsiColor, Style};
 use tree_sitter_highlight::{Highlight, HighlightConfiguration, HighlightEvent};
 
-use crate::chunk::grammar;
-use crate::source::Language;
+use crate::corpus::chunk::grammar;
+use crate::corpus::source::Language;
 
 /// Capture names of the grammars' own highlight queries, with the style of each.
 const STYLES: [(&str, Style); 12] = [

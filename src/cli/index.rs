@@ -10,14 +10,15 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::args::IndexArgs;
 use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, duration, paint};
 use super::{Context, report};
-use crate::catalog::DataFolder;
-use crate::config::{Settings, process_env};
-use crate::engine::{Engine, EngineOptions, models};
-use crate::error::Result;
+use crate::base::config::{Settings, process_env};
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::embedding::engine::{Engine, EngineOptions};
+use crate::embedding::models;
+use crate::index::versions::DataFolder;
 use crate::ingest::{Ingest, IngestReport, Outcome, Phase, Progress, watch};
-use crate::serve::wire;
-use crate::telemetry::RunContext;
-use crate::telemetry::labels::Tool;
+use crate::tools::wire;
 
 pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     let settings = cx.settings.clone();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Bytes of one line; the rest of a longer one would not reach a model anyway.
 const LINE_BYTES_MAX: u64 = 64 << 20;

@@ -24,11 +24,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::config::{FILE_NAME, Settings, process_env};
+use crate::base::config::{FILE_NAME, Settings, process_env};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::{RunContext, Telemetry, TelemetryConfig, log};
 use crate::device::InstructionSet;
-use crate::error::{Error, Result};
-use crate::serve::RunFolder;
-use crate::telemetry::{RunContext, Telemetry, TelemetryConfig, log};
+use crate::tools::RunFolder;
 use args::{Args, Command};
 use out::Out;
 

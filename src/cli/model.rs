@@ -5,10 +5,10 @@ use std::path::Path;
 use super::Context;
 use super::args::{ModelArgs, ModelCommand};
 use super::out::{BAD, BOLD, DIM, GOOD, paint};
-use crate::config::process_env;
-use crate::engine::models;
-use crate::error::{Error, Result};
-use crate::serve::wire;
+use crate::base::config::process_env;
+use crate::base::error::{Error, Result};
+use crate::embedding::models;
+use crate::tools::wire;
 
 pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
     let folder = cx.settings.models_folder(process_env);

@@ -6,7 +6,7 @@ use std::path::Path;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
-use crate::error::{Error, Result, Warning};
+use crate::base::error::{Error, Result, Warning};
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();

@@ -1,9 +1,9 @@
 //! How is a run told to a person?
 
 use super::out::{BAD, BOLD, DIM, Out, WARN, paint};
-use crate::error::Result;
-use crate::serve::wire::{RunStory, Step};
-use crate::telemetry::RunReport;
+use crate::base::error::Result;
+use crate::base::telemetry::RunReport;
+use crate::tools::wire::{RunStory, Step};
 
 /// Columns of the waterfall.
 const WIDTH: f64 = 32.0;

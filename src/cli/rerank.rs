@@ -3,12 +3,13 @@
 use super::args::RerankArgs;
 use super::lines::{JsonLines, Lines};
 use super::{Context, out};
-use crate::config::process_env;
-use crate::engine::{Reranker, models};
-use crate::error::Result;
-use crate::serve::wire;
-use crate::telemetry::RunContext;
-use crate::telemetry::labels::Tool;
+use crate::base::config::process_env;
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::embedding::engine::Reranker;
+use crate::embedding::models;
+use crate::tools::wire;
 
 /// Pairs scored together; the input is never held whole.
 const PAIRS: usize = 512;

@@ -5,13 +5,14 @@ use super::highlight::Highlighter;
 use super::index::start_engine;
 use super::out::{BOLD, DIM, Out, PATH, paint, print_warning};
 use super::{Context, report};
-use crate::catalog::{DataFolder, ScopeSpec};
-use crate::config::Settings;
-use crate::error::Result;
+use crate::base::config::Settings;
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::index::catalog::ScopeSpec;
+use crate::index::versions::DataFolder;
 use crate::search::{Channel, Envelope, Finding, Query, Searcher};
-use crate::serve::wire;
-use crate::telemetry::RunContext;
-use crate::telemetry::labels::Tool;
+use crate::tools::wire;
 
 /// Lines of a snippet.
 const SNIPPET_LINES: usize = 10;

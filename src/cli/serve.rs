@@ -6,9 +6,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
 use super::index::start_warm_engine;
-use crate::error::{Error, Result};
-use crate::serve::{Server, listen, metrics_router, router, serve};
-use crate::telemetry::TelemetryConfig;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::TelemetryConfig;
+use crate::http::{listen, metrics_router, router, serve};
+use crate::tools::Server;
 
 /// How often CURRENT is looked at.
 const REFRESH: Duration = Duration::from_millis(500);

@@ -3,11 +3,12 @@
 use super::Context;
 use super::args::{ConfigArgs, StatusArgs};
 use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, paint};
-use crate::catalog::{CATALOG, Catalog};
-use crate::config::{KEYS, default_file};
-use crate::error::Result;
-use crate::serve::wire;
-use crate::telemetry::catalogue;
+use crate::base::config::{KEYS, default_file};
+use crate::base::error::Result;
+use crate::base::telemetry::catalogue;
+use crate::index::catalog::Catalog;
+use crate::index::versions::CATALOG;
+use crate::tools::wire;
 
 pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     let data = cx.data();

@@ -3,9 +3,9 @@
 use super::Context;
 use super::args::{TellingArg, TraceArgs};
 use super::report::print_story;
-use crate::error::{Error, Result};
-use crate::serve::RunFolder;
-use crate::serve::wire::RunStory;
+use crate::base::error::{Error, Result};
+use crate::tools::RunFolder;
+use crate::tools::wire::RunStory;
 
 pub fn run(mut cx: Context, args: TraceArgs) -> Result<()> {
     let story = match &args.url {

@@ -3,9 +3,9 @@
 use super::Context;
 use super::args::{GcArgs, JsonArgs, RollbackArgs};
 use super::out::{BOLD, GOOD, bytes, count, paint};
-use crate::catalog::DataFolder;
-use crate::error::{Error, Result};
-use crate::serve::wire;
+use crate::base::error::{Error, Result};
+use crate::index::versions::DataFolder;
+use crate::tools::wire;
 
 impl Context {
     /// The data folder that the settings name.

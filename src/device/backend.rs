@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use super::ops::{
+use super::{Device, Rows};
+use crate::base::error::Result;
+use crate::device::cpu::ops::{
     self, Activation, Attention, Embedding, Linear, Norm, RelativeBias, Rotary, Tokens,
 };
-use super::{Device, Rows};
-use crate::error::Result;
 
 /// The operations of a network on one kind of device, and what they read and write there.
 ///

@@ -3,7 +3,7 @@
 use super::Device;
 #[cfg(feature = "cuda")]
 pub use super::cuda::FlatIndex;
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// Rows in the memory of a device; this build has no such device.
 #[cfg(not(feature = "cuda"))]

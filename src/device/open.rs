@@ -1,13 +1,15 @@
 //! On which device do networks compute, as the settings ask and the machine allows?
 
-use super::{Device, ops};
-use crate::config::{DeviceChoice, Settings};
+use super::Device;
+
+use crate::base::config::{DeviceChoice, Settings};
+use crate::base::error::{Error, Result};
+use crate::device::cpu::ops;
 #[cfg(feature = "cuda")]
 use crate::device::{
     Dtype,
     cuda::{Cuda, peak_gflops},
 };
-use crate::error::{Error, Result};
 
 /// A GPU, and the numbers in which networks compute there.
 #[cfg(feature = "cuda")]
@@ -62,7 +64,7 @@ impl Device {
 
     #[cfg(feature = "cuda")]
     fn open_gpu(settings: &Settings, ordinal: usize) -> Result<Self> {
-        use crate::config::DtypeChoice;
+        use crate::base::config::DtypeChoice;
         let dtype = match settings.dtype {
             DtypeChoice::Auto | DtypeChoice::Bf16 => Dtype::Bf16,
             DtypeChoice::F16 => Dtype::F16,

@@ -1,6 +1,6 @@
 //! Where do the activations of a forward pass live?
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so
 /// that a forward pass allocates only when it is the largest so far.
@@ -72,7 +72,7 @@ impl Rows {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
+    use crate::base::error::ErrorKind;
 
     #[test]
     fn memory_that_is_not_there_is_an_error_and_what_was_reserved_is_not_taken_again() {

@@ -1,7 +1,7 @@
 //! Which chunks are near this query?
 //!
 //! Three channels with one grammar: build, save, open, `search(query, k, params)`. They know each
-//! other only by [`ChunkId`](crate::hit::ChunkId), which is the row number in all of them.
+//! other only by [`ChunkId`](crate::base::hit::ChunkId), which is the row number in all of them.
 //!
 //! What holds for each of them:
 //! - a scope (`filter`) is applied before the best `k` are chosen, so no answer is short;
@@ -10,11 +10,11 @@
 //!   link of the old one in another version keeps its bytes;
 //! - a damaged file is `IndexCorrupt` when it is opened, not a crash when it is searched.
 
+pub mod catalog;
 pub mod dense;
 pub mod lexical;
 pub mod symbols;
-
-mod file;
+pub mod versions;
 
 pub use dense::{DenseIndex, DenseParams, Resident};
 pub use lexical::{LexicalDoc, LexicalIndex, LexicalParams, LexicalWriter};

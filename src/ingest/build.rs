@@ -9,15 +9,15 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::prepare::{Block, Prepared, prepare};
 use super::progress::Progress;
-use crate::catalog::{CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
-use crate::chunk::{Chunk, Chunker};
-use crate::engine::{EmbedRequest, Engine, Lane, Task};
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
+use crate::base::telemetry::RunContext;
+use crate::base::vector::Matrix;
+use crate::corpus::chunk::{Chunk, Chunker};
+use crate::corpus::source::{Commit, Entry, Repo, RepoPath, Skipped};
+use crate::embedding::engine::{EmbedRequest, Engine, Lane, Task};
+use crate::index::catalog::{CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
 use crate::index::{DenseIndex, LexicalDoc, LexicalWriter};
-use crate::source::{Commit, Entry, Repo, RepoPath, Skipped};
-use crate::telemetry::RunContext;
-use crate::vector::Matrix;
 
 /// Vectors of the version before, found by the hash of the text that they were made from.
 #[derive(Clone, Copy)]

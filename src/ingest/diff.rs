@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rayon::prelude::*;
 
-use crate::catalog::FileRow;
-use crate::error::Result;
-use crate::source::{Entry, Listing, Repo, SkipReason, Skipped};
+use crate::base::error::Result;
+use crate::corpus::source::{Entry, Listing, Repo, SkipReason, Skipped};
+use crate::index::catalog::FileRow;
 
 const NS_PER_S: i64 = 1_000_000_000;
 

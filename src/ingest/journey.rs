@@ -7,13 +7,17 @@ use std::time::{Duration, Instant};
 use super::diff::{Difference, diff};
 use super::progress::{Phase, Progress};
 use super::write::{Job, Shape, model_name};
-use crate::catalog::{CATALOG, Catalog, DataFolder, IndexVersion, WriteLock};
-use crate::chunk::HEADER_VERSION;
-use crate::config::Settings;
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::source::{Repo, Skipped};
-use crate::telemetry::{RunContext, Stage, attrs};
+use crate::base::config::Settings;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::{RunContext, Stage, attrs};
+use crate::corpus::chunk::HEADER_VERSION;
+use crate::corpus::source::{Repo, Skipped};
+use crate::embedding::engine::Engine;
+use crate::index::catalog::Catalog;
+use crate::index::versions::CATALOG;
+use crate::index::versions::DataFolder;
+use crate::index::versions::IndexVersion;
+use crate::index::versions::WriteLock;
 
 /// A version is compacted only when at least this many of its rows are delta or deleted.
 const COMPACT_ROWS_MIN: usize = 256;

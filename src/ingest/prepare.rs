@@ -5,10 +5,10 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
-use crate::chunk::{Chunker, FileChunks, TokenCount};
-use crate::error::Result;
-use crate::source::{Entry, Repo, SkipReason, SourceFile};
-use crate::token::Tokenizer;
+use crate::base::error::Result;
+use crate::corpus::chunk::{Chunker, FileChunks, TokenCount};
+use crate::corpus::source::{Entry, Repo, SkipReason, SourceFile};
+use crate::embedding::token::Tokenizer;
 
 /// Source bytes that are chunked, embedded and written together. Three blocks are under way at most:
 /// one being chunked, one embedded, one written.

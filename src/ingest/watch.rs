@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecursiveMode, Watcher};
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Quiet time after a change before it is acted upon: editors write in several steps.
 const SETTLE: Duration = Duration::from_millis(100);

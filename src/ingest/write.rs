@@ -7,19 +7,23 @@ use super::build::{Built, Known, Sources, Target, build};
 use super::diff::Difference;
 use super::prepare::now_s;
 use super::progress::{Phase, Progress};
-use crate::catalog::{
-    CATALOG, Catalog, CatalogWriter, FORMAT, IndexVersion, Manifest, ModelRecord, RunRow, Staging,
-    VersionRow, now,
-};
-use crate::chunk::{Chunker, HEADER_VERSION};
-use crate::config::Settings;
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
+use crate::base::config::Settings;
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
+use crate::base::telemetry::{RunContext, Stage, attrs};
+use crate::base::vector::Matrix;
+use crate::corpus::chunk::{Chunker, HEADER_VERSION};
+use crate::corpus::source::Repo;
+use crate::embedding::engine::Engine;
+use crate::index::catalog::{Catalog, CatalogWriter, RunRow, VersionRow};
+use crate::index::versions::CATALOG;
+use crate::index::versions::FORMAT;
+use crate::index::versions::IndexVersion;
+use crate::index::versions::Manifest;
+use crate::index::versions::ModelRecord;
+use crate::index::versions::Staging;
+use crate::index::versions::now;
 use crate::index::{DenseIndex, LexicalWriter, SymbolEntry, SymbolIndex};
-use crate::source::Repo;
-use crate::telemetry::{RunContext, Stage, attrs};
-use crate::vector::Matrix;
 
 /// FAISS trains on a sample; the same vectors always give the same index.
 const TRAINING_SEED: u64 = 1234;

@@ -1,12 +1,13 @@
 //! What does the reader get?
 
 use super::fuse::{Contribution, Fused};
-use super::gate::Plan;
 use super::gather::Gathered;
-use super::profile::QueryClass;
 use super::query::{Channel, Query};
-use crate::catalog::{ChunkRow, Manifest};
-use crate::telemetry::RunReport;
+use crate::base::telemetry::RunReport;
+use crate::index::catalog::ChunkRow;
+use crate::index::versions::Manifest;
+use crate::search::plan::gate::Plan;
+use crate::search::plan::profile::QueryClass;
 
 /// The answer to one query.
 #[derive(Debug, Clone)]

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use super::query::Channel;
-use crate::hit::{ChunkId, Hit};
+use crate::base::hit::{ChunkId, Hit};
 
 /// What one channel gave to a chunk's score.
 #[derive(Debug, Clone, PartialEq)]

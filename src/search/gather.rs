@@ -7,13 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::gate::Plan;
 use super::query::{Channel, Query};
 use super::searcher::Channels;
-use crate::catalog::ScopeSpec;
-use crate::error::{Error, Result, Warning};
-use crate::hit::{ChunkSet, Hit};
-use crate::telemetry::{StageSpan, attrs};
+use crate::base::error::{Error, Result, Warning};
+use crate::base::hit::{ChunkSet, Hit};
+use crate::base::telemetry::{StageSpan, attrs};
+use crate::index::catalog::ScopeSpec;
+use crate::search::plan::gate::Plan;
 
 /// What the channels answered.
 pub struct Gathered {

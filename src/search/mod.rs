@@ -4,19 +4,16 @@
 //! once, under one deadline), fuse (weighted reciprocal rank fusion), hydrate (rows from the
 //! catalog), seal (the envelope, with an explanation that adds up).
 
-mod dense;
+mod channels;
 mod envelope;
 mod fuse;
-mod gate;
 mod gather;
-mod profile;
+mod plan;
 mod query;
 mod searcher;
-mod shape;
 
 pub use envelope::{Envelope, Explanation, Finding, FindingKind, Freshness};
 pub use fuse::Contribution;
-pub use gate::Plan;
-pub use profile::{QueryClass, QueryProfile};
+pub use plan::{Plan, QueryClass, QueryProfile};
 pub use query::{Channel, Query};
 pub use searcher::Searcher;

@@ -1,9 +1,9 @@
 //! What may be asked?
 
-use crate::catalog::ScopeSpec;
-use crate::config::Settings;
-use crate::error::{Error, Result};
-use crate::telemetry::Stage;
+use crate::base::config::Settings;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::Stage;
+use crate::index::catalog::ScopeSpec;
 
 /// The largest number of results that one search returns.
 pub const LIMIT_MAX: usize = 200;

@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-use super::dense::Dense;
 use super::envelope::{self, Envelope};
 use super::fuse::fuse;
-use super::gate::{self, Plan};
 use super::gather::{Gathered, gather};
-use super::profile::Vocabulary;
 use super::query::{Channel, Query};
-use crate::catalog::{CATALOG, Catalog, ChunkRow, IndexVersion, PathWeights};
-use crate::config::{CaptureQuery, Settings};
-use crate::engine::Engine;
-use crate::error::{Error, Result};
-use crate::hit::{ChunkId, ChunkSet, Hit};
+use crate::base::config::{CaptureQuery, Settings};
+use crate::base::error::{Error, Result};
+use crate::base::hit::{ChunkId, ChunkSet, Hit};
+use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
+use crate::embedding::engine::Engine;
+use crate::index::catalog::{Catalog, ChunkRow, PathWeights};
+use crate::index::versions::CATALOG;
+use crate::index::versions::IndexVersion;
 use crate::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
-use crate::telemetry::{RunContext, Stage, StageSpan, attrs};
+use crate::search::channels::dense::Dense;
+use crate::search::plan::gate::{self, Plan};
+use crate::search::plan::profile::Vocabulary;
 
 /// Answers questions on exactly one published version. Any number of threads may ask at once.
 pub struct Searcher {

@@ -1,6 +1,6 @@
 //! Do flags, variables and the file mean the same settings?
 
-use codeintel::config::{KEYS, help};
+use codeintel::base::config::{KEYS, help};
 
 use crate::readside::{Place, many};
 

@@ -4,8 +4,10 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use codeintel::serve::{Server, listen, router, serve};
-use codeintel::telemetry::Telemetry;
+use codeintel::http::{listen, router, serve};
+
+use codeintel::base::telemetry::Telemetry;
+use codeintel::tools::Server;
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use serde_json::json;
 

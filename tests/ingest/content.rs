@@ -5,8 +5,8 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use codeintel::catalog::ChunkRow;
-use codeintel::engine::{EmbedRequest, Lane, Task};
+use codeintel::embedding::engine::{EmbedRequest, Lane, Task};
+use codeintel::index::catalog::ChunkRow;
 use codeintel::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
 
 use crate::common::{Place, cx, rust_file};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use codeintel::engine::{EmbedRequest, Lane, Task};
-use codeintel::hit::Hit;
+use codeintel::base::hit::Hit;
+use codeintel::embedding::engine::{EmbedRequest, Lane, Task};
 use codeintel::index::{
     DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
 };

@@ -1,9 +1,9 @@
 //! What does an answer say of a channel that it lacks?
 
-use codeintel::config::Settings;
-use codeintel::error::ErrorKind;
+use codeintel::base::config::Settings;
+use codeintel::base::error::ErrorKind;
+use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
 use codeintel::search::{Channel, Searcher};
-use codeintel::telemetry::{RunReport, Stage, StepStatus};
 
 use crate::readside::{ask, many, only, run};
 

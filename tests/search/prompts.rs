@@ -1,7 +1,7 @@
 //! Do an index and a question stand behind the model's own prompts?
 
-use codeintel::engine::{EmbedRequest, Lane, Task};
-use codeintel::error::Error;
+use codeintel::base::error::Error;
+use codeintel::embedding::engine::{EmbedRequest, Lane, Task};
 use codeintel::index::DenseIndex;
 use codeintel::search::{Channel, Searcher};
 

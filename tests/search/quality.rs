@@ -1,6 +1,6 @@
 //! Does a search find what a person would point at? MiniLM, over repositories written by hand.
 
-use codeintel::config::Settings;
+use codeintel::base::config::Settings;
 
 use crate::readside::{Place, ask, many_files};
 

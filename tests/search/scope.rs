@@ -1,6 +1,6 @@
 //! Does a scope hold in every channel?
 
-use codeintel::catalog::ScopeSpec;
+use codeintel::index::catalog::ScopeSpec;
 use codeintel::search::Channel;
 
 use crate::readside::{Place, ask, many, only, run};

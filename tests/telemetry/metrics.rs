@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use codeintel::telemetry::catalogue::{self, metrics};
+use codeintel::base::telemetry::catalogue::{self, metrics};
 use serde_json::json;
 
 use crate::http::{Serving, wait_for};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use codeintel::serve::RunFolder;
+use codeintel::tools::RunFolder;
 use serde_json::{Value, json};
 
 use crate::http::Serving;

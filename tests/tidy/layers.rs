@@ -5,8 +5,6 @@ use std::collections::BTreeSet;
 use super::Offence;
 use super::source::Source;
 
-/// What the architecture calls `vocabulary` in its table.
-const VOCABULARY: [&str; 3] = ["error", "hit", "vector"];
 const HEADER: [&str; 5] = ["rank", "module", "job", "public types", "may import"];
 
 /// One row of the table.
@@ -14,6 +12,7 @@ const HEADER: [&str; 5] = ["rank", "module", "job", "public types", "may import"
 pub struct Row {
     pub line: usize,
     pub rank: u32,
+    /// Such as `index` or `embedding/nn`: a row owns what no row with a longer name owns.
     pub module: String,
     pub allowed: BTreeSet<String>,
 }
@@ -41,7 +40,7 @@ pub fn parse_table(markdown: &str) -> Result<Vec<Row>, String> {
     Ok(rows.into_iter().map(resolve).collect())
 }
 
-/// `vocabulary`, `ranks A to B` and `everything below` stand for several modules.
+/// A folder stands for the rows inside it; `ranks A to B` and `everything below` for several modules.
 fn allowed_modules(cell: &str, rank: u32, ranks: &[(u32, String)]) -> BTreeSet<String> {
     let within = |low: u32, high: u32| {
         let inside = ranks.iter().filter(move |(rank, _)| (low..=high).contains(rank));
@@ -51,15 +50,27 @@ fn allowed_modules(cell: &str, rank: u32, ranks: &[(u32, String)]) -> BTreeSet<S
     for item in cell.split(',').map(str::trim).filter(|item| !item.is_empty()) {
         let span = item.strip_prefix("ranks ").and_then(|span| span.split_once(" to "));
         match (item, span.map(|(low, high)| (low.parse(), high.parse()))) {
-            ("vocabulary", _) => modules.extend(VOCABULARY.map(str::to_owned)),
             ("everything below", _) => modules.extend(within(0, rank.saturating_sub(1))),
             (_, Some((Ok(low), Ok(high)))) => modules.extend(within(low, high)),
             _ => {
-                modules.insert(item.to_owned());
+                let inside = ranks.iter().filter(|(_, module)| is_inside(module, item));
+                let inside: Vec<String> = inside.map(|(_, module)| module.clone()).collect();
+                modules.extend(if inside.is_empty() { vec![item.to_owned()] } else { inside });
             }
         }
     }
     modules
+}
+
+/// Whether `module` is `folder` or lies in it.
+fn is_inside(module: &str, folder: &str) -> bool {
+    module.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The row that owns a path of modules, such as `embedding/nn/family`.
+fn owner<'a>(table: &'a [Row], path: &str) -> Option<&'a Row> {
+    let holds = |row: &&Row| is_inside(path, &row.module);
+    table.iter().filter(holds).max_by_key(|row| row.module.len())
 }
 
 /// Every import goes to a lower rank, so there is no cycle, and names a module of the table.
@@ -82,12 +93,16 @@ pub fn check_table(table: &[Row]) -> Vec<Offence> {
 
 /// Every module of the tree has a row, and every row a module.
 pub fn check_modules(table: &[Row], sources: &[Source]) -> Vec<Offence> {
-    let real: BTreeSet<&str> = sources.iter().filter_map(Source::module).collect();
-    let listed: BTreeSet<&str> = table.iter().map(|row| row.module.as_str()).collect();
-    let missing = real.difference(&listed).map(|module| {
+    let real: BTreeSet<String> = sources.iter().filter_map(Source::module).collect();
+    // A folder whose parts have rows only declares them.
+    let has_row = |module: &str| {
+        owner(table, module).is_some() || table.iter().any(|row| is_inside(&row.module, module))
+    };
+    let missing = real.iter().filter(|module| !has_row(module)).map(|module| {
         Offence::new("ARCHITECTURE.md", 1, format!("module {module} has no row in the table"))
     });
-    let gone = table.iter().filter(|row| !real.contains(row.module.as_str())).map(|row| {
+    let is_gone = |row: &&Row| !real.iter().any(|module| is_inside(module, &row.module));
+    let gone = table.iter().filter(is_gone).map(|row| {
         Offence::new("ARCHITECTURE.md", row.line, format!("there is no module {}", row.module))
     });
     missing.chain(gone).collect()
@@ -95,60 +110,91 @@ pub fn check_modules(table: &[Row], sources: &[Source]) -> Vec<Offence> {
 
 /// The imports of one file against the row of its module; tests may import what they like.
 pub fn check_imports(table: &[Row], source: &Source) -> Vec<Offence> {
-    let Some(module) = source.module() else { return Vec::new() };
-    let Some(row) = table.iter().find(|row| row.module == module) else { return Vec::new() };
+    let Some(row) = source.module().and_then(|module| owner(table, &module)) else {
+        return Vec::new();
+    };
     let mut offences = Vec::new();
-    for (line, imported) in imports(source) {
-        let known = table.iter().any(|row| row.module == imported);
-        if imported != module && known && !row.allowed.contains(&imported) {
-            let what = format!("{module} imports {imported}, which its row does not allow");
-            offences.push(Offence::new(&source.path, line, what));
+    for (line, path) in imports(source) {
+        let Some(imported) = owner(table, &path) else { continue };
+        if imported.module != row.module && !row.allowed.contains(&imported.module) {
+            let summary = format!("{} imports {path}, which its row does not allow", row.module);
+            offences.push(Offence::new(&source.path, line, summary));
         }
     }
     offences
 }
 
-/// The top-level modules that `crate::` and long enough chains of `super::` lead to, with lines.
+/// The paths from the root of the crate that `crate::` and `super::` lead to, with lines.
 fn imports(source: &Source) -> Vec<(usize, String)> {
     let mut code = String::new();
     for (i, line) in source.code.iter().enumerate() {
         code += if source.is_test(i + 1) { "" } else { line };
         code.push('\n');
     }
-    let to_root = format!("{}super::", "super::".repeat(source.depth() - 1));
+    let own: Vec<String> =
+        source.module().unwrap_or_default().split('/').map(str::to_owned).collect();
     let mut found = Vec::new();
-    for root in ["crate::", to_root.as_str()] {
-        for (at, _) in code.match_indices(root) {
-            let before = code[..at].chars().next_back().unwrap_or(' ');
-            if before.is_alphanumeric() || before == '_' || before == ':' {
-                continue;
-            }
-            let line = code[..at].matches('\n').count() + 1;
-            let names = heads(&code[at + root.len()..]);
-            found.extend(names.into_iter().map(|name| (line, name)));
+    for (at, _) in code.match_indices("crate::").chain(code.match_indices("super::")) {
+        let before = code[..at].chars().next_back().unwrap_or(' ');
+        if before.is_alphanumeric() || before == '_' || before == ':' {
+            continue;
         }
+        let mut rest = &code[at..];
+        let mut base = Vec::new();
+        if let Some(inside) = rest.strip_prefix("crate::") {
+            rest = inside;
+        } else {
+            base.clone_from(&own);
+            while let Some(above) = rest.strip_prefix("super::") {
+                rest = above;
+                base.pop();
+            }
+        }
+        let line = code[..at].matches('\n').count() + 1;
+        found.extend(paths(&base, rest).into_iter().map(|path| (line, path.join("/"))));
     }
     found
 }
 
-/// The first names of a path or of each member of a `{…}` group.
-fn heads(path: &str) -> Vec<String> {
-    let name = |text: &str| -> String {
-        text.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
-    };
-    let Some(group) = path.trim_start().strip_prefix('{') else { return vec![name(path)] };
-    let (mut depth, mut names) = (1, vec![name(group)]);
+/// The module path that `text` continues from `base`, or one for each member of a `{…}` group.
+fn paths(base: &[String], text: &str) -> Vec<Vec<String>> {
+    let text = text.trim_start();
+    if let Some(group) = text.strip_prefix('{') {
+        return members(group).into_iter().flat_map(|member| paths(base, member)).collect();
+    }
+    let name: String = text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let is_module = name.starts_with(|c: char| c.is_lowercase());
+    if !is_module {
+        return vec![base.to_vec()];
+    }
+    let path = [base, &[name.clone()]].concat();
+    match text[name.len()..].strip_prefix("::") {
+        Some(rest) => paths(&path, rest),
+        None => vec![path],
+    }
+}
+
+/// The members of a group, up to the brace that ends it.
+fn members(group: &str) -> Vec<&str> {
+    let mut depth = 1;
+    let mut begin = 0;
+    let mut members = Vec::new();
     for (at, c) in group.char_indices() {
         match c {
             '{' => depth += 1,
-            '}' if depth == 1 => break,
             '}' => depth -= 1,
-            ',' if depth == 1 => names.push(name(&group[at + 1..])),
             _ => {}
         }
+        if depth == 0 || (depth == 1 && c == ',') {
+            members.push(group[begin..at].trim());
+            begin = at + 1;
+        }
+        if depth == 0 {
+            break;
+        }
     }
-    names.retain(|name| !name.is_empty());
-    names
+    members.retain(|member| !member.is_empty());
+    members
 }
 
 fn table(rows: &str) -> Vec<Row> {
@@ -160,12 +206,12 @@ fn table(rows: &str) -> Vec<Row> {
 #[test]
 fn the_table_knows_its_short_forms() {
     let rows = table(
-        "| 0 | error | x | y | |\n| 0 | `hit` | x | y | |\n| 1 | vector | x | y | error |\n\
-         | 2 | index | x | y | vocabulary |\n| 3 | search | x | y | ranks 0 to 1, index |\n\
+        "| 0 | base/error | x | y | |\n| 1 | base/hit | x | y | base/error |\n\
+         | 2 | `index` | x | y | base |\n| 3 | search | x | y | ranks 0 to 1, index |\n\
          | 4 | cli | x | y | everything below |",
     );
     let allowed: Vec<usize> = rows.iter().map(|row| row.allowed.len()).collect();
-    assert_eq!(allowed, [0, 0, 1, 3, 4, 5]);
+    assert_eq!(allowed, [0, 1, 2, 3, 4]);
     assert_eq!(check_table(&rows), []);
     assert!(parse_table("no table").is_err());
 }
@@ -179,8 +225,8 @@ fn an_import_of_an_equal_or_higher_rank_is_refused_in_the_table() {
 
 #[test]
 fn a_module_without_a_row_and_a_row_without_a_module_are_found() {
-    let rows = table("| 0 | error | x | y | |\n| 0 | hit | x | y | |");
-    let sources = [Source::new("src/error.rs", ""), Source::new("src/new/mod.rs", "")];
+    let rows = table("| 0 | base/error | x | y | |\n| 0 | hit | x | y | |");
+    let sources = [Source::new("src/base/error.rs", ""), Source::new("src/new/mod.rs", "")];
     assert_eq!(check_modules(&rows, &sources).len(), 2);
     assert_eq!(check_modules(&rows[..1], &sources[..1]), []);
 }
@@ -188,18 +234,21 @@ fn a_module_without_a_row_and_a_row_without_a_module_are_found() {
 #[test]
 fn forbidden_imports_are_found_however_they_are_written() {
     let rows = table(
-        "| 0 | error | x | y | |\n| 1 | a | x | y | error |\n| 1 | b | x | y | error |\n\
-         | 1 | c | x | y | error |",
+        "| 0 | base/error | x | y | |\n| 1 | a | x | y | base |\n| 1 | b | x | y | base |\n\
+         | 1 | c | x | y | base |\n| 1 | d/e | x | y | base |\n| 2 | d | x | y | d/e |",
     );
     let lines = |path: &str, code: &str| -> Vec<usize> {
         let source = Source::new(path, code);
         check_imports(&rows, &source).iter().map(|offence| offence.line).collect()
     };
-    let bad = "use crate::error::Error;\nuse crate::b::B;\nuse crate::{\n    error::{Error, Kind},\n    \
-               c::C,\n};\nfn f(x: crate::b::B) {}\n";
+    let bad = "use crate::base::error::Error;\nuse crate::b::B;\nuse crate::{\n    \
+               base::error::{Error, Kind},\n    c::C,\n};\nfn f(x: crate::b::B) {}\n";
     assert_eq!(lines("src/a/mod.rs", bad), [2, 3, 7]);
     assert_eq!(lines("src/a/deep.rs", "use super::super::b::B;\nuse super::b::B;\n"), [1]);
-    let clean = "use crate::error::Error;\nuse crate::a::x;\n// crate::b::B\n#[cfg(test)]\nmod tests \
-                 {\n    use crate::b::B;\n}\npub(crate) fn f() {}\n";
+    assert_eq!(lines("src/d/e/x.rs", "use super::super::D;\nuse super::y;\n"), [1]);
+    assert_eq!(lines("src/d/e.rs", "use crate::d::{D, e};\nuse super::f::{g, h::I};\n"), [1, 2, 2]);
+    assert_eq!(lines("src/d/f.rs", "use super::e::E;\nuse crate::d::g;\n"), [0usize; 0]);
+    let clean = "use crate::base::error::Error;\nuse crate::a::x;\n// crate::b::B\n#[cfg(test)]\n\
+                 mod tests {\n    use crate::b::B;\n}\npub(crate) fn f() {}\n";
     assert_eq!(lines("src/a/mod.rs", clean), [0usize; 0]);
 }

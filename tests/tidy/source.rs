@@ -23,18 +23,11 @@ impl Source {
         Self { path: path.to_owned(), lines, code, text, test }
     }
 
-    /// The top-level module that the file belongs to; `None` for the crate's face and the binary.
-    pub fn module(&self) -> Option<&str> {
-        let inside = self.path.strip_prefix("src/")?;
-        let head = inside.split('/').next()?;
-        let name = head.strip_suffix(".rs").unwrap_or(head);
-        (!matches!(inside, "lib.rs" | "main.rs")).then_some(name)
-    }
-
-    /// How many modules deep the file's own module is: 1 for `src/hit.rs` and `src/index/mod.rs`.
-    pub fn depth(&self) -> usize {
-        let parts = self.path.split('/').count() - 1;
-        if self.path.ends_with("/mod.rs") { parts - 1 } else { parts }
+    /// The path of the file's module, such as `index/dense`; `None` for the crate's face and the binary.
+    pub fn module(&self) -> Option<String> {
+        let inside = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
+        let module = inside.strip_suffix("/mod").unwrap_or(inside);
+        (!matches!(module, "lib" | "main")).then(|| module.to_owned())
     }
 
     /// The files that `#[cfg(test)] mod name;` in this file puts under test, from the root, without `.rs`.
@@ -226,12 +219,9 @@ fn a_module_declared_for_tests_is_found() {
 
 #[test]
 fn a_path_says_which_module_a_file_is() {
-    let depth_and_module = |path| {
-        let source = Source::new(path, "");
-        (source.depth(), source.module().map(str::to_owned))
-    };
-    assert_eq!(depth_and_module("src/hit.rs"), (1, Some("hit".to_owned())));
-    assert_eq!(depth_and_module("src/index/mod.rs"), (1, Some("index".to_owned())));
-    assert_eq!(depth_and_module("src/index/dense/ffi.rs"), (3, Some("index".to_owned())));
-    assert_eq!(depth_and_module("src/main.rs").1, None);
+    let module = |path| Source::new(path, "").module();
+    assert_eq!(module("src/hit.rs").as_deref(), Some("hit"));
+    assert_eq!(module("src/index/mod.rs").as_deref(), Some("index"));
+    assert_eq!(module("src/index/dense/ffi.rs").as_deref(), Some("index/dense/ffi"));
+    assert_eq!(module("src/main.rs"), None);
 }

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 
-use crate::config::DenseKind;
-use crate::engine::{EmbedRequest, Embeddings, Engine, Search};
-use crate::error::Result;
+use crate::base::config::DenseKind;
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
+use crate::base::vector::Matrix;
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, Search};
 use crate::index::{DenseIndex, DenseParams, Resident};
-use crate::telemetry::RunContext;
-use crate::vector::Matrix;
 
 /// Rows that are looked for.
 const K: usize = 10;

@@ -1,11 +1,11 @@
 //! How near are vectors to those of the same model in f32?
 
 use super::texts::Corpus;
-use crate::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
-use crate::error::Result;
-use crate::serve::wire::Cosine;
-use crate::telemetry::RunContext;
-use crate::vector::Matrix;
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
+use crate::base::vector::Matrix;
+use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
+use crate::tools::wire::Cosine;
 
 /// Texts of each length that are compared, from all over the corpus.
 pub const TEXTS: usize = 32;

@@ -2,7 +2,7 @@
 
 use super::plot::{Chart, Point, Series, escaped};
 use super::table::{columns, headlines, pairs, ratio};
-use crate::serve::wire::{Bench, Cell};
+use crate::tools::wire::{Bench, Cell};
 
 const STYLE: &str = include_str!("page.css");
 

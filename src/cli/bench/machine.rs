@@ -1,7 +1,7 @@
 //! On which machine? In words that figures can be compared by: no names, no paths.
 
 use crate::device::Device;
-use crate::serve::wire::Machine;
+use crate::tools::wire::Machine;
 
 pub fn machine(device: &Device) -> Machine {
     Machine {

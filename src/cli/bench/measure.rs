@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use super::base::Base;
 use super::texts::Corpus;
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
 use crate::device::process_cpu_time;
-use crate::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
-use crate::error::Result;
-use crate::nn::Cost;
-use crate::serve::wire::{Bench, Cell, StagesMs};
-use crate::telemetry::RunContext;
+use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
+use crate::embedding::nn::Cost;
+use crate::tools::wire::{Bench, Cell, StagesMs};
 
 /// Rounds of a cell, whatever its time.
 const ROUNDS_MIN: usize = 3;

@@ -22,10 +22,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Context;
 use super::args::BenchArgs;
 use super::out::print_warning;
-use crate::error::{Error, Result, Warning};
-use crate::serve::wire::Bench;
-use crate::telemetry::RunContext;
-use crate::telemetry::labels::Tool;
+use crate::base::error::{Error, Result, Warning};
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::tools::wire::Bench;
 use plan::Plan;
 use session::Session;
 

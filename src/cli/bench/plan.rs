@@ -1,7 +1,7 @@
 //! Which cells are measured?
 
+use crate::base::error::{Error, Result};
 use crate::cli::args::BenchArgs;
-use crate::error::{Error, Result};
 
 const BATCH_SIZES: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 const LENGTHS: [&str; 5] = ["16", "64", "256", "512", MIXED];

@@ -10,17 +10,17 @@ use super::machine::machine;
 use super::measure::Bencher;
 use super::plan::{Length, Plan};
 use super::texts::{self, Corpus};
-use crate::catalog::DataFolder;
+use crate::base::config::{DeviceChoice, DtypeChoice, Settings, VllmMode, process_env};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::RunContext;
 use crate::cli::Context;
 use crate::cli::args::BenchArgs;
-use crate::config::{DeviceChoice, DtypeChoice, Settings, VllmMode, process_env};
 use crate::device::{Device, Dtype};
-use crate::engine::models::{self, ModelFolder};
-use crate::engine::{Endpoint, Engine, batch_max};
-use crate::error::{Error, Result};
-use crate::nn::Cost;
-use crate::serve::wire::{Against, Bench, Roof};
-use crate::telemetry::RunContext;
+use crate::embedding::engine::{Endpoint, Engine, batch_max};
+use crate::embedding::models::{self, ModelFolder};
+use crate::embedding::nn::Cost;
+use crate::index::versions::DataFolder;
+use crate::tools::wire::{Against, Bench, Roof};
 
 /// What the endpoint embeds to show that it is there, and how long its vectors are.
 const PROBE: &str = "codeintel";

@@ -1,8 +1,8 @@
 //! What does a terminal show of a bench?
 
+use crate::base::error::Result;
 use crate::cli::out::{BOLD, DIM, GOOD, Out, count, paint};
-use crate::error::Result;
-use crate::serve::wire::{Bench, Cell};
+use crate::tools::wire::{Bench, Cell};
 
 /// A column: its heading, its width, and what stands in it.
 pub struct Column {

@@ -5,15 +5,17 @@ use std::collections::HashSet;
 use rayon::prelude::*;
 
 use super::plan::Length;
-use crate::catalog::{CATALOG, Catalog, DataFolder};
-use crate::chunk::Chunker;
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
 use crate::cli::args::BenchArgs;
 use crate::cli::embed::input::Input;
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
+use crate::corpus::chunk::Chunker;
+use crate::corpus::source::SourceFile;
+use crate::embedding::token::Tokenizer;
+use crate::index::catalog::Catalog;
+use crate::index::versions::CATALOG;
+use crate::index::versions::DataFolder;
 use crate::ingest::ModelTokens;
-use crate::source::SourceFile;
-use crate::token::Tokenizer;
 
 /// Real texts that are kept: 64 times the largest default request.
 const TEXTS_MAX: usize = 16_384;
@@ -113,33 +115,33 @@ macro_rules! sources {
 
 /// Some of this program's sources: its name and its text.
 const SOURCES: &[(&str, &str)] = sources![
-    "catalog/read.rs",
-    "catalog/version.rs",
-    "catalog/write.rs",
-    "chunk/chunker.rs",
-    "chunk/outline.rs",
-    "config.rs",
-    "device/ops/linear.rs",
-    "device/ops/scores.rs",
-    "engine/cache/mod.rs",
-    "engine/call.rs",
-    "engine/scheduler/lanes.rs",
-    "engine/remote/client.rs",
-    "engine/scheduler/worker.rs",
+    "index/catalog/read.rs",
+    "index/versions/version.rs",
+    "index/catalog/write.rs",
+    "corpus/chunk/chunker.rs",
+    "corpus/chunk/outline.rs",
+    "base/config/mod.rs",
+    "device/cpu/ops/linear.rs",
+    "device/cpu/ops/scores.rs",
+    "embedding/engine/cache/mod.rs",
+    "embedding/engine/call.rs",
+    "embedding/engine/scheduler/lanes.rs",
+    "embedding/engine/endpoint/client.rs",
+    "embedding/engine/scheduler/worker.rs",
     "index/dense/store.rs",
     "index/lexical/search.rs",
     "index/symbols/store.rs",
     "ingest/journey.rs",
     "ingest/write.rs",
-    "nn/network.rs",
+    "embedding/nn/network.rs",
     "search/searcher.rs",
-    "search/shape.rs",
-    "serve/door.rs",
-    "source/history.rs",
-    "source/walk.rs",
-    "telemetry/context.rs",
-    "telemetry/setup.rs",
-    "token/tokenizer.rs",
+    "search/plan/shape.rs",
+    "http/door.rs",
+    "corpus/source/history.rs",
+    "corpus/source/walk.rs",
+    "base/telemetry/context.rs",
+    "base/telemetry/setup.rs",
+    "embedding/token/tokenizer.rs",
 ];
 
 /// The built-in sources as an index would cut them.

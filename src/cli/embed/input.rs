@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::base::error::Result;
 use crate::cli::args::Format;
 use crate::cli::lines::Lines;
-use crate::error::Result;
 
 /// Texts embedded together; the input is never held whole.
 const TEXTS: usize = 512;

@@ -8,11 +8,11 @@ mod sparse;
 use super::args::{EmbedArgs, PoolingArg, PromptArg};
 use super::index::start_engine_with;
 use super::{Context, out};
-use crate::engine::{EmbedRequest, Engine, EngineOptions, Lane, Task};
-use crate::error::{Result, Warning};
-use crate::nn::Pooling;
-use crate::telemetry::labels::Tool;
-use crate::telemetry::{RunContext, Stage};
+use crate::base::error::{Result, Warning};
+use crate::base::telemetry::labels::Tool;
+use crate::base::telemetry::{RunContext, Stage};
+use crate::embedding::engine::{EmbedRequest, Engine, EngineOptions, Lane, Task};
+use crate::embedding::nn::Pooling;
 use input::Input;
 use output::Output;
 

@@ -3,7 +3,7 @@
 use half::f16;
 
 use crate::cli::args::OutputDtype;
-use crate::serve::wire::Numbers;
+use crate::tools::wire::Numbers;
 
 /// The greatest value of an 8-bit number, and of minus the least that is used.
 const INT8_MAX: f32 = 127.0;

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use super::input::Item;
 use super::numbers::append_bytes;
+use crate::base::error::{Error, Result};
+use crate::base::vector::Matrix;
 use crate::cli::args::{EmbedArgs, OutputDtype};
 use crate::cli::lines::JsonLines;
-use crate::error::{Error, Result};
-use crate::serve::wire;
-use crate::vector::Matrix;
+use crate::tools::wire;
 
 pub struct Output {
     to: To,

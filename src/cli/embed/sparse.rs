@@ -3,15 +3,16 @@
 use super::input::Input;
 use super::output::is_npy;
 use super::{task, warn_without_prompt};
+use crate::base::config::process_env;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::labels::Tool;
+use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::cli::args::{EmbedArgs, OutputDtype};
 use crate::cli::lines::JsonLines;
 use crate::cli::{Context, out};
-use crate::config::process_env;
-use crate::engine::{SparseEncoder, models};
-use crate::error::{Error, Result};
-use crate::serve::wire;
-use crate::telemetry::labels::Tool;
-use crate::telemetry::{RunContext, Stage, attrs};
+use crate::embedding::engine::SparseEncoder;
+use crate::embedding::models;
+use crate::tools::wire;
 
 pub fn run(cx: &Context, args: &EmbedArgs) -> Result<()> {
     check(args)?;

@@ -7,8 +7,8 @@ use super::kernels::{Launch, arguments};
 use super::memory::DeviceRows;
 use super::rows::{int, unsupported};
 use super::weights::DeviceBias;
-use crate::device::ops::Attention;
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::device::cpu::ops::Attention;
 
 /// A distance that is beyond every sequence.
 const DISTANCE_MAX: usize = 1 << 29;

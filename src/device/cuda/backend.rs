@@ -14,9 +14,11 @@ use super::slot::Flight;
 use super::staging::Staging;
 use super::weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
 use super::{attention, matmul, rows};
-use crate::device::ops::{Activation, Attention, Embedding, Norm, RelativeBias, Rotary, Tokens};
+use crate::base::error::Result;
+use crate::device::cpu::ops::{
+    Activation, Attention, Embedding, Norm, RelativeBias, Rotary, Tokens,
+};
 use crate::device::{Backend, Rows};
-use crate::error::Result;
 
 /// Page-locked memory of the host, through which weights go up and hidden states come down in pieces.
 const STAGING_BYTES: usize = 16 << 20;

@@ -6,8 +6,8 @@
 use super::matmul::bucket;
 use super::memory::{Arena, Buffer};
 use super::slot::Parcel;
-use crate::device::ops::Tokens;
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::device::cpu::ops::Tokens;
 
 /// Queries of a tile on four warps, and of one on a single warp: see kernels/attention.cu.
 const QUERIES_LONG: usize = 64;
@@ -171,7 +171,7 @@ fn tiles(cu_seqlens: &[u32]) -> (Vec<u32>, Vec<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::ops::ends;
+    use crate::device::cpu::ops::ends;
 
     #[test]
     fn every_query_is_in_one_tile_that_is_no_larger_than_it_need_be() {

@@ -10,8 +10,8 @@ use cudarc::driver::{CudaContext, CudaStream, sys};
 use super::kernels::Kernels;
 use super::matmul::{Blas, WORKSPACE_BYTES};
 use super::memory::Budget;
-use crate::error::{Error, Result};
-use crate::telemetry::MemoryInfo;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::MemoryInfo;
 
 /// The libraries of CUDA 13 come with drivers from this one on.
 const DRIVER_REMEDY: &str = "install NVIDIA's driver 580 or newer (libcuda.so.1), or use the CPU";

@@ -18,7 +18,7 @@ use super::matmul::WORKSPACE_BYTES;
 use super::memory::DeviceRows;
 use super::nearest::{self, resize};
 use super::rows::int;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use cudarc::driver::{CudaGraph, CudaStream, result, sys};
 
 use super::batch::Frame;
 use super::context::{Cuda, failed};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in each;
 /// the driver keeps some hundred kilobytes for a graph.

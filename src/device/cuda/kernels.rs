@@ -8,7 +8,7 @@ use cudarc::driver::{CudaContext, result, sys};
 
 use super::context::{Cuda, failed};
 use super::graph::between_records;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// What a kernel may take of shared memory without being asked twice.
 const SHARED_BYTES_PLAIN: u32 = 48 << 10;

@@ -19,8 +19,8 @@ use super::graph::between_records;
 use super::memory::DeviceRows;
 use super::rows::{activate, glu};
 use super::weights::DeviceLinear;
-use crate::device::ops::Activation;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::device::cpu::ops::Activation;
 
 /// What NVIDIA recommends for Hopper.
 pub(super) const WORKSPACE_BYTES: usize = 32 << 20;

@@ -9,7 +9,7 @@ use cudarc::driver::{CudaStream, result, sys};
 use super::context::{Cuda, failed};
 use super::element::Plain;
 use super::graph::between_records;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Every buffer begins at a multiple of this: what cuBLASLt's fastest kernels ask for.
 const ALIGNMENT: usize = 256;

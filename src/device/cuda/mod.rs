@@ -2,7 +2,7 @@
 //!
 //! One [`Cuda`] is one device and one stream: what is launched runs in the order of the calls, and
 //! only who wants a result waits, for the event of its own batch. Small batches are replayed as graphs.
-//! The operations have the names and the meaning of their CPU twins in [`super::ops`], in bf16 or f16
+//! The operations have the names and the meaning of their CPU twins in [`crate::device::cpu::ops`], in bf16 or f16
 //! with sums in f32; their kernels are the files of `kernels/`. The driver and cuBLASLt are loaded when a
 //! device is opened, so that the same binary starts where there is neither.
 

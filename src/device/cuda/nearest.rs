@@ -11,7 +11,7 @@ use super::faiss::Nearest;
 use super::kernels::{Launch, arguments};
 use super::memory::DeviceRows;
 use super::rows::int;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 #[cfg(test)]
 mod tests;

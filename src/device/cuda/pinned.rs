@@ -7,7 +7,7 @@ use cudarc::driver::{CudaStream, result};
 use super::context::{Cuda, failed};
 use super::element::Plain;
 use super::graph::between_records;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Page-locked memory of the host, from and to which a device copies while the host does other
 /// things: from pageable memory the driver would copy twice and wait.

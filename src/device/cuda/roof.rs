@@ -11,9 +11,9 @@ use super::matmul::linear;
 use super::memory::{Arena, DeviceRows};
 use super::staging::Staging;
 use super::weights::DeviceLinear;
+use crate::base::error::Result;
 use crate::device::Rows;
-use crate::device::ops::Activation;
-use crate::error::Result;
+use crate::device::cpu::ops::Activation;
 
 /// Sides of the matrices, ascending.
 const SIDES: [usize; 4] = [512, 2048, 4096, 8192];

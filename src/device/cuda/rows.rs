@@ -11,8 +11,8 @@ use super::element::{Element, Vector};
 use super::kernels::{Launch, arguments};
 use super::memory::{Buffer, DeviceRows};
 use super::weights::{DeviceEmbedding, DeviceNorm, DeviceTurns, NormRule};
-use crate::device::ops::{Activation, Segment};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::device::cpu::ops::{Activation, Segment};
 
 /// Values of a vector of 16 bytes.
 const VECTOR: usize = 8;

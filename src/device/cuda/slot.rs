@@ -21,8 +21,8 @@ use super::faiss::{FlatIndex, Nearest};
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
 use super::rows::tail;
-use crate::device::ops::Segment;
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::device::cpu::ops::Segment;
 
 /// One batch on the device, and the next one that waits behind it.
 const SLOTS: usize = 2;

@@ -9,8 +9,8 @@ use super::context::{Cuda, failed};
 use super::element::{Element, Plain, Vector};
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
+use crate::base::error::Result;
 use crate::device::Rows;
-use crate::error::Result;
 
 /// Copies begin at a multiple of this.
 const ALIGNMENT: usize = 64;

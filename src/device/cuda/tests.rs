@@ -11,12 +11,12 @@ use half::{bf16, f16};
 
 use super::slot::Parcel;
 use super::*;
-use crate::device::ops::{
+use crate::base::error::Result;
+use crate::device::cpu::ops::{
     self, ACTIVATIONS, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers,
     RelativeBias, Rotary, Segment, Tokens, ends,
 };
 use crate::device::{Device, Rows};
-use crate::error::Result;
 
 const ARENA_BYTES: usize = 256 << 20;
 /// Less than most of the matrices here, so that copies go in pieces.

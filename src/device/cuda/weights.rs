@@ -4,9 +4,9 @@ use super::context::Cuda;
 use super::element::Element;
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::staging::Staging;
+use crate::base::error::Result;
 use crate::device::Rows;
-use crate::device::ops::{Embedding, Norm, NormKind, RelativeBias};
-use crate::error::Result;
+use crate::device::cpu::ops::{Embedding, Norm, NormKind, RelativeBias};
 
 /// A norm and its weights, which stay f32.
 pub struct DeviceNorm {

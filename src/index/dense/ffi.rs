@@ -12,7 +12,7 @@ use std::sync::RwLock;
 
 use faiss_sys as sys;
 
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 
 /// Reads vectors and inverted lists as views of a mapping. The other way that FAISS has for
 /// inverted lists (0x646f0008) starts up to 32 threads for every query, so it is not used.

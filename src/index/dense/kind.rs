@@ -1,7 +1,7 @@
 //! Which FAISS index suits so many rows?
 
-pub use crate::config::DenseKind;
-use crate::telemetry::labels::IndexKind;
+pub use crate::base::config::DenseKind;
+use crate::base::telemetry::labels::IndexKind;
 
 /// Below this many rows an exact scan answers in about a millisecond.
 const FLAT_ROWS_MAX: usize = 20_000;

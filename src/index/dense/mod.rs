@@ -6,21 +6,21 @@
 //! does not depend on the index that found it.
 
 mod ffi;
+pub mod gpu;
 mod kind;
-mod resident;
 mod rows;
 mod search;
 mod store;
 
 use rayon::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
-use crate::telemetry::labels::IndexKind;
-use crate::vector::Matrix;
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
+use crate::base::telemetry::labels::IndexKind;
+use crate::base::vector::Matrix;
 
+pub use gpu::Resident;
 pub use kind::{DenseKind, resolve};
-pub use resident::Resident;
 pub use search::DenseParams;
 
 use ffi::Faiss;

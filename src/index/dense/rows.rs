@@ -5,7 +5,7 @@
 
 use memmap2::Mmap;
 
-use crate::vector::Matrix;
+use crate::base::vector::Matrix;
 
 use super::ffi::{Faiss, bytes_of};
 

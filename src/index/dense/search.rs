@@ -1,8 +1,8 @@
 //! Which rows are nearest, within a scope, and never fewer than there are?
 
-use crate::error::{Error, Result};
-use crate::hit::{ChunkId, ChunkSet, Hit, TopK};
-use crate::vector::Matrix;
+use crate::base::error::{Error, Result};
+use crate::base::hit::{ChunkId, ChunkSet, Hit, TopK};
+use crate::base::vector::Matrix;
 
 use super::ffi::{Allowed, Effort, Faiss};
 use super::kind::DenseKind;

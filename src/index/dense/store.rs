@@ -13,8 +13,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::index::file::{
+use crate::base::error::{Error, Result};
+use crate::index::versions::file::{
     corrupt, digest, map, or_disk_full, remove_if_there, replace, replace_with,
 };
 
@@ -238,7 +238,7 @@ mod tests {
             }
             let last = index.n() as u32 - 1;
             for id in [0, 599, last] {
-                let id = crate::hit::ChunkId(id);
+                let id = crate::base::hit::ChunkId(id);
                 assert_eq!(again.vector(id).unwrap(), index.vector(id).unwrap());
             }
         }
@@ -344,8 +344,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let all = clustered(500, D, 3);
         let part = |range: std::ops::Range<usize>| {
-            crate::vector::Matrix::new(all.as_slice()[range.start * D..range.end * D].to_vec(), D)
-                .unwrap()
+            crate::base::vector::Matrix::new(
+                all.as_slice()[range.start * D..range.end * D].to_vec(),
+                D,
+            )
+            .unwrap()
         };
         let fresh = DenseIndex::build(&all, DenseKind::Flat, 7).unwrap();
         let mut grown = DenseIndex::build(&part(0..400), DenseKind::Flat, 7).unwrap();

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::hit::{ChunkSet, Hit, TopK};
+use crate::base::hit::{ChunkSet, Hit, TopK};
 
 pub(super) fn params(filter: Option<&ChunkSet>) -> DenseParams<'_> {
     DenseParams { nprobe: 32, ef_search: 96, filter }

@@ -30,14 +30,14 @@ use tantivy::schema::{
 };
 use tantivy::{Index, ReloadPolicy, Searcher, Term};
 
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
 
 pub use search::LexicalParams;
 pub(super) use terms::{lower, parts};
 pub use writer::LexicalWriter;
 
-use super::file::corrupt;
+use crate::index::versions::file::corrupt;
 use directory::ReadOnly;
 
 const TEXT: &str = "text";

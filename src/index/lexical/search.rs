@@ -8,8 +8,8 @@ use tantivy::query::{Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader, Term};
 
-use crate::error::{Error, Result};
-use crate::hit::{ChunkId, ChunkSet, Hit, TopK};
+use crate::base::error::{Error, Result};
+use crate::base::hit::{ChunkId, ChunkSet, Hit, TopK};
 
 use super::LexicalIndex;
 use super::stop::is_stop_word;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::hit::{ChunkSet, Hit};
+use crate::base::hit::{ChunkSet, Hit};
 
 const WORDS: &[&str] = &[
     "pool",

@@ -8,9 +8,9 @@ use tantivy::schema::Field;
 use tantivy::tokenizer::{PreTokenizedString, TextAnalyzer, Token};
 use tantivy::{Index, IndexWriter, TantivyDocument, Term};
 
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
-use crate::index::file::{corrupt, or_disk_full, remove_if_there, sync_folder};
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
+use crate::index::versions::file::{corrupt, or_disk_full, remove_if_there, sync_folder};
 
 use super::terms::{Analyzer, CodeTokenizer};
 use super::{LexicalDoc, TOKENIZER, schema};

@@ -24,7 +24,7 @@ pub use search::{SymbolParams, rung};
 pub use store::SymbolIndex;
 
 use super::lexical::{lower, parts};
-use crate::hit::ChunkId;
+use crate::base::hit::ChunkId;
 
 /// One definition.
 #[derive(Debug, Clone, Copy)]

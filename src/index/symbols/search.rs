@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use fst::{IntoStreamer, Streamer};
 
-use crate::error::Result;
-use crate::hit::{ChunkId, ChunkSet, Hit, Score, TopK};
+use crate::base::error::Result;
+use crate::base::hit::{ChunkId, ChunkSet, Hit, Score, TopK};
 
 use super::edit::OneEdit;
 use super::store::SymbolIndex;
@@ -14,7 +14,7 @@ use super::{folded, lower, parts, reversed, segments};
 
 /// The ladder of scores.
 pub mod rung {
-    use crate::hit::Score;
+    use crate::base::hit::Score;
 
     /// The name itself, or the whole qualified path.
     pub const EXACT: Score = 1.0;

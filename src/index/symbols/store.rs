@@ -18,9 +18,9 @@ use std::path::Path;
 
 use memmap2::Mmap;
 
-use crate::error::{Error, Result};
-use crate::hit::ChunkId;
-use crate::index::file::{corrupt, digest, map, replace_with};
+use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
+use crate::index::versions::file::{corrupt, digest, map, replace_with};
 
 use super::{SymbolEntry, folded, parts, reversed};
 

@@ -3,8 +3,8 @@
 use std::fs;
 
 use super::*;
-use crate::error::Error;
-use crate::hit::{ChunkSet, Hit};
+use crate::base::error::Error;
+use crate::base::hit::{ChunkSet, Hit};
 
 const SYMBOLS: &[(&str, &str, u8)] = &[
     ("acquire", "net::Pool::acquire", 0),

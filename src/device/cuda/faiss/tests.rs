@@ -4,8 +4,8 @@
 //! Without a device each of these tests says so in one line and passes, as those of `device::cuda` do.
 
 use super::*;
+use crate::device::cpu::ops::Numbers;
 use crate::device::cuda::{Arena, Staging};
-use crate::device::ops::Numbers;
 
 /// Rows and queries of one case.
 const ARENA_BYTES: usize = 64 << 20;

@@ -3,9 +3,9 @@
 //! Without a device each of these tests says so in one line and passes, as those of `device::cuda` do.
 
 use super::*;
+use crate::base::hit::{ChunkId, Hit};
+use crate::device::cpu::ops::Numbers;
 use crate::device::cuda::tests::Pair;
-use crate::device::ops::Numbers;
-use crate::hit::{ChunkId, Hit};
 
 const ROWS: [usize; 6] = [0, 1, 2047, 2048, 2049, 20_000];
 const DIMENSIONS: [usize; 3] = [4, 32, 384];

@@ -1,0 +1,7 @@
+//! What does everything stand on? Errors, hits, vectors, settings and telemetry.
+
+pub mod config;
+pub mod error;
+pub mod hit;
+pub mod telemetry;
+pub mod vector;

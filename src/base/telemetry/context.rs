@@ -1,0 +1,321 @@
+//! Which run is this, and what has it done so far?
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, TraceContextExt, TraceId};
+
+use super::caller::Caller;
+use super::instruments::Instruments;
+use super::labels::{RunStatus, Tool};
+use super::report::{RunReport, StepRecord, StepStatus};
+use super::span::StageSpan;
+use super::{Stage, Telemetry, attrs};
+use crate::base::error::{Error, Result, Warning};
+
+/// The most steps that one run records; a run has about ten.
+const STEPS_MAX: usize = 256;
+/// The most warnings that one run records.
+const WARNINGS_MAX: usize = 64;
+
+/// One run: its ids, its deadline, its steps so far. Cloning shares the run.
+#[derive(Clone)]
+pub struct RunContext {
+    pub(super) run: Arc<Run>,
+    /// What the next stage's span is a child of, with the baggage.
+    pub(super) parent: Context,
+    pub(super) depth: u8,
+}
+
+pub(super) struct Run {
+    pub telemetry: Telemetry,
+    run_id: String,
+    pub session_id: Option<String>,
+    pub tool: Tool,
+    pub started: Instant,
+    deadline: Option<Instant>,
+    cancelled: AtomicBool,
+    planned: &'static [Stage],
+    /// The first stage of the run: what the channels link to.
+    pub root: OnceLock<SpanContext>,
+    /// The channels that ended: what the fusion links to.
+    pub channels: Mutex<Vec<SpanContext>>,
+    steps: Mutex<Vec<Arc<StepRecord>>>,
+    warnings: Mutex<Vec<Warning>>,
+    /// Where it failed first, and the kind of the failure.
+    failure: Mutex<Option<(&'static str, &'static str)>>,
+}
+
+/// A panic while a list was being changed leaves it usable: each change is one operation.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl RunContext {
+    /// A run of `tool` that is expected to complete `planned`, on nobody's behalf.
+    pub fn new(telemetry: &Telemetry, tool: Tool, planned: &'static [Stage]) -> Self {
+        Self::of(telemetry, tool, planned, Caller::nobody())
+    }
+
+    /// A run for `caller`: with its ids, as a child of its span.
+    pub fn of(
+        telemetry: &Telemetry,
+        tool: Tool,
+        planned: &'static [Stage],
+        caller: Caller,
+    ) -> Self {
+        let Caller { run_id, session_id, context } = caller;
+        let run = Run {
+            telemetry: telemetry.clone(),
+            run_id,
+            session_id,
+            tool,
+            started: Instant::now(),
+            deadline: None,
+            cancelled: AtomicBool::new(false),
+            planned,
+            root: OnceLock::new(),
+            channels: Mutex::default(),
+            steps: Mutex::default(),
+            warnings: Mutex::default(),
+            failure: Mutex::default(),
+        };
+        Self { run: Arc::new(run), parent: context, depth: 0 }
+    }
+
+    /// The same run with a deadline `budget` after its beginning. To be called before the first stage.
+    pub fn with_deadline(mut self, budget: Duration) -> Self {
+        let deadline = self.run.started + budget;
+        let run =
+            Arc::get_mut(&mut self.run).expect("the deadline is set before the run is shared");
+        run.deadline = Some(deadline);
+        self
+    }
+
+    pub fn run_id(&self) -> &str {
+        &self.run.run_id
+    }
+
+    /// 32 hexadecimal digits; empty before the first stage of a run that has no caller.
+    pub fn trace_id(&self) -> String {
+        let root = self.run.root.get().map(SpanContext::trace_id);
+        let trace_id = root.unwrap_or_else(|| self.parent.span().span_context().trace_id());
+        if trace_id == TraceId::INVALID { String::new() } else { trace_id.to_string() }
+    }
+
+    pub fn deadline(&self) -> Option<Instant> {
+        self.run.deadline
+    }
+
+    /// The metrics of this run's telemetry.
+    pub fn instruments(&self) -> &Instruments {
+        self.run.telemetry.instruments()
+    }
+
+    pub fn telemetry(&self) -> &Telemetry {
+        &self.run.telemetry
+    }
+
+    /// Asks the run to stop at the next step.
+    pub fn cancel(&self) {
+        self.run.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.run.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Records a warning; the answer still comes.
+    pub fn warn(&self, warning: Warning) {
+        let mut warnings = lock(&self.run.warnings);
+        if warnings.len() < WARNINGS_MAX {
+            warnings.push(warning);
+        }
+    }
+
+    /// As [`RunContext::warn`], unless the run has a warning of that code already.
+    pub fn warn_once(&self, warning: Warning) {
+        let known = lock(&self.run.warnings).iter().any(|known| known.code == warning.code);
+        if !known {
+            self.warn(warning);
+        }
+    }
+
+    /// Runs `work` as `stage`: one span, one step of the report, one measurement; an error is
+    /// recorded on all three, and so is a panic before it goes on.
+    pub fn stage<T>(
+        &self,
+        stage: Stage,
+        work: impl FnOnce(&mut StageSpan) -> Result<T>,
+    ) -> Result<T> {
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut span = StageSpan::open(self, stage);
+        // So that a log event inside of the stage carries its ids.
+        let attached = span.attach();
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut span)));
+        match &result {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => span.fail(error),
+            Err(_) => {
+                let detail = "it panicked".to_owned();
+                span.fail(&Error::Internal { what: stage.name(), detail });
+            }
+        }
+        drop(attached);
+        span.close();
+        result.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Records that `stage` was not needed, and why.
+    pub fn skip(&self, stage: Stage, reason: &'static str) {
+        self.run.push(StepRecord {
+            stage,
+            status: StepStatus::Skip,
+            started: self.run.started.elapsed(),
+            duration: Duration::ZERO,
+            depth: self.depth,
+            attrs: vec![(attrs::WARNINGS, reason.into())],
+        });
+    }
+
+    /// The run so far.
+    pub fn report(&self) -> RunReport {
+        let run = &*self.run;
+        let mut steps = lock(&run.steps).clone();
+        steps.sort_by_key(|s| (s.started, s.depth));
+        let done = |stage: &Stage| {
+            steps.iter().any(|s| s.stage == *stage && s.status != StepStatus::Error)
+        };
+        let first_missing_stage = run.planned.iter().copied().find(|stage| !done(stage));
+        let last_completed_stage = run.planned.iter().copied().rfind(done);
+        let stopped_because = match (*lock(&run.failure), first_missing_stage) {
+            (Some((place, kind)), Some(_)) => format!("{place}:{kind}"),
+            (None, Some(stage)) => format!("not_reached:{}", stage.name()),
+            (_, None) => "completed".to_owned(),
+        };
+        RunReport {
+            trace_id: self.trace_id(),
+            session_id: run.session_id.clone(),
+            run_id: run.run_id.clone(),
+            tool: run.tool,
+            elapsed: run.started.elapsed(),
+            budget: run.deadline.map(|deadline| deadline - run.started),
+            gpus: run.telemetry.gpus(),
+            steps,
+            warnings: lock(&run.warnings).clone(),
+            last_completed_stage,
+            first_missing_stage,
+            stopped_because,
+        }
+    }
+
+    /// Ends the run with its result: it is counted, and its report is kept. To be called once, by
+    /// the door that began it.
+    pub fn finish(&self, error: Option<&Error>) -> Arc<RunReport> {
+        let status = match error {
+            None => RunStatus::Ok,
+            Some(Error::Cancelled) => RunStatus::Cancelled,
+            Some(error) => {
+                self.run.failed("request", error.kind().code());
+                RunStatus::Error
+            }
+        };
+        self.instruments().ran(self.run.tool, status);
+        let report = Arc::new(self.report());
+        self.run.telemetry.finished(&report, status);
+        report
+    }
+}
+
+impl Run {
+    pub fn push(&self, step: StepRecord) {
+        let mut steps = lock(&self.steps);
+        // However many batches lie within the stages of a long run, the stages keep their places.
+        let most = if step.depth <= 1 { STEPS_MAX } else { STEPS_MAX / 2 };
+        if steps.len() < most {
+            steps.push(Arc::new(step));
+        }
+    }
+
+    /// The innermost failing stage is the one that explains the run.
+    pub fn failed(&self, place: &'static str, kind: &'static str) {
+        lock(&self.failure).get_or_insert((place, kind));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::Status;
+    use opentelemetry_sdk::trace::InMemorySpanExporter;
+
+    #[test]
+    fn stages_nest_as_spans_and_a_failure_is_told_in_the_report() {
+        let exporter = InMemorySpanExporter::default();
+        let telemetry = Telemetry::with_exporter(exporter.clone());
+        let cx =
+            RunContext::new(&telemetry, Tool::Search, &[Stage::Gate, Stage::Gather, Stage::Fuse]);
+        let result = cx.stage(Stage::Search, |s| {
+            s.cx().stage(Stage::Gate, |s| {
+                s.set(attrs::RRF_K, 60usize);
+                Ok(())
+            })?;
+            let within = s.cx();
+            std::thread::spawn(move || {
+                within.stage(Stage::Gather, |_| Err::<(), _>(Error::Cancelled))
+            })
+            .join()
+            .unwrap()
+        });
+        assert!(matches!(result, Err(Error::Cancelled)));
+
+        let spans = exporter.get_finished_spans().unwrap();
+        let names: Vec<_> = spans.iter().map(|s| s.name.as_ref()).collect();
+        assert_eq!(names, ["retrieval.gating", "retrieval.gather_channels", "retrieval.search"]);
+        let root = spans[2].span_context.span_id();
+        assert!(spans[..2].iter().all(|s| s.parent_span_id == root));
+        assert!(matches!(spans[1].status, Status::Error { .. }));
+
+        let report = cx.report();
+        assert_eq!(report.stopped_because, "gather:cancelled");
+        assert_eq!(report.last_completed_stage, Some(Stage::Gate));
+        assert_eq!(report.first_missing_stage, Some(Stage::Gather));
+        assert_eq!(report.trace_id, spans[2].span_context.trace_id().to_string());
+    }
+
+    #[test]
+    fn a_panic_is_a_failed_step_and_goes_on() {
+        let exporter = InMemorySpanExporter::default();
+        let telemetry = Telemetry::with_exporter(exporter.clone());
+        let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        let panicking = || cx.stage(Stage::Gate, |_| -> Result<()> { panic!("a bug") });
+        assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
+        let report = cx.report();
+        assert_eq!(report.steps[0].status, StepStatus::Error);
+        assert_eq!(report.stopped_because, "gate:internal-error");
+        let spans = exporter.get_finished_spans().unwrap();
+        assert!(matches!(spans[0].status, Status::Error { .. }));
+    }
+
+    #[test]
+    fn a_run_that_ended_is_kept_with_its_reason() {
+        let telemetry = Telemetry::detached();
+        let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        cx.finish(Some(&Error::Cancelled));
+        let kept = telemetry.run(cx.run_id()).unwrap();
+        assert_eq!(kept.stopped_because, "not_reached:gate");
+        let wrong = Error::QueryInvalid { detail: "it is empty".to_owned() };
+        let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        cx.finish(Some(&wrong));
+        let kept = telemetry.run("latest").unwrap();
+        assert_eq!(
+            (kept.run_id.as_str(), kept.stopped_because.as_str()),
+            (cx.run_id(), "request:search-query-invalid")
+        );
+    }
+}

@@ -1,0 +1,274 @@
+//! Where do spans, measurements and log records go? Made once, handed down.
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use opentelemetry::Context;
+use opentelemetry::metrics::{Histogram, MeterProvider as _};
+use opentelemetry::trace::{
+    Link, Span as _, SpanContext, SpanKind, TraceContextExt, TraceFlags, TraceId, TraceState,
+    Tracer, TracerProvider as _,
+};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::{
+    Aggregation, Instrument, InstrumentKind, MeterProviderBuilder, SdkMeterProvider, Stream,
+};
+use opentelemetry_sdk::trace::{
+    IdGenerator, RandomIdGenerator, SdkTracer, SdkTracerProvider, Span, SpanExporter,
+    TracerProviderBuilder,
+};
+use prometheus::TextEncoder;
+
+use super::attrs::Spelling;
+use super::caller::Propagation;
+use super::config::{Exporter, TelemetryConfig};
+use super::instruments::{HTTP_SECONDS, Instruments, MEASURED};
+use super::labels::RunStatus;
+use super::recorder::{Processor, RecordAll, Recorder};
+use super::{FinishedSpan, RunReport, export, observe, resource};
+use crate::base::error::{Error, Result};
+
+/// The name of our tracer and meter.
+const SCOPE: &str = "codeintel";
+/// How long the last export may take when the process ends.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// Is told of every run that a door ended.
+pub type RunListener = Box<dyn Fn(&Telemetry, &RunReport, RunStatus) + Send + Sync>;
+
+/// The process's telemetry. Cloning shares it.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Parts>);
+
+struct Parts {
+    /// `None` when the SDK is disabled: no span is made, and everything else is as ever.
+    tracer: Option<SdkTracer>,
+    traces: Option<SdkTracerProvider>,
+    metrics: SdkMeterProvider,
+    logs: Option<SdkLoggerProvider>,
+    instruments: Instruments,
+    http_duration: Histogram<f64>,
+    registry: prometheus::Registry,
+    recorder: Arc<Recorder>,
+    propagation: Propagation,
+    spelling: Spelling,
+    gpus: usize,
+    listener: OnceLock<RunListener>,
+    /// The exporters over gRPC run here.
+    _runtime: Option<tokio::runtime::Runtime>,
+}
+
+static INSTALLED: OnceLock<Telemetry> = OnceLock::new();
+
+impl Telemetry {
+    /// The telemetry of this process; the second call returns the first one's.
+    pub fn install(config: &TelemetryConfig) -> Result<Self> {
+        if let Some(installed) = INSTALLED.get() {
+            return Ok(installed.clone());
+        }
+        let telemetry = Self::build(config)?;
+        Ok(INSTALLED.get_or_init(|| telemetry).clone())
+    }
+
+    /// Telemetry of its own that exports nothing, for tests and for hosts that keep several.
+    pub fn detached() -> Self {
+        let config = TelemetryConfig::default();
+        let (traces, metrics) = (SdkTracerProvider::builder(), SdkMeterProvider::builder());
+        Self::extend(traces, metrics, &config)
+    }
+
+    /// Telemetry that hands every finished span to `exporter` at once.
+    pub fn with_exporter(exporter: impl SpanExporter + 'static) -> Self {
+        let traces = SdkTracerProvider::builder().with_simple_exporter(exporter);
+        Self::extend(traces, SdkMeterProvider::builder(), &TelemetryConfig::default())
+    }
+
+    /// Adds our recorder and our registry to the providers that a host program is building; what
+    /// it exports stays its own, and nothing is exported twice.
+    pub fn extend(
+        traces: TracerProviderBuilder,
+        metrics: MeterProviderBuilder,
+        config: &TelemetryConfig,
+    ) -> Self {
+        let outlets = export::Outlets::default();
+        Self::assemble(traces, metrics, outlets, config)
+    }
+
+    fn build(config: &TelemetryConfig) -> Result<Self> {
+        let outlets = match config.disabled {
+            true => export::Outlets::default(),
+            false => export::outlets(config)?,
+        };
+        let resource = resource::detect(&config.detectors);
+        let traces = SdkTracerProvider::builder()
+            .with_sampler(RecordAll(config.sampler.clone()))
+            .with_resource(resource.clone());
+        let metrics = SdkMeterProvider::builder().with_resource(resource);
+        Ok(Self::assemble(traces, metrics, outlets, config))
+    }
+
+    fn assemble(
+        traces: TracerProviderBuilder,
+        mut metrics: MeterProviderBuilder,
+        outlets: export::Outlets,
+        config: &TelemetryConfig,
+    ) -> Self {
+        let recorder = Arc::new(Recorder::default());
+        let processor = Processor { recorder: recorder.clone(), export: outlets.spans };
+        let traces = (!config.disabled).then(|| traces.with_span_processor(processor).build());
+        let registry = prometheus::Registry::new();
+        if !config.disabled {
+            if config.metrics.contains(&Exporter::Prometheus) {
+                metrics = metrics.with_reader(prometheus_reader(&registry));
+            }
+            metrics = outlets.metrics.into_iter().fold(metrics, |m, add| add(m));
+        }
+        let metrics = metrics.with_view(buckets).build();
+        let meter = metrics.meter(SCOPE);
+        let gpus = observe::register(&meter);
+        let http_duration = meter
+            .f64_histogram(observe::HTTP_DURATION.name)
+            .with_unit(observe::HTTP_DURATION.unit)
+            .with_description(observe::HTTP_DURATION.what)
+            .build();
+        Self(Arc::new(Parts {
+            tracer: traces.as_ref().map(|provider| provider.tracer(SCOPE)),
+            traces,
+            instruments: Instruments::new(&meter),
+            http_duration,
+            metrics,
+            logs: outlets.logs,
+            registry,
+            recorder,
+            propagation: Propagation {
+                trace: config.propagate_trace,
+                baggage: config.propagate_baggage,
+            },
+            spelling: Spelling { chars_max: config.value_chars_max, part2: config.part2 },
+            gpus,
+            listener: OnceLock::new(),
+            _runtime: outlets.runtime,
+        }))
+    }
+
+    /// Begins a span as a child of `parent`'s, and says where it stands. Without an SDK only the
+    /// ids go on.
+    pub(super) fn start(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        links: Vec<Link>,
+        parent: &Context,
+    ) -> (Option<Span>, SpanContext) {
+        match &self.0.tracer {
+            Some(tracer) => {
+                let builder = tracer.span_builder(name).with_kind(kind).with_links(links);
+                let span = tracer.build_with_context(builder, parent);
+                let here = span.span_context().clone();
+                (Some(span), here)
+            }
+            None => {
+                let parent = parent.span().span_context().clone();
+                (None, if parent.is_valid() { parent } else { new_trace() })
+            }
+        }
+    }
+
+    pub fn instruments(&self) -> &Instruments {
+        &self.0.instruments
+    }
+
+    pub(super) fn http_duration(&self) -> &Histogram<f64> {
+        &self.0.http_duration
+    }
+
+    pub(super) fn propagation(&self) -> Propagation {
+        self.0.propagation
+    }
+
+    pub(super) fn spelling(&self) -> Spelling {
+        self.0.spelling
+    }
+
+    pub(super) fn logs(&self) -> Option<&SdkLoggerProvider> {
+        self.0.logs.as_ref()
+    }
+
+    /// Devices that NVML sees.
+    pub fn gpus(&self) -> usize {
+        self.0.gpus
+    }
+
+    /// Tells `listener` of every run that ends from now on. Only the first call counts.
+    pub fn on_finished(&self, listener: RunListener) {
+        let _ = self.0.listener.set(listener);
+    }
+
+    pub(super) fn finished(&self, report: &Arc<RunReport>, status: RunStatus) {
+        self.0.recorder.keep_run(report.clone());
+        if let Some(listener) = self.0.listener.get() {
+            listener(self, report, status);
+        }
+    }
+
+    /// The report of a run that ended lately; `latest` is the last one.
+    pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
+        self.0.recorder.run(run_id)
+    }
+
+    /// The spans of a trace, 32 hexadecimal digits, that ended lately; sampled or not.
+    pub fn spans(&self, trace_id: &str) -> Vec<FinishedSpan> {
+        TraceId::from_hex(trace_id).map(|id| self.0.recorder.spans(id)).unwrap_or_default()
+    }
+
+    /// Every metric in the text format of Prometheus, version 0.0.4.
+    pub fn scrape(&self) -> Result<String> {
+        let families = self.0.registry.gather();
+        TextEncoder::new()
+            .encode_to_string(&families)
+            .map_err(Error::library("prometheus", "write the metrics"))
+    }
+
+    /// Flushes and closes what was opened: traces, metrics, then logs. To be called last, from a
+    /// thread that runs no async work; takes some seconds at most.
+    pub fn shutdown(&self) {
+        let closed = [
+            self.0.traces.as_ref().map(|p| p.shutdown_with_timeout(SHUTDOWN)),
+            Some(self.0.metrics.shutdown_with_timeout(SHUTDOWN)),
+            self.0.logs.as_ref().map(|p| p.shutdown_with_timeout(SHUTDOWN)),
+        ];
+        for error in closed.into_iter().flatten().filter_map(std::result::Result::err) {
+            tracing::debug!(%error, "telemetry did not close cleanly");
+        }
+    }
+}
+
+fn new_trace() -> SpanContext {
+    let ids = RandomIdGenerator::default();
+    let (trace, span) = (ids.new_trace_id(), ids.new_span_id());
+    SpanContext::new(trace, span, TraceFlags::default(), false, TraceState::NONE)
+}
+
+fn prometheus_reader(
+    registry: &prometheus::Registry,
+) -> opentelemetry_prometheus::PrometheusExporter {
+    opentelemetry_prometheus::exporter()
+        // Without a registry of ours the exporter would make one that nobody can reach.
+        .with_registry(registry.clone())
+        .scope_info_enabled(false)
+        .build()
+        .expect("a new registry holds nothing that could clash")
+}
+
+/// The buckets of each histogram. Least and greatest are not kept: those of a series that nothing
+/// was measured for yet are infinite, and a collector would be sent them.
+fn buckets(instrument: &Instrument) -> Option<Stream> {
+    if instrument.kind() != InstrumentKind::Histogram {
+        return None;
+    }
+    let declared = MEASURED.iter().find(|metric| metric.name == instrument.name());
+    let boundaries = declared.map_or(HTTP_SECONDS, |metric| metric.bounds).to_vec();
+    let aggregation = Aggregation::ExplicitBucketHistogram { boundaries, record_min_max: false };
+    Stream::builder().with_aggregation(aggregation).build().ok()
+}

@@ -1,0 +1,158 @@
+//! What is told of one step while it is taken?
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use opentelemetry::ContextGuard;
+use opentelemetry::trace::{Link, Span as _, SpanContext, Status, TraceContextExt};
+use opentelemetry_sdk::trace::Span;
+
+use super::Stage;
+use super::attrs::{self, Attr, AttrValue};
+use super::context::{Run, RunContext, lock};
+use super::labels::{Label, Outcome};
+use super::report::{StepRecord, StepStatus};
+use crate::base::error::Error;
+
+/// A step that is being taken.
+pub struct StageSpan {
+    stage: Stage,
+    within: RunContext,
+    /// `None` when the SDK is disabled.
+    span: Option<Span>,
+    started: Instant,
+    status: StepStatus,
+    /// Written once here; the span and the report are made of it when the step ends.
+    attrs: Vec<(Attr, AttrValue)>,
+}
+
+impl StageSpan {
+    pub(super) fn open(cx: &RunContext, stage: Stage) -> Self {
+        let run = &cx.run;
+        let links = links(run, stage);
+        let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &cx.parent);
+        let within = RunContext {
+            run: run.clone(),
+            parent: cx.parent.with_remote_span_context(here),
+            depth: cx.depth + 1,
+        };
+        let mut attrs = Vec::with_capacity(stage.attrs().len() + 4);
+        attrs.push((attrs::REQUEST_STAGE, stage.name().into()));
+        if cx.depth == 0 {
+            let _ = run.root.set(within.parent.span().span_context().clone());
+            attrs.push((attrs::TOOL, run.tool.value().into()));
+            attrs.push((attrs::RUN_ID, cx.run_id().to_owned().into()));
+            if let Some(session) = &run.session_id {
+                attrs.push((attrs::SESSION_ID, session.clone().into()));
+            }
+        }
+        let status = StepStatus::Run;
+        Self { stage, within, span, started: Instant::now(), status, attrs }
+    }
+
+    /// Makes the step the current one of this thread, for log events.
+    pub(super) fn attach(&self) -> ContextGuard {
+        self.within.parent.clone().attach()
+    }
+
+    /// The run as seen from inside this step: its stages become children of this one. It may go to
+    /// another thread.
+    pub fn cx(&self) -> RunContext {
+        self.within.clone()
+    }
+
+    pub fn stage(&self) -> Stage {
+        self.stage
+    }
+
+    /// Sets an attribute on the span and in the report.
+    pub fn set(&mut self, key: Attr, value: impl Into<AttrValue>) {
+        debug_assert!(
+            self.stage.attrs().contains(&key),
+            "{key:?} is not in the table of telemetry/stage.rs for {:?}",
+            self.stage
+        );
+        self.attrs.push((key, value.into()));
+    }
+
+    /// Adds an event to the span.
+    pub fn event(&mut self, name: &'static str, attributes: &[(Attr, AttrValue)]) {
+        let Some(span) = &mut self.span else { return };
+        let spelling = self.within.run.telemetry.spelling();
+        let mut out = Vec::with_capacity(attributes.len());
+        for (key, value) in attributes {
+            spelling.spell(*key, value, |kv| out.push(kv));
+        }
+        span.add_event(name, out);
+    }
+
+    pub(super) fn fail(&mut self, error: &Error) {
+        let kind = error.kind().code();
+        self.status = StepStatus::Error;
+        self.attrs.push((attrs::ERROR_TYPE, kind.into()));
+        if let Some(span) = &mut self.span {
+            record(span, error);
+        }
+        log(self.stage.name(), error);
+        self.within.run.failed(self.stage.name(), kind);
+    }
+
+    pub(super) fn close(mut self) {
+        let (run, duration) = (self.within.run.clone(), self.started.elapsed());
+        if let Some(mut span) = self.span.take() {
+            let spelling = run.telemetry.spelling();
+            for (key, value) in &self.attrs {
+                spelling.spell(*key, value, |kv| span.set_attribute(kv));
+            }
+            span.end();
+        }
+        if self.stage.is_channel() {
+            lock(&run.channels).push(self.within.parent.span().span_context().clone());
+        }
+        let failed = self.status == StepStatus::Error;
+        let outcome = if failed { Outcome::Error } else { Outcome::Run };
+        run.telemetry.instruments().staged(self.stage, outcome, duration);
+        run.push(StepRecord {
+            stage: self.stage,
+            status: self.status,
+            started: self.started - run.started,
+            duration,
+            depth: self.within.depth - 1,
+            attrs: self.attrs,
+        });
+    }
+}
+
+/// The one way in which a failure gets onto a span.
+pub(super) fn record(span: &mut Span, error: &Error) {
+    span.record_error(error);
+    span.set_status(Status::error(error.to_string()));
+}
+
+/// Ours are warnings; the caller's mistakes are details.
+fn log(place: &'static str, error: &Error) {
+    let kind = error.kind().code();
+    match error.kind().http_status() {
+        500.. => tracing::warn!(stage = place, error.kind = kind, %error, "stage failed"),
+        _ => tracing::debug!(stage = place, error.kind = kind, %error, "stage failed"),
+    }
+}
+
+/// A channel links to the search it serves, the fusion to the channels it fuses: threads and
+/// joins that the tree of parents does not tell.
+fn links(run: &Arc<Run>, stage: Stage) -> Vec<Link> {
+    let link = |to: SpanContext| Link::new(to, Vec::new(), 0);
+    match stage {
+        stage if stage.is_channel() => run.root.get().cloned().map(link).into_iter().collect(),
+        Stage::Fuse => lock(&run.channels).iter().cloned().map(link).collect(),
+        _ => Vec::new(),
+    }
+}
+
+impl RunContext {
+    /// What another span may link to: the step that this context lies in.
+    pub(super) fn link(&self) -> Option<Link> {
+        let here = self.parent.span().span_context().clone();
+        here.is_valid().then(|| Link::new(here, Vec::new(), 0))
+    }
+}

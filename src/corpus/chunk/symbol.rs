@@ -1,0 +1,203 @@
+//! What is defined in a file, and what is used?
+
+macro_rules! kinds {
+    ($($variant:ident = $word:literal),+ $(,)?) => {
+        /// What kind of thing a definition makes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum SymbolKind { $($variant),+ }
+
+        impl SymbolKind {
+            /// Every kind.
+            pub const ALL: &[SymbolKind] = &[$(Self::$variant),+];
+
+            /// A lower-case word: `function`.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+    };
+}
+
+kinds! {
+    Function = "function",
+    Method = "method",
+    Class = "class",
+    Struct = "struct",
+    Enum = "enum",
+    Trait = "trait",
+    Module = "module",
+    Constant = "constant",
+    Macro = "macro",
+    Type = "type",
+    Section = "section",
+    Key = "key",
+    Rule = "rule",
+}
+
+impl SymbolKind {
+    /// Reads what [`SymbolKind::as_str`] wrote; an interface is a trait.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "interface" => Some(Self::Trait),
+            _ => Self::ALL.iter().copied().find(|kind| kind.as_str() == word),
+        }
+    }
+
+    /// Whether a function directly inside is a method.
+    pub(super) fn holds_methods(self) -> bool {
+        matches!(self, Self::Class | Self::Struct | Self::Enum | Self::Trait)
+    }
+
+    pub(super) fn is_function(self) -> bool {
+        matches!(self, Self::Function | Self::Method)
+    }
+}
+
+impl std::str::FromStr for SymbolKind {
+    type Err = crate::base::error::Error;
+
+    fn from_str(word: &str) -> crate::base::error::Result<Self> {
+        Self::parse(word).ok_or_else(|| crate::base::error::Error::Argument {
+            name: "kind",
+            value: word.to_owned(),
+            expected: Self::ALL.iter().map(|kind| kind.as_str()).collect::<Vec<_>>().join(", "),
+        })
+    }
+}
+
+impl std::fmt::Display for SymbolKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// One definition. Lines count from 1, both ends included; columns are bytes and count from 0.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Symbol {
+    pub name: String,
+    /// The names around it and its own: `module::Type::method` in Rust and C++, else with dots.
+    pub qualified: String,
+    pub kind: SymbolKind,
+    /// Its text up to its body on one line, at most 200 characters.
+    pub signature: String,
+    pub doc: Option<String>,
+    pub start_line: u32,
+    pub end_line: u32,
+    pub start_col: u32,
+    /// The place of its chunk in the file's chunks.
+    pub chunk: u32,
+}
+
+/// One use of a name. Each name is kept once a chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    pub name: String,
+    /// Counted from 1.
+    pub line: u32,
+    /// The place of its chunk in the file's chunks.
+    pub chunk: u32,
+}
+
+/// Bytes of a doc comment kept with its symbol.
+const DOC_BYTES_MAX: usize = 2000;
+
+/// The words of a comment, without the marks that make it one; `None` when none are left.
+pub(super) fn clean_doc(comment: &str) -> Option<String> {
+    const OPEN: [&str; 11] = ["/**", "/*!", "/*", "///", "//!", "//", "##", "#", "<!--", "--", ";"];
+    let mut doc = String::new();
+    for line in comment.lines() {
+        let mut line = line.trim();
+        if let Some(open) = OPEN.iter().find(|open| line.starts_with(*open)) {
+            line = &line[open.len()..];
+        } else if let Some(rest) = line.strip_prefix('*').filter(|_| comment.contains("/*")) {
+            line = rest;
+        }
+        let line = line.strip_suffix("*/").or(line.strip_suffix("-->")).unwrap_or(line);
+        let line = line.strip_prefix(' ').unwrap_or(line).trim_end();
+        let line = if line == "/" { "" } else { line };
+        if !line.is_empty() || !doc.is_empty() {
+            doc.push_str(line);
+            doc.push('\n');
+        }
+    }
+    clip(doc.trim(), DOC_BYTES_MAX)
+}
+
+/// The words of a string that documents the definition it opens.
+pub(super) fn clean_docstring(string: &str) -> Option<String> {
+    let start = string.find(['"', '\'']).unwrap_or(0);
+    let inner = string[start..].trim_matches(['"', '\'']);
+    let mut doc = String::new();
+    for line in inner.trim().lines() {
+        doc.push_str(line.trim());
+        doc.push('\n');
+    }
+    clip(doc.trim(), DOC_BYTES_MAX)
+}
+
+fn clip(text: &str, bytes_max: usize) -> Option<String> {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (end > 0).then(|| text[..end].to_owned())
+}
+
+/// `text` on one line, with single spaces, at most `chars_max` characters.
+pub(super) fn one_line(text: &str, chars_max: usize) -> String {
+    let (mut line, mut chars) = (String::new(), 0);
+    for word in text.split_whitespace() {
+        if chars > 0 {
+            line.push(' ');
+            chars += 1;
+        }
+        for c in word.chars() {
+            if chars == chars_max {
+                return line.trim_end().to_owned();
+            }
+            line.push(c);
+            chars += 1;
+        }
+        if chars == chars_max {
+            break;
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doc_is_the_words_of_its_comment() {
+        for (comment, doc) in [
+            ("/// One.\n///   Two.\n", "One.\n  Two."),
+            ("/**\n * One.\n * @param x\n */", "One.\n@param x"),
+            ("# One\n# two", "One\ntwo"),
+            ("// One", "One"),
+            ("/* One */", "One"),
+            ("<!-- One -->", "One"),
+        ] {
+            assert_eq!(clean_doc(comment).as_deref(), Some(doc), "{comment}");
+        }
+        assert_eq!(clean_doc("//\n//"), None);
+        assert_eq!(clean_docstring("r'''One.\n    Two.\n'''").as_deref(), Some("One.\nTwo."));
+        assert!(clean_doc(&format!("// {}", "é".repeat(3000))).unwrap().len() <= DOC_BYTES_MAX);
+    }
+
+    #[test]
+    fn a_signature_is_one_short_line() {
+        assert_eq!(one_line("fn  a(\n    b: C,\n)", 200), "fn a( b: C, )");
+        assert_eq!(one_line("abc def", 5), "abc d");
+        assert_eq!(one_line("abc def", 4), "abc");
+    }
+
+    #[test]
+    fn every_kind_is_read_back() {
+        for &kind in SymbolKind::ALL {
+            assert_eq!(kind.as_str().parse::<SymbolKind>().unwrap(), kind);
+        }
+        assert!("nothing".parse::<SymbolKind>().unwrap_err().to_string().contains("function"));
+    }
+}

@@ -1,0 +1,155 @@
+//! What does one file say, and is it text?
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::path::Path;
+use std::time::Duration;
+
+use super::walk::modified_ns;
+use super::{Entry, Language, Repo, RepoPath, SkipReason};
+use crate::base::error::{Error, Result};
+
+/// Bytes searched for a NUL, which no text file has.
+const BINARY_PROBE_BYTES: usize = 8 << 10;
+/// Times a file that changes under the reader is read before it is left out.
+const READS_MAX: usize = 8;
+/// The coarsest tick of a file system's clock: two writes within it may have the same time.
+const TICK: Duration = Duration::from_millis(10);
+
+/// A file of text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    pub path: RepoPath,
+    pub language: Language,
+    /// Without a byte order mark; line ends are as in the file.
+    pub text: String,
+    /// BLAKE3 of the file's bytes.
+    pub hash: [u8; 32],
+    pub size_bytes: u64,
+    /// Nanoseconds since 1970.
+    pub modified_ns: i64,
+}
+
+impl SourceFile {
+    /// A file from memory, its language found from its name and first line.
+    pub fn from_text(path: &str, text: impl Into<String>) -> Self {
+        let (path, text) = (RepoPath::new(path), text.into());
+        Self {
+            language: Language::detect(&path, first_line(&text)),
+            hash: blake3::hash(text.as_bytes()).into(),
+            size_bytes: text.len() as u64,
+            modified_ns: 0,
+            path,
+            text,
+        }
+    }
+}
+
+/// One attempt: the bytes and the state of the file they were read from.
+enum Attempt {
+    Whole(Vec<u8>, Metadata),
+    Skip(SkipReason),
+    Changed,
+}
+
+impl Repo {
+    /// Reads one file of a listing. `Ok(Err(reason))` leaves out this file alone.
+    ///
+    /// The outer error is for a root that is no longer there: then nothing below it was deleted.
+    pub fn read(&self, entry: &Entry) -> Result<std::result::Result<SourceFile, SkipReason>> {
+        for _ in 0..READS_MAX {
+            match attempt(&entry.absolute, self.file_bytes_max) {
+                Ok(Attempt::Whole(bytes, metadata)) => {
+                    return Ok(decode(entry.path.clone(), bytes, &metadata));
+                }
+                Ok(Attempt::Skip(reason)) => return Ok(Err(reason)),
+                Ok(Attempt::Changed) => {}
+                Err(error) => return self.refuse(entry, &error),
+            }
+        }
+        Ok(Err(SkipReason::ChangedWhileRead))
+    }
+
+    fn refuse(
+        &self,
+        entry: &Entry,
+        error: &io::Error,
+    ) -> Result<std::result::Result<SourceFile, SkipReason>> {
+        if error.kind() != io::ErrorKind::NotFound && error.kind() != io::ErrorKind::NotADirectory {
+            return Ok(Err(SkipReason::Unreadable));
+        }
+        match self.locate(&entry.path) {
+            Some((root, _)) if !root.is_file && !root.path.is_dir() => {
+                Err(Error::PathNotFound { path: root.path.clone() })
+            }
+            _ => Ok(Err(SkipReason::Vanished)),
+        }
+    }
+}
+
+fn attempt(path: &Path, bytes_max: u64) -> io::Result<Attempt> {
+    if std::fs::symlink_metadata(path)?.is_symlink() {
+        return Ok(Attempt::Skip(SkipReason::Symlink));
+    }
+    let mut file = open(path)?;
+    let before = file.metadata()?;
+    if !before.is_file() {
+        return Ok(Attempt::Skip(SkipReason::NotRegular));
+    }
+    if before.len() > bytes_max {
+        return Ok(Attempt::Skip(SkipReason::TooLarge));
+    }
+    // A write during the read shows by its time, once the tick of the last write is over.
+    let age = before.modified().ok().and_then(|time| time.elapsed().ok());
+    if let Some(rest) = age.and_then(|age| TICK.checked_sub(age)) {
+        std::thread::sleep(rest);
+    }
+    let mut bytes = Vec::with_capacity(before.len() as usize + 1);
+    file.by_ref().take(bytes_max + 1).read_to_end(&mut bytes)?;
+    let after = file.metadata()?;
+    let same = before.len() == after.len() && modified_ns(&before) == modified_ns(&after);
+    if !same || bytes.len() as u64 != after.len() {
+        return Ok(Attempt::Changed);
+    }
+    Ok(Attempt::Whole(bytes, after))
+}
+
+/// Opens without following a link and without waiting for the writer of a pipe.
+#[cfg(unix)]
+fn open(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    File::options().read(true).custom_flags(flags).open(path)
+}
+
+#[cfg(not(unix))]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+fn decode(
+    path: RepoPath,
+    mut bytes: Vec<u8>,
+    metadata: &Metadata,
+) -> std::result::Result<SourceFile, SkipReason> {
+    if bytes[..bytes.len().min(BINARY_PROBE_BYTES)].contains(&0) {
+        return Err(SkipReason::Binary);
+    }
+    let hash = blake3::hash(&bytes).into();
+    if bytes.starts_with(b"\xEF\xBB\xBF") {
+        bytes.drain(..3);
+    }
+    let text = String::from_utf8(bytes).map_err(|_| SkipReason::NotUtf8)?;
+    Ok(SourceFile {
+        language: Language::detect(&path, first_line(&text)),
+        path,
+        text,
+        hash,
+        size_bytes: metadata.len(),
+        modified_ns: modified_ns(metadata),
+    })
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}

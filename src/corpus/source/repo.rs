@@ -1,0 +1,192 @@
+//! Which roots are searched for files, and how is each called?
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::RepoPath;
+use crate::base::config::Settings;
+use crate::base::error::{Error, Result};
+
+/// The folders and files that one index is made of.
+#[derive(Debug, Clone)]
+pub struct Repo {
+    pub(super) roots: Vec<Root>,
+    pub(super) file_bytes_max: u64,
+    pub(super) hidden: bool,
+    /// The index's own folder, never walked into.
+    pub(super) data_folder: Option<PathBuf>,
+}
+
+/// One folder or file, with every link resolved.
+#[derive(Debug, Clone)]
+pub(super) struct Root {
+    pub path: PathBuf,
+    pub is_file: bool,
+    /// The start of its files' names; empty for the only folder. A file's label is its whole name.
+    pub label: String,
+}
+
+impl Repo {
+    /// Checks that every root is there and can be read. A link given as a root is resolved.
+    pub fn open(roots: &[PathBuf], settings: &Settings) -> Result<Self> {
+        if roots.is_empty() {
+            let expected = "at least one folder or file".to_owned();
+            return Err(Error::Argument { name: "roots", value: "nothing".to_owned(), expected });
+        }
+        let mut checked: Vec<Root> = Vec::new();
+        for path in roots {
+            let root = check(path)?;
+            if !checked.iter().any(|other| other.path == root.path) {
+                checked.push(root);
+            }
+        }
+        name(&mut checked);
+        Ok(Self {
+            roots: checked,
+            file_bytes_max: settings.file_bytes_max,
+            hidden: settings.hidden,
+            data_folder: Path::new(&settings.data_dir).canonicalize().ok(),
+        })
+    }
+
+    /// The roots, with links resolved.
+    pub fn roots(&self) -> impl Iterator<Item = &Path> {
+        self.roots.iter().map(|root| root.path.as_path())
+    }
+
+    /// Where `path` lies on disk; `None` when no root holds it. It need not exist.
+    pub fn absolute(&self, path: &RepoPath) -> Option<PathBuf> {
+        self.locate(path).map(|(_, absolute)| absolute)
+    }
+
+    /// The root that holds `path`.
+    pub fn root_of(&self, path: &RepoPath) -> Option<&Path> {
+        self.locate(path).map(|(root, _)| root.path.as_path())
+    }
+
+    pub(super) fn locate(&self, path: &RepoPath) -> Option<(&Root, PathBuf)> {
+        let upwards = |part: &str| part.is_empty() || part == "." || part == "..";
+        if path.as_str().split('/').any(upwards) || path.as_str().contains('\\') && cfg!(windows) {
+            return None;
+        }
+        self.roots.iter().find_map(|root| {
+            if root.is_file {
+                return (root.label == path.as_str()).then(|| (root, root.path.clone()));
+            }
+            let relative = match root.label.as_str() {
+                "" => path.as_str(),
+                label => path.as_str().strip_prefix(label)?.strip_prefix('/')?,
+            };
+            Some((root, root.path.join(relative)))
+        })
+    }
+
+    pub(super) fn roots_text(&self) -> String {
+        let roots: Vec<_> = self.roots().map(|path| path.display().to_string()).collect();
+        roots.join(", ")
+    }
+}
+
+fn check(path: &Path) -> Result<Root> {
+    let unreadable = |source: io::Error| match source.kind() {
+        io::ErrorKind::NotFound => Error::PathNotFound { path: path.to_path_buf() },
+        _ => Error::PathUnreadable { path: path.to_path_buf(), source },
+    };
+    let resolved = path.canonicalize().map_err(unreadable)?;
+    let is_file = !resolved.is_dir();
+    if is_file {
+        std::fs::File::open(&resolved).map_err(unreadable)?;
+    } else {
+        std::fs::read_dir(&resolved).map_err(unreadable)?;
+    }
+    Ok(Root { path: resolved, is_file, label: String::new() })
+}
+
+/// Names each root by as few of its last parts as tell it from the others.
+fn name(roots: &mut [Root]) {
+    let parts: Vec<Vec<String>> = roots.iter().map(|root| parts(&root.path)).collect();
+    if let [only] = roots {
+        if only.is_file {
+            only.label = tail(&parts[0], 1).join("/");
+        }
+        return;
+    }
+    let mut lengths = vec![1; roots.len()];
+    loop {
+        let label = |i: usize| tail(&parts[i], lengths[i]);
+        let clashes = |i: usize| {
+            (0..roots.len()).any(|j| {
+                j != i && (label(i).starts_with(label(j)) || label(j).starts_with(label(i)))
+            })
+        };
+        let longer: Vec<usize> =
+            (0..roots.len()).filter(|&i| lengths[i] < parts[i].len() && clashes(i)).collect();
+        if longer.is_empty() {
+            break;
+        }
+        for i in longer {
+            lengths[i] += 1;
+        }
+    }
+    for (i, root) in roots.iter_mut().enumerate() {
+        root.label = tail(&parts[i], lengths[i]).join("/");
+    }
+}
+
+fn parts(path: &Path) -> Vec<String> {
+    let parts: Vec<String> = path
+        .components()
+        .filter(|part| matches!(part, std::path::Component::Normal(_)))
+        .map(|part| part.as_os_str().to_string_lossy().into_owned())
+        .collect();
+    if parts.is_empty() { vec!["root".to_owned()] } else { parts }
+}
+
+fn tail(parts: &[String], length: usize) -> &[String] {
+    &parts[parts.len() - length.min(parts.len())..]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(paths: &[&str]) -> Vec<String> {
+        let root = |path: &&str| Root {
+            path: PathBuf::from(path),
+            is_file: path.ends_with(".rs"),
+            label: String::new(),
+        };
+        let mut roots: Vec<Root> = paths.iter().map(root).collect();
+        name(&mut roots);
+        roots.into_iter().map(|root| root.label).collect()
+    }
+
+    #[test]
+    fn several_roots_are_told_apart_by_as_few_parts_as_needed() {
+        assert_eq!(labels(&["/p/one"]), [""]);
+        assert_eq!(labels(&["/p/x.rs"]), ["x.rs"]);
+        assert_eq!(labels(&["/p/one", "/p/two"]), ["one", "two"]);
+        assert_eq!(labels(&["/a/lib", "/b/lib", "/c/x.rs"]), ["a/lib", "b/lib", "x.rs"]);
+        assert_eq!(labels(&["/q/a", "/p/a/lib", "/r/lib"]), ["q/a", "p/a/lib", "r/lib"]);
+    }
+
+    #[test]
+    fn a_root_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("missing");
+        let error = Repo::open(std::slice::from_ref(&missing), &Settings::default()).unwrap_err();
+        assert!(matches!(&error, Error::PathNotFound { path } if *path == missing), "{error}");
+        assert!(Repo::open(&[], &Settings::default()).is_err());
+    }
+
+    #[test]
+    fn a_path_is_located_only_inside_its_root() {
+        let folder = tempfile::tempdir().unwrap();
+        let repo = Repo::open(&[folder.path().to_path_buf()], &Settings::default()).unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        assert_eq!(repo.absolute(&RepoPath::new("a/b.rs")), Some(root.join("a/b.rs")));
+        for outside in ["../x", "a/../../x", "/etc/passwd", ""] {
+            assert_eq!(repo.absolute(&RepoPath::new(outside)), None, "{outside}");
+        }
+    }
+}

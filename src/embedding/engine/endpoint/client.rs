@@ -1,0 +1,381 @@
+//! How is one batch of texts asked of an endpoint, and asked again?
+//!
+//! Runs on a thread of the pool, where it may block.
+
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use reqwest::blocking::{Client as Http, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{StatusCode, Url};
+
+use super::breaker::Breaker;
+use super::failure::{Failure, Fault, clip};
+use super::retry;
+use super::wire::{self, Answer};
+use crate::base::config::Settings;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::RunContext;
+
+/// Bytes of the largest answer: 2048 vectors of 8192 floats as JSON are less.
+const ANSWER_BYTES_MAX: usize = 384 << 20;
+/// Bytes of a refusal that are looked at.
+const REFUSAL_BYTES_MAX: usize = 4096;
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+/// How often somebody who waits to try again looks whether the answer is still wanted.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How failures are met; the tests are less patient.
+#[derive(Debug, Clone, Copy)]
+pub struct Policy {
+    /// Failures in a row until nobody asks any more.
+    pub failures_max: u32,
+    /// For how long.
+    pub cool_down: Duration,
+    /// The first wait before a second try; it doubles from try to try.
+    pub backoff: Duration,
+}
+
+impl Policy {
+    pub const DEFAULT: Self = Self {
+        failures_max: 5,
+        cool_down: Duration::from_secs(10),
+        backoff: Duration::from_millis(200),
+    };
+}
+
+/// One batch, and whether anybody still wants it.
+#[derive(Clone)]
+pub struct Ask {
+    /// `[n]`, none of them empty.
+    pub texts: Vec<String>,
+    /// Values of a vector, where that is known.
+    pub d: Option<usize>,
+    /// `None` when the program starts.
+    pub cx: Option<RunContext>,
+    pub began: Instant,
+    /// Set when nobody waits any more.
+    pub gone: Arc<AtomicBool>,
+}
+
+impl Ask {
+    fn check_wanted(&self) -> Result<()> {
+        let cancelled = self.cx.as_ref().is_some_and(RunContext::is_cancelled);
+        if cancelled || self.gone.load(Ordering::Relaxed) {
+            return Err(Error::Cancelled);
+        }
+        match self.deadline() {
+            Some(deadline) if deadline <= Instant::now() => {
+                let budget = deadline.saturating_duration_since(self.began);
+                let budget_ms = u64::try_from(budget.as_millis()).unwrap_or(u64::MAX);
+                Err(Error::DeadlineExceeded { what: "embedding", budget_ms })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.cx.as_ref().and_then(RunContext::deadline)
+    }
+
+    /// Waits, unless that is longer than there is time.
+    fn pause(&self, wait: Duration) -> Result<()> {
+        let until = Instant::now() + wait;
+        loop {
+            self.check_wanted()?;
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(POLL));
+        }
+    }
+}
+
+/// The way to one endpoint. Threads share it, and its connections.
+pub struct Client {
+    http: Http,
+    url: Url,
+    /// The address without the route, for people.
+    base: String,
+    model: String,
+    authorization: Option<HeaderValue>,
+    timeout: Duration,
+    retries_max: usize,
+    policy: Policy,
+    breaker: Breaker,
+    texts_max: AtomicUsize,
+}
+
+impl Client {
+    /// Checks the settings; nothing is sent. name: that of the model, told where `vllm.model` is
+    /// empty.
+    pub fn new(settings: &Settings, name: &str, policy: Policy) -> Result<Self> {
+        let asked = settings.vllm_model.as_str();
+        let model = if asked.is_empty() { name } else { asked }.to_owned();
+        let (base, url) = address(&settings.vllm_url)?;
+        let http = Http::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(None)
+            .build()
+            .map_err(Error::library("reqwest", "start the client of the endpoint"))?;
+        let authorization = settings.vllm_api_key.reveal().map(authorization).transpose()?;
+        Ok(Self {
+            http,
+            url,
+            base,
+            model,
+            authorization,
+            timeout: Duration::from_millis(settings.vllm_timeout_ms),
+            retries_max: settings.vllm_retries_max,
+            policy,
+            breaker: Breaker::new(policy.failures_max, policy.cool_down),
+            texts_max: AtomicUsize::new(usize::MAX),
+        })
+    }
+
+    /// The endpoint's address, for people.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// The name that the endpoint knows the model by.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// The most texts of a request, as far as refusals tell.
+    pub fn texts_max(&self) -> usize {
+        self.texts_max.load(Ordering::Relaxed)
+    }
+
+    /// Asks until there is an answer, as often as the settings and the time that is left allow.
+    pub fn ask(&self, ask: &Ask) -> Result<Answer> {
+        self.attempt(ask)?.map_err(|(failure, tries)| self.error(&failure, tries))
+    }
+
+    /// As [`Client::ask`]; a batch that is too large for the endpoint is asked for in halves.
+    pub fn ask_in_parts(&self, ask: &Ask) -> Result<Answer> {
+        match self.attempt(ask)? {
+            Ok(answer) => Ok(answer),
+            Err((failure, _)) if failure.fault == Fault::TooLarge && ask.texts.len() > 1 => {
+                let half = ask.texts.len().div_ceil(2);
+                let (first, second) = ask.texts.split_at(half);
+                let of = |texts: &[String]| {
+                    self.ask_in_parts(&Ask { texts: texts.to_vec(), ..ask.clone() })
+                };
+                let answer = of(first)?.followed_by(of(second)?);
+                // Only now it is certain that the size was the trouble.
+                self.texts_max.fetch_min(half, Ordering::Relaxed);
+                Ok(answer)
+            }
+            Err((failure, tries)) => Err(self.error(&failure, tries)),
+        }
+    }
+
+    /// The answer, or the last failure after so many tries.
+    fn attempt(&self, ask: &Ask) -> Result<std::result::Result<Answer, (Failure, usize)>> {
+        let mut tries = 0;
+        loop {
+            ask.check_wanted()?;
+            let permit = match self.breaker.permit(Instant::now()) {
+                Ok(permit) => permit,
+                Err(why) => return Err(self.unavailable(why)),
+            };
+            let left = ask.deadline().map(|at| at.saturating_duration_since(Instant::now()));
+            let budget = left.map_or(self.timeout, |left| left.min(self.timeout));
+            let failure = match self.try_once(ask, budget) {
+                Ok(answer) => {
+                    permit.succeeded();
+                    return Ok(Ok(answer));
+                }
+                Err(failure) => failure,
+            };
+            tries += 1;
+            match failure.fault {
+                // Our time was up, which says nothing of the endpoint.
+                Fault::Slow if budget < self.timeout => ask.check_wanted()?,
+                Fault::Busy | Fault::TooLarge | Fault::Refused => permit.succeeded(),
+                _ => permit.failed(Instant::now(), &failure.what),
+            }
+            let wait = failure.wait.unwrap_or_else(|| retry::backoff(self.policy.backoff, tries));
+            let in_time = ask.deadline().is_none_or(|deadline| Instant::now() + wait < deadline);
+            if !failure.fault.may_pass() || tries > self.retries_max || !in_time {
+                return Ok(Err((failure, tries)));
+            }
+            tracing::debug!(endpoint = self.base, tries, why = failure.what, "asked again");
+            ask.pause(wait)?;
+        }
+    }
+
+    /// Sends the batch and reads the answer, in `budget`.
+    fn try_once(&self, ask: &Ask, budget: Duration) -> std::result::Result<Answer, Failure> {
+        let began = Instant::now();
+        let body = wire::request(&self.model, &ask.texts);
+        let mut request = self.http.post(self.url.clone()).timeout(budget).body(body);
+        request = request.header(CONTENT_TYPE, "application/json");
+        if let Some(value) = &self.authorization {
+            request = request.header(AUTHORIZATION, value.clone());
+        }
+        for (name, value) in ask.cx.iter().flat_map(RunContext::headers) {
+            request = request.header(name, value);
+        }
+        let mut response = request.send().map_err(|error| match error.is_timeout() {
+            true => Failure::slow(budget),
+            false => Failure::unreachable(error),
+        })?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(refusal(status, response, began, budget));
+        }
+        let body = read(&mut response, ANSWER_BYTES_MAX, began, budget)?;
+        wire::answer(&body, ask.texts.len(), ask.d)
+            .map_err(|what| Failure::new(Fault::Garbage, format!("its answer holds {what}")))
+    }
+
+    fn error(&self, failure: &Failure, tries: usize) -> Error {
+        let what = failure.told(tries);
+        match failure.fault {
+            Fault::Busy => {
+                let endpoint = "the embedding endpoint";
+                Error::Overloaded { what: endpoint, limit: what, retry_ms: None }
+            }
+            _ => self.unavailable(what),
+        }
+    }
+
+    fn unavailable(&self, why: String) -> Error {
+        let (base, model) = (&self.base, &self.model);
+        let what = format!("the embedding endpoint {base} (vllm.url, model {model:?})");
+        Error::Unavailable { what, remedy: why }
+    }
+}
+
+/// What an answer that is no success means.
+fn refusal(
+    status: StatusCode,
+    mut response: Response,
+    began: Instant,
+    budget: Duration,
+) -> Failure {
+    let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(retry::after);
+    let said = read(&mut response, REFUSAL_BYTES_MAX, began, budget).unwrap_or_default();
+    let mut what = format!("it answered {}: {}", status.as_u16(), clip(&said));
+    let fault = match status {
+        StatusCode::TOO_MANY_REQUESTS => Fault::Busy,
+        StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Fault::TooLarge,
+        status if status.is_server_error() => Fault::Failing,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            what += "; set CODEINTEL_VLLM_API_KEY";
+            Fault::Refused
+        }
+        StatusCode::NOT_FOUND => {
+            what += "; check vllm.url and vllm.model";
+            Fault::Refused
+        }
+        _ => Fault::Refused,
+    };
+    Failure { wait, ..Failure::new(fault, what) }
+}
+
+/// The body, at most `bytes_max` of it. A body that trickles has no more time than one that hangs.
+fn read(
+    response: &mut Response,
+    bytes_max: usize,
+    began: Instant,
+    budget: Duration,
+) -> std::result::Result<Vec<u8>, Failure> {
+    let (mut body, mut chunk) = (Vec::new(), vec![0; CHUNK_BYTES.min(bytes_max)]);
+    loop {
+        let got = response.read(&mut chunk);
+        if began.elapsed() >= budget {
+            return Err(Failure::slow(budget));
+        }
+        match got {
+            Ok(0) => return Ok(body),
+            Ok(n) => body.extend_from_slice(&chunk[..n.min(bytes_max - body.len())]),
+            Err(error) => {
+                return Err(Failure::new(Fault::Cut, format!("its answer broke off: {error}")));
+            }
+        }
+        if body.len() >= bytes_max {
+            // What is cut here is understood as little as it would be whole.
+            return Ok(body);
+        }
+    }
+}
+
+/// The address for people and that of the route.
+fn address(base: &str) -> Result<(String, Url)> {
+    let wrong = |expected: &str| Error::ConfigValue {
+        name: "vllm.url".to_owned(),
+        value: base.to_owned(),
+        origin: "the settings".to_owned(),
+        expected: expected.to_owned(),
+    };
+    const EXAMPLE: &str = "the base URL of an endpoint, such as http://127.0.0.1:8000";
+    let mut url = Url::parse(base.trim()).map_err(|_| wrong(EXAMPLE))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(Error::ConfigValue {
+            name: "vllm.url".to_owned(),
+            value: "(not shown)".to_owned(),
+            origin: "the settings".to_owned(),
+            expected: "no password in it; put a key into CODEINTEL_VLLM_API_KEY".to_owned(),
+        });
+    }
+    match url.scheme() {
+        "http" => {}
+        "https" => return Err(wrong("http://…; for TLS put a proxy on this machine before it")),
+        _ => return Err(wrong(EXAMPLE)),
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    let shown = url.as_str().trim_end_matches('/').to_owned();
+    let path = url.path().trim_end_matches('/');
+    let route = match path.ends_with("/v1") {
+        true => format!("{path}/embeddings"),
+        false => format!("{path}/v1/embeddings"),
+    };
+    url.set_path(&route);
+    Ok((shown, url))
+}
+
+fn authorization(key: &str) -> Result<HeaderValue> {
+    let value = HeaderValue::from_str(&format!("Bearer {key}"));
+    let mut value = value.map_err(|_| Error::ConfigValue {
+        name: "CODEINTEL_VLLM_API_KEY".to_owned(),
+        value: "(not shown)".to_owned(),
+        origin: "the environment".to_owned(),
+        expected: "a key without line breaks and control characters".to_owned(),
+    })?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_address_becomes_that_of_the_route() {
+        for (base, shown, route) in [
+            ("http://h:8000", "http://h:8000", "http://h:8000/v1/embeddings"),
+            ("http://h:8000/v1/", "http://h:8000/v1", "http://h:8000/v1/embeddings"),
+            (" http://h/a/ ", "http://h/a", "http://h/a/v1/embeddings"),
+        ] {
+            let (people, url) = address(base).unwrap();
+            assert_eq!((people.as_str(), url.as_str()), (shown, route));
+        }
+        for bad in ["", "localhost:8000", "ftp://h", "https://h", "http://"] {
+            let error = address(bad).unwrap_err().to_string();
+            assert!(error.contains("vllm.url") && error.contains("http://"), "{error}");
+        }
+        let error = address("http://me:sesame@h").unwrap_err().to_string();
+        assert!(error.contains("CODEINTEL_VLLM_API_KEY") && !error.contains("sesame"), "{error}");
+    }
+}

@@ -1,0 +1,44 @@
+//! How is an endpoint asked directly, one request for each call?
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::client::{Ask, Client, Policy};
+use super::wire::Answer;
+use crate::base::config::Settings;
+use crate::base::error::Result;
+use crate::base::telemetry::RunContext;
+
+/// An OpenAI-compatible endpoint without an engine before it: no cache, no tokenizer, no splitting.
+pub struct Endpoint {
+    client: Client,
+}
+
+impl Endpoint {
+    /// The endpoint `vllm.url`; nothing is sent. name: that of the model, used where `vllm.model` is
+    /// empty.
+    pub fn new(settings: &Settings, name: &str) -> Result<Self> {
+        Ok(Self { client: Client::new(settings, name, Policy::DEFAULT)? })
+    }
+
+    /// Its address, for people.
+    pub fn base(&self) -> &str {
+        self.client.base()
+    }
+
+    /// The name that it knows the model by.
+    pub fn model(&self) -> &str {
+        self.client.model()
+    }
+
+    /// Embeds texts in one request. texts: `[n]`, none of them empty.
+    pub fn embed(&self, texts: &[&str], cx: &RunContext) -> Result<Answer> {
+        self.client.ask(&Ask {
+            texts: texts.iter().map(|text| (*text).to_owned()).collect(),
+            d: None,
+            cx: Some(cx.clone()),
+            began: Instant::now(),
+            gone: Arc::default(),
+        })
+    }
+}

@@ -1,0 +1,174 @@
+//! How many requests are under way at once, and whose is next?
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::super::scheduler::{Lane, stopped};
+use crate::base::error::{Error, Result};
+
+/// Requests that wait in each lane. A call has twice as many there as are sent at once, so this is
+/// room for 16 calls with the default, and 8 MiB of text in each.
+const JOBS_MAX: usize = 128;
+/// Every so many requests one of the bulk lane goes first, so that it never starves.
+const BULK_TURN: usize = 8;
+
+pub type Job = Box<dyn FnOnce() + Send>;
+
+/// A few threads that each wait for an endpoint, and the two lanes in front of them.
+pub struct Pool {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    work: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    interactive: VecDeque<Job>,
+    bulk: VecDeque<Job>,
+    turn: usize,
+    stopped: bool,
+}
+
+impl Pool {
+    pub fn start(threads: usize) -> Result<Self> {
+        let pool = Self { shared: Arc::default() };
+        for i in 0..threads {
+            let shared = pool.shared.clone();
+            std::thread::Builder::new()
+                .name(format!("endpoint-{i}"))
+                .spawn(move || shared.work_until_stopped())
+                .map_err(Error::library("engine", "start a thread for the endpoint"))?;
+        }
+        Ok(pool)
+    }
+
+    /// Queues the job that `make` makes; false, and none is made, when the lane is full.
+    pub fn submit(&self, lane: Lane, make: impl FnOnce() -> Job) -> Result<bool> {
+        let mut state = self.shared.lock();
+        if state.stopped {
+            return Err(stopped());
+        }
+        let queue = state.queue(lane);
+        if queue.len() >= JOBS_MAX {
+            return Ok(false);
+        }
+        queue.push_back(make());
+        self.shared.work.notify_one();
+        Ok(true)
+    }
+
+    pub fn check_running(&self) -> Result<()> {
+        if self.shared.lock().stopped { Err(stopped()) } else { Ok(()) }
+    }
+
+    pub fn waiting(&self) -> usize {
+        let state = self.shared.lock();
+        state.interactive.len() + state.bulk.len()
+    }
+
+    /// Drops what waits. Requests under way end by themselves; nobody waits for them.
+    pub fn stop(&self) {
+        let mut state = self.shared.lock();
+        state.stopped = true;
+        state.interactive.clear();
+        state.bulk.clear();
+        self.shared.work.notify_all();
+    }
+
+    /// The most that may wait in a lane, in words.
+    pub fn limit() -> String {
+        format!("{JOBS_MAX} requests")
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl State {
+    fn queue(&mut self, lane: Lane) -> &mut VecDeque<Job> {
+        match lane {
+            Lane::Interactive => &mut self.interactive,
+            Lane::Bulk => &mut self.bulk,
+        }
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        self.turn = (self.turn + 1) % BULK_TURN;
+        match self.turn {
+            0 => self.bulk.pop_front().or_else(|| self.interactive.pop_front()),
+            _ => self.interactive.pop_front().or_else(|| self.bulk.pop_front()),
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work_until_stopped(&self) {
+        let mut state = self.lock();
+        while !state.stopped {
+            let Some(job) = state.next() else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            drop(state);
+            // A job tells its own failures; this one is only kept from ending the thread.
+            let _ = catch_unwind(AssertUnwindSafe(job));
+            state = self.lock();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[test]
+    fn queries_go_first_bulk_gets_its_turn_and_a_full_lane_refuses() {
+        let pool = Pool::start(1).unwrap();
+        let (release, gate) = channel::<()>();
+        let (began, begun) = channel();
+        let hold: Job = Box::new(move || {
+            began.send(()).unwrap();
+            let _ = gate.recv();
+        });
+        assert!(pool.submit(Lane::Bulk, || hold).unwrap());
+        begun.recv().unwrap();
+        let (tell, told) = channel();
+        let job = |name: &'static str| -> Job {
+            let tell = tell.clone();
+            Box::new(move || tell.send(name).unwrap())
+        };
+        (0..JOBS_MAX).for_each(|_| assert!(pool.submit(Lane::Bulk, || job("bulk")).unwrap()));
+        assert!(!pool.submit(Lane::Bulk, || unreachable!()).unwrap());
+        (0..20).for_each(|_| assert!(pool.submit(Lane::Interactive, || job("query")).unwrap()));
+        assert_eq!(pool.waiting(), JOBS_MAX + 20);
+        drop(release);
+        let order: Vec<_> = (0..20).map(|_| told.recv().unwrap()).collect();
+        assert_eq!(order.iter().filter(|name| **name == "bulk").count(), 2);
+        assert_eq!(order[0], "query");
+    }
+
+    #[test]
+    fn a_job_that_panics_ends_no_thread_and_a_stopped_pool_takes_nothing() {
+        let pool = Pool::start(1).unwrap();
+        assert!(pool.submit(Lane::Bulk, || Box::new(|| panic!("a bug"))).unwrap());
+        let (tell, told) = channel();
+        let job: Job = Box::new(move || tell.send(()).unwrap());
+        assert!(pool.submit(Lane::Bulk, || job).unwrap());
+        told.recv().unwrap();
+        pool.stop();
+        assert!(pool.submit(Lane::Bulk, || Box::new(|| ())).is_err());
+    }
+}

@@ -1,0 +1,165 @@
+//! What is said to an OpenAI-compatible endpoint, and what does it answer?
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, SeqAccess, Visitor};
+use serde_json::json;
+
+use crate::base::vector::Matrix;
+
+/// The body of a request for the vectors of `texts`, which come as base64 if the endpoint can.
+pub fn request(model: &str, texts: &[String]) -> String {
+    json!({ "model": model, "input": texts, "encoding_format": "base64" }).to_string()
+}
+
+/// What an endpoint answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// `[n, d]`, in the order of the texts.
+    pub vectors: Matrix,
+    /// Tokens of all texts, where it counts them.
+    pub tokens: Option<usize>,
+}
+
+impl Answer {
+    /// The answer to the texts of both, whose vectors have one length.
+    pub(super) fn followed_by(mut self, other: Self) -> Self {
+        other.vectors.rows().for_each(|row| self.vectors.push_row(row));
+        self.tokens = self.tokens.zip(other.tokens).map(|(a, b)| a + b);
+        self
+    }
+}
+
+#[derive(Deserialize)]
+struct List {
+    data: Vec<Item>,
+    usage: Option<Usage>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    /// The text's place; some leave it out.
+    index: Option<usize>,
+    embedding: Values,
+}
+
+#[derive(Deserialize)]
+struct Usage {
+    prompt_tokens: Option<usize>,
+}
+
+/// One vector: floats, or base64 of little-endian f32.
+struct Values(Vec<f32>);
+
+impl<'de> Deserialize<'de> for Values {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValuesVisitor).map(Values)
+    }
+}
+
+struct ValuesVisitor;
+
+impl<'de> Visitor<'de> for ValuesVisitor {
+    type Value = Vec<f32>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("floats, or base64 of them")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Vec<f32>, E> {
+        let bytes = STANDARD.decode(text).map_err(E::custom)?;
+        let (words, []) = bytes.as_chunks::<4>() else {
+            return Err(E::custom(format!("{} bytes are not whole floats", bytes.len())));
+        };
+        Ok(words.iter().map(|word| f32::from_le_bytes(*word)).collect())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<f32>, A::Error> {
+        let mut values = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(1 << 16));
+        while let Some(value) = seq.next_element()? {
+            values.push(value);
+        }
+        match values.is_empty() {
+            true => Err(A::Error::custom("a vector without values")),
+            false => Ok(values),
+        }
+    }
+}
+
+/// Reads the answer to `n` texts, in whichever order it comes; the sentence says what is wrong with
+/// it. d: values of a vector, where that is known.
+pub fn answer(body: &[u8], n: usize, d: Option<usize>) -> Result<Answer, String> {
+    let list: List = serde_json::from_slice(body).map_err(|e| format!("no embeddings: {e}"))?;
+    if list.data.len() != n {
+        return Err(format!("{} vectors for {n} texts", list.data.len()));
+    }
+    let mut rows: Vec<Option<Vec<f32>>> = vec![None; n];
+    for (i, item) in list.data.into_iter().enumerate() {
+        let at = item.index.unwrap_or(i);
+        match rows.get_mut(at) {
+            Some(row @ None) => *row = Some(item.embedding.0),
+            Some(Some(_)) => return Err(format!("two vectors for text {at}")),
+            None => return Err(format!("a vector for text {at} of {n}")),
+        }
+    }
+    let rows: Vec<Vec<f32>> = rows.into_iter().flatten().collect();
+    let d = d.or_else(|| rows.first().map(Vec::len)).filter(|d| *d > 0).ok_or("no values")?;
+    if let Some(row) = rows.iter().find(|row| row.len() != d) {
+        return Err(format!("vectors of {} values, expected {d}", row.len()));
+    }
+    let mut vectors = Matrix::with_capacity(n, d);
+    rows.iter().for_each(|row| vectors.push_row(row));
+    vectors.check_finite("vector").map_err(|e| e.to_string())?;
+    Ok(Answer { vectors, tokens: list.usage.and_then(|usage| usage.prompt_tokens) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn base64(values: &[f32]) -> String {
+        STANDARD.encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
+    }
+
+    fn read(body: serde_json::Value, n: usize, d: Option<usize>) -> Result<Answer, String> {
+        answer(body.to_string().as_bytes(), n, d)
+    }
+
+    #[test]
+    fn floats_and_base64_are_read_and_put_in_the_order_of_the_texts() {
+        let body = json!({
+            "data": [
+                { "index": 1, "embedding": base64(&[1.5, -2.0]) },
+                { "index": 0, "embedding": [0.25, 3] },
+            ],
+            "usage": { "prompt_tokens": 7, "total_tokens": 7 },
+        });
+        let answer = read(body, 2, None).unwrap();
+        assert_eq!(answer.vectors.as_slice(), [0.25, 3.0, 1.5, -2.0]);
+        assert_eq!(answer.tokens, Some(7));
+        let bare = read(json!({ "data": [{ "embedding": [1.0] }] }), 1, Some(1)).unwrap();
+        assert_eq!((bare.vectors.as_slice(), bare.tokens), (&[1.0][..], None));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_a_sentence() {
+        let one = |embedding: serde_json::Value| json!({ "data": [{ "embedding": embedding }] });
+        let two = |a: usize, b: usize| json!({ "data": [{ "index": a, "embedding": [1] }, { "index": b, "embedding": [1] }] });
+        for (body, n, d, part) in [
+            (json!("hello"), 1, None, "no embeddings"),
+            (json!({ "data": [] }), 1, None, "0 vectors for 1"),
+            (one(json!([])), 1, None, "without values"),
+            (one(json!("")), 1, None, "no values"),
+            (one(json!("AAAA")), 1, None, "3 bytes"),
+            (one(json!("no base64!")), 1, None, "no embeddings"),
+            (one(json!(base64(&[f32::NAN]))), 1, None, "not a finite"),
+            (one(json!([1, 2, 3])), 1, Some(4), "3 values, expected 4"),
+            (two(0, 0), 2, None, "two vectors for text 0"),
+            (two(0, 2), 2, None, "text 2 of 2"),
+        ] {
+            let said = read(body, n, d).unwrap_err();
+            assert!(said.contains(part), "{said}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What does an engine learn from a model folder, with its weights and without?
+
+use super::scheduler::compute::Compute;
+use super::{EngineOptions, Task};
+use crate::base::config::{DeviceChoice, Settings};
+use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::telemetry::labels::Mode;
+use crate::device::{Device, Dtype};
+use crate::embedding::engine::endpoint::Remote;
+use crate::embedding::models::ModelFolder;
+use crate::embedding::models::identity::{ModelIdentity, revision};
+use crate::embedding::nn::{Encoder, Pooler, SentenceConfig};
+use crate::embedding::token::Ragged;
+
+/// Tokens taken of a text where the folder does not say how many the model takes.
+const TOKENS_MAX_UNKNOWN: usize = 512;
+
+/// A model that is ready to compute in this process.
+pub(super) struct Loaded {
+    pub identity: ModelIdentity,
+    pub device: Device,
+    pub compute: Box<dyn Compute>,
+    /// Tokens that keep the device busy once.
+    pub busy_tokens: usize,
+}
+
+/// Loads the weights.
+pub(super) fn load(
+    folder: &ModelFolder,
+    settings: &Settings,
+    options: EngineOptions,
+) -> Result<Loaded> {
+    let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
+    let mut sentence = SentenceConfig::read(&folder.path)?;
+    sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
+    sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
+    let pooler = Pooler::load(&folder.path, &sentence, encoder.hidden_dim(), &device)?;
+    let positions = encoder.max_positions();
+    let identity = ModelIdentity {
+        name: folder.name.clone(),
+        revision: revision(&folder.path)?,
+        pooling: sentence.pooling,
+        normalize: sentence.normalize,
+        dim: pooler.dim(),
+        max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
+        dtype: device.dtype(),
+        document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        mode: Mode::Inproc,
+    };
+    let busy_tokens = encoder.busy_tokens();
+    let compute = compute(encoder, pooler);
+    Ok(Loaded { identity, device, compute, busy_tokens })
+}
+
+fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
+    #[cfg(feature = "cuda")]
+    if pooler.is_on_gpu() {
+        return Box::new(super::gpu::OnGpu { encoder, pooler });
+    }
+    Box::new(move |batch: &Ragged| pooler.embed(&encoder, batch))
+}
+
+/// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot
+/// take goes to the CPU.
+pub(super) fn on_device<M>(
+    settings: &Settings,
+    load: impl Fn(&Device) -> Result<M>,
+) -> Result<(Device, M)> {
+    let (mut device, auto) = (Device::open(settings)?, settings.device == DeviceChoice::Auto);
+    let mut loaded = load(&device);
+    if let Err(
+        error @ (Error::ModelUnsupported { .. }
+        | Error::Unavailable { .. }
+        | Error::OutOfMemory { .. }),
+    ) = &loaded
+        && auto
+        && device.is_gpu()
+    {
+        device = Device::cpu_instead(settings, &format!("auto: {error}"))?;
+        loaded = load(&device);
+    }
+    let (name, dtype, why) = (device.name(), device.dtype().as_str(), device.why());
+    tracing::info!(device = name, dtype, why, "the network's device");
+    Ok((device, loaded?))
+}
+
+/// Asks the endpoint for the length of its vectors and compares it with what the folder says. failed:
+/// why the model could not be loaded here, where that was tried.
+///
+/// Where the folder is whole and only the device failed, the endpoint's vectors count as those of the
+/// folder's own model, so that an index made here can still be searched.
+pub(super) fn describe(
+    folder: &ModelFolder,
+    settings: &Settings,
+    remote: &Remote,
+    failed: Option<&Error>,
+) -> Result<ModelIdentity> {
+    let sentence = SentenceConfig::read(&folder.path)?;
+    let limits = Encoder::limits(&folder.path).ok();
+    let dim = remote.dimension()?;
+    // Behind dense layers vectors have another length than the hidden states.
+    let hidden = limits.map(|(d, _)| d).filter(|_| sentence.dense.is_empty());
+    if let Some(d) = hidden.filter(|d| *d != dim) {
+        let what = format!("the model {:?} at {}", remote.model(), remote.base());
+        let remedy = format!(
+            "its vectors have {dim} values, those of {} have {d}; set vllm.model, or model.name to \
+             the model that the endpoint serves",
+            folder.name
+        );
+        return Err(Error::Unavailable { what, remedy });
+    }
+    let positions = limits.map(|(_, positions)| positions);
+    let max_tokens = match (sentence.max_seq_length, positions) {
+        (Some(tokens), Some(positions)) => tokens.min(positions),
+        (tokens, positions) => tokens.or(positions).unwrap_or(TOKENS_MAX_UNKNOWN),
+    };
+    let whole = failed.is_some_and(|error| {
+        !matches!(
+            error.kind(),
+            ErrorKind::Model | ErrorKind::ModelMissing | ErrorKind::PathNotFound
+        )
+    });
+    let (mode, revision, dtype) = match whole {
+        true => {
+            let dtype = Device::open(settings).map_or(Dtype::F32, |device| device.dtype());
+            (Mode::Inproc, revision(&folder.path)?, dtype)
+        }
+        false => (Mode::Http, remote.model().to_owned(), Dtype::F32),
+    };
+    Ok(ModelIdentity {
+        name: folder.name.clone(),
+        revision,
+        pooling: sentence.pooling,
+        normalize: sentence.normalize,
+        dim,
+        max_tokens,
+        dtype,
+        document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        mode,
+    })
+}
+
+/// Asks the endpoint of the settings for one vector, and says in words who answered. name: that of
+/// the model where `vllm.model` is empty.
+pub fn probe(settings: &Settings, name: &str) -> Result<String> {
+    let remote = Remote::new(settings, name)?;
+    let d = remote.dimension()?;
+    Ok(format!("{}, model {:?}, vectors of {d} values", remote.base(), remote.model()))
+}
+
+/// An endpoint pools as it pools.
+pub(super) fn refuse(options: EngineOptions) -> Result<()> {
+    match options.pooling {
+        _ if options.normalize.is_none() && options.pooling.is_none() => Ok(()),
+        pooling => Err(Error::Argument {
+            name: "pooling",
+            value: pooling.map_or("another length of vectors", |p| p.as_str()).to_owned(),
+            expected: "none, as long as vllm.mode lets an endpoint embed".to_owned(),
+        }),
+    }
+}

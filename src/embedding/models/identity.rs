@@ -1,0 +1,184 @@
+//! Which model made a vector, so exactly that equal keys mean equal vectors?
+
+use std::path::{Path, PathBuf};
+
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::labels::Mode;
+use crate::device::Dtype;
+use crate::embedding::nn::Pooling;
+
+/// A model, and how its hidden states become vectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModelIdentity {
+    /// For people; two names may be the same model.
+    pub name: String,
+    /// 16 hexadecimal digits over `config.json`, `tokenizer.json` and the weights.
+    pub revision: String,
+    pub pooling: Pooling,
+    /// Whether vectors have length 1.
+    pub normalize: bool,
+    /// Values of one vector.
+    pub dim: usize,
+    /// Tokens read of one text, special tokens included.
+    pub max_tokens: usize,
+    /// What its linear layers multiply.
+    pub dtype: Dtype,
+    /// What an index puts before each text; mostly nothing.
+    pub document_prompt: String,
+    /// Who embeds. For an endpoint the revision is the name that the endpoint has for the model, and
+    /// what is said of pooling, length and dtype is what the local folder says.
+    pub mode: Mode,
+}
+
+impl ModelIdentity {
+    /// Everything that decides what the vector of a given text is, in one word. The name does not;
+    /// a prompt is a part of the text.
+    pub fn key(&self) -> String {
+        self.key_with(self.dtype)
+    }
+
+    /// Equal for vectors that can be compared: types that keep a cosine of .9999 to f32 count as
+    /// f32, so that an index may move between processors.
+    pub fn index_key(&self) -> String {
+        let int8 = self.dtype == Dtype::Int8;
+        let key = self.key_with(if int8 { Dtype::Int8 } else { Dtype::F32 });
+        match self.document_prompt.as_str() {
+            "" => key,
+            prompt => format!("{key}-{}", &blake3::hash(prompt.as_bytes()).to_hex()[..8]),
+        }
+    }
+
+    /// How many values a vector that was asked for has; all of them when nothing was asked for.
+    pub fn dimensions(&self, asked: Option<usize>) -> Result<usize> {
+        let all = self.dim;
+        match asked.unwrap_or(all) {
+            n if (1..=all).contains(&n) => Ok(n),
+            n => Err(Error::Argument {
+                name: "dimensions",
+                value: n.to_string(),
+                expected: format!("1 to {all}, the dimension of {}", self.name),
+            }),
+        }
+    }
+
+    fn key_with(&self, dtype: Dtype) -> String {
+        let Self { revision, dim, max_tokens, .. } = self;
+        if self.mode == Mode::Http {
+            return format!("http-{revision}-{dim}");
+        }
+        let (pooling, dtype) = (self.pooling.as_str(), dtype.as_str());
+        let length = if self.normalize { "unit" } else { "raw" };
+        format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-{dtype}")
+    }
+}
+
+impl std::fmt::Display for ModelIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.name, self.index_key())
+    }
+}
+
+/// The revision of the model in `folder`.
+pub(in crate::embedding) fn revision(folder: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    for path in model_files(folder)? {
+        let unreadable = |source| Error::PathUnreadable { path: path.clone(), source };
+        let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
+        // Name and length keep two files from being taken for one.
+        hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        hasher.update(&[0]).update(&bytes.to_le_bytes());
+        hasher.update_mmap_rayon(&path).map_err(unreadable)?;
+    }
+    Ok(hasher.finalize().to_hex()[..16].to_owned())
+}
+
+/// `config.json`, `tokenizer.json` and every safetensors file, in the order of their names, those
+/// of dense layers in folders of their own included.
+fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in entries(folder)? {
+        if path.is_dir() {
+            files.extend(entries(&path)?.into_iter().filter(|path| holds_weights(path)));
+        } else if ["config.json", "tokenizer.json"].map(|name| folder.join(name)).contains(&path)
+            || holds_weights(&path)
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let failed = |e| Error::io("list", folder, e);
+    let entries = std::fs::read_dir(folder).map_err(failed)?;
+    entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
+}
+
+fn holds_weights(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "safetensors")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_byte_of_the_model_and_any_choice_changes_the_key_but_the_name_does_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let key = |revision: String| {
+            let (name, pooling) = ("m".to_owned(), Pooling::Mean);
+            ModelIdentity {
+                name,
+                revision,
+                pooling,
+                normalize: true,
+                dim: 4,
+                max_tokens: 8,
+                dtype: Dtype::F32,
+                document_prompt: String::new(),
+                mode: Mode::Inproc,
+            }
+        };
+        write("config.json", "{}");
+        write("model.safetensors", "weights");
+        let before = key(revision(folder.path()).unwrap());
+        assert_eq!(before.revision.len(), 16);
+        write("README.md", "not a part");
+        assert_eq!(key(revision(folder.path()).unwrap()).key(), before.key());
+        write("model.safetensors", "weighty");
+        assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
+
+        let before = key(revision(folder.path()).unwrap());
+        std::fs::create_dir(folder.path().join("2_Dense")).unwrap();
+        write("2_Dense/model.safetensors", "a layer behind the pooling");
+        assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
+
+        let others = [
+            ModelIdentity { pooling: Pooling::Cls, ..before.clone() },
+            ModelIdentity { normalize: false, ..before.clone() },
+            ModelIdentity { max_tokens: 9, ..before.clone() },
+            ModelIdentity { dim: 5, ..before.clone() },
+            ModelIdentity { dtype: Dtype::Int8, ..before.clone() },
+        ];
+        assert!(others.iter().all(|other| other.key() != before.key()));
+        assert!(others.iter().all(|other| other.index_key() != before.index_key()));
+        let exact = ModelIdentity { dtype: Dtype::Int16, ..before.clone() };
+        assert_ne!(exact.key(), before.key(), "a cache keeps them apart");
+        assert_eq!(exact.index_key(), before.index_key(), "an index takes both");
+        let asking = |prompt: &str| {
+            ModelIdentity { document_prompt: prompt.to_owned(), ..before.clone() }.index_key()
+        };
+        let expected = format!("{}-mean-unit-8-4-f32", before.revision);
+        assert_eq!(asking(""), expected, "without a prompt the key is what it was");
+        assert!(asking("passage: ").starts_with(&before.index_key()));
+        assert_ne!(asking("passage: "), before.index_key());
+        assert_ne!(asking("passage: "), asking("text: "));
+        let remote = ModelIdentity { mode: Mode::Http, revision: "m".into(), ..before.clone() };
+        assert_eq!((remote.key().as_str(), remote.index_key().as_str()), ("http-m-4", "http-m-4"));
+        let renamed = ModelIdentity { name: "n".to_owned(), ..before.clone() };
+        assert_eq!(renamed.key(), before.key());
+    }
+}

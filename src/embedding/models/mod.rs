@@ -1,0 +1,135 @@
+//! Which models are known, which are here, and are their files whole?
+//!
+//! The manifest is `models/manifest.toml`, compiled in. Only [`pull`] touches the network.
+
+pub(in crate::embedding) mod identity;
+mod manifest;
+mod pull;
+
+use std::path::{Path, PathBuf};
+
+pub use identity::ModelIdentity;
+pub use manifest::{Hub, Manifest, ModelEntry, Wheel};
+pub use pull::pull;
+
+use crate::base::error::{Error, Result};
+
+/// The file that makes a folder a model.
+const MARK: &str = "config.json";
+
+/// A folder that holds a model.
+#[derive(Debug, Clone)]
+pub struct ModelFolder {
+    /// The name in the manifest, or that of the folder.
+    pub name: String,
+    pub path: PathBuf,
+    /// What the manifest says; none for a folder that it does not know.
+    pub entry: Option<&'static ModelEntry>,
+}
+
+impl ModelFolder {
+    /// The folder `path` as it is, without a look at the manifest.
+    pub fn at(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Self { name, path: path.to_path_buf(), entry: None }
+    }
+}
+
+/// One known model, and where it lies if it is here.
+#[derive(Debug, Clone)]
+pub struct ModelState {
+    pub entry: &'static ModelEntry,
+    pub folder: Option<PathBuf>,
+}
+
+/// One file of a model beside its known checksum.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileCheck {
+    /// Relative to the model's folder.
+    pub file: String,
+    /// SHA-256, 64 hexadecimal digits.
+    pub expected: String,
+    /// SHA-256 of what is there; none if the file is missing.
+    pub found: Option<String>,
+}
+
+impl FileCheck {
+    pub fn is_ok(&self) -> bool {
+        self.found.as_ref() == Some(&self.expected)
+    }
+}
+
+/// Every model of the manifest, in its order.
+pub fn list(models_dir: &Path) -> Vec<ModelState> {
+    let state = |entry: &'static ModelEntry| {
+        let folder = models_dir.join(&entry.name);
+        ModelState { entry, folder: folder.join(MARK).is_file().then_some(folder) }
+    };
+    Manifest::builtin().models().iter().map(state).collect()
+}
+
+/// Finds the model that `name_or_folder` means. Never touches the network.
+///
+/// A folder with `config.json` is taken as it is; otherwise the name is looked up in `models_dir`.
+pub fn resolve(name_or_folder: &str, models_dir: &Path) -> Result<ModelFolder> {
+    let manifest = Manifest::builtin();
+    let here = Path::new(name_or_folder);
+    if here.join(MARK).is_file() {
+        return Ok(ModelFolder::at(here));
+    }
+    let entry = manifest.find(name_or_folder);
+    let folder = models_dir.join(name_or_folder);
+    if !name_or_folder.is_empty() && folder.join(MARK).is_file() {
+        let name = name_or_folder.to_owned();
+        return Ok(ModelFolder { name, path: folder, entry });
+    }
+    match entry {
+        Some(entry) => Err(Error::ModelMissing {
+            model: entry.name.clone(),
+            looked_in: models_dir.display().to_string(),
+            remedy: format!("codeintel model pull {}", entry.name),
+        }),
+        None => Err(manifest.unknown(name_or_folder)),
+    }
+}
+
+/// Compares each file with its known checksum; empty for a folder without an entry.
+pub fn verify(folder: &ModelFolder) -> Result<Vec<FileCheck>> {
+    let entry = folder.entry.or_else(|| Manifest::builtin().find(&folder.name));
+    entry.map_or_else(|| Ok(Vec::new()), |entry| entry.verify(&folder.path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_known_model_that_is_not_here_names_the_command_that_gets_it() {
+        let models = tempfile::tempdir().unwrap();
+        let error = resolve("all-MiniLM-L6-v2", models.path()).unwrap_err();
+        assert!(matches!(error, Error::ModelMissing { .. }));
+        assert!(error.to_string().contains("codeintel model pull all-MiniLM-L6-v2"), "{error}");
+        assert!(list(models.path()).iter().all(|state| state.folder.is_none()));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest_known_one() {
+        let models = tempfile::tempdir().unwrap();
+        let error = resolve("all-minilm-l6", models.path()).unwrap_err().to_string();
+        assert!(error.contains("\"all-MiniLM-L6-v2\""), "{error}");
+        assert!(error.contains("all-minilm-l6"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_is_taken_as_it_is_and_a_name_is_found_in_the_models_folder() {
+        let models = tempfile::tempdir().unwrap();
+        let mine = models.path().join("mine");
+        std::fs::create_dir(&mine).unwrap();
+        std::fs::write(mine.join(MARK), "{}").unwrap();
+        let by_path = resolve(mine.to_str().unwrap(), Path::new("/nowhere")).unwrap();
+        let by_name = resolve("mine", models.path()).unwrap();
+        assert_eq!((by_path.name.as_str(), by_name.name.as_str()), ("mine", "mine"));
+        assert_eq!(by_path.path, by_name.path);
+        assert_eq!(verify(&by_name).unwrap(), []);
+    }
+}

@@ -1,0 +1,164 @@
+//! What does config.json say, and can it be true?
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use crate::base::error::{Error, Result};
+use crate::device::cpu::ops::Activation;
+
+/// A size beyond this is a damaged file, not a model.
+const SIZE_MAX: usize = 1 << 24;
+
+/// An object of config.json. A key that is `null` counts as absent.
+///
+/// Every reader checks what it gives, and an error names the key and the file.
+#[derive(Debug, Clone)]
+pub struct Raw {
+    path: PathBuf,
+    object: Map<String, Value>,
+}
+
+impl Raw {
+    /// Reads `config.json` in `folder`.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let object = read_json(&path)?.ok_or_else(|| missing(&path))?;
+        Ok(Self { path, object })
+    }
+
+    /// The object under `key`.
+    pub fn object(&self, key: &str) -> Option<Self> {
+        let object = self.object.get(key)?.as_object()?.clone();
+        Some(Self { path: self.path.clone(), object })
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// The first of `keys` that is there; else the last. Families that were renamed have old names
+    /// and new ones.
+    pub fn first<'a>(&self, keys: &[&'a str]) -> &'a str {
+        let there = keys.iter().find(|key| self.has(key)).or(keys.last());
+        there.copied().unwrap_or_default()
+    }
+
+    /// A size that must be there: 1 to 2^24.
+    pub fn size(&self, key: &str) -> Result<usize> {
+        let value = self.value(key).ok_or_else(|| self.broken(format!("{key} is not there")))?;
+        let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+        let size = size.filter(|size| (1..=SIZE_MAX).contains(size));
+        size.ok_or_else(|| self.broken(format!("{key} is {value}, expected 1 to {SIZE_MAX}")))
+    }
+
+    /// A size, if it is there.
+    pub fn size_if(&self, key: &str) -> Result<Option<usize>> {
+        self.has(key).then(|| self.size(key)).transpose()
+    }
+
+    pub fn size_or(&self, key: &str, default: usize) -> Result<usize> {
+        Ok(self.size_if(key)?.unwrap_or(default))
+    }
+
+    /// A number of zero or more.
+    pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
+        let Some(value) = self.value(key) else { return Ok(default) };
+        let number = value.as_f64().filter(|number| number.is_finite() && *number >= 0.0);
+        number.ok_or_else(|| self.broken(format!("{key} is {value}, expected a number from 0 on")))
+    }
+
+    /// A number of more than zero.
+    pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
+        match self.number_or(key, default)? {
+            0.0 => Err(self.broken(format!("{key} is 0, expected more"))),
+            number => Ok(number),
+        }
+    }
+
+    pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
+        let Some(value) = self.value(key) else { return Ok(default) };
+        value.as_bool().ok_or_else(|| self.broken(format!("{key} is {value}, not true or false")))
+    }
+
+    pub fn text_or<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str> {
+        let Some(value) = self.value(key) else { return Ok(default) };
+        value.as_str().ok_or_else(|| self.broken(format!("{key} is {value}, expected a text")))
+    }
+
+    /// The texts of a list; `None` if it is not there.
+    pub fn texts(&self, key: &str) -> Result<Option<Vec<&str>>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let texts = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+        let texts: Option<Vec<&str>> = texts;
+        texts.map(Some).ok_or_else(|| self.broken(format!("{key} is no list of texts")))
+    }
+
+    /// How many entries the object under `key` has; `None` if it is not there.
+    pub fn entries(&self, key: &str) -> Option<usize> {
+        self.value(key)?.as_object().map(Map::len)
+    }
+
+    pub fn activation(&self, key: &str, default: &str) -> Result<Activation> {
+        match self.text_or(key, default)? {
+            "gelu" | "gelu_python" => Ok(Activation::Gelu),
+            "gelu_new" | "gelu_fast" | "gelu_pytorch_tanh" => Ok(Activation::GeluTanh),
+            "relu" => Ok(Activation::Relu),
+            "silu" | "swish" => Ok(Activation::Silu),
+            "tanh" => Ok(Activation::Tanh),
+            other => Err(unsupported(
+                format!("{key} {other}"),
+                "gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu, silu and tanh",
+            )),
+        }
+    }
+
+    /// Refuses a feature of the family that is not computed, unless `key` is `value` or absent.
+    pub fn only(&self, key: &str, value: Value) -> Result<()> {
+        match self.value(key) {
+            Some(found) if *found != value => {
+                Err(unsupported(format!("{key} {found}"), &format!("{key} {value}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The error for a value that cannot be true.
+    pub fn broken(&self, detail: String) -> Error {
+        Error::ModelBroken { path: self.path.clone(), detail }
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.object.get(key).filter(|value| !value.is_null())
+    }
+}
+
+pub fn unsupported(found: String, supported: &str) -> Error {
+    Error::ModelUnsupported { found, supported: supported.to_owned() }
+}
+
+/// The error for a file that a model folder must have.
+pub fn missing(path: &Path) -> Error {
+    let folder = path.parent().unwrap_or(path);
+    let file = path.strip_prefix(folder).unwrap_or(path);
+    let name = folder.file_name().map_or(PathBuf::new(), PathBuf::from);
+    Error::ModelMissing {
+        model: name.join(file).display().to_string(),
+        looked_in: folder.display().to_string(),
+        remedy: "codeintel model pull".to_owned(),
+    }
+}
+
+/// The JSON in `path`; `None` if there is no such file.
+pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T>> {
+    let text = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(Error::PathUnreadable { path: path.to_path_buf(), source }),
+    };
+    let broken = |e: serde_json::Error| Error::ModelBroken {
+        path: path.to_path_buf(),
+        detail: e.to_string(),
+    };
+    serde_json::from_slice(&text).map(Some).map_err(broken)
+}

@@ -1,0 +1,135 @@
+//! How much does a network multiply, and how much memory does that take?
+
+use std::path::Path;
+
+use super::config::Raw;
+use super::description::Description;
+use super::encoder::GROUP_TOKENS;
+use super::family::family;
+use crate::base::error::Result;
+use crate::device::Dtype;
+use crate::device::cpu::ops::Mask;
+
+/// What one forward pass multiplies in its linear layers and in attention, and what it keeps; all
+/// else is small.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cost {
+    /// Multiply-adds of a token in all linear layers.
+    linear: f64,
+    /// Multiply-adds of one query and one key that it sees, in one layer.
+    pair: f64,
+    /// `[layers]`: which keys a query sees.
+    masks: Vec<Mask>,
+    /// Values of the table of words.
+    words: usize,
+    /// Activations of a token that are held at the same time.
+    activations: usize,
+    /// Tokens of the longest sequence.
+    tokens_max: usize,
+}
+
+impl Cost {
+    /// As `config.json` of `folder` describes the network; no weights are read.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let raw = Raw::read(folder)?;
+        Ok(Self::of(&(family(&raw)?.describe)(&raw)?))
+    }
+
+    fn of(network: &Description) -> Self {
+        let Description { hidden_dim, intermediate_dim, heads, head_dim, .. } = *network;
+        let (q, widths) = (heads * head_dim, network.widths());
+        let [_, _, qkv, _, wide, ..] = widths;
+        let layer = hidden_dim * (qkv + q + wide + intermediate_dim);
+        Self {
+            linear: (layer * network.layers.len()) as f64,
+            // A score, and its part of the sum of the values.
+            pair: 2.0 * q as f64,
+            masks: network.layers.iter().map(|layer| layer.mask).collect(),
+            words: network.vocab_size * hidden_dim,
+            // With the words of the widest input.
+            activations: widths.iter().sum::<usize>() + intermediate_dim.max(q).max(hidden_dim),
+            tokens_max: network.max_tokens,
+        }
+    }
+
+    /// Bytes of the weights in memory, where linear layers multiply in `dtype`.
+    pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
+        self.linear as u64 * dtype.bytes() as u64 + (self.words * size_of::<f32>()) as u64
+    }
+
+    /// Bytes of the activations of a batch of `tokens` on a GPU, of which a value has 2.
+    pub fn gpu_batch_bytes(&self, tokens: usize) -> u64 {
+        2 * (tokens.max(self.tokens_max) * self.activations) as u64
+    }
+
+    /// Bytes of the activations that one thread ever holds, however many texts there are.
+    pub fn scratch_bytes(&self) -> u64 {
+        let tokens = GROUP_TOKENS.max(self.tokens_max);
+        (tokens * self.activations * size_of::<f32>()) as u64
+    }
+
+    /// Operations of a sequence of `tokens`, a multiply-add counted as two.
+    pub fn flops(&self, tokens: usize) -> f64 {
+        let pairs = |mask: &Mask| -> usize {
+            (0..tokens).map(|query| mask.keys(&(query..query + 1), 0, tokens).len()).sum()
+        };
+        let pairs: usize = self.masks.iter().map(pairs).sum();
+        2.0 * (self.linear * tokens as f64 + self.pair * pairs as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::cpu::ops::Activation;
+    use crate::embedding::nn::description::{BiasRule, LayerRule, Names, NormRule, Up};
+
+    /// A network of six layers of 12 heads of 32.
+    fn minilm(mask: Mask) -> Description {
+        Description {
+            names: &Names::NONE,
+            vocab_size: 30_522,
+            max_tokens: 512,
+            hidden_dim: 384,
+            intermediate_dim: 1536,
+            heads: 12,
+            heads_kv: 12,
+            head_dim: 32,
+            attention_scale: 1.0,
+            embedding_scale: 1.0,
+            types: 2,
+            absolute: None,
+            relative_buckets: None,
+            rotaries: Vec::new(),
+            layers: vec![LayerRule { mask, rotary: None }; 6],
+            norm: NormRule::layer(1e-12),
+            activation: Activation::Gelu,
+            bias: BiasRule::ALL,
+        }
+    }
+
+    #[test]
+    fn the_cost_of_minilm_is_what_a_hand_counts() {
+        let cost = Cost::of(&minilm(Mask::FULL));
+        // Four square matrices and two of four times the width: 12 * 384^2, in six layers.
+        assert_eq!(2.0 * cost.linear, 21_233_664.0);
+        // Each of 256 keys twice 384 multiply-adds, in six layers: 2.36 MFLOP a token.
+        let a_token = cost.flops(256) / 256.0;
+        assert_eq!(a_token, 21_233_664.0 + 2.0 * 6.0 * 2.0 * 384.0 * 256.0);
+        assert_eq!((a_token / 1e5).round() / 10.0, 23.6);
+        assert_eq!(cost.flops(0), 0.0);
+    }
+
+    #[test]
+    fn gates_shared_keys_and_masks_are_counted() {
+        static GATED: Names = Names { up: Up::GateFirst("up"), ..Names::NONE };
+        let of = Description { names: &GATED, heads_kv: 3, ..minilm(Mask::CAUSAL) };
+        let layer = 384 * (384 + 2 * 96) + 384 * 384 + 3 * 384 * 1536;
+        let pairs = 10 * 11 / 2;
+        let want = 2 * 6 * (10 * layer + pairs * 2 * 384);
+        assert_eq!(Cost::of(&of).flops(10), want as f64);
+        let window = Cost::of(&minilm(Mask { before: 1, after: 1 }));
+        let attention = window.flops(10) - 2.0 * window.linear * 10.0;
+        assert_eq!(attention, f64::from(2 * 6 * (8 * 3 + 2 * 2) * 2 * 384));
+    }
+}

@@ -1,0 +1,42 @@
+//! How is a RoBERTa described? (Liu et al., 2019: a BERT whose positions begin behind the pad.)
+
+use super::{DenseRule, Family, MaskedLmRule, bert, first_token_classifier};
+use crate::base::error::Result;
+use crate::device::cpu::ops::Activation;
+use crate::embedding::nn::config::Raw;
+use crate::embedding::nn::description::{Absolute, Description, Names};
+
+pub const FAMILY: Family = Family {
+    model_types: &["roberta", "xlm-roberta", "camembert"],
+    describe,
+    classifier: Some(|_| Ok(first_token_classifier("classifier.dense", "classifier.out_proj"))),
+    masked_lm: Some(|_| Ok(lm_head())),
+};
+
+static NAMES: Names = Names { prefixes: &["", "roberta."], ..bert::NAMES_BARE };
+
+fn describe(raw: &Raw) -> Result<Description> {
+    positions_behind_pad(raw, bert::describe(raw, &NAMES)?)
+}
+
+/// The first token's position is the one behind the id of the pad.
+pub fn positions_behind_pad(raw: &Raw, of: Description) -> Result<Description> {
+    // The pad may be token 0, which is no size.
+    let pad = raw.number_or("pad_token_id", 1.0)? as usize;
+    let (rows, first) = (of.max_tokens, pad + 1);
+    if first >= rows {
+        return Err(raw.broken(format!("pad_token_id {pad} leaves none of {rows} positions")));
+    }
+    let absolute = Some(Absolute { rows, first, pad: Some(pad as u32) });
+    Ok(Description { absolute, max_tokens: rows - first, ..of })
+}
+
+/// The head of the models made after RoBERTa. Its activation is gelu, whatever the config says.
+pub fn lm_head() -> MaskedLmRule {
+    MaskedLmRule {
+        dense: DenseRule { name: "lm_head.dense", bias: true, activation: Activation::Gelu },
+        norm: "lm_head.layer_norm",
+        decoder: "lm_head.decoder",
+        bias: Some("lm_head.bias"),
+    }
+}

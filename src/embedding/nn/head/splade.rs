@@ -1,0 +1,129 @@
+//! Which words of the vocabulary does a text stand for, and how much? (Formal et al., 2021.)
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{Dense, part_of, rule};
+use crate::base::error::Result;
+use crate::base::vector::SparseVec;
+use crate::device::cpu::ops::{self, Activation, Linear, Norm, Segment};
+use crate::device::{Backend, Device, Rows};
+use crate::embedding::nn::Encoder;
+use crate::embedding::nn::config::Raw;
+use crate::embedding::nn::encoder::Opened;
+use crate::embedding::nn::family::MaskedLmRule;
+use crate::embedding::nn::part::Part;
+use crate::embedding::nn::sentence::Module;
+use crate::embedding::token::Ragged;
+
+/// How config.json calls it.
+const ARCHITECTURE: &str = "ForMaskedLM";
+
+/// Tokens whose logits are held at once: 30 MiB for a vocabulary of 30,000 words.
+const TOKENS_PER_BLOCK: usize = 256;
+
+/// An encoder with a masked-language-model head, read as a sparse expansion.
+pub struct Splade {
+    encoder: Encoder,
+    device: Device,
+    dense: Dense,
+    norm: Norm,
+    decoder: Linear,
+}
+
+impl Splade {
+    /// Loads `config.json` and the safetensors of `folder`.
+    pub fn load(folder: &Path, device: &Device) -> Result<Self> {
+        only_greatest(folder)?;
+        let opened = Opened::read(folder)?;
+        let rule = rule(&opened, ARCHITECTURE, |family| family.masked_lm)?;
+        let of = &opened.description;
+        Ok(Self {
+            device: device.clone(),
+            dense: Dense::load(&opened, &rule.dense, device)?,
+            norm: part_of(&opened, rule.norm, device)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
+            decoder: decoder(&opened, &rule, device)?,
+            encoder: Encoder::load_opened(&opened, device)?,
+        })
+    }
+
+    /// Words of the vocabulary: a bound of the ids of an expansion.
+    pub fn vocab_size(&self) -> usize {
+        self.decoder.outputs()
+    }
+
+    /// Tokens of the longest sequence that the network takes.
+    pub fn max_positions(&self) -> usize {
+        self.encoder.max_positions()
+    }
+
+    /// One expansion a sequence: of each word the greatest `log(1 + relu(logit))` over its tokens.
+    pub fn expand(&self, batch: &Ragged) -> Result<Vec<SparseVec>> {
+        let groups = self.encoder.forward_then(batch, |group, hidden| {
+            let (mut dense, mut normed) = (Rows::default(), Rows::default());
+            self.dense.forward(&self.device, hidden, &mut dense);
+            ops::norm(&self.device, &dense, &self.norm, &mut normed);
+            let greatest = self.greatest(&normed, &group.cu_seqlens);
+            greatest.iter().map(|logits| sparse(logits)).collect::<Vec<_>>()
+        })?;
+        Ok(groups.into_iter().flatten().collect())
+    }
+
+    /// The greatest logit of each word in each sequence, none below 0: `[n][vocab]`.
+    ///
+    /// x: `[tokens, hidden]`; cu_seqlens: `[n + 1]`.
+    fn greatest(&self, x: &Rows, cu_seqlens: &[u32]) -> Vec<Vec<f32>> {
+        let (d, vocab) = (x.d(), self.vocab_size());
+        let mut greatest = vec![vec![0.0_f32; vocab]; cu_seqlens.len() - 1];
+        let mut logits = Rows::default();
+        for (seq, ends) in cu_seqlens.windows(2).enumerate() {
+            let tokens = &x.as_slice()[ends[0] as usize * d..ends[1] as usize * d];
+            for block in tokens.chunks(TOKENS_PER_BLOCK * d) {
+                let block = Rows::new(block.to_vec(), d);
+                ops::linear(&self.device, &self.decoder, &block, Activation::None, &mut logits);
+                let ends = [0, block.n() as u32];
+                let pooled = ops::pool(logits.as_slice(), vocab, &ends, Segment::Max, false);
+                for (greatest, value) in greatest[seq].iter_mut().zip(pooled) {
+                    *greatest = greatest.max(value);
+                }
+            }
+        }
+        greatest
+    }
+}
+
+/// Refuses another pooling, where the files of sentence-transformers ask for one.
+fn only_greatest(folder: &Path) -> Result<()> {
+    for module in Module::list(folder)?.unwrap_or_default() {
+        if module.class() == "SpladePooling" {
+            let raw = Raw::read(&folder.join(&module.path))?;
+            raw.only("pooling_strategy", json!("max"))?;
+            raw.only("activation_function", json!("relu"))?;
+        }
+    }
+    Ok(())
+}
+
+/// The words whose logit is above 0. logits: `[vocab]`.
+fn sparse(logits: &[f32]) -> SparseVec {
+    let words = logits.iter().zip(0..).filter(|(logit, _)| **logit > 0.0);
+    let (ids, weights) = words.map(|(logit, id)| (id, logit.ln_1p())).unzip();
+    SparseVec { ids, weights }
+}
+
+/// The decoder's weight is the embedding's, unless it has its own.
+fn decoder(opened: &Opened, rule: &MaskedLmRule, device: &Device) -> Result<Linear> {
+    let (d, vocab) = (opened.description.hidden_dim, opened.description.vocab_size);
+    let whole = Part::whole(&opened.weights, device);
+    let own = format!("{}.weight", rule.decoder);
+    let weight = match whole.has(&own) {
+        true => whole.take(&own, &[vocab, d])?,
+        false => {
+            let words = format!("{}.weight", opened.description.names.words);
+            opened.encoder(device)?.take(&words, &[vocab, d])?
+        }
+    };
+    let bias = rule.bias.map(|bias| whole.take(bias, &[vocab])).transpose()?;
+    device.place_linear(weight, bias, d)
+}

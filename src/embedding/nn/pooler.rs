@@ -1,0 +1,113 @@
+//! How do hidden states become an embedding, after all that sentence-transformers puts behind them?
+
+use std::path::Path;
+
+use super::config::{Raw, unsupported};
+use super::part::Part;
+use super::weights::Weights;
+use super::{Encoder, Pooling, SentenceConfig};
+use crate::base::config::DtypeChoice;
+use crate::base::error::Result;
+use crate::base::vector::Matrix;
+use crate::device::cpu::ops::{self, Activation, Linear};
+#[cfg(feature = "cuda")]
+use crate::device::cuda::Flight;
+use crate::device::{Device, Rows};
+use crate::embedding::token::Ragged;
+
+/// Pooling where the encoder is, then dense layers on the CPU, then a length of 1.
+pub struct Pooler {
+    device: Device,
+    pooling: Pooling,
+    dense: Vec<(Linear, Activation)>,
+    normalize: bool,
+    /// Values of a hidden state.
+    hidden_dim: usize,
+}
+
+impl Pooler {
+    /// Loads the dense layers that `config` names from `folder`, whose encoder gives `hidden_dim`
+    /// values a token.
+    pub fn load(
+        folder: &Path,
+        config: &SentenceConfig,
+        hidden_dim: usize,
+        device: &Device,
+    ) -> Result<Self> {
+        let (mut dense, mut d) = (Vec::new(), hidden_dim);
+        let exact = device.clone().with_dtype(DtypeChoice::F32)?;
+        for name in &config.dense {
+            let layer = load_dense(&folder.join(name), d, &exact)?;
+            d = layer.0.outputs();
+            dense.push(layer);
+        }
+        let SentenceConfig { pooling, normalize, .. } = *config;
+        Ok(Self { device: device.clone(), pooling, dense, normalize, hidden_dim })
+    }
+
+    /// Values of an embedding.
+    pub fn dim(&self) -> usize {
+        self.dense.last().map_or(self.hidden_dim, |(linear, _)| linear.outputs())
+    }
+
+    /// One embedding a sequence of `batch`: `[n, dim]`; errors are those of [`Encoder::forward`].
+    pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
+        let normalize = self.normalize && self.dense.is_empty();
+        let pooled = encoder.pooled(batch, self.pooling.segment(), normalize)?;
+        Matrix::new(self.device.install(|| self.behind(pooled)), self.dim())
+    }
+
+    /// Whether a GPU makes the whole embedding.
+    #[cfg(feature = "cuda")]
+    pub fn is_on_gpu(&self) -> bool {
+        self.device.is_gpu() && self.dense.is_empty()
+    }
+
+    /// Begins to embed a batch on the GPU that makes the whole of it.
+    #[cfg(feature = "cuda")]
+    pub fn launch(&self, encoder: &Encoder, batch: &Ragged) -> Result<Flight> {
+        assert!(self.is_on_gpu(), "the CPU has a part in it");
+        encoder.launch(batch, self.pooling.segment(), self.normalize)
+    }
+
+    /// What the dense layers make of `pooled`, `[n * hidden_dim]`: `[n * dim]`.
+    pub(super) fn behind(&self, pooled: Vec<f32>) -> Vec<f32> {
+        if self.dense.is_empty() {
+            return pooled;
+        }
+        let (mut x, mut out) = (Rows::new(pooled, self.hidden_dim), Rows::default());
+        for (linear, activation) in &self.dense {
+            ops::linear(&self.device, linear, &x, *activation, &mut out);
+            std::mem::swap(&mut x, &mut out);
+        }
+        let mut pooled = x.as_slice().to_vec();
+        if self.normalize {
+            ops::normalize(&mut pooled, x.d());
+        }
+        pooled
+    }
+}
+
+/// The Dense module in `folder`, which must take `inputs` values.
+fn load_dense(folder: &Path, inputs: usize, device: &Device) -> Result<(Linear, Activation)> {
+    let raw = Raw::read(folder)?;
+    let found = raw.size("in_features")?;
+    if found != inputs {
+        return Err(raw.broken(format!("in_features is {found}, what comes before gives {inputs}")));
+    }
+    let name = raw.text_or("activation_function", "torch.nn.modules.activation.Tanh")?;
+    let activation = match name.rsplit('.').next().unwrap_or_default() {
+        "Identity" => Activation::None,
+        "Tanh" => Activation::Tanh,
+        "ReLU" => Activation::Relu,
+        "GELU" => Activation::Gelu,
+        "SiLU" => Activation::Silu,
+        _ => {
+            let found = format!("activation_function {name}");
+            return Err(unsupported(found, "Identity, Tanh, ReLU, GELU and SiLU"));
+        }
+    };
+    let (outputs, bias) = (raw.size("out_features")?, raw.flag_or("bias", true)?);
+    let weights = Weights::open(folder)?;
+    Ok((Part::whole(&weights, device).linear("linear", inputs, outputs, bias)?, activation))
+}

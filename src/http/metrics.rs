@@ -1,0 +1,42 @@
+//! `GET /metrics`: what Prometheus scrapes.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::reply;
+
+use crate::base::config::MetricsRoute;
+use crate::base::error::Result;
+use crate::base::telemetry::Telemetry;
+use crate::tools::Server;
+
+/// The text format of Prometheus.
+const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// On the main port, unless it was moved to the second listener.
+pub async fn scrape(State(server): State<Server>) -> Response {
+    match server.settings().metrics_route {
+        MetricsRoute::On => answer(server.telemetry().scrape()),
+        MetricsRoute::Gone => {
+            let detail = "metrics.route is \"gone\": scrape the listener of PROMETHEUS_HOST and \
+                          PROMETHEUS_PORT, port 9464 unless set";
+            reply::not_there(StatusCode::GONE, "gone", detail.to_owned())
+        }
+    }
+}
+
+/// The second listener: `/metrics` and nothing else.
+pub fn router(telemetry: Telemetry) -> Router {
+    let scrape = |State(telemetry): State<Telemetry>| async move { answer(telemetry.scrape()) };
+    Router::new().route("/metrics", get(scrape)).with_state(telemetry)
+}
+
+fn answer(text: Result<String>) -> Response {
+    match text {
+        Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Err(error) => reply::problem(&error),
+    }
+}

@@ -1,0 +1,384 @@
+//! What does one row of each table hold?
+
+use duckdb::{Error as DuckError, Row, params};
+
+use crate::base::hit::ChunkId;
+
+type Appended = duckdb::Result<()>;
+type Appender<'a> = duckdb::Appender<'a>;
+
+/// A file as it was indexed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileRow {
+    pub path: String,
+    /// The root that it was found under, as the path of a folder.
+    pub root: String,
+    pub language: String,
+    pub size_bytes: u64,
+    pub modified_ns: i64,
+    /// BLAKE3 of the bytes.
+    pub hash: [u8; 32],
+    pub lines: u32,
+    /// Its chunks are `first_chunk .. first_chunk + chunk_count`.
+    pub first_chunk: ChunkId,
+    pub chunk_count: u32,
+    /// The last commit that touched it, as hexadecimal digits.
+    pub commit_id: Option<String>,
+    pub commit_time_s: Option<i64>,
+    pub author: Option<String>,
+    pub indexed_at_s: i64,
+}
+
+/// A piece of a file that can be found alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkRow {
+    pub id: ChunkId,
+    pub path: String,
+    pub language: String,
+    /// First line, from 1.
+    pub start_line: u32,
+    /// Last line, inclusive.
+    pub end_line: u32,
+    pub start_byte: u32,
+    pub end_byte: u32,
+    /// What is embedded before the text.
+    pub header: String,
+    /// The plain lines.
+    pub text: String,
+    /// Names of the enclosing symbols, outermost first.
+    pub enclosing: Vec<String>,
+    pub signature: Option<String>,
+    pub doc: Option<String>,
+    /// BLAKE3 of [`ChunkRow::embedded_text`].
+    pub hash: [u8; 32],
+    pub tokens: u32,
+}
+
+/// A definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SymbolRow {
+    pub name: String,
+    pub qualified: String,
+    pub kind: String,
+    pub signature: String,
+    pub doc: Option<String>,
+    pub path: String,
+    pub start_line: u32,
+    pub end_line: u32,
+    pub start_col: u32,
+    pub chunk: ChunkId,
+}
+
+/// What the symbol index needs of a definition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SymbolName {
+    pub name: String,
+    pub qualified: String,
+    pub kind: String,
+    pub chunk: ChunkId,
+}
+
+/// A place that uses a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefRow {
+    pub name: String,
+    pub chunk: ChunkId,
+    pub line: u32,
+}
+
+/// What a scope needs of a file: its chunks are `first_chunk .. first_chunk + chunk_count`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSpan {
+    pub path: String,
+    pub language: String,
+    pub first_chunk: ChunkId,
+    pub chunk_count: u32,
+}
+
+/// A published version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow {
+    pub name: String,
+    pub created_at_s: i64,
+    pub files: u64,
+    pub chunks: u64,
+    pub symbols: u64,
+    /// The key of the model that made the vectors.
+    pub model: String,
+}
+
+/// A finished run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    pub run_id: String,
+    pub started_at_ms: i64,
+    pub tool: String,
+    pub duration_ms: u64,
+    pub status: String,
+    /// The run report, as the caller spells it.
+    pub report: String,
+}
+
+/// What chunks under a glob count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PathWeight {
+    pub glob: String,
+    pub weight: f32,
+}
+
+/// What definitions of a kind count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KindWeight {
+    pub kind: String,
+    pub weight: f32,
+}
+
+impl FileRow {
+    pub(super) const COLUMNS: &str = "path, root, language, size_bytes, modified_ns, hash, lines, \
+        first_chunk, chunk_count, commit_id, commit_time_s, author, indexed_at_s";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            path: row.get(0)?,
+            root: row.get(1)?,
+            language: row.get(2)?,
+            size_bytes: row.get(3)?,
+            modified_ns: row.get(4)?,
+            hash: hash(row, 5)?,
+            lines: row.get(6)?,
+            first_chunk: ChunkId(row.get(7)?),
+            chunk_count: row.get(8)?,
+            commit_id: row.get(9)?,
+            commit_time_s: row.get(10)?,
+            author: row.get(11)?,
+            indexed_at_s: row.get(12)?,
+        })
+    }
+
+    pub(super) fn append(&self, to: &mut Appender<'_>) -> Appended {
+        to.append_row(params![
+            self.path,
+            self.root,
+            self.language,
+            self.size_bytes,
+            self.modified_ns,
+            &self.hash[..],
+            self.lines,
+            self.first_chunk.0,
+            self.chunk_count,
+            self.commit_id,
+            self.commit_time_s,
+            self.author,
+            self.indexed_at_s,
+        ])
+    }
+}
+
+impl ChunkRow {
+    pub(super) const COLUMNS: &str = "id, path, language, start_line, end_line, start_byte, \
+        end_byte, header, text, enclosing, signature, doc, hash, tokens";
+
+    /// What is embedded and hashed.
+    pub fn embedded_text(&self) -> String {
+        format!("{}\n{}", self.header, self.text)
+    }
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            id: ChunkId(row.get(0)?),
+            path: row.get(1)?,
+            language: row.get(2)?,
+            start_line: row.get(3)?,
+            end_line: row.get(4)?,
+            start_byte: row.get(5)?,
+            end_byte: row.get(6)?,
+            header: row.get(7)?,
+            text: row.get(8)?,
+            enclosing: split_names(row.get_ref(9)?.as_str()?),
+            signature: row.get(10)?,
+            doc: row.get(11)?,
+            hash: hash(row, 12)?,
+            tokens: row.get(13)?,
+        })
+    }
+
+    pub(super) fn append(&self, to: &mut Appender<'_>) -> Appended {
+        to.append_row(params![
+            self.id.0,
+            self.path,
+            self.language,
+            self.start_line,
+            self.end_line,
+            self.start_byte,
+            self.end_byte,
+            self.header,
+            self.text,
+            join_names(&self.enclosing),
+            self.signature,
+            self.doc,
+            &self.hash[..],
+            self.tokens,
+        ])
+    }
+}
+
+impl SymbolRow {
+    pub(super) const COLUMNS: &str = "name, qualified, kind, signature, doc, path, start_line, \
+        end_line, start_col, chunk_id";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            name: row.get(0)?,
+            qualified: row.get(1)?,
+            kind: row.get(2)?,
+            signature: row.get(3)?,
+            doc: row.get(4)?,
+            path: row.get(5)?,
+            start_line: row.get(6)?,
+            end_line: row.get(7)?,
+            start_col: row.get(8)?,
+            chunk: ChunkId(row.get(9)?),
+        })
+    }
+
+    pub(super) fn append(&self, to: &mut Appender<'_>) -> Appended {
+        to.append_row(params![
+            self.name,
+            self.qualified,
+            self.kind,
+            self.signature,
+            self.doc,
+            self.path,
+            self.start_line,
+            self.end_line,
+            self.start_col,
+            self.chunk.0,
+        ])
+    }
+}
+
+impl SymbolName {
+    pub(super) const COLUMNS: &str = "name, qualified, kind, chunk_id";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            name: row.get(0)?,
+            qualified: row.get(1)?,
+            kind: row.get(2)?,
+            chunk: ChunkId(row.get(3)?),
+        })
+    }
+}
+
+impl RefRow {
+    pub(super) const COLUMNS: &str = "name, chunk_id, line";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self { name: row.get(0)?, chunk: ChunkId(row.get(1)?), line: row.get(2)? })
+    }
+
+    pub(super) fn append(&self, to: &mut Appender<'_>) -> Appended {
+        to.append_row(params![self.name, self.chunk.0, self.line])
+    }
+}
+
+impl FileSpan {
+    pub(super) const COLUMNS: &str = "path, language, first_chunk, chunk_count";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            path: row.get(0)?,
+            language: row.get(1)?,
+            first_chunk: ChunkId(row.get(2)?),
+            chunk_count: row.get(3)?,
+        })
+    }
+}
+
+impl VersionRow {
+    pub(super) const COLUMNS: &str = "name, created_at_s, files, chunks, symbols, model";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            name: row.get(0)?,
+            created_at_s: row.get(1)?,
+            files: row.get(2)?,
+            chunks: row.get(3)?,
+            symbols: row.get(4)?,
+            model: row.get(5)?,
+        })
+    }
+}
+
+impl RunRow {
+    pub(super) const COLUMNS: &str = "run_id, started_at_ms, tool, duration_ms, status, report";
+
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            run_id: row.get(0)?,
+            started_at_ms: row.get(1)?,
+            tool: row.get(2)?,
+            duration_ms: row.get(3)?,
+            status: row.get(4)?,
+            report: row.get(5)?,
+        })
+    }
+}
+
+/// The 32 bytes in column `i`.
+pub(super) fn hash(row: &Row<'_>, i: usize) -> duckdb::Result<[u8; 32]> {
+    let value = row.get_ref(i)?;
+    let bytes = value.as_blob()?;
+    bytes.try_into().map_err(|_| {
+        let found = format!("a hash of {} bytes", bytes.len());
+        DuckError::FromSqlConversionFailure(i, value.data_type(), found.into())
+    })
+}
+
+/// Ends each name; `ESCAPE` stands before it, and before itself, where a name holds one.
+const END: char = '\u{1f}';
+const ESCAPE: char = '\u{1b}';
+
+/// One text for a list of names: the appender cannot write lists.
+fn join_names(names: &[String]) -> String {
+    let mut text = String::new();
+    for name in names {
+        for c in name.chars() {
+            if c == END || c == ESCAPE {
+                text.push(ESCAPE);
+            }
+            text.push(c);
+        }
+        text.push(END);
+    }
+    text
+}
+
+fn split_names(text: &str) -> Vec<String> {
+    let (mut names, mut name) = (Vec::new(), String::new());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            ESCAPE => name.extend(chars.next()),
+            END => names.push(std::mem::take(&mut name)),
+            c => name.push(c),
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_list_of_names_survives_whatever_the_names_hold(
+            names in proptest::collection::vec("[ab\u{1b}\u{1f}\0é]{0,6}", 0..5)
+        ) {
+            prop_assert_eq!(split_names(&join_names(&names)), names);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Does a catalog keep its promises?
+
+mod damage;
+mod processes;
+mod readers;
+mod round_trip;
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
+use crate::base::hit::ChunkId;
+
+/// A file with everything in it.
+#[derive(Debug, Clone, PartialEq)]
+struct Whole {
+    file: FileRow,
+    chunks: Vec<ChunkRow>,
+    symbols: Vec<SymbolRow>,
+    refs: Vec<RefRow>,
+}
+
+/// A file of `chunk_count` chunks from `first`, with one definition and one reference in each.
+fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> Whole {
+    let file = FileRow {
+        path: path.to_owned(),
+        root: "/repo".to_owned(),
+        language: language.to_owned(),
+        size_bytes: 1000 * u64::from(chunk_count),
+        modified_ns: 1_700_000_000_123_456_789,
+        hash: [chunk_count as u8; 32],
+        lines: 10 * chunk_count,
+        first_chunk: ChunkId(first),
+        chunk_count,
+        commit_id: Some("0123abcd".to_owned()),
+        commit_time_s: Some(1_700_000_000),
+        author: Some("Zoë \"Z\" O'Hara".to_owned()),
+        indexed_at_s: 1_700_000_100,
+    };
+    let ids = first..first + chunk_count;
+    let symbol = |id: u32| SymbolRow {
+        name: format!("name_{id}"),
+        qualified: format!("{path}::name_{id}"),
+        kind: "function".to_owned(),
+        signature: format!("fn name_{id}()"),
+        doc: id.is_multiple_of(2).then(|| "What it does.".to_owned()),
+        path: path.to_owned(),
+        start_line: id + 1,
+        end_line: id + 9,
+        start_col: 4,
+        chunk: ChunkId(id),
+    };
+    Whole {
+        file,
+        chunks: ids.clone().map(|id| chunk(path, language, id)).collect(),
+        symbols: ids.clone().map(symbol).collect(),
+        refs: ids
+            .map(|id| RefRow { name: "called".to_owned(), chunk: ChunkId(id), line: id + 3 })
+            .collect(),
+    }
+}
+
+fn chunk(path: &str, language: &str, id: u32) -> ChunkRow {
+    ChunkRow {
+        id: ChunkId(id),
+        path: path.to_owned(),
+        language: language.to_owned(),
+        start_line: id + 1,
+        end_line: id + 10,
+        start_byte: id * 900,
+        end_byte: id * 900 + 900,
+        header: format!("{path}\nimpl Thing"),
+        text: format!("fn name_{id}() {{\n    called();\n}}\n").repeat(20),
+        enclosing: vec!["module".to_owned(), "Thing".to_owned()],
+        signature: Some(format!("fn name_{id}()")),
+        doc: None,
+        hash: *blake3::hash(&id.to_le_bytes()).as_bytes(),
+        tokens: 200,
+    }
+}
+
+fn append(writer: &mut CatalogWriter, whole: &Whole) {
+    writer.append_file(&whole.file, &whole.chunks, &whole.symbols, &whole.refs).unwrap();
+}
+
+fn path_in(folder: &TempDir) -> PathBuf {
+    folder.path().join("catalog.duckdb")
+}
+
+fn write(path: &Path, files: &[Whole]) {
+    let mut writer = CatalogWriter::create(path).unwrap();
+    files.iter().for_each(|file| append(&mut writer, file));
+    writer.finish().unwrap();
+}
+
+/// A catalog of `files`, in a folder that goes with it.
+fn catalog(files: &[Whole]) -> (TempDir, Catalog) {
+    let folder = tempfile::tempdir().unwrap();
+    write(&path_in(&folder), files);
+    let catalog = Catalog::open(&path_in(&folder)).unwrap();
+    (folder, catalog)
+}
+
+fn ids(ids: &[u32]) -> Vec<ChunkId> {
+    ids.iter().copied().map(ChunkId).collect()
+}

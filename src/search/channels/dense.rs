@@ -1,0 +1,129 @@
+//! Which chunks does the query's vector find, and where is it compared with theirs?
+//!
+//! On the CPU, in the index as it was built. A server also copies the vectors into the memory of the
+//! GPU that embeds its queries: then embedding and search are one pass there, and only ids and scores
+//! come back.
+
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use crate::base::config::{DenseDevice, Settings};
+use crate::base::error::{Error, Result};
+use crate::base::hit::{ChunkSet, Hit};
+use crate::base::telemetry::labels::IndexKind;
+use crate::base::telemetry::{RunContext, Stage, attrs};
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, Search, Task};
+use crate::index::{DenseIndex, DenseParams, Resident};
+
+/// The dense channel of one version.
+pub struct Dense {
+    pub index: DenseIndex,
+    engine: Option<Engine>,
+    nprobe: usize,
+    ef_search: usize,
+    device: DenseDevice,
+    /// The vectors where queries are embedded, or why they are not there; empty before
+    /// [`Dense::place`].
+    resident: OnceLock<std::result::Result<Resident, String>>,
+}
+
+impl Dense {
+    pub fn new(index: DenseIndex, engine: Option<Engine>, settings: &Settings) -> Self {
+        Self {
+            index,
+            engine,
+            nprobe: settings.nprobe,
+            ef_search: settings.ef_search,
+            device: settings.dense_device,
+            resident: OnceLock::new(),
+        }
+    }
+
+    /// Copies the vectors of `live` chunks, or of all, to the device that embeds queries.
+    pub fn place(&self, live: Option<&ChunkSet>) {
+        match self.resident.get_or_init(|| self.copy(live)) {
+            Ok(resident) => tracing::info!(vectors = resident.n(), "the GPU searches vectors"),
+            Err(why) => tracing::info!(why, "the CPU searches vectors"),
+        }
+    }
+
+    fn copy(&self, live: Option<&ChunkSet>) -> std::result::Result<Resident, String> {
+        if self.device == DenseDevice::Cpu {
+            return Err("search.dense_device = cpu".to_owned());
+        }
+        let device = self.engine.as_ref().ok_or("no model was loaded")?.search_device()?;
+        let placed = self.index.place(device, live).map_err(|error| error.to_string())?;
+        placed.ok_or_else(|| format!("{} has no memory of its own", device.name()))
+    }
+
+    /// Why the CPU searches; `None` if the GPU does.
+    pub fn why_on_cpu(&self) -> Option<&str> {
+        match self.resident.get() {
+            None => Some("the vectors have not been copied to a GPU"),
+            Some(placed) => placed.as_ref().err().map(String::as_str),
+        }
+    }
+
+    /// The best `depth` chunks of `scope`.
+    pub fn search(
+        &self,
+        text: &str,
+        depth: usize,
+        scope: Option<&ChunkSet>,
+        cx: &RunContext,
+    ) -> Result<Vec<Hit>> {
+        let near = self.near(depth, scope);
+        let search = near.map(|(on, k)| Search { index: on.flat().clone(), k });
+        let mut query = self.embed(text, search.as_ref(), cx)?;
+        let near = near.and_then(|(resident, _)| Some((resident, query.nearest.pop()?)));
+        let kind = if near.is_some() { IndexKind::Flat } else { self.index.kind_label() };
+        cx.stage(Stage::Dense, |s| {
+            s.set(attrs::FAISS_INDEX_KIND, kind.as_str());
+            s.set(attrs::FAISS_METRIC, "IP");
+            s.set(attrs::FAISS_DIM, self.index.d());
+            s.set(attrs::FAISS_K, depth);
+            s.set(attrs::FAISS_GPU, near.is_some());
+            let (hits, took) = match &near {
+                Some((resident, found)) => (resident.hits(found, depth), query.searched),
+                None => {
+                    s.set(attrs::FAISS_NPROBE, self.nprobe);
+                    let Self { nprobe, ef_search, .. } = *self;
+                    let params = DenseParams { nprobe, ef_search, filter: scope };
+                    let began = Instant::now();
+                    let hits = self.index.search(query.vectors.row(0), depth, &params)?;
+                    (hits, began.elapsed())
+                }
+            };
+            s.set(attrs::FAISS_SEARCH_MS, took.as_secs_f64() * 1e3);
+            s.set(attrs::CHANNEL_HITS, hits.len());
+            cx.instruments().searched(kind, near.is_some(), took);
+            Ok(hits)
+        })
+    }
+
+    /// The vectors on the device, and how many of them to ask for, if the best `depth` of `scope` can
+    /// be found there: FAISS knows no scope on a GPU.
+    fn near(&self, depth: usize, scope: Option<&ChunkSet>) -> Option<(&Resident, usize)> {
+        let resident = self.resident.get()?.as_ref().ok()?;
+        let all = scope.is_none_or(|scope| scope.count() == resident.n());
+        Some((resident, resident.candidates(depth)?)).filter(|_| all)
+    }
+
+    /// The vector of `text`, or what `search` found for it.
+    fn embed(&self, text: &str, search: Option<&Search>, cx: &RunContext) -> Result<Embeddings> {
+        let Some(engine) = &self.engine else {
+            // A step, so that the span and the report tell it like any other failure.
+            return cx.stage(Stage::EmbedQuery, |_| {
+                let what = "the dense channel".to_owned();
+                let remedy = "the embedding model was not loaded; start without --channels";
+                Err(Error::Unavailable { what, remedy: remedy.to_owned() })
+            });
+        };
+        let (lane, task) = (Lane::Interactive, Task::Query);
+        let request = EmbedRequest { texts: &[text], lane, task };
+        match search {
+            Some(search) => engine.nearest(request, search, cx),
+            None => engine.embed(request, cx),
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Which chunks may answer? One file a channel.
+
+pub(super) mod dense;

@@ -1,0 +1,175 @@
+//! What do the commands that report print as JSON?
+
+use serde::Serialize;
+
+use super::{Step, steps};
+use crate::base::error::Result;
+use crate::base::telemetry::RunReport;
+use crate::embedding::models::ModelState;
+use crate::index::catalog::Catalog;
+use crate::index::versions::IndexVersion;
+use crate::index::versions::Manifest;
+
+/// What `codeintel index --json` prints.
+#[derive(Serialize)]
+pub struct IngestReport<'a> {
+    outcome: &'static str,
+    version: &'a str,
+    files: usize,
+    files_changed: usize,
+    files_removed: usize,
+    files_skipped: std::collections::BTreeMap<&'static str, usize>,
+    chunks: usize,
+    chunks_written: usize,
+    chunks_embedded: usize,
+    chunks_truncated: usize,
+    tokens: usize,
+    bytes_on_disk: u64,
+    elapsed_ms: f64,
+    stages: Vec<Step>,
+}
+
+impl<'a> IngestReport<'a> {
+    pub fn new(done: &'a crate::ingest::IngestReport, report: &RunReport) -> Self {
+        use crate::ingest::Outcome;
+        let skipped = done.skipped.iter().filter(|(_, files)| *files > 0);
+        Self {
+            outcome: match done.outcome {
+                Outcome::Built => "built",
+                Outcome::Updated => "updated",
+                Outcome::Unchanged => "unchanged",
+            },
+            version: &done.version,
+            files: done.files,
+            files_changed: done.files_changed,
+            files_removed: done.files_removed,
+            files_skipped: skipped.map(|(reason, files)| (reason.as_str(), files)).collect(),
+            chunks: done.chunks,
+            chunks_written: done.chunks_written,
+            chunks_embedded: done.chunks_embedded,
+            chunks_truncated: done.chunks_truncated,
+            tokens: done.tokens,
+            bytes_on_disk: done.bytes_on_disk,
+            elapsed_ms: done.elapsed.as_secs_f64() * 1e3,
+            stages: steps(report),
+        }
+    }
+}
+
+/// What `codeintel status --json` prints.
+#[derive(Serialize)]
+pub struct Status {
+    pub data: String,
+    pub version: String,
+    pub indexed_at: String,
+    pub roots: Vec<String>,
+    pub model: String,
+    pub dim: usize,
+    pub dense_kind: String,
+    pub dense_factory: String,
+    pub files: usize,
+    /// Chunks that a search can find.
+    pub chunks: usize,
+    pub symbols: usize,
+    /// Rows that the first whole build wrote; later ones are the delta.
+    pub base_chunks: usize,
+    pub total_chunks: usize,
+    pub bytes_on_disk: u64,
+    pub languages: Vec<Language>,
+}
+
+#[derive(Serialize)]
+pub struct Language {
+    pub name: String,
+    pub files: usize,
+    pub chunks: usize,
+}
+
+impl Status {
+    pub fn new(data: &std::path::Path, version: &IndexVersion, catalog: &Catalog) -> Result<Self> {
+        let manifest = &version.manifest;
+        let languages = catalog.languages()?.into_iter().map(|l| Language {
+            name: l.language,
+            files: l.files as usize,
+            chunks: l.chunks as usize,
+        });
+        Ok(Self {
+            data: data.display().to_string(),
+            version: manifest.version.clone(),
+            indexed_at: manifest.created_at.clone(),
+            roots: manifest.roots.clone(),
+            model: manifest.model.name.clone(),
+            dim: manifest.model.dim,
+            dense_kind: manifest.dense_kind.clone(),
+            dense_factory: manifest.dense_factory.clone(),
+            files: manifest.files,
+            chunks: manifest.live_chunks,
+            symbols: catalog.counts()?.symbols as usize,
+            base_chunks: manifest.base_chunks,
+            total_chunks: manifest.total_chunks,
+            bytes_on_disk: version.bytes(),
+            languages: languages.collect(),
+        })
+    }
+}
+
+/// One published version.
+#[derive(Serialize)]
+pub struct Version<'a> {
+    version: &'a str,
+    current: bool,
+    created_at: &'a str,
+    files: usize,
+    chunks: usize,
+    dense_kind: &'a str,
+    model: &'a str,
+}
+
+impl<'a> Version<'a> {
+    pub fn new(manifest: &'a Manifest, current: &str) -> Self {
+        Self {
+            version: &manifest.version,
+            current: manifest.version == current,
+            created_at: &manifest.created_at,
+            files: manifest.files,
+            chunks: manifest.live_chunks,
+            dense_kind: &manifest.dense_kind,
+            model: &manifest.model.name,
+        }
+    }
+}
+
+/// One known model.
+#[derive(Serialize)]
+pub struct Model<'a> {
+    name: &'a str,
+    dimension: usize,
+    max_tokens: usize,
+    pooling: String,
+    licence: &'a str,
+    folder: Option<&'a std::path::Path>,
+}
+
+impl<'a> From<&'a ModelState> for Model<'a> {
+    fn from(state: &'a ModelState) -> Self {
+        let entry = state.entry;
+        Self {
+            name: &entry.name,
+            dimension: entry.dimension,
+            max_tokens: entry.tokens_max,
+            pooling: entry.pooling.to_string(),
+            licence: &entry.licence,
+            folder: state.folder.as_deref(),
+        }
+    }
+}
+
+/// One line of `codeintel doctor`.
+#[derive(Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    /// `ok`, `note` or `fail`.
+    pub state: &'static str,
+    pub found: String,
+    pub remedy: Option<String>,
+}
