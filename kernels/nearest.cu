@@ -4,7 +4,8 @@
 // Bytes: 4 d a row, once for all queries where they share it through L2, and 16 k a slice of 2048 rows
 // and query. FLOPs: 2 d a row and query. Bound by memory: 1,000,000 rows of 384 are 1.5 GB.
 // Launch: blocks of 256 threads. nearest_scan has one for each query of each slice; a warp reads 8 rows
-// at a time, and a multiprocessor has room for 4 blocks, so that enough loads are on their way. Below d = 128 some lanes have nothing to read.
+// at a time, and a multiprocessor has room for 4 blocks, so that enough loads are on their way. Below d = 128
+// some lanes have nothing to read.
 // nearest_merge has one for each 2048 keys of each query, and is repeated until that is one.
 //
 // A hit is a key: its score, as a number without a sign of the same order, above the complement of its

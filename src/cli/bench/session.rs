@@ -87,6 +87,11 @@ impl<'a> Session<'a> {
             let mut bench = self.bench(source, &cosines, notes)?;
             self.bar.set_message("vectors");
             let base = self.plan.vectors.map(|n| Base::new(&self.engine, n)).transpose()?;
+            if let (Some(_), true, Err(why)) =
+                (&base, self.engine.on_gpu(), self.engine.search_device())
+            {
+                bench.notes.push(format!("the vectors are searched on the CPU: {why}"));
+            }
             let stopped = self.cells(&corpora, &cosines, base.as_ref(), &mut bench).err();
             bench.complete = stopped.is_none();
             Ok((bench, stopped))

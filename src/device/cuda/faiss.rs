@@ -1,8 +1,8 @@
 //! Which of the rows in a device's memory are nearest to others?
 //!
-//! FAISS says it, in a library of its own that is loaded when the first index is made: `kernels/faiss`
-//! is its side of the calls, `kernels/host/faiss.cpp` the same on the CPU. What goes in and what comes
-//! out stays on the device.
+//! [`nearest`] says it for one or a few queries, FAISS for more: in a library of its own that is loaded
+//! when the first index is made. `kernels/faiss` is its side of the calls, `kernels/host/faiss.cpp` the
+//! same on the CPU. What goes in and what comes out stays on the device.
 
 use std::error::Error as _;
 use std::ffi::{CStr, c_char, c_int, c_void};
@@ -16,7 +16,7 @@ use super::context::{Cuda, failed};
 use super::graph::between_records;
 use super::matmul::WORKSPACE_BYTES;
 use super::memory::DeviceRows;
-use super::nearest::{self, resize};
+use super::nearest;
 use super::rows::int;
 use crate::base::error::{Error, Result};
 
@@ -134,7 +134,7 @@ impl FlatIndex {
         if all as u64 > memory.total_bytes - memory.used_bytes || !cuda.budget.take(bytes) {
             return Err(cuda.no_room(all));
         }
-        let made = resize(cuda, &mut rows, rows_max, d).and_then(|()| {
+        let made = rows.make(cuda, rows_max, d).and_then(|()| {
             let mut handle = std::ptr::null_mut();
             let (device, stream) = (int(cuda.context().ordinal()), cuda.stream.cu_stream());
             let _alone = between_records();
@@ -213,12 +213,12 @@ impl FlatIndex {
             return Err(Error::Argument { name: "k", value: k.to_string(), expected });
         }
         let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if rows.len() <= nearest::QUERIES_MAX && k <= nearest::K_MAX && nearest::takes(d) {
+        if nearest::takes(rows.len(), k, d) {
             let (cuda, all) = (&self.cuda, &self.rows);
             return nearest::scan(cuda, all, queries, rows, k, &mut shared.keys, found);
         }
-        resize(&self.cuda, &mut found.scores, rows.len(), k)?;
-        resize(&self.cuda, &mut found.ids, rows.len(), k)?;
+        found.scores.make(&self.cuda, rows.len(), k)?;
+        found.ids.make(&self.cuda, rows.len(), k)?;
         let first = queries.pointer(&self.cuda) + (rows.start * d * size_of::<f32>()) as u64;
         let (scores, ids) = (found.scores.pointer(&self.cuda), found.ids.pointer(&self.cuda));
         told(&self.cuda, "search on the device", |text| {

@@ -220,6 +220,17 @@ impl<T: Plain> DeviceRows<T> {
         Ok(grows)
     }
 
+    /// Becomes `[n, d]`, in memory that is taken where there was less; for what is no batch, whose memory
+    /// [`DeviceRows::reserve`] takes.
+    pub fn make(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<()> {
+        self.reserve(cuda, n, d).map_err(|error| match error {
+            Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
+            error => error,
+        })?;
+        self.resize(n, d);
+        Ok(())
+    }
+
     /// Becomes `[n, d]`, of which the memory is reserved; the values are what they happen to be.
     pub fn resize(&mut self, n: usize, d: usize) {
         assert!(n * d <= self.capacity(), "[{n}, {d}] in room for {} values", self.capacity());

@@ -6,20 +6,19 @@
 use std::ops::Range;
 
 use super::context::Cuda;
-use super::element::Plain;
 use super::faiss::Nearest;
 use super::kernels::{Launch, arguments};
 use super::memory::DeviceRows;
 use super::rows::int;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 
 #[cfg(test)]
 mod tests;
 
 /// The most neighbours that this finds for one query.
-pub(super) const K_MAX: usize = 256;
+const K_MAX: usize = 256;
 /// The most queries at a time: each has the rows read again, if from the device's cache.
-pub(super) const QUERIES_MAX: usize = 4;
+const QUERIES_MAX: usize = 4;
 
 /// Values of a vector of 16 bytes.
 const VECTOR: usize = 4;
@@ -43,23 +42,13 @@ pub(super) fn scan(
 ) -> Result<()> {
     let (n, nq, d) = (rows.n(), range.len(), queries.d());
     assert!(range.start <= range.end && range.end <= queries.n(), "{range:?} of {}", queries.n());
-    assert!(nq <= QUERIES_MAX, "{nq} queries at a time");
-    if !(1..=K_MAX).contains(&k) {
-        let expected = format!("1 to {K_MAX}");
-        return Err(Error::Argument { name: "k", value: k.to_string(), expected });
-    }
-    if !takes(d) {
-        let expected = format!("a multiple of {VECTOR}; FAISS takes any");
-        return Err(Error::Argument { name: "d", value: d.to_string(), expected });
-    }
-    if n > 0 && rows.d() != d {
-        return Err(Error::Dimension { what: "queries of rows", expected: rows.d(), found: d });
-    }
-    resize(cuda, &mut found.scores, nq, k)?;
-    resize(cuda, &mut found.ids, nq, k)?;
+    assert!(takes(nq, k, d), "{k} neighbours of {nq} queries of {d} values");
+    assert!(n == 0 || rows.d() == d, "queries of {d} values, rows of {}", rows.d());
+    found.scores.make(cuda, nq, k)?;
+    found.ids.make(cuda, nq, k)?;
     let [mut from, mut to] = keys.each_mut();
     let mut lists = n.div_ceil(CHUNK);
-    resize(cuda, from, nq * lists, k)?;
+    from.make(cuda, nq * lists, k)?;
     {
         let first = queries.pointer(cuda) + (range.start * d * size_of::<f32>()) as u64;
         let (rows, keys) = (rows.pointer(cuda), from.pointer(cuda));
@@ -76,7 +65,7 @@ pub(super) fn scan(
         let chunks = keys_of_query.div_ceil(CHUNK).max(1);
         let last = chunks == 1;
         if !last {
-            resize(cuda, to, nq * chunks, k)?;
+            to.make(cuda, nq * chunks, k)?;
         }
         let (keys, out) = (from.pointer(cuda), if last { 0 } else { to.pointer(cuda) });
         let (scores, ids) = (found.scores.pointer(cuda), found.ids.pointer(cuda));
@@ -93,26 +82,11 @@ pub(super) fn scan(
     }
 }
 
-/// Whether rows of `d` values can be read as whole vectors.
-pub(super) fn takes(d: usize) -> bool {
-    d.is_multiple_of(VECTOR)
+/// Whether so many neighbours of so many queries of `d` values are found here.
+pub(super) fn takes(queries: usize, k: usize, d: usize) -> bool {
+    queries <= QUERIES_MAX && (1..=K_MAX).contains(&k) && d.is_multiple_of(VECTOR)
 }
 
 fn launch(name: &str, blocks: (usize, usize)) -> Launch<'_> {
     Launch { module: "nearest", name, blocks, threads: THREADS, shared_bytes: 0 }
-}
-
-/// rows becomes `[n, d]`, in memory that is taken where there was less.
-pub(super) fn resize<T: Plain>(
-    cuda: &Cuda,
-    rows: &mut DeviceRows<T>,
-    n: usize,
-    d: usize,
-) -> Result<()> {
-    rows.reserve(cuda, n, d).map_err(|error| match error {
-        Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
-        error => error,
-    })?;
-    rows.resize(n, d);
-    Ok(())
 }

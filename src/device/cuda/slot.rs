@@ -173,13 +173,7 @@ impl Flight {
     /// Enqueues a copy of the vectors to the host.
     pub fn fetch_vectors(&mut self) -> Result<Fetched<f32>> {
         let vectors = self.vectors().buffer();
-        self.fetch_buffer(vectors)
-    }
-
-    /// Enqueues a copy of `rows` to the host: what was launched before this on the device's stream is
-    /// in it. Page-locked memory grows to the largest fetch so far.
-    pub fn fetch<V: Plain>(&mut self, rows: &DeviceRows<V>) -> Result<Fetched<V>> {
-        self.fetch_buffer(rows.buffer())
+        self.fetch(vectors)
     }
 
     /// Enqueues a search of `index` for the best `k` rows for each of `rows` of the vectors, and a copy
@@ -206,10 +200,12 @@ impl Flight {
         record(&slot.timer[1])?;
         let (scores, ids) = (slot.nearest[at].scores.buffer(), slot.nearest[at].ids.buffer());
         self.searched += 1;
-        Ok(FetchedNearest { scores: self.fetch_buffer(scores)?, ids: self.fetch_buffer(ids)? })
+        Ok(FetchedNearest { scores: self.fetch(scores)?, ids: self.fetch(ids)? })
     }
 
-    fn fetch_buffer<V: Plain>(&mut self, buffer: Option<Buffer<V>>) -> Result<Fetched<V>> {
+    /// Enqueues a copy of `buffer` to the host: what was launched before this on the device's stream is
+    /// in it. Page-locked memory grows to the largest fetch so far.
+    pub(super) fn fetch<V: Plain>(&mut self, buffer: Option<Buffer<V>>) -> Result<Fetched<V>> {
         let (cuda, index) = (self.slots.cuda.clone(), self.fetched);
         let len = buffer.as_ref().map_or(0, Buffer::len);
         let bytes = len * size_of::<V>();

@@ -421,8 +421,11 @@ fn a_flight_fetches_what_it_is_asked_for_and_the_next_one_its_own() {
         let rows_of_ids = DeviceRows::new(staging.place(cuda, arena, &ids).unwrap(), 2);
         let rows_of_scores = DeviceRows::new(staging.place(cuda, arena, &scores).unwrap(), 2);
         let (mut flight, mut other) = (slots.take().unwrap(), slots.take().unwrap());
-        let fetched = (flight.fetch(&rows_of_ids).unwrap(), flight.fetch(&rows_of_scores).unwrap());
-        let again = other.fetch(&rows_of_ids).unwrap();
+        let fetched = (
+            flight.fetch(rows_of_ids.buffer()).unwrap(),
+            flight.fetch(rows_of_scores.buffer()).unwrap(),
+        );
+        let again = other.fetch(rows_of_ids.buffer()).unwrap();
         let landed = flight.wait().unwrap();
         assert_eq!((landed.values(&fetched.0), landed.values(&fetched.1)), (&ids[..], &scores[..]));
         assert_eq!(other.wait().unwrap().values(&again), ids);

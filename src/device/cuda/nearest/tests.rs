@@ -156,20 +156,11 @@ fn a_scan_of_fewer_rows_than_there_are_sees_no_others() {
 }
 
 #[test]
-fn what_a_scan_does_not_take_is_refused_and_named() {
-    let Some(mut pair) = Pair::open("what a scan does not take") else { return };
-    let kept = &mut Kept::default();
-    let case = |d: usize| Case { rows: vec![1.0; 2 * d], queries: vec![1.0; d], d };
-    let mut right = Scan::new(&mut pair, &case(8));
-    for k in [0, K_MAX + 1] {
-        let error = right.run(2, 0..1, k, kept).unwrap_err().to_string();
-        assert!(error.contains(&format!("k = {k}")) && error.contains("1 to 256"), "{error}");
+fn what_a_scan_takes_is_said_and_nothing_else_is_scanned() {
+    for (queries, k, d) in [(0, 1, 4), (1, 256, 384), (4, 10, 8)] {
+        assert!(takes(queries, k, d));
     }
-    // The same 8 values as two queries of 4.
-    right.queries = DeviceRows::new(right.queries.buffer().unwrap(), 4);
-    let error = right.run(2, 0..1, 1, kept).unwrap_err().to_string();
-    assert!(error.contains("expected 8 values, found 4"), "{error}");
-    drop(right);
-    let error = Scan::new(&mut pair, &case(6)).run(2, 0..1, 1, kept).unwrap_err().to_string();
-    assert!(error.contains("d = 6") && error.contains("multiple of 4"), "{error}");
+    for (queries, k, d) in [(5, 1, 4), (1, 0, 4), (1, 257, 4), (1, 1, 6)] {
+        assert!(!takes(queries, k, d));
+    }
 }
