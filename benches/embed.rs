@@ -13,7 +13,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use codeintel::base::config::DtypeChoice;
-use codeintel::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
+use codeintel::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, PromptKind};
 use divan::Bencher;
 use divan::counter::ItemsCount;
 
@@ -36,7 +36,10 @@ fn main() {
 
 fn embed_with(engine: &Engine, texts: &[String], lane: Lane) -> Embeddings {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let request = EmbedRequest { texts: &texts, lane, task: Task::None };
+    let request = match lane {
+        Lane::Interactive => EmbedRequest::query(&texts, PromptKind::None),
+        Lane::Bulk => EmbedRequest::bulk(&texts, PromptKind::None),
+    };
     engine.embed(request, &support::run()).expect("the engine works")
 }
 

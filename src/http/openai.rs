@@ -12,7 +12,7 @@ use super::search::checked;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{Caller, RunContext};
-use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::tools::Server;
 use crate::tools::wire::{EmbeddingList, Encoding};
 
@@ -82,9 +82,12 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Answer> 
         return Err(Error::ModelMissing { model, looked_in, remedy });
     }
     let dimensions = identity.dimensions(request.dimensions)?;
-    let lane = if texts.len() <= INTERACTIVE_TEXTS_MAX { Lane::Interactive } else { Lane::Bulk };
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let wanted = EmbedRequest { texts: &texts, lane, task: Task::None };
+    let wanted = if texts.len() <= INTERACTIVE_TEXTS_MAX {
+        EmbedRequest::query(&texts, PromptKind::None)
+    } else {
+        EmbedRequest::bulk(&texts, PromptKind::None)
+    };
     let embeddings = engine.embed(wanted, cx)?.cut(dimensions, identity);
     Ok((engine, request.encoding_format, embeddings))
 }

@@ -15,7 +15,7 @@ use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
 use crate::corpus::chunk::{Chunk, Chunker};
 use crate::corpus::source::{Commit, Entry, Repo, RepoPath, Skipped};
-use crate::embedding::engine::{EmbedRequest, Engine, Lane, Task};
+use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 use crate::index::catalog::{CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
 use crate::index::{DenseIndex, LexicalDoc, LexicalWriter};
 
@@ -116,7 +116,7 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         .map(|(chunk, _)| chunk.embedded_text())
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task: Task::Document };
+    let request = EmbedRequest::bulk(&texts, PromptKind::Document);
     let computed = sources.engine.stats().tokens;
     let fresh = sources.engine.embed(request, cx)?;
     let tokens = (sources.engine.stats().tokens - computed) as usize;

@@ -5,7 +5,7 @@ use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use codeintel::embedding::engine::{EmbedRequest, Lane, Task};
+use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::catalog::ChunkRow;
 use codeintel::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
 
@@ -68,7 +68,7 @@ fn check(place: &Place) {
 
     let texts: Vec<String> = rows.iter().map(ChunkRow::embedded_text).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task: Task::Document };
+    let request = EmbedRequest::bulk(&texts, PromptKind::Document);
     let embedded = place.engine().embed(request, &cx()).unwrap();
     for (row, expected) in rows.iter().zip(embedded.vectors.rows()) {
         let vector = dense.vector(row.id).unwrap();

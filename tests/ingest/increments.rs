@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use codeintel::base::hit::Hit;
-use codeintel::embedding::engine::{EmbedRequest, Lane, Task};
+use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::{
     DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
 };
@@ -191,8 +191,8 @@ fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec
     let (version, catalog) = (place.version(), place.catalog());
     let dim = version.manifest.model.dim;
     let dense = DenseIndex::open(&version.folder.join("dense"), dim).unwrap();
-    let (lane, task) = (Lane::Interactive, Task::Query);
-    let request = EmbedRequest { texts: &[query], lane, task };
+    let texts = [query];
+    let request = EmbedRequest::query(&texts, PromptKind::Query);
     let vector = place.engine().embed(request, &cx()).unwrap().vectors;
     let live = catalog.live().unwrap();
     let params = DenseParams { filter: Some(&live), ..DenseParams::default() };

@@ -1,7 +1,7 @@
 //! Do an index and a question stand behind the model's own prompts?
 
 use codeintel::base::error::Error;
-use codeintel::embedding::engine::{EmbedRequest, Lane, Task};
+use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::DenseIndex;
 use codeintel::search::{Channel, Searcher};
 
@@ -30,8 +30,9 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
     let row = &place.searcher().catalog().rows_in(0..1).unwrap()[0];
     let plain = Place::new(&[]).engine();
     let vector = |text: &str| {
-        let (texts, lane, task) = (&[text][..], Lane::Bulk, Task::None);
-        plain.embed(EmbedRequest { texts, lane, task }, &run()).unwrap().vectors.row(0).to_vec()
+        let texts = [text];
+        let request = EmbedRequest::bulk(&texts, PromptKind::None);
+        plain.embed(request, &run()).unwrap().vectors.row(0).to_vec()
     };
     let far =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

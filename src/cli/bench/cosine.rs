@@ -4,7 +4,7 @@ use super::texts::Corpus;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
-use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
+use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, PromptKind};
 use crate::tools::wire::Cosine;
 
 /// Texts of each length that are compared, from all over the corpus.
@@ -51,7 +51,7 @@ pub fn cosines(
     let apart = corpus.texts.len().div_ceil(TEXTS);
     let texts: Vec<&str> = corpus.texts.iter().step_by(apart).map(String::as_str).collect();
     let embed = |engine: &Engine| {
-        let request = EmbedRequest { texts: &texts, lane: Lane::Bulk, task: Task::None };
+        let request = EmbedRequest::bulk(&texts, PromptKind::None);
         engine.embed(request, run).map(|embeddings| embeddings.vectors)
     };
     let exact = embed(reference)?;

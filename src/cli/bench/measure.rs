@@ -7,7 +7,7 @@ use super::texts::Corpus;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 use crate::device::process_cpu_time;
-use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, Lane, Task};
+use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, PromptKind};
 use crate::embedding::nn::Cost;
 use crate::tools::wire::{Bench, Cell, StagesMs};
 
@@ -139,8 +139,11 @@ impl Bencher<'_> {
         tally: &mut Tally,
         inside: &mut Inside,
     ) -> Result<()> {
-        let lane = if texts.len() == 1 { Lane::Interactive } else { Lane::Bulk };
-        let request = EmbedRequest { texts, lane, task: Task::None };
+        let request = if texts.len() == 1 {
+            EmbedRequest::query(texts, PromptKind::None)
+        } else {
+            EmbedRequest::bulk(texts, PromptKind::None)
+        };
         let (before, cpu, began) = (self.engine.stats(), process_cpu_time(), Instant::now());
         let embeddings = match self.base {
             None => self.engine.embed(request, self.run)?,

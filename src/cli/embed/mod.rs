@@ -11,7 +11,7 @@ use super::{Context, out};
 use crate::base::error::{Result, Warning};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Stage};
-use crate::embedding::engine::{EmbedRequest, Engine, EngineOptions, Lane, Task};
+use crate::embedding::engine::{EmbedRequest, Engine, EngineOptions, PromptKind};
 use crate::embedding::nn::Pooling;
 use input::Input;
 use output::Output;
@@ -30,11 +30,11 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
     let mut input = Input::open(args.file.as_deref(), args.format)?;
     let engine = start_engine_with(&cx.settings, &cx.settings.model_name, options)?;
     let d = engine.identity().dimensions(args.dimensions)?;
-    let task = task(&args);
-    warn_without_prompt(engine.prompt(task), task);
+    let prompt = prompt_kind(&args);
+    warn_without_prompt(engine.prompt(prompt), prompt);
     let mut output = Output::create(&args, d)?;
     let run = RunContext::new(&cx.telemetry, Tool::Embed, &[Stage::Embed]);
-    let result = embed_all(&engine, (task, d), &mut input, &mut output, &run);
+    let result = embed_all(&engine, (prompt, d), &mut input, &mut output, &run);
     cx.finish(&run, result.as_ref().err());
     let truncated = result?;
     output.finish()?;
@@ -42,16 +42,16 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
     Ok(())
 }
 
-fn task(args: &EmbedArgs) -> Task {
+fn prompt_kind(args: &EmbedArgs) -> PromptKind {
     match args.prompt {
-        None => Task::None,
-        Some(PromptArg::Query) => Task::Query,
-        Some(PromptArg::Document) => Task::Document,
+        None => PromptKind::None,
+        Some(PromptArg::Query) => PromptKind::Query,
+        Some(PromptArg::Document) => PromptKind::Document,
     }
 }
 
-fn warn_without_prompt(prompt: &str, task: Task) {
-    if task != Task::None && prompt.is_empty() {
+fn warn_without_prompt(prompt: &str, kind: PromptKind) {
+    if kind != PromptKind::None && prompt.is_empty() {
         let message = "the model has no such prompt; texts are embedded as they are";
         out::print_warning(&Warning::new("no-prompt", message));
     }
@@ -60,13 +60,13 @@ fn warn_without_prompt(prompt: &str, task: Task) {
 /// Embeds what there is to read, each vector cut to `d` values; gives how many texts were cut.
 fn embed_all(
     engine: &Engine,
-    (task, d): (Task, usize),
+    (prompt, d): (PromptKind, usize),
     input: &mut Input,
     output: &mut Output,
     run: &RunContext,
 ) -> Result<usize> {
     input.for_each(|items, texts| {
-        let request = EmbedRequest { texts, lane: Lane::Bulk, task };
+        let request = EmbedRequest::bulk(texts, prompt);
         let embeddings = engine.embed(request, run)?.cut(d, engine.identity());
         output.write(items, &embeddings.vectors)?;
         Ok(embeddings.truncated)

@@ -2,7 +2,7 @@
 
 use super::input::Input;
 use super::output::is_npy;
-use super::{task, warn_without_prompt};
+use super::{prompt_kind, warn_without_prompt};
 use crate::base::config::process_env;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Tool;
@@ -20,7 +20,7 @@ pub fn run(cx: &Context, args: &EmbedArgs) -> Result<()> {
     let settings = &cx.settings;
     let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env))?;
     let encoder = SparseEncoder::load(&folder, settings)?;
-    warn_without_prompt(encoder.prompt(task(args)), task(args));
+    warn_without_prompt(encoder.prompt(prompt_kind(args)), prompt_kind(args));
     let mut output = JsonLines::create(args.output.as_deref())?;
     let run = RunContext::new(&cx.telemetry, Tool::Embed, &[Stage::Embed]);
     let result = expand_all(&encoder, args, &mut input, &mut output, &run);
@@ -62,7 +62,7 @@ fn expand_all(
     input.for_each(|items, texts| {
         let expanded = run.stage(Stage::Embed, |span| {
             span.set(attrs::VLLM_BATCH_SIZE, texts.len());
-            encoder.expand(texts, task(args))
+            encoder.expand(texts, prompt_kind(args))
         })?;
         for (item, vector) in items.iter().zip(&expanded.answers) {
             output.write(&wire::SparseLine::new(item.id.as_ref(), vector))?;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::call::{Call, Parts, is_device_failure};
-use super::engine::{EmbedRequest, Embeddings};
+use super::request::{EmbedRequest, Embeddings};
 use super::scheduler::{EngineStats, Search, Worker};
 use crate::base::error::{Result, Warning};
 use crate::base::telemetry::RunContext;

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::cache::{Key, Record, Usage, VectorCache};
-use super::engine::Embeddings;
+use super::request::Embeddings;
 use super::scheduler::{Delivery, Lane, Request, Search, Sequence, Ticket, Worker, stopped};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::Hit;

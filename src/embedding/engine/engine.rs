@@ -2,23 +2,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backend::Backend;
 use super::cache::VectorCache;
 use super::call::{Call, Parts};
 use super::limits::limits;
 use super::load::{Loaded, describe, load, refuse};
+use super::request::{EmbedRequest, Embeddings, PromptKind, Purpose};
 use super::scheduler::{Search, Worker};
 use super::{EngineStats, Lane};
 use crate::base::config::{Settings, VllmMode};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::hit::Hit;
 use crate::base::telemetry::labels::{EmbedOutcome, Mode, Tool};
 use crate::base::telemetry::{MemoryInfo, RunContext, Stage, StageSpan, Telemetry, attrs};
-use crate::base::vector::Matrix;
 use crate::device::Device;
-use crate::device::cpu::ops;
 use crate::embedding::engine::endpoint::Remote;
 use crate::embedding::models::ModelFolder;
 use crate::embedding::models::ModelIdentity;
@@ -33,74 +31,6 @@ const WARM_UP_TOKENS: usize = 256;
 pub struct EngineOptions {
     pub pooling: Option<Pooling>,
     pub normalize: Option<bool>,
-}
-
-/// What texts are for: it decides which of the model's own prompts is put before each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Task {
-    /// The texts as they are, also where the model has a default prompt.
-    #[default]
-    None,
-    Query,
-    Document,
-}
-
-impl Task {
-    pub(super) fn prompt(self, prompts: &Prompts) -> &str {
-        match self {
-            Self::None => "",
-            Self::Query => prompts.get("query"),
-            Self::Document => prompts.get("document"),
-        }
-    }
-}
-
-/// Texts to embed.
-#[derive(Debug, Clone, Copy)]
-pub struct EmbedRequest<'a> {
-    /// `[n]`; none is fine.
-    pub texts: &'a [&'a str],
-    pub lane: Lane,
-    pub task: Task,
-}
-
-/// The answer to an [`EmbedRequest`].
-#[derive(Debug, Clone)]
-pub struct Embeddings {
-    /// `[n, d]`, in the order of the texts; no rows where `nearest` is there in their place.
-    pub vectors: Matrix,
-    /// `[n]`: the rows that [`Engine::nearest`] found for each text; nothing otherwise.
-    pub nearest: Vec<Vec<Hit>>,
-    /// How long the device searched for them; a part of the time of each batch.
-    pub searched: Duration,
-    /// Tokens of all texts, as the model read them; those of cached vectors included.
-    pub tokens: usize,
-    /// How many texts were longer than the model reads.
-    pub truncated: usize,
-    /// How many vectors came out of the cache.
-    pub cache_hits: usize,
-    /// How long the texts were tokenised, partly while batches were computed.
-    pub tokenise: Duration,
-    /// How long the first batch waited for the device.
-    pub queue: Duration,
-}
-
-impl Embeddings {
-    /// Keeps the first `dimensions` values of each vector (Matryoshka representations, Kusupati et
-    /// al., 2022). Where `identity` says that vectors have length 1, they have it again.
-    pub fn cut(mut self, dimensions: usize, identity: &ModelIdentity) -> Self {
-        let d = self.vectors.d();
-        assert!((1..=d).contains(&dimensions), "{dimensions} of {d} values");
-        if dimensions < d {
-            let rows = self.vectors.rows().flat_map(|row| &row[..dimensions]);
-            let mut values: Vec<f32> = rows.copied().collect();
-            if identity.normalize {
-                ops::normalize(&mut values, dimensions);
-            }
-            self.vectors = Matrix::new(values, dimensions).expect("each row was cut to its place");
-        }
-        self
-    }
 }
 
 /// Embeds texts. Cloning shares the engine; the last clone that is dropped stops it.
@@ -236,12 +166,12 @@ impl Engine {
         search: Option<&Search>,
         cx: &RunContext,
     ) -> Result<Embeddings> {
-        let stage = match request.lane {
-            Lane::Interactive => Stage::EmbedQuery,
-            Lane::Bulk => Stage::Embed,
+        let stage = match request.purpose {
+            Purpose::Query => Stage::EmbedQuery,
+            Purpose::Document => Stage::Embed,
         };
         let began = Instant::now();
-        let prompt = self.prompt(request.task);
+        let prompt = self.prompt(request.prompt);
         // The texts as cache, tokenizer and endpoint see them: behind the prompt.
         let prompted: Vec<String> = match prompt {
             "" => Vec::new(),
@@ -283,9 +213,9 @@ impl Engine {
         &self.inner.tokenizer
     }
 
-    /// What the model wants before a text that is for `task`; mostly nothing.
-    pub fn prompt(&self, task: Task) -> &str {
-        task.prompt(&self.inner.prompts)
+    /// The model's prompt of that kind; empty for most models.
+    pub fn prompt(&self, kind: PromptKind) -> &str {
+        kind.prompt(&self.inner.prompts)
     }
 
     /// The device that searches for the vectors it computes; an error says why there is none.

@@ -2,7 +2,7 @@
 //!
 //! There is no queue and no cache here: the caller's thread waits while its batches are computed.
 
-use super::Task;
+use super::PromptKind;
 use super::limits::batch_max;
 use super::load::on_device;
 use crate::base::config::Settings;
@@ -122,15 +122,15 @@ impl SparseEncoder {
         self.feed.tokenizer.max_tokens()
     }
 
-    /// What the model wants before a text that is for `task`; mostly nothing.
-    pub fn prompt(&self, task: Task) -> &str {
-        task.prompt(&self.prompts)
+    /// What the model wants before a text that is of this `kind`; mostly nothing.
+    pub fn prompt(&self, kind: PromptKind) -> &str {
+        kind.prompt(&self.prompts)
     }
 
-    /// One expansion a text, behind the prompt of `task`. texts: `[n]`.
-    pub fn expand(&self, texts: &[&str], task: Task) -> Result<Answers<Vec<SparseVec>>> {
+    /// One expansion a text, behind the prompt of `kind`. texts: `[n]`.
+    pub fn expand(&self, texts: &[&str], kind: PromptKind) -> Result<Answers<Vec<SparseVec>>> {
         let prompted: Vec<String> =
-            texts.iter().map(|text| [self.prompt(task), text].concat()).collect();
+            texts.iter().map(|text| [self.prompt(kind), text].concat()).collect();
         let prompted: Vec<&str> = prompted.iter().map(String::as_str).collect();
         let Feed { device, tokenizer, .. } = &self.feed;
         let all = device.install(|| tokenizer.encode_batch(&prompted))?;

@@ -1,7 +1,7 @@
 //! What does an engine learn from a model folder, with its weights and without?
 
 use super::scheduler::compute::Compute;
-use super::{EngineOptions, Task};
+use super::{EngineOptions, PromptKind};
 use crate::base::config::{DeviceChoice, Settings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
@@ -44,7 +44,7 @@ pub(super) fn load(
         dim: pooler.dim(),
         max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
         dtype: device.dtype(),
-        document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        document_prompt: PromptKind::Document.prompt(&sentence.prompts).to_owned(),
         mode: Mode::Inproc,
     };
     let busy_tokens = encoder.busy_tokens();
@@ -135,7 +135,7 @@ pub(super) fn describe(
         dim,
         max_tokens,
         dtype,
-        document_prompt: Task::Document.prompt(&sentence.prompts).to_owned(),
+        document_prompt: PromptKind::Document.prompt(&sentence.prompts).to_owned(),
         mode,
     })
 }

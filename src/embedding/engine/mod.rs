@@ -15,13 +15,15 @@ mod gpu;
 mod heads;
 mod limits;
 mod load;
+mod request;
 mod scheduler;
 
 pub use endpoint::{Answer, Endpoint};
-pub use engine::{EmbedRequest, Embeddings, Engine, EngineOptions, Task};
+pub use engine::{Engine, EngineOptions};
 pub use heads::{Answers, Reranker, SparseEncoder};
 pub use limits::batch_max;
 pub use load::probe;
+pub use request::{EmbedRequest, Embeddings, PromptKind, Purpose};
 pub use scheduler::{EngineStats, Lane, Search};
 
 #[cfg(test)]

@@ -40,7 +40,11 @@ fn run() -> RunContext {
 }
 
 fn embed(engine: &Engine, lane: Lane, texts: &[&str], cx: &RunContext) -> Result<Embeddings> {
-    engine.embed(EmbedRequest { texts, lane, task: Task::None }, cx)
+    let request = match lane {
+        Lane::Interactive => EmbedRequest::query(texts, PromptKind::None),
+        Lane::Bulk => EmbedRequest::bulk(texts, PromptKind::None),
+    };
+    engine.embed(request, cx)
 }
 
 /// An engine whose vectors are `[tokens, sum of ids]`, so that a wrong one is seen.
@@ -347,30 +351,36 @@ fn with_prompts(prompts: &str) -> tempfile::TempDir {
 }
 
 #[test]
-fn the_prompt_of_a_task_stands_before_each_text_for_tokenizer_and_cache() {
+fn the_prompt_of_a_request_stands_before_each_text_for_tokenizer_and_cache() {
     let model = with_prompts(r#"{"prompts": {"query": "find: ", "passage": "code: "}}"#);
     let cache = tempfile::tempdir().unwrap();
     let start =
         |folder: &Path, cache| Engine::start(&ModelFolder::at(folder), &settings(), cache).unwrap();
     let bare = with_prompts("{}");
     let (prompted, plain) = (start(model.path(), Some(cache.path())), start(bare.path(), None));
-    let ask = |engine: &Engine, texts: &[&str], task| {
-        engine.embed(EmbedRequest { texts, lane: Lane::Bulk, task }, &run()).unwrap()
+    let ask = |engine: &Engine, texts: &[&str], kind| {
+        engine.embed(EmbedRequest::bulk(texts, kind), &run()).unwrap()
     };
-    for (task, prompt) in
-        [(Task::None, ""), (Task::Query, "find: "), (Task::Document, "code: "), (Task::None, "")]
-    {
-        assert_eq!((prompted.prompt(task), plain.prompt(task)), (prompt, ""));
+    for (kind, prompt) in [
+        (PromptKind::None, ""),
+        (PromptKind::Query, "find: "),
+        (PromptKind::Document, "code: "),
+        (PromptKind::None, ""),
+    ] {
+        assert_eq!((prompted.prompt(kind), plain.prompt(kind)), (prompt, ""));
         let texts = TEXTS.map(|text| format!("{prompt}{text}"));
         let texts = texts.each_ref().map(String::as_str);
-        let (got, want) = (ask(&prompted, &TEXTS, task), ask(&plain, &texts, Task::None));
+        let (got, want) = (ask(&prompted, &TEXTS, kind), ask(&plain, &texts, PromptKind::None));
         let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
-        assert!(got.vectors.as_slice().iter().zip(want.vectors.as_slice()).all(near), "{task:?}");
+        assert!(got.vectors.as_slice().iter().zip(want.vectors.as_slice()).all(near), "{kind:?}");
         assert_eq!(got.tokens, want.tokens);
-        assert_eq!(ask(&plain, &TEXTS, task).vectors, ask(&plain, &TEXTS, Task::None).vectors);
+        assert_eq!(
+            ask(&plain, &TEXTS, kind).vectors,
+            ask(&plain, &TEXTS, PromptKind::None).vectors
+        );
     }
-    assert_eq!(ask(&prompted, &TEXTS, Task::Query).cache_hits, TEXTS.len());
-    let by_hand = ask(&prompted, &["find: x"], Task::None);
+    assert_eq!(ask(&prompted, &TEXTS, PromptKind::Query).cache_hits, TEXTS.len());
+    let by_hand = ask(&prompted, &["find: x"], PromptKind::None);
     assert_eq!(by_hand.cache_hits, 1, "a prompt is a part of the text");
     let (prompted, plain) = (prompted.identity(), plain.identity());
     assert_eq!((prompted.key(), &prompted.document_prompt[..]), (plain.key(), "code: "));

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::labels::IndexKind;
 use crate::base::telemetry::{RunContext, Stage, attrs};
-use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, Search, Task};
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind, Search};
 use crate::index::{DenseIndex, DenseParams, Resident};
 
 /// The dense channel of one version.
@@ -119,8 +119,8 @@ impl Dense {
                 Err(Error::Unavailable { what, remedy: remedy.to_owned() })
             });
         };
-        let (lane, task) = (Lane::Interactive, Task::Query);
-        let request = EmbedRequest { texts: &[text], lane, task };
+        let texts = [text];
+        let request = EmbedRequest::query(&texts, PromptKind::Query);
         match search {
             Some(search) => engine.nearest(request, search, cx),
             None => engine.embed(request, cx),

@@ -20,7 +20,7 @@ use crate::base::vector::Matrix;
 use crate::embedding::engine::backend::Backend;
 use crate::embedding::engine::limits::limits;
 use crate::embedding::engine::scheduler::Worker;
-use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, Lane, Task};
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::embedding::models::ModelFolder;
 use crate::embedding::models::ModelIdentity;
 use crate::embedding::nn::{Pooling, Prompts};
@@ -79,7 +79,7 @@ fn run() -> RunContext {
 }
 
 fn embed(engine: &Engine, texts: &[&str], cx: &RunContext) -> Result<Embeddings> {
-    engine.embed(EmbedRequest { texts, lane: Lane::Bulk, task: Task::None }, cx)
+    engine.embed(EmbedRequest::bulk(texts, PromptKind::None), cx)
 }
 
 #[track_caller]

@@ -1,0 +1,101 @@
+//! Requests to an engine and their responses.
+
+use std::time::Duration;
+
+use super::Lane;
+use crate::base::hit::Hit;
+use crate::base::vector::Matrix;
+use crate::device::cpu::ops;
+use crate::embedding::models::ModelIdentity;
+use crate::embedding::nn::Prompts;
+
+/// Which of the model's prompts is prepended to each text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PromptKind {
+    /// No prompt, even if the model has a default one.
+    #[default]
+    None,
+    Query,
+    Document,
+}
+
+impl PromptKind {
+    pub(super) fn prompt(self, prompts: &Prompts) -> &str {
+        match self {
+            Self::None => "",
+            Self::Query => prompts.get("query"),
+            Self::Document => prompts.get("document"),
+        }
+    }
+}
+
+/// What the results are used for. It decides which stage the request is recorded as; the lane alone
+/// decides its priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Part of answering one question.
+    Query,
+    /// Building an index or a file.
+    Document,
+}
+
+/// Texts to embed.
+#[derive(Debug, Clone, Copy)]
+pub struct EmbedRequest<'a> {
+    /// `[n]`, may be empty.
+    pub texts: &'a [&'a str],
+    pub lane: Lane,
+    pub prompt: PromptKind,
+    pub purpose: Purpose,
+}
+
+impl<'a> EmbedRequest<'a> {
+    /// Queries that somebody is waiting for. texts: `[n]`.
+    pub fn query(texts: &'a [&'a str], prompt: PromptKind) -> Self {
+        Self { texts, lane: Lane::Interactive, prompt, purpose: Purpose::Query }
+    }
+
+    /// Documents, which may wait for queries. texts: `[n]`.
+    pub fn bulk(texts: &'a [&'a str], prompt: PromptKind) -> Self {
+        Self { texts, lane: Lane::Bulk, prompt, purpose: Purpose::Document }
+    }
+}
+
+/// The answer to an [`EmbedRequest`].
+#[derive(Debug, Clone)]
+pub struct Embeddings {
+    /// `[n, d]`, in the order of the texts; no rows where `nearest` is there in their place.
+    pub vectors: Matrix,
+    /// `[n]`: the rows that [`Engine::nearest`] found for each text; nothing otherwise.
+    pub nearest: Vec<Vec<Hit>>,
+    /// How long the device searched for them; a part of the time of each batch.
+    pub searched: Duration,
+    /// Tokens of all texts, as the model read them; those of cached vectors included.
+    pub tokens: usize,
+    /// How many texts were longer than the model reads.
+    pub truncated: usize,
+    /// How many vectors came out of the cache.
+    pub cache_hits: usize,
+    /// How long the texts were tokenised, partly while batches were computed.
+    pub tokenise: Duration,
+    /// How long the first batch waited for the device.
+    pub queue: Duration,
+}
+
+impl Embeddings {
+    /// Keeps the first `dimensions` values of each vector (Matryoshka representations, Kusupati et
+    /// al., 2022). Where `identity` says that vectors have length 1, they have it again.
+    pub fn cut(mut self, dimensions: usize, identity: &ModelIdentity) -> Self {
+        let d = self.vectors.d();
+        assert!((1..=d).contains(&dimensions), "{dimensions} of {d} values");
+        if dimensions < d {
+            let rows = self.vectors.rows().flat_map(|row| &row[..dimensions]);
+            let mut values: Vec<f32> = rows.copied().collect();
+            if identity.normalize {
+                ops::normalize(&mut values, dimensions);
+            }
+            self.vectors = Matrix::new(values, dimensions).expect("each row was cut to its place");
+        }
+        self
+    }
+}
