@@ -12,6 +12,7 @@ pub mod embedding;
 
 pub mod index;
 
+pub mod batch;
 pub mod ingest;
 pub mod search;
 

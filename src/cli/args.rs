@@ -9,6 +9,7 @@ use super::Context;
 use crate::base::config::help;
 use crate::base::error::Result;
 use crate::base::telemetry::log::LogFormat;
+use crate::batch::{InputFormat, OutputDtype};
 use crate::http::ROUTES;
 
 /// Embeds, indexes and searches source code in one process.
@@ -203,12 +204,21 @@ pub struct StatusArgs {
     pub verify: bool,
 }
 
-#[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub enum Format {
+#[derive(Clone, Copy, ValueEnum)]
+pub enum InputFormatArg {
     /// One text a line
     Lines,
-    /// {"id", "text"} a line in, {"id", "embedding"} a line out
+    /// One object {"id", "text"} a line
     Jsonl,
+}
+
+impl From<InputFormatArg> for InputFormat {
+    fn from(format: InputFormatArg) -> Self {
+        match format {
+            InputFormatArg::Lines => Self::Lines,
+            InputFormatArg::Jsonl => Self::Jsonl,
+        }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
@@ -229,13 +239,24 @@ pub enum PromptArg {
 }
 
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
-pub enum OutputDtype {
+pub enum OutputDtypeArg {
     F32,
     F16,
-    /// The greatest value of a vector becomes 127; a line of JSON has the scale
+    /// The largest value of a vector becomes 127; a line of JSON also holds the scale
     Int8,
-    /// One bit a value, 8 a byte: above 0 or not
+    /// One bit per value, 8 per byte: 1 if the value is above 0
     Binary,
+}
+
+impl From<OutputDtypeArg> for OutputDtype {
+    fn from(dtype: OutputDtypeArg) -> Self {
+        match dtype {
+            OutputDtypeArg::F32 => Self::F32,
+            OutputDtypeArg::F16 => Self::F16,
+            OutputDtypeArg::Int8 => Self::Int8,
+            OutputDtypeArg::Binary => Self::Binary,
+        }
+    }
 }
 
 #[derive(ClapArgs)]
@@ -245,7 +266,7 @@ pub struct EmbedArgs {
     pub file: Option<PathBuf>,
     /// What the input is; a file that ends in .jsonl is jsonl
     #[arg(long, value_enum)]
-    pub format: Option<Format>,
+    pub format: Option<InputFormatArg>,
     /// How token vectors become one; the model's own way when absent
     #[arg(long, value_enum)]
     pub pooling: Option<PoolingArg>,
@@ -265,7 +286,7 @@ pub struct EmbedArgs {
     pub output: Option<PathBuf>,
     /// In which numbers to write
     #[arg(long, value_enum, default_value = "f32")]
-    pub output_dtype: OutputDtype,
+    pub output_dtype: OutputDtypeArg,
 }
 
 #[derive(ClapArgs)]

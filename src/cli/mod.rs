@@ -9,7 +9,6 @@ mod doctor;
 mod embed;
 mod highlight;
 mod index;
-mod lines;
 mod model;
 mod out;
 mod report;

@@ -69,12 +69,49 @@ pub fn print_warning(warning: &Warning) {
     let _ = writeln!(anstream::stderr(), "{} {}", paint(WARN, "warning:"), warning.message);
 }
 
-/// Warns of texts that the model did not read to their end.
-pub fn print_truncated(n: usize, what: &str, tokens_max: usize) {
+/// Warns that the model did not read `n` inputs to their end; `noun` is one of them.
+pub fn print_truncated(n: usize, noun: &str, tokens_max: usize) {
     if n > 0 {
-        let message = format!("cut to {tokens_max} tokens because they were longer: {n} {what}");
+        let was = if n == 1 { "was" } else { "were" };
+        let message =
+            format!("{} exceeded {tokens_max} tokens and {was} truncated", counted(n, noun));
         print_warning(&Warning::new("truncated", message));
     }
+}
+
+/// A count on standard error that grows while a file is written. Invisible where standard error is
+/// no terminal.
+pub struct Counter(indicatif::ProgressBar);
+
+impl Counter {
+    /// `nouns` is what is counted. Without `visible` nothing is drawn: results go to the same terminal.
+    pub fn new(nouns: &'static str, visible: bool) -> Self {
+        if !visible {
+            return Self(indicatif::ProgressBar::hidden());
+        }
+        let bar = indicatif::ProgressBar::new_spinner();
+        let template = format!("{{spinner}} {{human_pos}} {nouns}  {{elapsed_precise}}");
+        let style = indicatif::ProgressStyle::with_template(&template);
+        bar.set_style(style.expect("the template is well formed"));
+        bar.enable_steady_tick(std::time::Duration::from_millis(100));
+        Self(bar)
+    }
+
+    pub fn set(&self, n: usize) {
+        self.0.set_position(n as u64);
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// `1 text`, `12,345 texts`.
+pub fn counted(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", count(n))
 }
 
 /// `12.3 MB`.

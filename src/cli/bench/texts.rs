@@ -7,8 +7,8 @@ use rayon::prelude::*;
 use super::plan::Length;
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
+use crate::batch::Input;
 use crate::cli::args::BenchArgs;
-use crate::cli::embed::input::Input;
 use crate::corpus::chunk::Chunker;
 use crate::corpus::source::SourceFile;
 use crate::embedding::token::Tokenizer;
@@ -71,7 +71,7 @@ pub fn real(
         let mut input = Input::open(Some(path), None)?;
         let mut texts = Vec::new();
         while texts.len() < TEXTS_MAX {
-            let items = input.next_items()?;
+            let items = input.next_block()?;
             if items.is_empty() {
                 break;
             }

@@ -11,9 +11,7 @@ mod runs;
 mod story;
 
 pub use bench::{Against, Bench, Cell, Cosine, Machine, Roof, StagesMs};
-pub use embeddings::{
-    EmbeddedLine, Embedding, EmbeddingList, Encoding, Numbers, ScoreLine, SparseLine,
-};
+pub use embeddings::{Embedding, EmbeddingList, Encoding};
 pub use reports::{Check, IngestReport, Model, Status, Version};
 use runs::steps;
 pub use runs::{Report, RunStory, Span, Step, Trace};

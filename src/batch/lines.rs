@@ -1,4 +1,4 @@
-//! How are lines read and written, so that one that is wrong can be named?
+//! Lines of text and of JSON, read with their numbers so that an error can name the line.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::base::error::{Error, Result};
 
-/// Bytes of one line; the rest of a longer one would not reach a model anyway.
+/// The longest line, in bytes. No model reads as much text.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// Characters of a wrong line that are shown.
+/// Characters of an invalid line that an error message quotes.
 const SHOWN_MAX: usize = 80;
 
 /// The lines of a file, or of standard input.
 pub struct Lines {
     reader: Box<dyn BufRead>,
     name: PathBuf,
-    /// The line that was read last, counted from 1.
+    /// The number of the line read last, from 1.
     number: usize,
 }
 
@@ -38,7 +38,7 @@ impl Lines {
         Ok(Self { reader, name, number: 0 })
     }
 
-    /// The next line without its end; none behind the last.
+    /// The next line without its line break; `None` after the last.
     pub fn read(&mut self) -> Result<Option<String>> {
         self.number += 1;
         let mut bytes = Vec::new();
@@ -55,7 +55,7 @@ impl Lines {
         Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
     }
 
-    /// The next line that is not empty, as a JSON object in which each of `fields` is a text.
+    /// The next line that is not empty, as a JSON object in which each of `fields` is a string.
     pub fn read_object(&mut self, fields: &[&str]) -> Result<Option<Value>> {
         loop {
             let Some(line) = self.read()? else { return Ok(None) };
@@ -75,7 +75,7 @@ impl Lines {
         }
     }
 
-    /// The error for the line that was read last.
+    /// An error that quotes `found` and names the line read last.
     fn wrong(&self, found: &str, expected: String) -> Error {
         let found: String = found.chars().take(SHOWN_MAX).collect();
         let value = format!("{found} (line {} of {})", self.number, self.name.display());
@@ -108,7 +108,7 @@ impl JsonLines {
         written.map_err(|e| Error::io("write", &self.name, e))
     }
 
-    /// Hands what was written to the reader.
+    /// Flushes what was written.
     pub fn flush(&mut self) -> Result<()> {
         self.out.flush().map_err(|e| Error::io("write", &self.name, e))
     }
