@@ -4,13 +4,15 @@ mod backend;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
-mod flat;
+mod device_index;
 mod mapped;
 mod open;
 mod rows;
 
 pub use backend::{Backend, HostBatch};
 pub use cpu::{Device, Dtype, InstructionSet, process_cpu_time};
-pub use flat::FlatIndex;
+pub use device_index::DeviceIndex;
+#[cfg(feature = "cuda")]
+pub use device_index::Neighbors;
 pub use mapped::map_safetensors;
 pub use rows::Rows;

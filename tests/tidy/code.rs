@@ -27,7 +27,8 @@ pub fn check_first_line(source: &Source) -> Vec<Offence> {
 }
 
 pub fn check_unsafe(source: &Source) -> Vec<Offence> {
-    let home = source.path.starts_with("src/device/") || source.path == "src/index/dense/ffi.rs";
+    let homes = ["src/device/", "src/index/dense/ffi.rs", "src/index/dense/gpu/"];
+    let home = homes.iter().any(|home| source.path.starts_with(home));
     let mut offences = Vec::new();
     for (number, line) in source.outside_tests(&source.code) {
         if !has_word(line, "unsafe") {
@@ -35,7 +36,7 @@ pub fn check_unsafe(source: &Source) -> Vec<Offence> {
         }
         let mut near = source.code[number - 1..].iter().take(3);
         if !home && !near.any(|line| line.to_lowercase().contains("mmap")) {
-            let what = "unsafe outside device, index/dense/ffi.rs and memory-mapped loading";
+            let what = "unsafe outside device, index/dense/{ffi.rs, gpu} and memory-mapped loading";
             offences.push(Offence::new(&source.path, number, what));
         }
         if !is_justified(source, number) {
@@ -224,6 +225,7 @@ fn unsafe_needs_its_place_and_its_reason() {
     let reasoned = "fn f() {\n    // SAFETY: g has no conditions.\n    unsafe { g() }\n}\n";
     assert_eq!(lines(check_unsafe, "src/device/a.rs", bare), [2]);
     assert_eq!(lines(check_unsafe, "src/device/a.rs", reasoned), NONE);
+    assert_eq!(lines(check_unsafe, "src/index/dense/gpu/a.rs", reasoned), NONE);
     assert_eq!(lines(check_unsafe, "src/search/a.rs", reasoned), [3]);
     let mapped =
         "// SAFETY: the file is never changed once published.\nlet m = unsafe { Mmap::map(&f) };";

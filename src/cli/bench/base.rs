@@ -42,7 +42,7 @@ impl Base {
         run: &RunContext,
     ) -> Result<(Embeddings, Duration)> {
         if let Some(resident) = &self.resident {
-            let search = Search { index: resident.flat().clone(), k: K };
+            let search = Search { index: resident.index(), k: K };
             let embeddings = engine.nearest(request, &search, run)?;
             let searched = embeddings.searched;
             return Ok((embeddings, searched));

@@ -5,7 +5,7 @@ use super::context::Cuda;
 use super::element::Element;
 use super::kernels::{Launch, arguments};
 use super::memory::DeviceRows;
-use super::rows::{int, unsupported};
+use super::rows::{as_int, unsupported};
 use super::weights::DeviceBias;
 use crate::base::error::Result;
 use crate::device::cpu::ops::Attention;
@@ -47,12 +47,12 @@ pub fn attention<T: Element>(
         return Err(unsupported(cuda, format!("heads of {head_dim}"), "16, 32, 64 and 128"));
     }
     let shape = Shape {
-        heads: int(heads),
-        heads_kv: int(heads_kv),
+        heads: as_int(heads),
+        heads_kv: as_int(heads_kv),
         scale: of.scale,
-        before: int(of.mask.before.min(DISTANCE_MAX)),
-        after: int(of.mask.after.min(DISTANCE_MAX)),
-        reach: bias.map_or(0, |bias| int(bias.reach)),
+        before: as_int(of.mask.before.min(DISTANCE_MAX)),
+        after: as_int(of.mask.after.min(DISTANCE_MAX)),
+        reach: bias.map_or(0, |bias| as_int(bias.reach)),
     };
     let bias = bias.map_or(0, |bias| bias.values.pointer(cuda));
     let (qkv, out) = (qkv.pointer(cuda), out.pointer(cuda));

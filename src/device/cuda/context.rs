@@ -27,7 +27,7 @@ pub struct Cuda {
     pub(super) stream: Arc<CudaStream>,
     pub(super) kernels: Kernels,
     pub(super) blas: Blas,
-    pub(super) budget: Arc<Budget>,
+    pub(crate) budget: Arc<Budget>,
     /// The last look at the memory, and when it was.
     seen: Mutex<Option<(Instant, MemoryInfo)>>,
     ordinal: usize,
@@ -102,12 +102,26 @@ impl Cuda {
         self.stream.synchronize().map_err(failed("finish what was launched"))
     }
 
+    pub(crate) fn ordinal(&self) -> usize {
+        self.ordinal
+    }
+
+    /// The one stream on which everything here runs.
+    pub(crate) fn stream(&self) -> sys::CUstream {
+        self.stream.cu_stream()
+    }
+
     pub(super) fn context(&self) -> &Arc<CudaContext> {
         self.stream.context()
     }
 
+    /// Makes the device that of this thread, as every call of the driver wants it.
+    pub(super) fn bind(&self) -> Result<()> {
+        self.context().bind_to_thread().map_err(failed("use the device"))
+    }
+
     /// The error for `bytes` of memory that are not there.
-    pub(super) fn no_room(&self, bytes: usize) -> Error {
+    pub(crate) fn no_room(&self, bytes: usize) -> Error {
         let seen = self.memory().map_or_else(
             |_| "how much is free is not known".to_owned(),
             |of| format!("{} of {} bytes are used", of.used_bytes, of.total_bytes),

@@ -31,7 +31,7 @@ static RECORDS: Mutex<()> = Mutex::new(());
 
 /// To be held where the driver or a library may wait for the whole device. On a thread that records
 /// nothing is held: what it must not do the driver tells it.
-pub(super) fn between_records() -> Option<MutexGuard<'static, ()>> {
+pub(crate) fn between_records() -> Option<MutexGuard<'static, ()>> {
     let records = RECORDING.get().is_some();
     (!records).then(|| RECORDS.lock().unwrap_or_else(PoisonError::into_inner))
 }
@@ -112,7 +112,7 @@ impl Graphs {
             }
         }
         let Some(graph) = &seen.graph else { return launch() };
-        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        cuda.bind()?;
         // SAFETY: the graph lives, and what it leads to has not moved; it is of the same device.
         unsafe { result::graph::launch(graph.0.cu_graph_exec(), cuda.stream.cu_stream()) }
             .map_err(failed("launch a graph"))

@@ -132,7 +132,7 @@ impl Cuda {
     /// # Safety
     /// `arguments` point to values of the types and in the order of the kernel's parameters, and
     /// every pointer among those values leads to as many elements as the kernel reads or writes.
-    pub(super) unsafe fn launch(
+    pub(crate) unsafe fn launch(
         &self,
         launch: &Launch<'_>,
         arguments: &mut [*mut c_void],
@@ -143,7 +143,7 @@ impl Cuda {
         }
         let fits = |n: usize| u32::try_from(n).expect("a grid of less than 2^32 blocks");
         let function = self.kernels.function(launch)?;
-        self.context().bind_to_thread().map_err(failed("use the device"))?;
+        self.bind()?;
         // SAFETY: the caller vouches for the arguments; the function is of a loaded module.
         unsafe {
             result::launch_kernel(
@@ -165,7 +165,7 @@ macro_rules! arguments {
         &mut [$((&raw const $value).cast_mut().cast::<std::ffi::c_void>()),*]
     };
 }
-pub(super) use arguments;
+pub(crate) use arguments;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use crate::base::error::{Error, Result};
 use crate::device::cpu::ops::Activation;
 
 /// What NVIDIA recommends for Hopper.
-pub(super) const WORKSPACE_BYTES: usize = 32 << 20;
+pub(crate) const WORKSPACE_BYTES: usize = 32 << 20;
 
 /// Parts of a sum that were computed apart are added as they were computed, not as they are stored.
 const SUMS_IN_F32: u32 =
@@ -100,7 +100,7 @@ fn product<T: Element>(
         x: x.pointer(cuda),
         out: out.pointer(cuda),
     };
-    cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+    cuda.bind()?;
     // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device, which
     // has one stream to run on.
     let multiplied = unsafe { cuda.blas.multiply(&call, cuda.queue()) }.or_else(|error| {

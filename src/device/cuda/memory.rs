@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use cudarc::driver::result::DriverError;
 use cudarc::driver::{CudaStream, result, sys};
 
 use super::context::{Cuda, failed};
@@ -38,14 +39,23 @@ impl Budget {
         self.held.load(Ordering::Relaxed)
     }
 
-    /// Whether `bytes` more may be taken; then they are counted.
-    pub(super) fn take(&self, bytes: usize) -> bool {
+    /// Counts `bytes` more as taken; `None` if that is more than may be taken.
+    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
         let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.bytes_max);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Reservation { budget: self.clone(), bytes })
     }
+}
 
-    pub(super) fn give_back(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+/// A part of a budget that is taken until this is dropped.
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: usize,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -54,30 +64,25 @@ struct Memory {
     start: u64,
     bytes: usize,
     stream: Arc<CudaStream>,
-    budget: Arc<Budget>,
+    _reservation: Reservation,
 }
 
 impl Memory {
-    /// `None` where so much is not there, or may not be taken.
+    /// `None` if so much is not free, or may not be taken.
     fn new(cuda: &Cuda, bytes: usize) -> Result<Option<Self>> {
-        let (stream, budget) = (cuda.stream.clone(), cuda.budget.clone());
-        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        cuda.bind()?;
         // The driver has no allocation of nothing.
         let bytes = bytes.max(ALIGNMENT);
-        if !budget.take(bytes) {
-            return Ok(None);
-        }
+        let Some(reservation) = cuda.budget.reserve(bytes) else { return Ok(None) };
         // SAFETY: the memory is read only after something was written; all values of `Plain` are
         // valid whatever it holds.
         match unsafe { result::malloc_sync(bytes) } {
-            Ok(start) => Ok(Some(Self { start, bytes, stream, budget })),
-            Err(error) => {
-                budget.give_back(bytes);
-                match error.0 {
-                    sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Ok(None),
-                    _ => Err(failed("allocate memory")(error)),
-                }
+            Ok(start) => {
+                let stream = cuda.stream.clone();
+                Ok(Some(Self { start, bytes, stream, _reservation: reservation }))
             }
+            Err(DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => Ok(None),
+            Err(error) => Err(failed("allocate memory")(error)),
         }
     }
 }
@@ -91,7 +96,6 @@ impl Drop for Memory {
         // SAFETY: `Memory::new` got it from the driver, the last buffer in it is gone, and what was
         // launched is done.
         let _ = unsafe { result::free_sync(self.start) };
-        self.budget.give_back(self.bytes);
     }
 }
 
@@ -256,7 +260,24 @@ impl<T: Plain> DeviceRows<T> {
         self.data.as_ref().map(part)
     }
 
-    pub(super) fn pointer(&self, cuda: &Cuda) -> u64 {
+    /// Enqueues a copy of rows of the host behind the last row, where memory is reserved for them.
+    /// values: `[any, d]`.
+    pub(crate) fn append(&mut self, cuda: &Cuda, values: &[T]) -> Result<()> {
+        let n = self.n;
+        self.resize(n + values.len() / self.d, self.d);
+        cuda.bind()?;
+        // SAFETY: `resize` checked the room for the rows from `n` on, where nothing reads; pageable
+        // memory is read before the call returns.
+        unsafe { result::memcpy_htod_async(self.row_pointer(cuda, n), values, cuda.stream()) }
+            .map_err(failed("copy rows to the device"))
+    }
+
+    pub(crate) fn pointer(&self, cuda: &Cuda) -> u64 {
         self.data.as_ref().map_or(0, |data| data.pointer(cuda))
+    }
+
+    /// Where row `i` begins.
+    pub(crate) fn row_pointer(&self, cuda: &Cuda, i: usize) -> u64 {
+        self.pointer(cuda) + (i * self.d * size_of::<T>()) as u64
     }
 }

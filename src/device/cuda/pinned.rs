@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaStream, result};
 
-use super::context::{Cuda, failed};
+use super::context::Cuda;
 use super::element::Plain;
 use super::graph::between_records;
 use crate::base::error::{Error, Result};
@@ -25,7 +25,7 @@ unsafe impl Send for Pinned {}
 
 impl Pinned {
     pub fn new(cuda: &Cuda, bytes: usize) -> Result<Self> {
-        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        cuda.bind()?;
         // The driver has no allocation of nothing.
         let bytes = bytes.max(1);
         let _alone = between_records();

@@ -43,13 +43,13 @@ pub fn embed<T: Element>(
     }
     let pointer = |part: &Option<DeviceRows<T>>| part.as_ref().map_or(0, |part| part.pointer(cuda));
     let (types, positions) = (pointer(&table.types), pointer(&table.positions));
-    let kinds_max = table.types.as_ref().map_or(0, |types| int(types.n() - 1));
+    let kinds_max = table.types.as_ref().map_or(0, |types| as_int(types.n() - 1));
     let rule = norm.map_or(NormRule::default(), |norm| norm.rule(cuda));
     let (words, out) = (table.words.pointer(cuda), out.pointer(cuda));
     let (ids, kinds) = (tokens.ids.pointer(cuda), tokens.types.pointer(cuda));
     let (places, scale) = (tokens.places.pointer(cuda), table.scale);
     let (width, blocks) = rows_of(n, d)?;
-    let (n, d) = (int(n), int(d));
+    let (n, d) = (as_int(n), as_int(d));
     let name = format!("embed_{width}_{}", T::NAME);
     let args =
         arguments![words, types, positions, ids, kinds, places, out, rule, scale, kinds_max, n, d];
@@ -112,7 +112,7 @@ fn add_norms<T: Element>(
     let out = normed.map_or(0, |(_, out)| out);
     let (width, blocks) = rows_of(x.n(), x.d())?;
     let name = format!("add_norm_{width}_{}", T::NAME);
-    let (n, d, x) = (int(x.n()), int(x.d()), x.pointer(cuda));
+    let (n, d, x) = (as_int(x.n()), as_int(x.d()), x.pointer(cuda));
     let args = arguments![x, y, sum, out, rule, n, d];
     // SAFETY: the parameters of kernels/norm.cu; the callers checked that the shapes are one.
     unsafe { cuda.launch(&flat("norm", &name, blocks), args) }
@@ -131,8 +131,8 @@ pub fn norm_heads<T: Element>(
         return Err(unsupported(cuda, format!("norms of heads of {head_dim}"), "8, 16, … 256"));
     }
     let threads = n * heads.len() * head_dim / VECTOR;
-    let (rule, x, first) = (norm.rule(cuda), x.pointer(cuda), int(heads.start));
-    let (heads, head_dim, n, d) = (int(heads.len()), int(head_dim), int(n), int(d));
+    let (rule, x, first) = (norm.rule(cuda), x.pointer(cuda), as_int(heads.start));
+    let (heads, head_dim, n, d) = (as_int(heads.len()), as_int(head_dim), as_int(n), as_int(d));
     let name = format!("norm_heads_{}", T::NAME);
     let args = arguments![x, rule, first, heads, head_dim, n, d];
     // SAFETY: the parameters of kernels/norm.cu, whose sizes were checked above.
@@ -158,8 +158,8 @@ pub fn rotary<T: Element>(
     }
     let threads = n * heads * pairs / VECTOR;
     let (x, places) = (x.pointer(cuda), tokens.places.pointer(cuda));
-    let (turns, heads, head_dim) = (turns.values.pointer(cuda), int(heads), int(head_dim));
-    let (pairs, n, d) = (int(pairs), int(n), int(d));
+    let (turns, heads, head_dim) = (turns.values.pointer(cuda), as_int(heads), as_int(head_dim));
+    let (pairs, n, d) = (as_int(pairs), as_int(n), as_int(d));
     let name = format!("rotary_{}", T::NAME);
     let args = arguments![x, turns, places, heads, head_dim, pairs, n, d];
     // SAFETY: the parameters of kernels/rotary.cu, whose sizes were checked above.
@@ -214,7 +214,7 @@ fn elementwise<T: Element>(
     let name = format!("{module}_{kind}_{}", T::NAME);
     let blocks = (out.n() * out.d() / VECTOR).div_ceil(THREADS);
     let bias = bias.map_or(0, |bias| bias.pointer(cuda));
-    let (x, n, d, out) = (x.pointer(cuda), int(out.n()), int(out.d()), out.pointer(cuda));
+    let (x, n, d, out) = (x.pointer(cuda), as_int(out.n()), as_int(out.d()), out.pointer(cuda));
     let args = arguments![x, bias, out, n, d];
     // SAFETY: the parameters of kernels/glu.cu and kernels/activation.cu, which are the same; the
     // sizes were checked above.
@@ -247,7 +247,8 @@ pub fn tail<T: Element, V: Vector>(
         Segment::Last => 4,
     };
     let (hidden, cu_seqlens) = (hidden.pointer(cuda), sequences.cu_seqlens.pointer(cuda));
-    let (out, normalize, d, dim) = (out.pointer(cuda), i32::from(normalize), int(d), int(dim));
+    let (out, normalize, d, dim) =
+        (out.pointer(cuda), i32::from(normalize), as_int(d), as_int(dim));
     let name = format!("tail_{}_{}", V::NAME, T::NAME);
     let args = arguments![hidden, cu_seqlens, out, segment, normalize, d, dim];
     // SAFETY: the parameters of kernels/tail.cu, whose sizes were checked above; `Sequences` checked
@@ -276,7 +277,7 @@ fn flat<'a>(module: &'static str, name: &'a str, blocks: usize) -> Launch<'a> {
 }
 
 /// A size as the kernels take it.
-pub(super) fn int(n: usize) -> i32 {
+pub(crate) fn as_int(n: usize) -> i32 {
     i32::try_from(n).expect("sizes of a batch are below 2^31")
 }
 

@@ -17,12 +17,12 @@ use cudarc::driver::{CudaEvent, result};
 use super::batch::Sequences;
 use super::context::{Cuda, failed};
 use super::element::{Element, Plain};
-use super::faiss::{FlatIndex, Nearest};
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
 use super::rows::tail;
 use crate::base::error::Result;
 use crate::device::cpu::ops::Segment;
+use crate::device::{DeviceIndex, Neighbors};
 
 /// One batch on the device, and the next one that waits behind it.
 const SLOTS: usize = 2;
@@ -38,8 +38,8 @@ struct Slot {
     down: Vec<Pinned>,
     /// `[n, hidden]`: the pooled vectors.
     vectors: DeviceRows<f32>,
-    /// What searches of this batch found.
-    nearest: Vec<Nearest>,
+    /// One for each search of this batch.
+    neighbors: Vec<Neighbors>,
     /// Around the searches.
     timer: [CudaEvent; 2],
     /// Passes when the device no longer uses `up` and `down`.
@@ -58,7 +58,7 @@ impl Slot {
             up: Pinned::new(cuda, 0)?,
             down: Vec::new(),
             vectors: DeviceRows::default(),
-            nearest: Vec::new(),
+            neighbors: Vec::new(),
             timer: [clock()?, clock()?],
             event,
             busy: false,
@@ -122,8 +122,8 @@ pub struct Flight {
     searched: usize,
 }
 
-/// What a search found, on its way to the host: `[queries, k]` each, as [`Nearest`] has it.
-pub struct FetchedNearest {
+/// The result of a search on its way to the host: `[queries, k]` each, as in [`Neighbors`].
+pub struct FetchedNeighbors {
     pub scores: Fetched<f32>,
     pub ids: Fetched<i64>,
 }
@@ -176,31 +176,31 @@ impl Flight {
         self.fetch(vectors)
     }
 
-    /// Enqueues a search of `index` for the best `k` rows for each of `rows` of the vectors, and a copy
-    /// of what it finds to the host.
+    /// Enqueues a search of `index` for the best `k` for each of `rows` of the vectors, and a copy of
+    /// the result to the host.
     pub fn search(
         &mut self,
-        index: &FlatIndex,
+        index: &dyn DeviceIndex,
         rows: Range<usize>,
         k: usize,
-    ) -> Result<FetchedNearest> {
+    ) -> Result<FetchedNeighbors> {
         let (cuda, at) = (self.slots.cuda.clone(), self.searched);
         let first = at == 0;
         self.marked = false;
         let record =
             |event: &CudaEvent| event.record(&cuda.stream).map_err(failed("record an event"));
         let slot = self.slot();
-        if slot.nearest.len() == at {
-            slot.nearest.push(Nearest::default());
+        if slot.neighbors.len() == at {
+            slot.neighbors.push(Neighbors::default());
         }
         if first {
             record(&slot.timer[0])?;
         }
-        index.search(&slot.vectors, rows, k, &mut slot.nearest[at])?;
+        index.search(&slot.vectors, rows, k, &mut slot.neighbors[at])?;
         record(&slot.timer[1])?;
-        let (scores, ids) = (slot.nearest[at].scores.buffer(), slot.nearest[at].ids.buffer());
+        let (scores, ids) = (slot.neighbors[at].scores.buffer(), slot.neighbors[at].ids.buffer());
         self.searched += 1;
-        Ok(FetchedNearest { scores: self.fetch(scores)?, ids: self.fetch(ids)? })
+        Ok(FetchedNeighbors { scores: self.fetch(scores)?, ids: self.fetch(ids)? })
     }
 
     /// Enqueues a copy of `buffer` to the host: what was launched before this on the device's stream is
@@ -217,7 +217,7 @@ impl Flight {
         let to = down[index].pointer::<V>(0, len);
         self.fetched += 1;
         if let Some(from) = buffer.filter(|from| !from.is_empty()) {
-            cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+            cuda.bind()?;
             self.marked = false;
             // SAFETY: `pointer` checked the room; it is read when the event has passed, and no other
             // copy goes there before, since the slot is this flight's. The device has `len` values.
@@ -326,7 +326,7 @@ impl Parcel<'_> {
             return Ok(());
         }
         let from: *mut u8 = flight.slot().up.pointer(0, bytes);
-        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        cuda.bind()?;
         flight.marked = false;
         // SAFETY: `pointer` checked the size, and all of it was written at some time; it is not
         // written again before the slot's event has passed. The arena has as many bytes there.

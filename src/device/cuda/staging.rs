@@ -37,7 +37,7 @@ impl Staging {
     ) -> Result<()> {
         assert_eq!(values.len(), to.len(), "values for a buffer");
         let mut at = to.pointer(cuda);
-        cuda.context().bind_to_thread().map_err(failed("use the device"))?;
+        cuda.bind()?;
         let mut bytes = as_bytes(values);
         while !bytes.is_empty() {
             if self.used == self.pinned.bytes() {

@@ -26,17 +26,17 @@ const PARCEL_BYTES: usize = 1 << 18;
 const CASES: u64 = 24;
 
 /// A GPU, and the CPU that it is held against.
-pub(super) struct Pair {
-    pub(super) cuda: Arc<Cuda>,
+pub(crate) struct Pair {
+    pub(crate) cuda: Arc<Cuda>,
     slots: Arc<Slots>,
-    pub(super) staging: Staging,
-    pub(super) arena: Arena,
+    pub(crate) staging: Staging,
+    pub(crate) arena: Arena,
     cpu: Device,
 }
 
 impl Pair {
     /// `None`, and a line that says so, where there is no device.
-    pub(super) fn open(what: &str) -> Option<Self> {
+    pub(crate) fn open(what: &str) -> Option<Self> {
         if Cuda::count() == 0 {
             println!("no CUDA device here: not run: {what}");
             return None;

@@ -18,7 +18,7 @@ impl Compute for OnGpu {
         let vectors = wanted.vectors.then(|| flight.fetch_vectors()).transpose()?;
         let mut searches = Vec::with_capacity(wanted.searches.len());
         for (search, rows) in &wanted.searches {
-            let fetched = flight.search(&search.index, rows.clone(), search.k)?;
+            let fetched = flight.search(&*search.index, rows.clone(), search.k)?;
             searches.push((search.clone(), rows.clone(), fetched));
         }
         let d = self.pooler.dim();

@@ -73,7 +73,7 @@ impl Dense {
         cx: &RunContext,
     ) -> Result<Vec<Hit>> {
         let near = self.near(depth, scope);
-        let search = near.map(|(on, k)| Search { index: on.flat().clone(), k });
+        let search = near.map(|(on, k)| Search { index: on.index(), k });
         let mut query = self.embed(text, search.as_ref(), cx)?;
         let near = near.and_then(|(resident, _)| Some((resident, query.nearest.pop()?)));
         let kind = if near.is_some() { IndexKind::Flat } else { self.index.kind_label() };

@@ -32,4 +32,4 @@ pub(in crate::device) use tile::int16_is_fast;
 #[cfg(test)]
 mod reference;
 #[cfg(all(test, feature = "cuda"))]
-pub(in crate::device) use reference::{ACTIVATIONS, Numbers, ends};
+pub(crate) use reference::{ACTIVATIONS, Numbers, ends};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, Hit};
 use crate::base::vector::Matrix;
-use crate::device::FlatIndex;
+use crate::device::DeviceIndex;
 use crate::embedding::token::Ragged;
 
 /// Computes batches, in their order.
@@ -40,7 +40,7 @@ pub(in crate::embedding::engine) enum Launched {
 /// A search for each text of a request, on the device that embeds it.
 #[derive(Clone)]
 pub struct Search {
-    pub index: Arc<FlatIndex>,
+    pub index: Arc<dyn DeviceIndex>,
     /// Rows of the index that are wanted.
     pub k: usize,
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use super::FlatIndex;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet, Hit};
-use crate::device::{Device, FlatIndex};
+use crate::device::{Device, DeviceIndex};
 use crate::index::dense::search::MARGIN;
 use crate::index::dense::{DenseIndex, rows};
 
@@ -25,7 +26,7 @@ impl DenseIndex {
     pub fn place(&self, device: &Device, live: Option<&ChunkSet>) -> Result<Option<Resident>> {
         let chunks: Option<Vec<ChunkId>> = live.map(|live| live.iter().collect());
         let n = chunks.as_ref().map_or(self.n(), Vec::len);
-        let Some(mut flat) = device.flat_index(self.d(), n)? else { return Ok(None) };
+        let Some(mut flat) = FlatIndex::on_device(device, self.d(), n)? else { return Ok(None) };
         let chunk = |row: usize| chunks.as_ref().map_or(row, |chunks| chunks[row].row());
         let mut piece = Vec::with_capacity(n.min(PIECE_ROWS) * self.d());
         for first in (0..n).step_by(PIECE_ROWS) {
@@ -43,8 +44,9 @@ impl DenseIndex {
 }
 
 impl Resident {
-    pub fn flat(&self) -> &Arc<FlatIndex> {
-        &self.flat
+    /// The rows, for the engine of the device that holds them.
+    pub fn index(&self) -> Arc<dyn DeviceIndex> {
+        self.flat.clone()
     }
 
     pub fn n(&self) -> usize {

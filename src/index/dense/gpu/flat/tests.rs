@@ -1,5 +1,4 @@
-//! Does an index on a GPU find what comparing every row on the CPU finds? On random shapes, with rows
-//! from the host and from the device.
+//! Does an index on a GPU find what comparing every row on the CPU finds? On random shapes.
 //!
 //! Without a device each of these tests says so in one line and passes, as those of `device::cuda` do.
 
@@ -35,7 +34,7 @@ impl Place {
     }
 
     /// Whether it is the best `k` of `rows` for each of `queries`, best first.
-    fn check(&mut self, found: &Nearest, rows: &[f32], queries: &[f32], d: usize, k: usize) {
+    fn check(&mut self, found: &Neighbors, rows: &[f32], queries: &[f32], d: usize, k: usize) {
         let (nq, n) = (queries.len() / d, rows.len() / d);
         assert_eq!((found.scores.n(), found.scores.d()), (nq, k));
         assert_eq!((found.ids.n(), found.ids.d()), (nq, k));
@@ -68,7 +67,7 @@ impl Place {
 #[test]
 fn flat_search_finds_what_comparing_every_row_finds() {
     let Some(mut place) = Place::open("flat search") else { return };
-    let mut found = Nearest::default();
+    let mut found = Neighbors::default();
     for seed in 0..8 {
         let numbers = &mut Numbers(seed);
         let whole = |numbers: &mut Numbers, most: usize| {
@@ -83,14 +82,7 @@ fn flat_search_finds_what_comparing_every_row_finds() {
             .collect();
         let rows = pieces.concat();
         let mut index = FlatIndex::new(&place.cuda, d, rows.len() / d).unwrap();
-        for (i, piece) in pieces.iter().enumerate() {
-            if i % 2 == 0 {
-                index.add(piece).unwrap();
-            } else {
-                let piece = place.rows(piece, d);
-                index.add_device(&piece).unwrap();
-            }
-        }
+        pieces.iter().for_each(|piece| index.add(piece).unwrap());
         assert_eq!((index.n(), index.d()), (rows.len() / d, d));
         let nq = 1 + whole(numbers, 40);
         let queries = numbers.some(nq * d, 1.0);
@@ -115,7 +107,7 @@ fn more_queries_than_the_memory_is_enough_for_go_in_parts() {
     let (rows, queries) = (numbers.some(n * d, 1.0), numbers.some(nq * d, 1.0));
     let mut index = FlatIndex::new(&place.cuda, d, n).unwrap();
     index.add(&rows).unwrap();
-    let (device_queries, mut found) = (place.rows(&queries, d), Nearest::default());
+    let (device_queries, mut found) = (place.rows(&queries, d), Neighbors::default());
     index.search(&device_queries, 0..nq, k, &mut found).unwrap();
     place.check(&found, &rows, &queries, d, k);
 }
@@ -123,7 +115,7 @@ fn more_queries_than_the_memory_is_enough_for_go_in_parts() {
 #[test]
 fn an_index_without_rows_finds_none() {
     let Some(mut place) = Place::open("an empty index") else { return };
-    let (index, mut found) = (FlatIndex::new(&place.cuda, 8, 0).unwrap(), Nearest::default());
+    let (index, mut found) = (FlatIndex::new(&place.cuda, 8, 0).unwrap(), Neighbors::default());
     let queries = place.rows(&[1.0; 24], 8);
     index.search(&queries, 1..3, 5, &mut found).unwrap();
     place.check(&found, &[], &[1.0; 16], 8, 5);
@@ -132,7 +124,7 @@ fn an_index_without_rows_finds_none() {
 #[test]
 fn what_does_not_fit_is_refused_and_named() {
     let Some(mut place) = Place::open("what does not fit") else { return };
-    let (mut index, mut found) = (FlatIndex::new(&place.cuda, 8, 3).unwrap(), Nearest::default());
+    let (mut index, mut found) = (FlatIndex::new(&place.cuda, 8, 3).unwrap(), Neighbors::default());
     index.add(&[1.0; 16]).unwrap();
     let (right, wrong) = (place.rows(&[1.0; 16], 8), place.rows(&[1.0; 16], 4));
     for (error, words) in [
@@ -140,8 +132,7 @@ fn what_does_not_fit_is_refused_and_named() {
         (index.search(&right, 0..2, 0, &mut found), "k = 0"),
         (index.search(&wrong, 0..2, 1, &mut found), "expected 8 values, found 4"),
         (index.add(&[1.0; 9]), "expected 16 values, found 9"),
-        (index.add_device(&wrong), "expected 8 values, found 4"),
-        (index.add_device(&right), "at most 1 more"),
+        (index.add(&[1.0; 16]), "at most 1 more"),
     ] {
         let error = error.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");

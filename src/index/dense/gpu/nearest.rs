@@ -1,23 +1,20 @@
-//! Which rows are nearest to one query, or to a few, as fast as they can be read?
+//! The scan of all rows for one query, or for a few, at the speed of device memory.
 //!
 //! FAISS on a GPU selects with one block of threads a query, which is right for many queries;
-//! `kernels/nearest.cu` has one for each query of every slice of the rows.
+//! `kernels/nearest.cu` has one block for each query and slice of the rows.
 
 use std::ops::Range;
 
-use super::context::Cuda;
-use super::faiss::Nearest;
-use super::kernels::{Launch, arguments};
-use super::memory::DeviceRows;
-use super::rows::int;
 use crate::base::error::Result;
+use crate::device::Neighbors;
+use crate::device::cuda::{Cuda, DeviceRows, Launch, arguments, as_int};
 
 #[cfg(test)]
 mod tests;
 
-/// The most neighbours that this finds for one query.
+/// The most neighbors that a scan finds for one query.
 const K_MAX: usize = 256;
-/// The most queries at a time: each has the rows read again, if from the device's cache.
+/// The most queries at a time: each reads the rows again, if from the device's cache.
 const QUERIES_MAX: usize = 4;
 
 /// Values of a vector of 16 bytes.
@@ -26,11 +23,11 @@ const THREADS: u32 = 256;
 /// Rows of a slice, and keys that a block selects from: `CHUNK` of kernels/nearest.cu.
 const CHUNK: usize = 2048;
 
-/// The nearest `k` of `rows` for each of `range` of `queries`, best first and the lower row
-/// among equal scores: enqueued on the device's stream.
+/// Enqueues a search for the nearest `k` of `rows` for each of `range` of `queries`, best first and
+/// the lower row among equal scores.
 ///
 /// rows: `[n, d]`; queries: `[any, d]`; keys: `[queries * slices, k]` between the passes, grown
-/// where there was less; found becomes `[range.len(), k]`.
+/// if too small; neighbors becomes `[range.len(), k]`.
 pub(super) fn scan(
     cuda: &Cuda,
     rows: &DeviceRows<f32>,
@@ -38,22 +35,22 @@ pub(super) fn scan(
     range: Range<usize>,
     k: usize,
     keys: &mut [DeviceRows<u64>; 2],
-    found: &mut Nearest,
+    neighbors: &mut Neighbors,
 ) -> Result<()> {
     let (n, nq, d) = (rows.n(), range.len(), queries.d());
     assert!(range.start <= range.end && range.end <= queries.n(), "{range:?} of {}", queries.n());
-    assert!(takes(nq, k, d), "{k} neighbours of {nq} queries of {d} values");
+    assert!(takes(nq, k, d), "{k} neighbors of {nq} queries of {d} values");
     assert!(n == 0 || rows.d() == d, "queries of {d} values, rows of {}", rows.d());
-    found.scores.make(cuda, nq, k)?;
-    found.ids.make(cuda, nq, k)?;
+    neighbors.scores.make(cuda, nq, k)?;
+    neighbors.ids.make(cuda, nq, k)?;
     let [mut from, mut to] = keys.each_mut();
     let mut lists = n.div_ceil(CHUNK);
     from.make(cuda, nq * lists, k)?;
     {
-        let first = queries.pointer(cuda) + (range.start * d * size_of::<f32>()) as u64;
+        let first = queries.row_pointer(cuda, range.start);
         let (rows, keys) = (rows.pointer(cuda), from.pointer(cuda));
         let n = u32::try_from(n).expect("fewer than 2^32 rows");
-        let (queries, d, k) = (int(nq), int(d), int(k));
+        let (queries, d, k) = (as_int(nq), as_int(d), as_int(k));
         let args = arguments![rows, first, keys, n, queries, d, k];
         // SAFETY: the parameters of kernels/nearest.cu, whose sizes were checked above; the keys
         // have room for `k` of each query and slice.
@@ -61,18 +58,18 @@ pub(super) fn scan(
     }
     loop {
         let keys_of_query = lists * k;
-        // Without rows, too, something says that nothing was found.
+        // Without rows, too, one pass writes that nothing was found.
         let chunks = keys_of_query.div_ceil(CHUNK).max(1);
         let last = chunks == 1;
         if !last {
             to.make(cuda, nq * chunks, k)?;
         }
         let (keys, out) = (from.pointer(cuda), if last { 0 } else { to.pointer(cuda) });
-        let (scores, ids) = (found.scores.pointer(cuda), found.ids.pointer(cuda));
-        let (m, best) = (keys_of_query as i64, int(k));
+        let (scores, ids) = (neighbors.scores.pointer(cuda), neighbors.ids.pointer(cuda));
+        let (m, best) = (keys_of_query as i64, as_int(k));
         let args = arguments![keys, out, scores, ids, m, best];
         // SAFETY: as above; a pass reads what the one before wrote, and has room for `k` of each
-        // query and chunk, at the end in `found`.
+        // query and chunk, at the end in `neighbors`.
         unsafe { cuda.launch(&launch("nearest_merge", (chunks, nq)), args)? }
         if last {
             return Ok(());
@@ -82,7 +79,7 @@ pub(super) fn scan(
     }
 }
 
-/// Whether so many neighbours of so many queries of `d` values are found here.
+/// Whether a scan finds `k` neighbors of so many queries of `d` values.
 pub(super) fn takes(queries: usize, k: usize, d: usize) -> bool {
     queries <= QUERIES_MAX && (1..=K_MAX).contains(&k) && d.is_multiple_of(VECTOR)
 }

@@ -73,11 +73,11 @@ impl<'a> Scan<'a> {
     ) -> Result<Vec<Hits>> {
         let (cuda, d) = (&self.pair.cuda, self.rows.d());
         self.rows.resize(n, d);
-        let Kept { keys, found } = kept;
-        scan(cuda, &self.rows, &self.queries, range.clone(), k, keys, found)?;
-        assert_eq!((found.scores.n(), found.scores.d()), (range.len(), k));
-        assert_eq!((found.ids.n(), found.ids.d()), (range.len(), k));
-        let (Some(scores), Some(ids)) = (found.scores.buffer(), found.ids.buffer()) else {
+        let Kept { keys, neighbors } = kept;
+        scan(cuda, &self.rows, &self.queries, range.clone(), k, keys, neighbors)?;
+        assert_eq!((neighbors.scores.n(), neighbors.scores.d()), (range.len(), k));
+        assert_eq!((neighbors.ids.n(), neighbors.ids.d()), (range.len(), k));
+        let (Some(scores), Some(ids)) = (neighbors.scores.buffer(), neighbors.ids.buffer()) else {
             return Ok(Vec::new());
         };
         let scores = self.pair.staging.download(cuda, &scores)?;
@@ -94,7 +94,7 @@ impl<'a> Scan<'a> {
 #[derive(Default)]
 struct Kept {
     keys: [DeviceRows<u64>; 2],
-    found: Nearest,
+    neighbors: Neighbors,
 }
 
 #[test]
