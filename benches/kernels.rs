@@ -9,7 +9,7 @@
 use std::time::{Duration, Instant};
 
 use codeintel::device::cpu::ops::{Activation, Attention, Linear, Mask, attention, linear};
-use codeintel::device::{Device, Dtype, InstructionSet, Rows};
+use codeintel::device::{Cpu, Dtype, InstructionSet, Rows};
 use divan::Bencher;
 
 use support::{size, smoke};
@@ -22,9 +22,9 @@ const ROWS: usize = 256;
 /// The linear layers of MiniLM: name, inputs, outputs, activation.
 const LAYERS: [(&str, usize, usize, Activation); 4] = [
     ("qkv", 384, 1152, Activation::None),
-    ("attended", 384, 384, Activation::None),
-    ("up and gelu", 384, 1536, Activation::Gelu),
-    ("down", 1536, 384, Activation::None),
+    ("o_proj", 384, 384, Activation::None),
+    ("up_proj and gelu", 384, 1536, Activation::Gelu),
+    ("down_proj", 1536, 384, Activation::None),
 ];
 
 /// The attention of MiniLM.
@@ -60,8 +60,8 @@ fn layer(inputs: usize, outputs: usize, dtype: Dtype) -> Linear {
     Linear::with_dtype(&weight, noise(outputs, 2), inputs, dtype)
 }
 
-fn device() -> Device {
-    Device::cpu(1).expect("a thread starts")
+fn cpu() -> Cpu {
+    Cpu::new(1).expect("a thread starts")
 }
 
 /// One line of the table: what is timed, its operations, and the best time so far.
@@ -81,11 +81,11 @@ impl Line<'_> {
 }
 
 fn table() {
-    let device = &device();
-    println!("{}, {ROWS} rows, one thread", device.name());
+    let cpu = &cpu();
+    println!("{}, {ROWS} rows, one thread", cpu.name());
     let mut lines = Vec::new();
     for dtype in Dtype::CPU {
-        lines.extend(peak::line(dtype, device.instruction_set()));
+        lines.extend(peak::line(dtype, cpu.instruction_set()));
         for (name, inputs, outputs, activation) in LAYERS {
             let (layer, x) =
                 (layer(inputs, outputs, dtype), Rows::new(noise(ROWS * inputs, 3), inputs));
@@ -94,7 +94,7 @@ fn table() {
                 name: format!("{name} {inputs} -> {outputs}"),
                 dtype,
                 operations: 2.0 * (ROWS * inputs * outputs) as f64,
-                work: Box::new(move || linear(device, &layer, &x, activation, &mut out)),
+                work: Box::new(move || linear(cpu, &layer, &x, activation, &mut out)),
                 best: Duration::MAX,
             });
         }
@@ -105,11 +105,11 @@ fn table() {
         dtype: Dtype::F32,
         operations: 4.0 * (ROWS * ROWS * ATTENTION.heads * ATTENTION.head_dim) as f64,
         work: Box::new(move || {
-            attention(device, &ATTENTION, &qkv, &[0, ROWS as u32], None, &mut out);
+            attention(cpu, &ATTENTION, &qkv, &[0, ROWS as u32], None, &mut out);
         }),
         best: Duration::MAX,
     });
-    device.install(|| measure(&mut lines));
+    cpu.install(|| measure(&mut lines));
     println!("{:<34} {:>6} {:>8} {:>14}", "kernel", "type", "GFLOP/s", "of the peak");
     let mut peaks = Vec::new();
     for line in &lines {
@@ -140,9 +140,9 @@ fn qkv(rows: usize) -> Rows {
 
 #[divan::bench(args = [12, 256])]
 fn attention_of_one_sequence(bencher: Bencher<'_, '_>, rows: usize) {
-    let (device, qkv, mut out) = (device(), qkv(rows), Rows::default());
+    let (cpu, qkv, mut out) = (cpu(), qkv(rows), Rows::default());
     bencher.bench_local(|| {
-        device.install(|| attention(&device, &ATTENTION, &qkv, &[0, rows as u32], None, &mut out));
+        cpu.install(|| attention(&cpu, &ATTENTION, &qkv, &[0, rows as u32], None, &mut out));
     });
 }
 
@@ -151,8 +151,8 @@ fn up_and_gelu(bencher: Bencher<'_, '_>, (dtype, rows): (&str, usize)) {
     let dtype = Dtype::parse(dtype).expect("a type of ours");
     let (_, inputs, outputs, activation) = LAYERS[2];
     let (layer, x) = (layer(inputs, outputs, dtype), Rows::new(noise(rows * inputs, 3), inputs));
-    let (device, mut out) = (device(), Rows::default());
-    bencher.bench_local(|| device.install(|| linear(&device, &layer, &x, activation, &mut out)));
+    let (cpu, mut out) = (cpu(), Rows::default());
+    bencher.bench_local(|| cpu.install(|| linear(&cpu, &layer, &x, activation, &mut out)));
 }
 
 /// The loops of nothing but one instruction.

@@ -6,7 +6,7 @@ use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
 use crate::base::config::{DenseKind, VllmMode, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
-use crate::device::Device;
+use crate::device::{Cpu, Selection};
 use crate::embedding::engine::{batch_max, probe};
 use crate::embedding::models;
 use crate::embedding::nn::Cost;
@@ -19,7 +19,7 @@ use crate::tools::wire::Check;
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
-    let opened = Device::open(&cx.settings);
+    let opened = Selection::open(&cx.settings);
     let mut checks = vec![
         program(),
         processor(&cx),
@@ -77,19 +77,19 @@ fn program() -> Check {
 }
 
 fn processor(cx: &Context) -> Check {
-    match Device::cpu(cx.settings.threads) {
-        Ok(device) => ok("processor", format!("{}, {} threads", device.name(), device.threads())),
+    match Cpu::new(cx.settings.threads) {
+        Ok(cpu) => ok("processor", format!("{}, {} threads", cpu.name(), cpu.threads())),
         Err(error) => failed("processor", &error),
     }
 }
 
 /// Where networks compute, with the kernels loaded if that is a GPU, and why there.
-fn device(opened: &Result<Device>) -> Check {
-    let device = match opened {
-        Ok(device) => device,
+fn device(opened: &Result<Selection>) -> Check {
+    let (device, reason) = match opened {
+        Ok(Selection { device, reason }) => (device, reason),
         Err(error) => return failed("device", error),
     };
-    let mut found = format!("{} in {} ({})", device.name(), device.dtype().as_str(), device.why());
+    let mut found = format!("{} in {} ({reason})", device.name(), device.dtype().as_str());
     if let Some(memory) = device.memory() {
         let [used, total] = [memory.used_bytes, memory.total_bytes].map(bytes);
         found += &format!(", {used} of {total} used");
@@ -97,11 +97,11 @@ fn device(opened: &Result<Device>) -> Check {
     ok("device", found)
 }
 
-fn libraries(opened: &Result<Device>) -> Check {
+fn libraries(opened: &Result<Selection>) -> Check {
     let said = || -> Result<_> {
         let (duckdb, index) = (Catalog::library_version()?, faiss_searches()?);
         let said = format!("DuckDB {duckdb}, {}, FAISS searches", tantivy::version_string());
-        let near = opened.as_ref().map_or(Ok(None), |device| index.place(device, None));
+        let near = opened.as_ref().map_or(Ok(None), |on| index.place(&on.device, None));
         Ok((said, near))
     };
     match said() {
@@ -138,14 +138,14 @@ fn model(cx: &Context) -> Check {
 }
 
 /// What the model takes of the memory of the device, by its config.json alone.
-fn memory(cx: &Context, opened: &Result<Device>) -> Check {
-    let Ok(device) = opened else {
+fn memory(cx: &Context, opened: &Result<Selection>) -> Check {
+    let Ok(Selection { device, .. }) = opened else {
         return note("memory of the model", "unknown", "choose a device that is here first");
     };
     let read = || {
         let folder = cx.settings.models_folder(process_env);
         let model = models::resolve(&cx.settings.model_name, &folder)?;
-        let (cost, threads) = (Cost::read(&model.path)?, device.threads());
+        let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
         let dtype = device.dtype().as_str();
         if device.is_gpu() {

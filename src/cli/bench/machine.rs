@@ -7,7 +7,7 @@ pub fn machine(device: &Device) -> Machine {
     Machine {
         cpu: cpu().unwrap_or_else(|| "unknown".to_owned()),
         cores: std::thread::available_parallelism().map_or(1, |n| n.get()),
-        instruction_set: device.instruction_set().as_str(),
+        instruction_set: device.host().instruction_set().as_str(),
         os: std::env::consts::OS,
         arch: std::env::consts::ARCH,
         codeintel: env!("CARGO_PKG_VERSION"),

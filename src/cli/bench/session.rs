@@ -15,7 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::cli::Context;
 use crate::cli::args::BenchArgs;
-use crate::device::{Device, Dtype};
+use crate::device::{Cpu, Device, Dtype};
 use crate::embedding::engine::{Endpoint, Engine, batch_max};
 use crate::embedding::models::{self, ModelFolder};
 use crate::embedding::nn::Cost;
@@ -65,10 +65,9 @@ impl<'a> Session<'a> {
         });
         let endpoint = endpoint.transpose()?;
         let engine = Engine::start(&folder, &settings, None)?;
-        let device = match engine.on_gpu() {
-            true => Device::cpu(settings.threads)?,
-            false => Device::cpu(settings.threads)?.with_dtype(settings.dtype)?,
-        };
+        let cpu = Cpu::new(settings.threads)?;
+        let cpu = if engine.on_gpu() { cpu } else { cpu.with_dtype(settings.dtype)? };
+        let device = Device::Cpu(cpu);
         let data = cx.data();
         Ok(Self { args, plan, run, bar, settings, data, folder, device, engine, endpoint })
     }
@@ -76,7 +75,7 @@ impl<'a> Session<'a> {
     /// Measures on as many threads as the engine has: tokenising takes no more either. The error is
     /// what ended the run before its last cell.
     pub fn measure(&self) -> Result<(Bench, Option<Error>)> {
-        self.device.install(|| {
+        self.device.host().install(|| {
             let mut notes = Vec::new();
             self.bar.set_message("texts");
             let (real, source) = texts::real(self.args, &self.data, self.engine.tokenizer())?;
@@ -151,7 +150,7 @@ impl<'a> Session<'a> {
         notes: Vec<String>,
     ) -> Result<Bench> {
         let (identity, device) = (self.engine.identity(), &self.device);
-        let (name, threads) = (self.engine.device_name().to_owned(), device.threads());
+        let (name, threads) = (self.engine.device_name().to_owned(), device.host().threads());
         let dtype = identity.dtype.as_str();
         let computes = self.engine.device().unwrap_or(device);
         let what = match computes.is_gpu() {

@@ -67,8 +67,8 @@ macro_rules! multiversion {
                 $body::<true>($($arg),*)
             }
             match set {
-                // SAFETY: a set reaches the loops of `device` only from `Device::cpu_with`, which
-                // refuses one that this processor has not got, or from `InstructionSet::detect`.
+                // SAFETY: a set reaches the loops of `device` only from `Cpu::with_instructions`,
+                // which refuses one that this processor lacks, or from `InstructionSet::detect`.
                 #[cfg(target_arch = "x86_64")]
                 $crate::device::InstructionSet::Avx512 => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.

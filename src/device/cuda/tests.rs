@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use cudarc::driver::CudaContext;
 use half::{bf16, f16};
 
+use super::peak::peak_gflops;
 use super::slot::Parcel;
 use super::*;
 use crate::base::error::Result;
@@ -16,7 +17,7 @@ use crate::device::cpu::ops::{
     self, ACTIVATIONS, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers,
     RelativeBias, Rotary, Segment, Tokens, ends,
 };
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Rows};
 
 const ARENA_BYTES: usize = 256 << 20;
 /// Less than most of the matrices here, so that copies go in pieces.
@@ -31,7 +32,7 @@ pub(crate) struct Pair {
     slots: Arc<Slots>,
     pub(crate) staging: Staging,
     pub(crate) arena: Arena,
-    cpu: Device,
+    cpu: Cpu,
 }
 
 impl Pair {
@@ -48,7 +49,7 @@ impl Pair {
         let slots = Slots::new(&cuda).unwrap();
         let staging = Staging::new(&cuda, STAGING_BYTES).unwrap();
         let arena = Arena::new(&cuda, ARENA_BYTES).unwrap();
-        Some(Self { cuda, slots, staging, arena, cpu: Device::cpu(2).unwrap() })
+        Some(Self { cuda, slots, staging, arena, cpu: Cpu::new(2).unwrap() })
     }
 
     fn rows<T: Element>(&mut self, rows: &Rows) -> DeviceRows<T> {
@@ -81,7 +82,7 @@ impl Pair {
         placed
     }
 
-    fn on_cpu(&self, f: impl FnOnce(&Device, &mut Rows) + Send) -> Rows {
+    fn on_cpu(&self, f: impl FnOnce(&Cpu, &mut Rows) + Send) -> Rows {
         let mut out = Rows::default();
         let cpu = &self.cpu;
         cpu.install(|| f(cpu, &mut out));

@@ -96,7 +96,7 @@ impl Reranker {
     /// The raw logits of each pair: `[n, labels]`. pairs: `[n]`.
     pub fn logits(&self, pairs: &[(&str, &str)]) -> Result<Answers<Matrix>> {
         let Feed { device, tokenizer, .. } = &self.feed;
-        let all = device.install(|| tokenizer.encode_pairs(pairs))?;
+        let all = device.host().install(|| tokenizer.encode_pairs(pairs))?;
         let mut logits = Matrix::with_capacity(all.n(), self.classifier.labels());
         let truncated = self.feed.run(&all, |batch| {
             self.classifier.logits(batch)?.rows().for_each(|row| logits.push_row(row));
@@ -133,7 +133,7 @@ impl SparseEncoder {
             texts.iter().map(|text| [self.prompt(kind), text].concat()).collect();
         let prompted: Vec<&str> = prompted.iter().map(String::as_str).collect();
         let Feed { device, tokenizer, .. } = &self.feed;
-        let all = device.install(|| tokenizer.encode_batch(&prompted))?;
+        let all = device.host().install(|| tokenizer.encode_batch(&prompted))?;
         let mut answers = Vec::with_capacity(all.n());
         let truncated = self.feed.run(&all, |batch| {
             answers.extend(self.splade.expand(batch)?);

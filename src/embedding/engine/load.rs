@@ -5,7 +5,7 @@ use super::{EngineOptions, PromptKind};
 use crate::base::config::{DeviceChoice, Settings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
-use crate::device::{Device, Dtype};
+use crate::device::{Device, Dtype, Selection};
 use crate::embedding::engine::endpoint::Remote;
 use crate::embedding::models::ModelFolder;
 use crate::embedding::models::identity::{ModelIdentity, revision};
@@ -66,20 +66,22 @@ pub(super) fn on_device<M>(
     settings: &Settings,
     load: impl Fn(&Device) -> Result<M>,
 ) -> Result<(Device, M)> {
-    let (mut device, auto) = (Device::open(settings)?, settings.device == DeviceChoice::Auto);
-    let mut loaded = load(&device);
+    let mut selection = Selection::open(settings)?;
+    let auto = settings.device == DeviceChoice::Auto;
+    let mut loaded = load(&selection.device);
     if let Err(
         error @ (Error::ModelUnsupported { .. }
         | Error::Unavailable { .. }
         | Error::OutOfMemory { .. }),
     ) = &loaded
         && auto
-        && device.is_gpu()
+        && selection.device.is_gpu()
     {
-        device = Device::cpu_instead(settings, &format!("auto: {error}"))?;
-        loaded = load(&device);
+        selection = Selection::cpu(settings, &format!("auto: {error}"))?;
+        loaded = load(&selection.device);
     }
-    let (name, dtype, why) = (device.name(), device.dtype().as_str(), device.why());
+    let Selection { device, reason: why } = selection;
+    let (name, dtype) = (device.name(), device.dtype().as_str());
     tracing::info!(device = name, dtype, why, "the network's device");
     Ok((device, loaded?))
 }
@@ -122,7 +124,7 @@ pub(super) fn describe(
     });
     let (mode, revision, dtype) = match whole {
         true => {
-            let dtype = Device::open(settings).map_or(Dtype::F32, |device| device.dtype());
+            let dtype = Selection::open(settings).map_or(Dtype::F32, |on| on.device.dtype());
             (Mode::Inproc, revision(&folder.path)?, dtype)
         }
         false => (Mode::Http, remote.model().to_owned(), Dtype::F32),

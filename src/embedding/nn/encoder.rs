@@ -18,7 +18,7 @@ use super::weights::Weights;
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Segment};
-use crate::device::{Backend, Device, Rows};
+use crate::device::{Backend, Cpu, Device, Rows};
 #[cfg(feature = "cuda")]
 use crate::device::{Dtype, cuda::Flight};
 use crate::embedding::token::Ragged;
@@ -51,9 +51,9 @@ enum Placed {
 
 /// A network on the CPU, each of whose passes takes a group of whole sequences on one thread.
 struct CpuNetwork {
-    network: Network<Device>,
+    network: Network<Cpu>,
     /// The buffers of earlier passes, one for each that ran at the same time.
-    states: Mutex<Vec<State<Device>>>,
+    states: Mutex<Vec<State<Cpu>>>,
 }
 
 /// A model folder that is being loaded, so that a head finds its part of it.
@@ -114,7 +114,7 @@ impl Encoder {
     pub fn busy_tokens(&self) -> usize {
         match self.device.is_gpu() {
             true => GPU_BUSY_TOKENS,
-            false => self.device.threads() * GROUP_TOKENS,
+            false => self.device.host().threads() * GROUP_TOKENS,
         }
     }
 
@@ -146,7 +146,7 @@ impl Encoder {
                     let (values, d) = (hidden.as_slice(), hidden.d());
                     ops::pool(values, d, &group.cu_seqlens, segment, normalize)
                 };
-                Ok(network.forward_then(&self.device, batch, pool)?.concat())
+                Ok(network.forward_then(self.device.host(), batch, pool)?.concat())
             }
             #[cfg(feature = "cuda")]
             Placed::Bf16(network) => network.pooled(batch, segment, normalize),
@@ -181,7 +181,7 @@ impl Encoder {
     ) -> Result<Vec<R>> {
         self.check(batch)?;
         match &self.network {
-            Placed::Cpu(network) => network.forward_then(&self.device, batch, then),
+            Placed::Cpu(network) => network.forward_then(self.device.host(), batch, then),
             #[cfg(feature = "cuda")]
             Placed::Bf16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
             #[cfg(feature = "cuda")]
@@ -197,7 +197,7 @@ impl Encoder {
         hidden: Rows,
         then: impl Fn(&Ragged, &Rows) -> R + Sync,
     ) -> Result<Vec<R>> {
-        Ok(vec![self.device.install(|| then(batch, &hidden))])
+        Ok(vec![self.device.host().install(|| then(batch, &hidden))])
     }
 
     fn check(&self, batch: &Ragged) -> Result<()> {
@@ -233,7 +233,7 @@ impl Placed {
             Some(gpu) => return Ok(Self::Bf16(GpuNetwork::load(opened, &gpu.cuda)?)),
             None => {}
         }
-        let network = Network::load(&opened.encoder(device)?, &opened.description)?;
+        let network = Network::load(&opened.encoder(device.host())?, &opened.description)?;
         Ok(Self::Cpu(CpuNetwork { network, states: Mutex::default() }))
     }
 }
@@ -241,7 +241,7 @@ impl Placed {
 impl CpuNetwork {
     fn forward_then<R: Send>(
         &self,
-        device: &Device,
+        cpu: &Cpu,
         batch: &Ragged,
         then: impl Fn(&Ragged, &Rows) -> R + Sync,
     ) -> Result<Vec<R>> {
@@ -249,21 +249,21 @@ impl CpuNetwork {
         let groups: Vec<_> = batch.batches(GROUP_TOKENS, usize::MAX).collect();
         let pass = |group: &Ragged| {
             let mut state = self.states().pop().unwrap_or_default();
-            self.network.reserve(device, group.tokens(), &mut state)?;
-            let hidden = self.network.forward(device, group, &mut state)?;
+            self.network.reserve(cpu, group.tokens(), &mut state)?;
+            let hidden = self.network.forward(cpu, group, &mut state)?;
             let made = then(group, hidden);
             self.states().push(state);
             Ok(made)
         };
         match &groups[..] {
             // One group is split over all threads, operation by operation.
-            [group] if device.threads() > 1 => Ok(vec![device.install_awake(|| pass(group))?]),
-            groups => device.install(|| groups.par_iter().map(pass).collect()),
+            [group] if cpu.threads() > 1 => Ok(vec![cpu.install_awake(|| pass(group))?]),
+            groups => cpu.install(|| groups.par_iter().map(pass).collect()),
         }
     }
 
     /// A state is taken out or put back; a panic between leaves the others usable.
-    fn states(&self) -> MutexGuard<'_, Vec<State<Device>>> {
+    fn states(&self) -> MutexGuard<'_, Vec<State<Cpu>>> {
         self.states.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -287,12 +287,12 @@ mod tests {
                 _ => panic!("the device is the CPU"),
             };
             let mut state = State::default();
-            network.reserve(&device, batch.tokens(), &mut state).unwrap();
+            network.reserve(device.host(), batch.tokens(), &mut state).unwrap();
             let reserved = state.scratch.capacities();
-            network.forward(&device, &batch, &mut state).unwrap();
+            network.forward(device.host(), &batch, &mut state).unwrap();
             assert_eq!(state.scratch.capacities(), reserved, "{family}");
             let longest = GROUP_TOKENS.max(encoder.max_positions());
-            network.reserve(&device, longest, &mut state).unwrap();
+            network.reserve(device.host(), longest, &mut state).unwrap();
             let held = size_of::<f32>() * state.scratch.capacities().iter().sum::<usize>();
             assert!(held as u64 <= cost.scratch_bytes(), "{family}: {held} bytes");
         }

@@ -67,7 +67,7 @@ impl<B: Backend> Scratch<B> {
 }
 
 #[cfg(test)]
-impl Scratch<crate::device::Device> {
+impl Scratch<crate::device::Cpu> {
     /// Values that each buffer has memory for.
     pub fn capacities(&self) -> [usize; 7] {
         let Self { hidden, normed, qkv, context, wide, gated, update } = self;

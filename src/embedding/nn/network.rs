@@ -5,7 +5,7 @@ use super::layer::{Layer, Pass, Scratch};
 use super::part::Part;
 use crate::base::error::Result;
 use crate::device::cpu::ops::{Embedding, RelativeBias, Rotary, Tokens};
-use crate::device::{Backend, Device, HostBatch, Rows};
+use crate::device::{Backend, Cpu, CpuBatch, Rows};
 use crate::embedding::token::Ragged;
 
 /// The distance between key and query from which on a bias is the same (Raffel et al., 2020).
@@ -107,19 +107,19 @@ impl<B: Backend> Network<B> {
     }
 }
 
-impl Network<Device> {
+impl Network<Cpu> {
     /// The hidden state of every token: `[tokens, hidden]`.
     pub fn forward<'a>(
         &self,
-        device: &Device,
+        cpu: &Cpu,
         batch: &Ragged,
-        state: &'a mut State<Device>,
+        state: &'a mut State<Cpu>,
     ) -> Result<&'a Rows> {
-        self.prepare(device, batch, state)?;
+        self.prepare(cpu, batch, state)?;
         let State { scratch, places, turns } = state;
         let tokens = Tokens { ids: &batch.ids, types: &batch.types, places };
-        let batch = HostBatch { tokens, cu_seqlens: &batch.cu_seqlens };
-        self.compute(device, &batch, turns, scratch)?;
+        let batch = CpuBatch { tokens, cu_seqlens: &batch.cu_seqlens };
+        self.compute(cpu, &batch, turns, scratch)?;
         Ok(self.hidden(scratch))
     }
 }

@@ -12,7 +12,7 @@ use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Activation, Linear};
 #[cfg(feature = "cuda")]
 use crate::device::cuda::Flight;
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Device, Rows};
 use crate::embedding::token::Ragged;
 
 /// Pooling where the encoder is, then dense layers on the CPU, then a length of 1.
@@ -35,7 +35,7 @@ impl Pooler {
         device: &Device,
     ) -> Result<Self> {
         let (mut dense, mut d) = (Vec::new(), hidden_dim);
-        let exact = device.clone().with_dtype(DtypeChoice::F32)?;
+        let exact = device.host().clone().with_dtype(DtypeChoice::F32)?;
         for name in &config.dense {
             let layer = load_dense(&folder.join(name), d, &exact)?;
             d = layer.0.outputs();
@@ -54,7 +54,7 @@ impl Pooler {
     pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
         let normalize = self.normalize && self.dense.is_empty();
         let pooled = encoder.pooled(batch, self.pooling.segment(), normalize)?;
-        Matrix::new(self.device.install(|| self.behind(pooled)), self.dim())
+        Matrix::new(self.device.host().install(|| self.behind(pooled)), self.dim())
     }
 
     /// Whether a GPU makes the whole embedding.
@@ -77,7 +77,7 @@ impl Pooler {
         }
         let (mut x, mut out) = (Rows::new(pooled, self.hidden_dim), Rows::default());
         for (linear, activation) in &self.dense {
-            ops::linear(&self.device, linear, &x, *activation, &mut out);
+            ops::linear(self.device.host(), linear, &x, *activation, &mut out);
             std::mem::swap(&mut x, &mut out);
         }
         let mut pooled = x.as_slice().to_vec();
@@ -89,7 +89,7 @@ impl Pooler {
 }
 
 /// The Dense module in `folder`, which must take `inputs` values.
-fn load_dense(folder: &Path, inputs: usize, device: &Device) -> Result<(Linear, Activation)> {
+fn load_dense(folder: &Path, inputs: usize, cpu: &Cpu) -> Result<(Linear, Activation)> {
     let raw = Raw::read(folder)?;
     let found = raw.size("in_features")?;
     if found != inputs {
@@ -109,5 +109,5 @@ fn load_dense(folder: &Path, inputs: usize, device: &Device) -> Result<(Linear, 
     };
     let (outputs, bias) = (raw.size("out_features")?, raw.flag_or("bias", true)?);
     let weights = Weights::open(folder)?;
-    Ok((Part::whole(&weights, device).linear("linear", inputs, outputs, bias)?, activation))
+    Ok((Part::whole(&weights, cpu).linear("linear", inputs, outputs, bias)?, activation))
 }

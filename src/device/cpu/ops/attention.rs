@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::scores::{Part, Sequence};
 use super::shared::Shared;
 use super::tile::ROWS_MAX;
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Rows};
 
 /// Queries of one task: it packs the keys and the values that they see once for all of them.
 const QUERIES_PER_TASK: usize = 43 * ROWS_MAX;
@@ -80,7 +80,7 @@ impl RelativeBias {
 /// qkv: `[tokens, (heads + 2 * heads_kv) * head_dim]`, all queries of a token, then its keys, then
 /// its values; cu_seqlens: `[n + 1]`. Held against f64 to 5e-6.
 pub fn attention(
-    device: &Device,
+    cpu: &Cpu,
     shape: &Attention,
     qkv: &Rows,
     cu_seqlens: &[u32],
@@ -96,7 +96,7 @@ pub fn attention(
     assert_eq!(last, qkv.n(), "cu_seqlens end where the rows end");
     out.resize(qkv.n(), heads * head_dim);
     let shared = Shared::new(out.as_mut_slice(), heads * head_dim);
-    let (set, parts) = (device.instruction_set(), parts(cu_seqlens, shape));
+    let (set, parts) = (cpu.instruction_set(), parts(cu_seqlens, shape));
     // Short sequences make small parts, of which one thread takes several.
     let greatest = parts.iter().map(|part| part.queries.len() * part.seq.len()).max().unwrap_or(0);
     let together = SCORES_PER_JOB.div_ceil(greatest * heads / heads_kv + 1);

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::norm::{Norm, ROWS_PER_TASK, add_row, norm_row};
-use crate::device::{Device, InstructionSet, Rows};
+use crate::device::{Cpu, InstructionSet, Rows};
 
 /// The tables that a token's first row is read from.
 #[derive(Debug, Clone)]
@@ -31,7 +31,7 @@ pub struct Tokens<'a> {
 
 /// out becomes `[tokens, d]`: `norm(scale word + type + position)`.
 pub fn embed(
-    device: &Device,
+    cpu: &Cpu,
     table: &Embedding,
     tokens: Tokens<'_>,
     norm: Option<&Norm>,
@@ -40,7 +40,7 @@ pub fn embed(
     let (n, d) = (tokens.ids.len(), table.words.d());
     assert_eq!((tokens.types.len(), tokens.places.len()), (n, n), "a type and a place a token");
     out.resize(n, d);
-    let set = device.instruction_set();
+    let set = cpu.instruction_set();
     out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d).enumerate().for_each(|(task, rows)| {
         for (i, row) in rows.chunks_exact_mut(d).enumerate() {
             embed_row(set, table, &tokens, task * ROWS_PER_TASK + i, row);

@@ -4,13 +4,13 @@ use rayon::prelude::*;
 
 use super::norm::ROWS_PER_TASK;
 use super::{Activation, math};
-use crate::device::{Device, InstructionSet, Rows};
+use crate::device::{Cpu, InstructionSet, Rows};
 
 /// out becomes `[n, d]`: `activation(gate) * up` (Shazeer, 2020).
 ///
 /// wide: `[n, 2 * d]`, the gate of a row, then its up.
-pub fn glu(device: &Device, wide: &Rows, activation: Activation, out: &mut Rows) {
-    let (set, d) = (device.instruction_set(), wide.d() / 2);
+pub fn glu(cpu: &Cpu, wide: &Rows, activation: Activation, out: &mut Rows) {
+    let (set, d) = (cpu.instruction_set(), wide.d() / 2);
     assert_eq!(wide.d(), 2 * d, "a gate for each value");
     out.resize(wide.n(), d);
     let chunks = out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d);

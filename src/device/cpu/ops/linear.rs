@@ -9,7 +9,7 @@ use super::finish::finish;
 use super::shared::{self, Shared};
 use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
 use super::words::{self, Packed, RowScale};
-use crate::device::{Device, Dtype, InstructionSet, Rows};
+use crate::device::{Cpu, Dtype, InstructionSet, Rows};
 
 /// Rows of one task: with their outputs they stay in L2 while every panel passes.
 const ROWS_PER_TASK: usize = 8 * ROWS_MAX;
@@ -92,13 +92,13 @@ thread_local! {
 ///
 /// Held against f64: at f32 to 3e-6 of `sum |x w|`; in the other types to what rounding each
 /// operand to its type may change, and 3e-6 of `sum |x w|`.
-pub fn linear(device: &Device, layer: &Linear, x: &Rows, activation: Activation, out: &mut Rows) {
+pub fn linear(cpu: &Cpu, layer: &Linear, x: &Rows, activation: Activation, out: &mut Rows) {
     assert_eq!(x.d(), layer.inputs, "inputs of a linear layer");
     out.resize(x.n(), layer.outputs());
     if x.n() == 0 || layer.outputs() == 0 {
         return;
     }
-    let set = device.instruction_set();
+    let set = cpu.instruction_set();
     let weight = &layer.weight;
     if weight.dtype == Dtype::F32 {
         let words = shared::words(x.as_slice());

@@ -1,6 +1,6 @@
 //! Which operations is every network made of?
 //!
-//! Each runs in the rayon pool of its caller ([`crate::device::Device::install`]) and splits its work by
+//! Each runs in the rayon pool of its caller ([`crate::device::Cpu::install`]) and splits its work by
 //! the shapes alone, never by the number of threads, so that any number of
 //! threads gives the same bytes.
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::math;
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Rows};
 
 /// Rows that one task normalises.
 pub(super) const ROWS_PER_TASK: usize = 16;
@@ -32,8 +32,8 @@ pub struct Norm {
 }
 
 /// out becomes `norm(x)`. x, out: `[n, d]`.
-pub fn norm(device: &Device, x: &Rows, norm: &Norm, out: &mut Rows) {
-    let (set, d) = (device.instruction_set(), x.d());
+pub fn norm(cpu: &Cpu, x: &Rows, norm: &Norm, out: &mut Rows) {
+    let (set, d) = (cpu.instruction_set(), x.d());
     assert_eq!(norm.weight.len(), d, "values of a norm");
     out.resize(x.n(), d);
     for_rows(out, x, |out, x| {
@@ -43,21 +43,21 @@ pub fn norm(device: &Device, x: &Rows, norm: &Norm, out: &mut Rows) {
 }
 
 /// x becomes `norm(x + y)`. x, y: `[n, d]`.
-pub fn residual_norm(device: &Device, x: &mut Rows, y: &Rows, norm: &Norm) {
-    let set = device.instruction_set();
+pub fn residual_norm(cpu: &Cpu, x: &mut Rows, y: &Rows, norm: &Norm) {
+    let set = cpu.instruction_set();
     assert_eq!(norm.weight.len(), x.d(), "values of a norm");
     for_rows(x, y, |x, y| add_norm_row(set, x, y, norm));
 }
 
 /// x becomes `x + y`. x, y: `[n, d]`.
-pub fn residual(device: &Device, x: &mut Rows, y: &Rows) {
-    let set = device.instruction_set();
+pub fn residual(cpu: &Cpu, x: &mut Rows, y: &Rows) {
+    let set = cpu.instruction_set();
     for_rows(x, y, |x, y| add_row(set, x, y));
 }
 
 /// Each of the heads in each row becomes its norm. x: `[n, all heads * head_dim]`.
-pub fn norm_heads(device: &Device, x: &mut Rows, heads: Range<usize>, norm: &Norm) {
-    let (set, d, head_dim) = (device.instruction_set(), x.d(), norm.weight.len());
+pub fn norm_heads(cpu: &Cpu, x: &mut Rows, heads: Range<usize>, norm: &Norm) {
+    let (set, d, head_dim) = (cpu.instruction_set(), x.d(), norm.weight.len());
     assert!(heads.end * head_dim <= d, "heads {heads:?} of {head_dim} in rows of {d}");
     let cols = heads.start * head_dim..heads.end * head_dim;
     x.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d).for_each(|rows| {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
 
 use super::*;
-use crate::device::{Device, Dtype, InstructionSet, Rows};
+use crate::device::{Cpu, Dtype, InstructionSet, Rows};
 
 mod attention;
 mod rows;
@@ -85,10 +85,10 @@ fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], greatest: f32) -> f64 {
     }
 }
 
-/// One device for each instruction set of this processor; three threads, so that work is shared.
-fn devices() -> impl Iterator<Item = Device> {
+/// One CPU for each instruction set of this processor; three threads, so that work is shared.
+fn cpus() -> impl Iterator<Item = Cpu> {
     let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
-    available.map(|set| Device::cpu_with(3, set).unwrap())
+    available.map(|set| Cpu::with_instructions(3, set).unwrap())
 }
 
 /// Numbers in [-1, 1] that a seed decides (Knuth's 64-bit congruential generator).
@@ -110,7 +110,7 @@ impl Numbers {
 }
 
 fn close(
-    device: &Device,
+    cpu: &Cpu,
     got: &[f32],
     want: impl IntoIterator<Item = f64>,
     tolerance: f64,
@@ -119,7 +119,7 @@ fn close(
     prop_assert_eq!(got.len(), want.len());
     for (i, (got, want)) in got.iter().zip(&want).enumerate() {
         let error = (f64::from(*got) - want).abs() / want.abs().max(1.0);
-        prop_assert!(error < tolerance, "{}: value {i} is {got}, not {want}", device.name());
+        prop_assert!(error < tolerance, "{}: value {i} is {got}, not {want}", cpu.name());
     }
     Ok(())
 }
@@ -164,13 +164,13 @@ proptest! {
                 let size = products(x, weight_row(o)) + f64::from(bias[o].abs());
                 (activate(activation, sum), slack + 3e-6 * size.max(1.0))
             }).collect();
-            for device in devices() {
+            for cpu in cpus() {
                 let mut out = Rows::default();
-                device.install(|| linear(&device, &layer, &x, activation, &mut out));
+                cpu.install(|| linear(&cpu, &layer, &x, activation, &mut out));
                 prop_assert_eq!((out.n(), out.d()), (n, outputs));
                 for (i, (got, (want, slack))) in out.as_slice().iter().zip(&want).enumerate() {
                     let error = (f64::from(*got) - want).abs();
-                    let at = format!("{} {}: value {i}", device.name(), dtype.as_str());
+                    let at = format!("{} {}: value {i}", cpu.name(), dtype.as_str());
                     prop_assert!(error <= *slack, "{at} is {got}, not {want} to {slack:e}");
                 }
             }
@@ -189,13 +189,13 @@ fn any_number_of_threads_gives_the_same_bytes() {
     let results: Vec<(Vec<f32>, Vec<f32>)> = [1, 2, 5]
         .into_iter()
         .map(|threads| {
-            let device = Device::cpu(threads).unwrap();
+            let cpu = Cpu::new(threads).unwrap();
             let (mut out, mut context) = (Rows::default(), Rows::default());
-            device.install(|| {
-                linear(&device, &layer, &x, Activation::Gelu, &mut out);
+            cpu.install(|| {
+                linear(&cpu, &layer, &x, Activation::Gelu, &mut out);
                 let mask = Mask::CAUSAL;
                 let shape = Attention { heads: 4, heads_kv: 4, head_dim: 24, scale: 0.2, mask };
-                super::attention(&device, &shape, &qkv, &[0, 70, 300], None, &mut context);
+                super::attention(&cpu, &shape, &qkv, &[0, 70, 300], None, &mut context);
             });
             (out.as_slice().to_vec(), context.as_slice().to_vec())
         })

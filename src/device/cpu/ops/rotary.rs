@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::norm::ROWS_PER_TASK;
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Rows};
 
 /// Rotary positions (Su et al., 2021): pair `i` of a head, the values `i` and `i + pairs`, is turned
 /// by `frequency i * place`. Values beyond the pairs stay.
@@ -36,14 +36,14 @@ impl Rotary {
 /// Turns the first `heads` heads of each row by its place. x: `[n, all heads * head_dim]`; turns:
 /// `[places, 2 * pairs]`, by [`Rotary::extend`]; places: `[n]`.
 pub fn rotary(
-    device: &Device,
+    cpu: &Cpu,
     x: &mut Rows,
     heads: usize,
     head_dim: usize,
     turns: &Rows,
     places: &[u32],
 ) {
-    let (set, d) = (device.instruction_set(), x.d());
+    let (set, d) = (cpu.instruction_set(), x.d());
     assert!(heads * head_dim <= d && turns.d() <= head_dim, "{heads} heads of {head_dim} in {d}");
     assert_eq!(places.len(), x.n(), "a place for each row");
     let chunks = x.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d);

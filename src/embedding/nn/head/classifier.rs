@@ -6,7 +6,7 @@ use super::{Dense, part_of, rule};
 use crate::base::error::Result;
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Activation, Linear, Norm, Segment};
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Device, Rows};
 use crate::embedding::nn::Encoder;
 use crate::embedding::nn::encoder::Opened;
 use crate::embedding::nn::family::Pooled;
@@ -21,7 +21,7 @@ const LABELS: usize = 2;
 /// An encoder with a classification head.
 pub struct Classifier {
     encoder: Encoder,
-    device: Device,
+    cpu: Cpu,
     pooled: Pooled,
     dense: Option<Dense>,
     norm: Option<Norm>,
@@ -32,19 +32,16 @@ impl Classifier {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         let opened = Opened::read(folder)?;
+        let cpu = device.host();
         let rule = rule(&opened, ARCHITECTURE, |family| family.classifier)?;
         let (raw, of) = (&opened.raw, &opened.description);
         let labels = raw.size_or("num_labels", raw.entries("id2label").unwrap_or(LABELS))?;
-        let norm = |name| part_of(&opened, name, device)?.norm(name, of.hidden_dim, &of.norm);
-        let out = part_of(&opened, rule.out, device)?;
+        let norm = |name| part_of(&opened, name, cpu)?.norm(name, of.hidden_dim, &of.norm);
+        let out = part_of(&opened, rule.out, cpu)?;
         Ok(Self {
-            device: device.clone(),
+            cpu: cpu.clone(),
             pooled: rule.pooled,
-            dense: rule
-                .dense
-                .as_ref()
-                .map(|dense| Dense::load(&opened, dense, device))
-                .transpose()?,
+            dense: rule.dense.as_ref().map(|dense| Dense::load(&opened, dense, cpu)).transpose()?,
             norm: rule.norm.map(norm).transpose()?,
             out: out.linear(rule.out, of.hidden_dim, labels, rule.out_bias)?,
             encoder: Encoder::load_opened(&opened, device)?,
@@ -70,7 +67,7 @@ impl Classifier {
         };
         let pooled = self.encoder.pooled(batch, segment, false)?;
         let pooled = Rows::new(pooled, self.encoder.hidden_dim());
-        let logits = self.device.install(|| self.head(pooled));
+        let logits = self.cpu.install(|| self.head(pooled));
         Matrix::new(logits.as_slice().to_vec(), self.labels())
     }
 
@@ -78,14 +75,14 @@ impl Classifier {
     fn head(&self, mut x: Rows) -> Rows {
         let mut out = Rows::default();
         if let Some(dense) = &self.dense {
-            dense.forward(&self.device, &x, &mut out);
+            dense.forward(&self.cpu, &x, &mut out);
             std::mem::swap(&mut x, &mut out);
         }
         if let Some(norm) = &self.norm {
-            ops::norm(&self.device, &x, norm, &mut out);
+            ops::norm(&self.cpu, &x, norm, &mut out);
             std::mem::swap(&mut x, &mut out);
         }
-        ops::linear(&self.device, &self.out, &x, Activation::None, &mut out);
+        ops::linear(&self.cpu, &self.out, &x, Activation::None, &mut out);
         out
     }
 }

@@ -12,7 +12,7 @@ use super::family::{DenseRule, Family, Reader, model_types};
 use super::part::Part;
 use crate::base::error::Result;
 use crate::device::cpu::ops::{self, Activation, Linear};
-use crate::device::{Device, Rows};
+use crate::device::{Cpu, Rows};
 
 /// A dense layer as wide as the hidden state, and its activation.
 struct Dense {
@@ -21,24 +21,24 @@ struct Dense {
 }
 
 impl Dense {
-    fn load(opened: &Opened, rule: &DenseRule, device: &Device) -> Result<Self> {
+    fn load(opened: &Opened, rule: &DenseRule, cpu: &Cpu) -> Result<Self> {
         let d = opened.description.hidden_dim;
-        let linear = part_of(opened, rule.name, device)?.linear(rule.name, d, d, rule.bias)?;
+        let linear = part_of(opened, rule.name, cpu)?.linear(rule.name, d, d, rule.bias)?;
         Ok(Self { linear, activation: rule.activation })
     }
 
     /// out becomes `[n, d]`. x: `[n, d]`.
-    fn forward(&self, device: &Device, x: &Rows, out: &mut Rows) {
-        ops::linear(device, &self.linear, x, self.activation, out);
+    fn forward(&self, cpu: &Cpu, x: &Rows, out: &mut Rows) {
+        ops::linear(cpu, &self.linear, x, self.activation, out);
     }
 }
 
 /// The tensors among which `name` is: a head lies beside the encoder, parts of some inside it. Heads
 /// are on the CPU, wherever the encoder is.
-fn part_of<'a>(opened: &'a Opened, name: &str, device: &'a Device) -> Result<Part<'a, Device>> {
-    let inside = opened.encoder(device)?;
+fn part_of<'a>(opened: &'a Opened, name: &str, cpu: &'a Cpu) -> Result<Part<'a, Cpu>> {
+    let inside = opened.encoder(cpu)?;
     let there = inside.has(&format!("{name}.weight"));
-    Ok(if there { inside } else { Part::whole(&opened.weights, device) })
+    Ok(if there { inside } else { Part::whole(&opened.weights, cpu) })
 }
 
 /// How the checkpoint's family makes a head, if config.json names an architecture that ends in

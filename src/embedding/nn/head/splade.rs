@@ -8,7 +8,7 @@ use super::{Dense, part_of, rule};
 use crate::base::error::Result;
 use crate::base::vector::SparseVec;
 use crate::device::cpu::ops::{self, Activation, Linear, Norm, Segment};
-use crate::device::{Backend, Device, Rows};
+use crate::device::{Backend, Cpu, Device, Rows};
 use crate::embedding::nn::Encoder;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::encoder::Opened;
@@ -26,7 +26,7 @@ const TOKENS_PER_BLOCK: usize = 256;
 /// An encoder with a masked-language-model head, read as a sparse expansion.
 pub struct Splade {
     encoder: Encoder,
-    device: Device,
+    cpu: Cpu,
     dense: Dense,
     norm: Norm,
     decoder: Linear,
@@ -37,13 +37,14 @@ impl Splade {
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         only_greatest(folder)?;
         let opened = Opened::read(folder)?;
+        let cpu = device.host();
         let rule = rule(&opened, ARCHITECTURE, |family| family.masked_lm)?;
         let of = &opened.description;
         Ok(Self {
-            device: device.clone(),
-            dense: Dense::load(&opened, &rule.dense, device)?,
-            norm: part_of(&opened, rule.norm, device)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
-            decoder: decoder(&opened, &rule, device)?,
+            cpu: cpu.clone(),
+            dense: Dense::load(&opened, &rule.dense, cpu)?,
+            norm: part_of(&opened, rule.norm, cpu)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
+            decoder: decoder(&opened, &rule, cpu)?,
             encoder: Encoder::load_opened(&opened, device)?,
         })
     }
@@ -62,8 +63,8 @@ impl Splade {
     pub fn expand(&self, batch: &Ragged) -> Result<Vec<SparseVec>> {
         let groups = self.encoder.forward_then(batch, |group, hidden| {
             let (mut dense, mut normed) = (Rows::default(), Rows::default());
-            self.dense.forward(&self.device, hidden, &mut dense);
-            ops::norm(&self.device, &dense, &self.norm, &mut normed);
+            self.dense.forward(&self.cpu, hidden, &mut dense);
+            ops::norm(&self.cpu, &dense, &self.norm, &mut normed);
             let greatest = self.greatest(&normed, &group.cu_seqlens);
             greatest.iter().map(|logits| sparse(logits)).collect::<Vec<_>>()
         })?;
@@ -81,7 +82,7 @@ impl Splade {
             let tokens = &x.as_slice()[ends[0] as usize * d..ends[1] as usize * d];
             for block in tokens.chunks(TOKENS_PER_BLOCK * d) {
                 let block = Rows::new(block.to_vec(), d);
-                ops::linear(&self.device, &self.decoder, &block, Activation::None, &mut logits);
+                ops::linear(&self.cpu, &self.decoder, &block, Activation::None, &mut logits);
                 let ends = [0, block.n() as u32];
                 let pooled = ops::pool(logits.as_slice(), vocab, &ends, Segment::Max, false);
                 for (greatest, value) in greatest[seq].iter_mut().zip(pooled) {
@@ -113,17 +114,17 @@ fn sparse(logits: &[f32]) -> SparseVec {
 }
 
 /// The decoder's weight is the embedding's, unless it has its own.
-fn decoder(opened: &Opened, rule: &MaskedLmRule, device: &Device) -> Result<Linear> {
+fn decoder(opened: &Opened, rule: &MaskedLmRule, cpu: &Cpu) -> Result<Linear> {
     let (d, vocab) = (opened.description.hidden_dim, opened.description.vocab_size);
-    let whole = Part::whole(&opened.weights, device);
+    let whole = Part::whole(&opened.weights, cpu);
     let own = format!("{}.weight", rule.decoder);
     let weight = match whole.has(&own) {
         true => whole.take(&own, &[vocab, d])?,
         false => {
             let words = format!("{}.weight", opened.description.names.words);
-            opened.encoder(device)?.take(&words, &[vocab, d])?
+            opened.encoder(cpu)?.take(&words, &[vocab, d])?
         }
     };
     let bias = rule.bias.map(|bias| whole.take(bias, &[vocab])).transpose()?;
-    device.place_linear(weight, bias, d)
+    cpu.place_linear(weight, bias, d)
 }

@@ -12,6 +12,7 @@ use super::families::{EMBEDDERS, read_texts};
 use super::gpu::GpuNetwork;
 use super::*;
 use crate::base::config::DeviceChoice;
+use crate::device::Selection;
 use crate::device::cuda::{Arena, Cuda, Graphs, Plan};
 
 /// The least cosine between a vector and the reference's, whose rows have hundreds of roundings
@@ -26,7 +27,7 @@ fn device(what: &str, dtype: DtypeChoice) -> Option<Device> {
     }
     let settings =
         Settings { device: DeviceChoice::Cuda(0), dtype, threads: 2, ..Settings::default() };
-    Some(Device::open(&settings).unwrap())
+    Some(Selection::open(&settings).unwrap().device)
 }
 
 fn cosine(a: &[f32], b: &[f32]) -> f32 {
@@ -137,7 +138,7 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
     let open = |share| {
         let (device, gpu_memory_utilization) = (DeviceChoice::Cuda(0), share);
         let settings = Settings { device, gpu_memory_utilization, ..Settings::default() };
-        Device::open(&settings).unwrap()
+        Selection::open(&settings).unwrap().device
     };
     let total = open(0.9).memory().unwrap().total_bytes;
     // Beside the weights and what cuBLASLt works with, room for a batch of 1,000 tokens or so.

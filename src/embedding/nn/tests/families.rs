@@ -1,7 +1,7 @@
 //! Does every family give what the reference gives, alone and in any batch?
 
 use super::*;
-use crate::device::InstructionSet;
+use crate::device::{Cpu, InstructionSet};
 
 /// Each folder whose hidden states are known, and the tokens its network takes.
 pub const EMBEDDERS: [(&str, usize); 13] = [
@@ -23,7 +23,7 @@ pub const EMBEDDERS: [(&str, usize); 13] = [
 /// One device for each instruction set of this processor.
 fn devices() -> impl Iterator<Item = Device> {
     let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
-    available.map(|set| Device::cpu_with(2, set).unwrap())
+    available.map(|set| Device::Cpu(Cpu::with_instructions(2, set).unwrap()))
 }
 
 /// Every text alone, and all of them in several orders.

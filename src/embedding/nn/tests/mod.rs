@@ -8,8 +8,8 @@ use candle_core::{DType, Tensor};
 use super::*;
 use crate::base::config::{DtypeChoice, Settings, process_env};
 use crate::base::vector::Matrix;
-use crate::device::Device;
 use crate::device::cpu::ops;
+use crate::device::{Cpu, Device};
 use crate::embedding::token::{Ragged, Tokenizer};
 
 mod constants;
@@ -118,7 +118,7 @@ fn vectors_of_each_type_of_number_are_as_near_to_f32_as_promised() {
         (DtypeChoice::Bf16, 0.9999, 0.999),
         (DtypeChoice::Int8, 0.99, 0.98),
     ] {
-        let device = Device::cpu(0).unwrap().with_dtype(choice).unwrap();
+        let device = Device::Cpu(Cpu::new(0).unwrap().with_dtype(choice).unwrap());
         let encoder = Encoder::load(&folder, &device).unwrap();
         let pooler = Pooler::load(&folder, &config, encoder.hidden_dim(), &device).unwrap();
         let got = pooler.embed(&encoder, &batch).unwrap();

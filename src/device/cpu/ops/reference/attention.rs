@@ -81,12 +81,12 @@ proptest! {
                 want.extend(case.attended(query, range.clone(), head));
             }
         }
-        for device in devices() {
+        for cpu in cpus() {
             let mut out = Rows::default();
             let bias = case.bias.as_ref();
-            device.install(|| computed(&device, &shape, &case.qkv, &ends, bias, &mut out));
+            cpu.install(|| computed(&cpu, &shape, &case.qkv, &ends, bias, &mut out));
             prop_assert_eq!((out.n(), out.d()), (case.qkv.n(), heads * head_dim));
-            close(&device, out.as_slice(), want.iter().copied(), 5e-6)?;
+            close(&cpu, out.as_slice(), want.iter().copied(), 5e-6)?;
         }
     }
 }

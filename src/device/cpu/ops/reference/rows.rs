@@ -38,15 +38,15 @@ proptest! {
         let alone = of(&|i| norm_row(&rule, wide(x.row(i), &zeros)));
         let added = of(&|i| wide(x.row(i), y.row(i)).collect());
         let both = of(&|i| norm_row(&rule, wide(x.row(i), y.row(i))));
-        for device in devices() {
+        for cpu in cpus() {
             let mut out = Rows::default();
-            device.install(|| norm(&device, &x, &rule, &mut out));
-            close(&device, out.as_slice(), alone.iter().copied(), 2e-5)?;
+            cpu.install(|| norm(&cpu, &x, &rule, &mut out));
+            close(&cpu, out.as_slice(), alone.iter().copied(), 2e-5)?;
             let (mut sum, mut joined) = (x.clone(), x.clone());
-            device.install(|| residual(&device, &mut sum, &y));
-            close(&device, sum.as_slice(), added.iter().copied(), 1e-6)?;
-            device.install(|| residual_norm(&device, &mut joined, &y, &rule));
-            close(&device, joined.as_slice(), both.iter().copied(), 2e-5)?;
+            cpu.install(|| residual(&cpu, &mut sum, &y));
+            close(&cpu, sum.as_slice(), added.iter().copied(), 1e-6)?;
+            cpu.install(|| residual_norm(&cpu, &mut joined, &y, &rule));
+            close(&cpu, joined.as_slice(), both.iter().copied(), 2e-5)?;
         }
     }
 
@@ -85,13 +85,13 @@ proptest! {
         // In two steps, as when a longer sequence comes.
         wheel.extend(&mut turns, 7);
         wheel.extend(&mut turns, 41);
-        for device in devices() {
+        for cpu in cpus() {
             let mut out = x.clone();
-            device.install(|| norm_heads(&device, &mut out, 0..heads, &rule));
-            close(&device, out.as_slice(), normed.iter().copied(), 5e-5)?;
+            cpu.install(|| norm_heads(&cpu, &mut out, 0..heads, &rule));
+            close(&cpu, out.as_slice(), normed.iter().copied(), 5e-5)?;
             let mut out = x.clone();
-            device.install(|| rotary(&device, &mut out, heads, head_dim, &turns, &places));
-            close(&device, out.as_slice(), turned.iter().copied(), 3e-6)?;
+            cpu.install(|| rotary(&cpu, &mut out, heads, head_dim, &turns, &places));
+            close(&cpu, out.as_slice(), turned.iter().copied(), 3e-6)?;
         }
     }
 
@@ -131,11 +131,11 @@ proptest! {
             }
         }).collect();
         let tokens = Tokens { ids: &ids, types: &types, places: &places };
-        for device in devices() {
+        for cpu in cpus() {
             let mut out = Rows::default();
-            device.install(|| embed(&device, &table, tokens, rule.as_ref(), &mut out));
+            cpu.install(|| embed(&cpu, &table, tokens, rule.as_ref(), &mut out));
             prop_assert_eq!((out.n(), out.d()), (n, d));
-            close(&device, out.as_slice(), want.iter().copied(), 2e-5)?;
+            close(&cpu, out.as_slice(), want.iter().copied(), 2e-5)?;
         }
     }
 
@@ -149,11 +149,11 @@ proptest! {
             let value = |(g, u): (&f32, &f32)| activate(ACTIVATIONS[kind], f64::from(*g)) * f64::from(*u);
             gate.iter().zip(up).map(value).collect::<Vec<_>>()
         }).collect();
-        for device in devices() {
+        for cpu in cpus() {
             let mut out = Rows::default();
-            device.install(|| glu(&device, &x, ACTIVATIONS[kind], &mut out));
+            cpu.install(|| glu(&cpu, &x, ACTIVATIONS[kind], &mut out));
             prop_assert_eq!((out.n(), out.d()), (n, d));
-            close(&device, out.as_slice(), want.iter().copied(), 4e-6)?;
+            close(&cpu, out.as_slice(), want.iter().copied(), 4e-6)?;
         }
     }
 
@@ -169,10 +169,10 @@ proptest! {
         let want: Vec<f64> = ends.windows(2)
             .flat_map(|range| pooled(rows(range), d, segment, normalize))
             .collect();
-        for device in devices() {
-            let set = device.instruction_set();
+        for cpu in cpus() {
+            let set = cpu.instruction_set();
             let got = pool::pool_with(set, &hidden, d, &ends, segment, normalize);
-            close(&device, &got, want.iter().copied(), 3e-6)?;
+            close(&cpu, &got, want.iter().copied(), 3e-6)?;
         }
     }
 }

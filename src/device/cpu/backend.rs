@@ -1,0 +1,138 @@
+//! The operations of a network on the CPU.
+
+use std::ops::Range;
+
+use super::Cpu;
+use super::ops::{
+    self, Activation, Attention, Embedding, Linear, Norm, RelativeBias, Rotary, Tokens,
+};
+use crate::base::error::Result;
+use crate::device::{Backend, Rows};
+
+/// What the CPU knows of a batch.
+pub struct CpuBatch<'a> {
+    pub tokens: Tokens<'a>,
+    /// `[n + 1]`.
+    pub cu_seqlens: &'a [u32],
+}
+
+/// The CPU's operations, in f32; none fails.
+impl Backend for Cpu {
+    type Rows = Rows;
+    type Linear = Linear;
+    type Norm = Norm;
+    type Embedding = Embedding;
+    type RelativeBias = RelativeBias;
+    type Turns = Rows;
+    type Batch<'a> = CpuBatch<'a>;
+
+    fn place_linear(
+        &self,
+        weight: Vec<f32>,
+        bias: Option<Vec<f32>>,
+        inputs: usize,
+    ) -> Result<Linear> {
+        let bias = bias.unwrap_or_else(|| vec![0.0; weight.len() / inputs]);
+        Ok(Linear::with_dtype(&weight, bias, inputs, self.dtype()))
+    }
+
+    fn place_norm(&self, norm: Norm) -> Result<Norm> {
+        Ok(norm)
+    }
+
+    fn place_embedding(&self, table: Embedding) -> Result<Embedding> {
+        Ok(table)
+    }
+
+    fn place_bias(&self, bias: RelativeBias) -> Result<RelativeBias> {
+        Ok(bias)
+    }
+
+    fn extend(&self, rotary: &Rotary, turns: &mut Rows, n: usize) -> Result<()> {
+        rotary.extend(turns, n);
+        Ok(())
+    }
+
+    fn reserve(&self, rows: &mut Rows, n: usize, d: usize) -> Result<()> {
+        rows.reserve(n, d)
+    }
+
+    fn embed(
+        &self,
+        table: &Embedding,
+        batch: &CpuBatch<'_>,
+        norm: Option<&Norm>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        ops::embed(self, table, batch.tokens, norm, out);
+        Ok(())
+    }
+
+    fn norm(&self, x: &Rows, norm: &Norm, out: &mut Rows) -> Result<()> {
+        ops::norm(self, x, norm, out);
+        Ok(())
+    }
+
+    fn residual(&self, x: &mut Rows, y: &Rows) -> Result<()> {
+        ops::residual(self, x, y);
+        Ok(())
+    }
+
+    fn residual_norm(&self, x: &mut Rows, y: &Rows, norm: &Norm) -> Result<()> {
+        ops::residual_norm(self, x, y, norm);
+        Ok(())
+    }
+
+    fn norm_heads(&self, x: &mut Rows, heads: Range<usize>, norm: &Norm) -> Result<()> {
+        ops::norm_heads(self, x, heads, norm);
+        Ok(())
+    }
+
+    fn rotary(
+        &self,
+        x: &mut Rows,
+        heads: usize,
+        head_dim: usize,
+        turns: &Rows,
+        batch: &CpuBatch<'_>,
+    ) -> Result<()> {
+        ops::rotary(self, x, heads, head_dim, turns, batch.tokens.places);
+        Ok(())
+    }
+
+    fn attention(
+        &self,
+        of: &Attention,
+        qkv: &Rows,
+        batch: &CpuBatch<'_>,
+        bias: Option<&RelativeBias>,
+        out: &mut Rows,
+    ) -> Result<()> {
+        ops::attention(self, of, qkv, batch.cu_seqlens, bias, out);
+        Ok(())
+    }
+
+    fn linear(
+        &self,
+        layer: &Linear,
+        x: &Rows,
+        activation: Activation,
+        out: &mut Rows,
+    ) -> Result<()> {
+        ops::linear(self, layer, x, activation, out);
+        Ok(())
+    }
+
+    fn gated_linear(
+        &self,
+        layer: &Linear,
+        x: &Rows,
+        activation: Activation,
+        wide: &mut Rows,
+        out: &mut Rows,
+    ) -> Result<()> {
+        ops::linear(self, layer, x, Activation::None, wide);
+        ops::glu(self, wide, activation, out);
+        Ok(())
+    }
+}
