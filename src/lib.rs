@@ -13,6 +13,7 @@ pub mod embedding;
 pub mod index;
 
 pub mod batch;
+pub mod bench;
 pub mod ingest;
 pub mod search;
 

@@ -230,14 +230,14 @@ fn an_endpoint_is_measured_in_turn_and_compared() {
     let fixed = ["bench", "--texts", "texts.jsonl", "--seconds", "0", "--html", "out.html"];
     let table = place.cli(&[&fixed, &against[..], &short].concat()).ok();
     let of = |who: &str| table.lines().filter(|line| line.starts_with(who)).collect::<Vec<_>>();
-    assert!(of("there ")[0].contains("other model"), "{table}");
+    assert!(of("endpoint ")[0].contains("other model"), "{table}");
     assert!(
-        of("here ").len() == 1 && table.contains("another model: its vectors have 64"),
+        of("local ").len() == 1 && table.contains("another model: its vectors have 64"),
         "{table}"
     );
     let page = std::fs::read_to_string(place.path().join("out.html")).unwrap();
     assert_well_formed(&page);
-    assert_eq!(page.matches("class=\"line there\"").count(), 3, "a key and two plots");
+    assert_eq!(page.matches("class=\"line remote\"").count(), 3, "a key and two plots");
 }
 
 #[test]

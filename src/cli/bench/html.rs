@@ -1,40 +1,40 @@
-//! How does a bench become one page that needs nothing beside it?
+//! A bench as one HTML page, which loads no other file.
 
 use super::plot::{Chart, Point, Series, escaped};
-use super::table::{columns, headlines, pairs, ratio};
-use crate::tools::wire::{Bench, Cell};
+use super::table::{VS_ENDPOINT, columns, headlines, ratio};
+use crate::bench::{Cell, Report};
 
 const STYLE: &str = include_str!("page.css");
 
-/// The page: headline, plots of each length, table.
-pub fn page(bench: &Bench) -> String {
-    let title = escaped(&format!("codeintel bench: {} in {}", bench.model, bench.dtype));
-    let mut headlines = headlines(bench).into_iter();
+/// The page: headlines, plots for each length, table.
+pub fn page(report: &Report) -> String {
+    let title = escaped(&format!("codeintel bench: {} in {}", report.model, report.dtype));
+    let mut headlines = headlines(report).into_iter();
     let first = escaped(&headlines.next().unwrap_or_default());
     let about: String = headlines.map(|line| format!("<li>{}</li>", escaped(&line))).collect();
-    let notes: String = bench.notes.iter().map(|n| format!("<li>{}</li>", escaped(n))).collect();
+    let notes: String = report.notes.iter().map(|n| format!("<li>{}</li>", escaped(n))).collect();
     let notes = match notes.as_str() {
         "" => notes,
-        notes => format!("<h2>To know</h2><ul class=\"notes\">{notes}</ul>"),
+        notes => format!("<h2>Notes</h2><ul class=\"notes\">{notes}</ul>"),
     };
-    let stopped = match bench.complete {
+    let stopped = match report.complete {
         true => "",
-        false => "<p class=\"notes\">Stopped before all was measured.</p>",
+        false => "<p class=\"notes\">Stopped before every cell was measured.</p>",
     };
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
          <title>{title}</title><style>{STYLE}</style></head>\n<body><main><h1>codeintel bench: {first}</h1>\
          <ul class=\"about\">{about}</ul>{stopped}{}\n{}\n{}\n{notes}</main></body></html>\n",
-        legend(bench),
-        plots(bench),
-        table(bench),
+        legend(report),
+        plots(report),
+        table(report),
     )
 }
 
-/// Which colour is whose; nothing where there is one.
-fn legend(bench: &Bench) -> String {
-    let Some(against) = &bench.against else { return String::new() };
+/// The colours of this process and of the endpoint; empty if there is no endpoint.
+fn legend(report: &Report) -> String {
+    let Some(against) = &report.against else { return String::new() };
     let key = |class: &str, name: &str| {
         let name = escaped(name);
         format!(
@@ -42,15 +42,15 @@ fn legend(bench: &Bench) -> String {
              <path class=\"line {class}\" d=\"M1 6L33 6\"/></svg>{name}</li>"
         )
     };
-    let there = format!("there: {}, {}", against.url, against.model);
-    let here = format!("here: {}, {}", bench.device, bench.dtype);
-    format!("<ul class=\"legend\">{}{}</ul>", key("here", &here), key("there", &there))
+    let remote = format!("endpoint: {}, {}", against.url, against.model);
+    let local = format!("local: {}, {}", report.device, report.dtype);
+    format!("<ul class=\"legend\">{}{}</ul>", key("local", &local), key("remote", &remote))
 }
 
 /// Latency and throughput side by side, for each length.
-fn plots(bench: &Bench) -> String {
+fn plots(report: &Report) -> String {
     let mut lengths: Vec<&str> = Vec::new();
-    for cell in &bench.cells {
+    for cell in &report.cells {
         if !lengths.contains(&cell.length.as_str()) {
             lengths.push(&cell.length);
         }
@@ -64,13 +64,13 @@ fn plots(bench: &Bench) -> String {
             title: format!("Latency, {of}"),
             unit: "ms",
             log: true,
-            series: series(bench, length, |cell| Some((cell.p50_ms, Some(cell.p95_ms)))),
+            series: series(report, length, |cell| Some((cell.p50_ms, Some(cell.p95_ms)))),
         };
         let throughput = Chart {
             title: format!("Throughput, {of}"),
             unit: "tokens/s",
             log: false,
-            series: series(bench, length, |cell| Some((cell.tokens_per_s?, None))),
+            series: series(report, length, |cell| Some((cell.tokens_per_s?, None))),
         };
         format!(
             "<section><h2>{}</h2><div class=\"pair\">{}{}</div></section>",
@@ -91,15 +91,16 @@ fn capital(text: &str) -> String {
     chars.next().map_or_else(String::new, |c| c.to_uppercase().chain(chars).collect())
 }
 
-/// Lines of the targets that were measured; value: the value and the upper edge of its band.
+/// One line for each target that was measured. `value` returns the value and the upper edge of its
+/// band.
 fn series(
-    bench: &Bench,
+    report: &Report,
     length: &str,
     value: impl Fn(&Cell) -> Option<(f64, Option<f64>)>,
 ) -> Vec<Series> {
     let line = |class: &'static str| {
-        let of = |cell: &&Cell| cell.length == length && cell.is_here() == (class == "here");
-        let mut cells: Vec<&Cell> = bench.cells.iter().filter(of).collect();
+        let of = |cell: &&Cell| cell.length == length && cell.is_local() == (class == "local");
+        let mut cells: Vec<&Cell> = report.cells.iter().filter(of).collect();
         cells.sort_by_key(|cell| cell.batch);
         let point = |cell: &&Cell| {
             let (value, high) = value(cell)?;
@@ -107,49 +108,52 @@ fn series(
         };
         Series { name: class.to_owned(), class, points: cells.iter().filter_map(point).collect() }
     };
-    ["here", "there"].map(line).into_iter().filter(|series| !series.points.is_empty()).collect()
+    ["local", "remote"].map(line).into_iter().filter(|series| !series.points.is_empty()).collect()
 }
 
-fn table(bench: &Bench) -> String {
-    let compared = bench.against.is_some();
-    let head = columns(bench).map(|column| {
-        format!("<th scope=\"col\" title=\"{}\">{}</th>", escaped(column.what), column.head)
-    });
-    let mut head: String = head.collect();
-    let mut what: Vec<(&str, &str)> = columns(bench).map(|c| (c.head, c.what)).collect();
+fn table(report: &Report) -> String {
+    let compared = report.against.is_some();
+    let mut headings: Vec<(&str, &str)> = columns(report).map(|c| (c.head, c.meaning)).collect();
     if compared {
-        let times = "times as many texts a second as the endpoint";
-        what.push(("to there", times));
-        head = format!(
-            "<th scope=\"col\"></th>{head}<th scope=\"col\" title=\"{times}\">to there</th>"
-        );
+        headings.push((VS_ENDPOINT, "texts per second, divided by those of the endpoint"));
+    }
+    let mut head: String = headings
+        .iter()
+        .map(|(head, meaning)| {
+            format!("<th scope=\"col\" title=\"{}\">{head}</th>", escaped(meaning))
+        })
+        .collect();
+    if compared {
+        head.insert_str(0, "<th scope=\"col\"></th>");
     }
     let cells = |cell| -> String {
-        columns(bench).map(|c| format!("<td>{}</td>", escaped(&(c.value)(cell)))).collect()
+        columns(report).map(|c| format!("<td>{}</td>", escaped(&(c.value)(cell)))).collect()
     };
     let mut rows = String::new();
-    for (here, there) in pairs(bench) {
-        match compared {
-            false => rows += &format!("<tr>{}</tr>", cells(here)),
-            true => {
-                let ratio = ratio(here, there);
-                rows += &format!(
-                    "<tr class=\"here\"><th scope=\"row\">here</th>{}<td><b>{ratio}</b></td></tr>",
-                    cells(here)
-                );
-            }
+    for (local, remote) in report.pairs() {
+        if compared {
+            rows += &format!(
+                "<tr class=\"local\"><th scope=\"row\">local</th>{}<td><b>{}</b></td></tr>",
+                cells(local),
+                ratio(local, remote)
+            );
+        } else {
+            rows += &format!("<tr>{}</tr>", cells(local));
         }
-        if let Some(there) = there {
-            let there = cells(there);
-            rows +=
-                &format!("<tr class=\"there\"><th scope=\"row\">there</th>{there}<td></td></tr>");
+        if let Some(remote) = remote {
+            rows += &format!(
+                "<tr class=\"remote\"><th scope=\"row\">endpoint</th>{}<td></td></tr>",
+                cells(remote)
+            );
         }
         rows.push('\n');
     }
-    let what = what.iter().map(|(head, what)| format!("<dt>{head}</dt><dd>{}</dd>", escaped(what)));
+    let meanings: String = headings
+        .iter()
+        .map(|(head, meaning)| format!("<dt>{head}</dt><dd>{}</dd>", escaped(meaning)))
+        .collect();
     format!(
         "<section><h2>All figures</h2><div class=\"wide\"><table><thead><tr>{head}</tr></thead>\
-         <tbody>\n{rows}</tbody></table></div><h2>What they mean</h2><dl>{}</dl></section>",
-        what.collect::<String>()
+         <tbody>\n{rows}</tbody></table></div><h2>What they mean</h2><dl>{meanings}</dl></section>"
     )
 }

@@ -1,15 +1,8 @@
-//! `codeintel bench`: how fast are texts embedded here, how near to f32, and how fast elsewhere?
+//! `codeintel bench`: a bench as a table, as JSON and as a page.
 
-mod base;
-mod cosine;
 mod html;
-mod machine;
-mod measure;
-mod plan;
 mod plot;
-mod session;
 mod table;
-mod texts;
 
 use std::fs::File;
 use std::io::Write;
@@ -25,44 +18,63 @@ use super::out::print_warning;
 use crate::base::error::{Error, Result, Warning};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::tools::wire::Bench;
-use plan::Plan;
-use session::Session;
+use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
 
 /// The exit code of a program that a second Ctrl-C ends.
 const INTERRUPTED: i32 = 130;
 
 pub fn run(mut cx: Context, args: BenchArgs) -> Result<()> {
-    let plan = Plan::of(&args)?;
+    let plan = Plan::new(options(&args))?;
     let run = RunContext::new(&cx.telemetry, Tool::Bench, &[]);
     stop_on_interrupt(&run)?;
     let measured = measure(&cx, &args, &plan, &run);
-    let failed = measured.as_ref().map_or_else(Some, |(_, _, stopped)| stopped.as_ref());
-    cx.finish(&run, failed);
-    let (bench, files, stopped) = measured?;
-    bench.notes.iter().for_each(|note| print_warning(&Warning::new("bench", note.clone())));
-    match args.json.as_deref().is_some_and(is_dash) {
-        true => cx.out.json(&bench)?,
-        false => table::print(&mut cx.out, &bench)?,
+    cx.finish(&run, measured.as_ref().map_or_else(Some, |measured| measured.stopped.as_ref()));
+    let Measured { report, files, stopped } = measured?;
+    report.notes.iter().for_each(|note| print_warning(&Warning::new("bench", note.clone())));
+    if args.json.as_deref().is_some_and(is_dash) {
+        cx.out.json(&report)?;
+    } else {
+        table::print(&mut cx.out, &report)?;
     }
-    files.write(&bench)?;
+    files.write(&report)?;
     stopped.map_or(Ok(()), Err)
 }
 
-fn measure(
-    cx: &Context,
-    args: &BenchArgs,
-    plan: &Plan,
-    run: &RunContext,
-) -> Result<(Bench, Files, Option<Error>)> {
+fn options(args: &BenchArgs) -> Options {
+    Options {
+        batch_sizes: args.batch_sizes.clone(),
+        lengths: args.lengths.clone(),
+        seconds: args.seconds,
+        vectors: args.vectors,
+        texts: args.texts.clone(),
+        endpoint: args.against.clone().map(|url| {
+            let model = args.against_model.clone();
+            EndpointOptions { url, model }
+        }),
+        quick: args.quick,
+    }
+}
+
+/// A bench that ran, or that was stopped by an error after its first figures.
+struct Measured {
+    report: Report,
+    files: Files,
+    stopped: Option<Error>,
+}
+
+fn measure(cx: &Context, args: &BenchArgs, plan: &Plan, run: &RunContext) -> Result<Measured> {
     let bar = bar();
-    bar.set_message("the model");
-    let session = Session::open(cx, args, plan, run, &bar)?;
+    let progress = |progress: Progress<'_>| match progress {
+        Progress::Step(name) => bar.set_message(name.to_owned()),
+        Progress::Cells(n) => bar.set_length(n as u64),
+        Progress::CellDone => bar.inc(1),
+    };
+    let session = Session::open(&cx.settings, cx.data(), plan, run, &progress)?;
     let files = Files::create(args)?;
     let measured = session.measure();
     bar.finish_and_clear();
-    let (bench, stopped) = measured?;
-    Ok((bench, files, stopped))
+    let (report, stopped) = measured?;
+    Ok(Measured { report, files, stopped })
 }
 
 fn bar() -> ProgressBar {
@@ -75,12 +87,12 @@ fn bar() -> ProgressBar {
 
 /// The first Ctrl-C ends the run, and what was measured is printed; the second ends the program.
 fn stop_on_interrupt(run: &RunContext) -> Result<()> {
-    let failed = Error::library("tokio", "listen to signals");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::library("tokio", "start"))?;
-    let listening = runtime.enter();
-    let mut interrupts = signal(SignalKind::interrupt()).map_err(failed)?;
-    drop(listening);
+    let entered = runtime.enter();
+    let mut interrupts =
+        signal(SignalKind::interrupt()).map_err(Error::library("tokio", "listen to signals"))?;
+    drop(entered);
     let run = run.clone();
     std::thread::spawn(move || {
         runtime.block_on(async {
@@ -97,7 +109,8 @@ fn is_dash(path: &Path) -> bool {
     path == "-"
 }
 
-/// The files to be written, made before anything is measured: one that cannot be is told at once.
+/// The files of a bench. They are created before anything is measured, so that a path that cannot be
+/// written is an error at once.
 struct Files {
     json: Option<(PathBuf, File)>,
     html: Option<(PathBuf, File)>,
@@ -116,18 +129,16 @@ impl Files {
         })
     }
 
-    fn write(self, bench: &Bench) -> Result<()> {
-        let text = || {
-            let text = serde_json::to_string_pretty(bench);
-            text.map_err(Error::library("serde_json", "write the figures"))
+    fn write(self, report: &Report) -> Result<()> {
+        let write = |(path, mut file): (PathBuf, File), text: &str| {
+            file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &path, e))
         };
-        for (target, text) in [
-            (self.json, &text as &dyn Fn() -> Result<String>),
-            (self.html, &|| Ok(html::page(bench))),
-        ] {
-            if let Some((path, mut file)) = target {
-                file.write_all(text()?.as_bytes()).map_err(|e| Error::io("write", &path, e))?;
-            }
+        if let Some(json) = self.json {
+            let text = serde_json::to_string_pretty(report);
+            write(json, &text.map_err(Error::library("serde_json", "write the figures"))?)?;
+        }
+        if let Some(html) = self.html {
+            write(html, &html::page(report))?;
         }
         Ok(())
     }

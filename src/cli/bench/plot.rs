@@ -1,11 +1,11 @@
-//! How does a chart over batch sizes become SVG?
+//! Charts over batch sizes as SVG.
 
 use std::fmt::Write;
 
 /// One line of a chart.
 pub struct Series {
     pub name: String,
-    /// The class that gives it its colour, and its marks: `here` or `there`.
+    /// The CSS class that decides its colour and its marks: `local` or `remote`.
     pub class: &'static str,
     pub points: Vec<Point>,
 }
@@ -19,9 +19,9 @@ pub struct Point {
 
 pub struct Chart {
     pub title: String,
-    /// What stands at the axis of the values.
+    /// The label of the value axis.
     pub unit: &'static str,
-    /// Whether the axis of the values is logarithmic; else it begins at 0.
+    /// Whether the value axis is logarithmic; otherwise it begins at 0.
     pub log: bool,
     pub series: Vec<Series>,
 }
@@ -32,19 +32,19 @@ const LEFT: f64 = 62.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 26.0;
 const BOTTOM: f64 = 44.0;
-/// Grid lines of a linear axis, about.
+/// Approximate number of grid lines of a linear axis.
 const STEPS: f64 = 5.0;
 
 impl Chart {
-    /// id: different for each chart of a page.
+    /// `id` must be unique in the page.
     pub fn svg(&self, id: &str) -> String {
         let mut svg = format!(
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\">\
              <title id=\"{id}-t\">{}</title><desc id=\"{id}-d\">{}</desc>",
             escaped(&self.title),
-            escaped(&self.told()),
+            escaped(&self.description()),
         );
-        let axes = Axes::of(self);
+        let axes = Axes::new(self);
         axes.draw(&mut svg, self.unit);
         for series in &self.series {
             series.draw(&mut svg, &axes, self.unit);
@@ -52,18 +52,18 @@ impl Chart {
         svg + "</svg>"
     }
 
-    /// The chart for those who do not see it.
-    fn told(&self) -> String {
+    /// The values in words, for screen readers.
+    fn description(&self) -> String {
         let series = self.series.iter().map(|series| {
             let points = series.points.iter();
             let points = points.map(|p| format!("{} at {}", short(p.value), p.batch));
             format!("{}: {}", series.name, points.collect::<Vec<_>>().join(", "))
         });
-        format!("{} by texts of a request. {}.", self.unit, series.collect::<Vec<_>>().join(". "))
+        format!("{} by texts per request. {}.", self.unit, series.collect::<Vec<_>>().join(". "))
     }
 }
 
-/// Where values lie on the paper.
+/// The mapping from values to coordinates.
 struct Axes {
     batches: Vec<usize>,
     ticks: Vec<f64>,
@@ -71,14 +71,14 @@ struct Axes {
 }
 
 impl Axes {
-    fn of(chart: &Chart) -> Self {
+    fn new(chart: &Chart) -> Self {
         let points = || chart.series.iter().flat_map(|series| &series.points);
         let mut batches: Vec<usize> = points().map(|point| point.batch).collect();
         batches.sort_unstable();
         batches.dedup();
-        let most = points().map(|p| p.high.unwrap_or(p.value)).fold(0.0, f64::max);
-        let least = points().map(|p| p.value).fold(most, f64::min);
-        let ticks = if chart.log { decades(least, most) } else { steps(most) };
+        let max = points().map(|p| p.high.unwrap_or(p.value)).fold(0.0, f64::max);
+        let min = points().map(|p| p.value).fold(max, f64::min);
+        let ticks = if chart.log { decades(min, max) } else { steps(max) };
         Self { batches, ticks, log: chart.log }
     }
 
@@ -88,15 +88,17 @@ impl Axes {
         let (first, last) = (first.map_or(0.0, |b| log(*b)), last.map_or(0.0, |b| log(*b)));
         let room = WIDTH - LEFT - RIGHT;
         let share = if last > first { (log(batch) - first) / (last - first) } else { 0.5 };
-        // A little room at both ends, so that no mark lies on an edge.
+        // Some room at both ends, so that no mark lies on an edge.
         LEFT + room * (0.03 + 0.94 * share)
     }
 
     fn y(&self, value: f64) -> f64 {
-        let (least, most) = (self.ticks[0], self.ticks[self.ticks.len() - 1]);
-        let share = match self.log {
-            true => (value / least).ln() / (most / least).ln(),
-            false => (value - least) / (most - least),
+        let min = self.ticks[0];
+        let max = self.ticks[self.ticks.len() - 1];
+        let share = if self.log {
+            (value / min).ln() / (max / min).ln()
+        } else {
+            (value - min) / (max - min)
         };
         HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share
     }
@@ -116,9 +118,8 @@ impl Axes {
         let (middle, base) = (f64::midpoint(LEFT, right), HEIGHT - 8.0);
         *svg += &format!("<path class=\"axis\" d=\"M{LEFT} {floor}H{right}\"/>");
         *svg += &format!("<text class=\"name\" x=\"4\" y=\"14\">{unit}</text>");
-        *svg += &format!(
-            "<text class=\"x name\" x=\"{middle}\" y=\"{base}\">texts of a request</text>"
-        );
+        *svg +=
+            &format!("<text class=\"x name\" x=\"{middle}\" y=\"{base}\">texts per request</text>");
     }
 }
 
@@ -140,14 +141,14 @@ impl Series {
             let value = short(point.value);
             let high = point.high.map_or_else(String::new, |p95| format!(", p95 {}", short(p95)));
             let mark = match class {
-                "here" => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\">"),
+                "local" => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\">"),
                 _ => format!(
                     "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"7\" height=\"7\">",
                     x - 3.5,
                     y - 3.5
                 ),
             };
-            let end = if class == "here" { "circle" } else { "rect" };
+            let end = if class == "local" { "circle" } else { "rect" };
             let _ = write!(
                 svg,
                 "<g class=\"mark {class}\">{mark}<title>{name}, batch {}: {value} {unit}{high}\
@@ -158,27 +159,27 @@ impl Series {
     }
 }
 
-/// 0 and some round numbers above it, the last not below `most`.
-fn steps(most: f64) -> Vec<f64> {
-    let most = if most > 0.0 { most } else { 1.0 };
-    let power = 10_f64.powf((most / STEPS).log10().floor());
+/// 0 and round numbers above it, the last not below `max`.
+fn steps(max: f64) -> Vec<f64> {
+    let max = if max > 0.0 { max } else { 1.0 };
+    let power = 10_f64.powf((max / STEPS).log10().floor());
     let step = [1.0, 2.0, 2.5, 5.0, 10.0].map(|n| n * power);
-    let step = step.into_iter().find(|step| step * STEPS >= most).unwrap_or(10.0 * power);
-    (0..=(most / step).ceil() as u32).map(|i| f64::from(i) * step).collect()
+    let step = step.into_iter().find(|step| step * STEPS >= max).unwrap_or(10.0 * power);
+    (0..=(max / step).ceil() as u32).map(|i| f64::from(i) * step).collect()
 }
 
-/// Round numbers around `least` to `most`: 1, 2 and 5 times powers of ten, or the powers alone where
-/// those would be many.
-fn decades(least: f64, most: f64) -> Vec<f64> {
-    let least = if least > 0.0 { least } else { 1.0 };
-    let most = most.max(1.01 * least);
+/// Round numbers that enclose `min` to `max`: 1, 2 and 5 times powers of ten, or only the powers if
+/// those were too many.
+fn decades(min: f64, max: f64) -> Vec<f64> {
+    let min = if min > 0.0 { min } else { 1.0 };
+    let max = max.max(1.01 * min);
     let of = |factors: &[f64]| -> Vec<f64> {
-        let powers = least.log10().floor() as i32..=most.log10().ceil() as i32;
+        let powers = min.log10().floor() as i32..=max.log10().ceil() as i32;
         let all = powers.flat_map(|p| factors.iter().map(move |f| f * 10_f64.powi(p)));
         let all: Vec<f64> = all.collect();
-        // The last tick that is not above, to the first that is not below.
-        let first = all.iter().rposition(|tick| *tick <= least).unwrap_or(0);
-        let last = all.iter().position(|tick| *tick >= most).unwrap_or(all.len() - 1);
+        // From the last tick that is not above `min` to the first that is not below `max`.
+        let first = all.iter().rposition(|tick| *tick <= min).unwrap_or(0);
+        let last = all.iter().position(|tick| *tick >= max).unwrap_or(all.len() - 1);
         all[first..=last].to_vec()
     };
     let ticks = of(&[1.0, 2.0, 5.0]);
@@ -199,14 +200,12 @@ fn short(value: f64) -> String {
         _ => 4,
     };
     let text = format!("{scaled:.digits$}");
-    let text = match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.'),
-        false => &text,
-    };
-    format!("{text}{suffix}")
+    let shortest =
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{shortest}{suffix}")
 }
 
-/// `text` as it stands in HTML.
+/// `text` with the characters escaped that have a meaning in HTML.
 pub fn escaped(text: &str) -> String {
     let signs = [("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("\"", "&quot;")];
     signs.iter().fold(text.to_owned(), |text, (sign, word)| text.replace(sign, word))
@@ -217,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_hold_the_values() {
+    fn ticks_are_round_and_enclose_the_values() {
         assert_eq!(steps(4.0), [0.0, 1.0, 2.0, 3.0, 4.0]);
         assert_eq!(steps(9_300.0), [0.0, 2_000.0, 4_000.0, 6_000.0, 8_000.0, 10_000.0]);
         assert_eq!(decades(3.0, 70.0), [2.0, 5.0, 10.0, 20.0, 50.0, 100.0]);
@@ -232,13 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_chart_tells_its_values_in_words_and_escapes_names() {
+    fn a_chart_describes_its_values_in_words_and_escapes_names() {
         let points = vec![Point { batch: 1, value: 3.0, high: Some(4.0) }];
-        let series = vec![Series { name: "a<b".to_owned(), class: "there", points }];
+        let series = vec![Series { name: "a<b".to_owned(), class: "remote", points }];
         let chart = Chart { title: "t".to_owned(), unit: "ms", log: true, series };
         let svg = chart.svg("one");
         assert!(
-            svg.contains("<desc id=\"one-d\">ms by texts of a request. a&lt;b: 3 at 1."),
+            svg.contains("<desc id=\"one-d\">ms by texts per request. a&lt;b: 3 at 1."),
             "{svg}"
         );
         assert!(svg.contains("p95 4") && !svg.contains("a<b") && !svg.contains("NaN"), "{svg}");

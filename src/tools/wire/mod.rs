@@ -4,13 +4,11 @@
 
 use serde::Serialize;
 
-mod bench;
 mod embeddings;
 mod reports;
 mod runs;
 mod story;
 
-pub use bench::{Against, Bench, Cell, Cosine, Machine, Roof, StagesMs};
 pub use embeddings::{Embedding, EmbeddingList, Encoding};
 pub use reports::{Check, IngestReport, Model, Status, Version};
 use runs::steps;

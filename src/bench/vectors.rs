@@ -1,4 +1,4 @@
-//! Which vectors is a bench to search, and who finds the nearest of them?
+//! Random vectors in which every text of a bench is searched.
 
 use std::time::{Duration, Instant};
 
@@ -11,30 +11,32 @@ use crate::base::vector::Matrix;
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, Search};
 use crate::index::{DenseIndex, DenseParams, Resident};
 
-/// Rows that are looked for.
+/// Nearest vectors that a search returns.
 const K: usize = 10;
-/// Of the vectors, so that each run searches the same.
+/// Seed of the vectors, so that every run searches the same ones.
 const SEED: u64 = 7;
 
-/// Vectors of length 1 in random directions: all of them are compared with a query, whatever they are.
-pub struct Base {
+/// Unit vectors in random directions. A flat index compares a query with all of them, so their values
+/// do not matter.
+pub struct SearchedVectors {
     index: DenseIndex,
-    /// On the device that embeds, if it has a memory of its own.
+    /// In the memory of the device that embeds, if it has its own.
     resident: Option<Resident>,
 }
 
-impl Base {
-    /// `n` vectors for the engine's queries.
+impl SearchedVectors {
+    /// `n` vectors of the engine's dimension.
     pub fn new(engine: &Engine, n: usize) -> Result<Self> {
         let index = DenseIndex::build(&vectors(n, engine.identity().dim)?, DenseKind::Flat, SEED)?;
         let resident = match engine.search_device() {
             Ok(device) => index.place(device, None)?,
+            // The report says so: see `Session::measure`.
             Err(_) => None,
         };
         Ok(Self { index, resident })
     }
 
-    /// Embeds the texts and searches for each, and tells how long it searched.
+    /// Embeds the texts, searches for each, and measures the search.
     pub fn nearest(
         &self,
         engine: &Engine,
@@ -57,17 +59,11 @@ impl Base {
 /// `[n, d]`
 fn vectors(n: usize, d: usize) -> Result<Matrix> {
     let mut values = vec![0f32; n * d];
-    values.par_chunks_mut(d).enumerate().for_each(|(row, values)| {
-        // xorshift64 (Marsaglia, 2003), begun far apart for each row.
-        let mut state = (row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ SEED;
-        for value in values.iter_mut() {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            *value = (state >> 40) as f32 / (1 << 23) as f32 - 1.0;
-        }
-        let length = values.iter().map(|v| v * v).sum::<f32>().sqrt();
-        values.iter_mut().for_each(|v| *v /= length);
+    values.par_chunks_mut(d).enumerate().for_each(|(row, vector)| {
+        let mut random = fastrand::Rng::with_seed(SEED + row as u64);
+        vector.iter_mut().for_each(|value| *value = 2.0 * random.f32() - 1.0);
+        let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+        vector.iter_mut().for_each(|value| *value /= length);
     });
     Matrix::new(values, d)
 }

@@ -1,7 +1,7 @@
-//! On which machine? In words that figures can be compared by: no names, no paths.
+//! The machine that is measured, without its name and without paths.
 
+use super::report::Machine;
 use crate::device::Device;
-use crate::tools::wire::Machine;
 
 pub fn machine(device: &Device) -> Machine {
     Machine {
@@ -14,7 +14,7 @@ pub fn machine(device: &Device) -> Machine {
     }
 }
 
-/// The processor's own name, where the system tells it.
+/// The model name of the processor; only Linux has this file.
 fn cpu() -> Option<String> {
     let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;

@@ -1,13 +1,12 @@
-//! What does `codeintel bench` tell as JSON?
+//! The figures of a bench; serialised they are its JSON, which docs/benchmarking.md documents.
 //!
-//! docs/benchmarking.md documents it. What cannot be known, such as the CPU time of an endpoint, is
-//! null.
+//! What cannot be known, such as the CPU time of an endpoint, is null.
 
 use serde::Serialize;
 
 /// One run of `codeintel bench`.
 #[derive(Debug, Serialize)]
-pub struct Bench {
+pub struct Report {
     /// `2026-11-22T17:14:00Z`
     pub measured_at: String,
     pub machine: Machine,
@@ -17,7 +16,7 @@ pub struct Bench {
     pub dtype: &'static str,
     pub threads: usize,
     pub roof: Roof,
-    /// Vectors that every text was searched in; null where texts were embedded only.
+    /// Vectors in which every text was searched; null if texts were only embedded.
     pub vectors: Option<usize>,
     /// Of this process, over the texts of every length.
     pub cosine: Cosine,
@@ -26,7 +25,7 @@ pub struct Bench {
     pub against: Option<Against>,
     /// Whether every cell was measured.
     pub complete: bool,
-    /// What was left out or is to be known before reading the figures.
+    /// What was left out, and what a reader of the figures should know.
     pub notes: Vec<String>,
     pub cells: Vec<Cell>,
 }
@@ -42,14 +41,16 @@ pub struct Machine {
     pub codeintel: &'static str,
 }
 
+/// The highest rate that the device can reach, measured.
 #[derive(Debug, Serialize)]
 pub struct Roof {
-    /// 10^9 operations a second, a multiply-add counted as two.
+    /// 10^9 operations per second; a multiply-add counts as two.
     pub gflops: f64,
+    /// How it was measured.
     pub what: String,
 }
 
-/// How near vectors are to those of the same model in f32.
+/// Cosines between vectors and those of the same model in f32.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Cosine {
     pub mean: f64,
@@ -57,25 +58,25 @@ pub struct Cosine {
     pub texts: usize,
 }
 
-/// The endpoint that was measured in turn.
+/// The endpoint that was measured in turn with this process.
 #[derive(Debug, Serialize)]
 pub struct Against {
     pub url: String,
     pub model: String,
-    /// Values of its vectors.
+    /// The dimension of its vectors.
     pub dim: usize,
-    /// To this process's vectors in f32; null if it has another model.
+    /// Compared with the f32 vectors of this process; null if it has another model.
     pub cosine: Option<Cosine>,
 }
 
-/// Requests of one size, to one target.
+/// Requests of one size to one target.
 #[derive(Debug, Serialize)]
 pub struct Cell {
     /// `inproc`, or the address of the endpoint.
     pub target: String,
     /// Tokens of each text, or `mixed`.
     pub length: String,
-    /// Texts of a request.
+    /// Texts per request.
     pub batch: usize,
     pub rounds: usize,
     /// Of all rounds.
@@ -90,33 +91,46 @@ pub struct Cell {
     pub sequences_per_s: f64,
     pub tokens_per_s: Option<f64>,
     pub tokens_per_cpu_s: Option<f64>,
+    /// Fraction of the roof.
     pub roof_share: Option<f64>,
-    /// Tokens of a batch, as a share of engine.max_batch_tokens.
+    /// Tokens per forward pass, as a fraction of engine.max_batch_tokens.
     pub batch_fill: Option<f64>,
     /// The mean cosine of the target for this length.
     pub cosine: Option<f64>,
     pub stages_ms: StagesMs,
 }
 
-/// Medians of the rounds; they overlap where a request is more than one batch.
-#[derive(Debug, Serialize)]
+/// Medians over the rounds. They overlap where a request is more than one batch.
+#[derive(Debug, Default, Serialize)]
 pub struct StagesMs {
     pub tokenise: Option<f64>,
     /// Until the first batch was launched.
     pub queue: Option<f64>,
     pub compute: Option<f64>,
-    /// For the nearest vectors; on a GPU the device's own time.
+    /// The search for the nearest vectors; on a GPU the device's own time.
     pub search: Option<f64>,
 }
 
 impl Cell {
-    /// Whether this process was measured.
-    pub fn is_here(&self) -> bool {
-        self.target == Bench::HERE
+    /// Whether this process was measured, and not the endpoint.
+    pub fn is_local(&self) -> bool {
+        self.target == Report::LOCAL
     }
 }
 
-impl Bench {
+impl Report {
     /// The target that is this process.
-    pub const HERE: &'static str = "inproc";
+    pub const LOCAL: &'static str = "inproc";
+
+    /// The cells of this process, each with the cell of the endpoint for the same requests, if that
+    /// was measured.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Cell, Option<&Cell>)> {
+        let local = self.cells.iter().filter(|cell| cell.is_local());
+        local.map(|cell| {
+            let same_requests = |other: &&Cell| {
+                !other.is_local() && other.length == cell.length && other.batch == cell.batch
+            };
+            (cell, self.cells.iter().find(same_requests))
+        })
+    }
 }

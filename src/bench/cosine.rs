@@ -1,31 +1,38 @@
-//! How near are vectors to those of the same model in f32?
+//! The cosine between vectors and those of the same model in f32.
 
+use super::report::Cosine;
 use super::texts::Corpus;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
 use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, PromptKind};
-use crate::tools::wire::Cosine;
 
-/// Texts of each length that are compared, from all over the corpus.
+/// Texts of each length that are compared, spread over the corpus.
 pub const TEXTS: usize = 32;
 
-/// Cosines of single texts.
+/// One cosine for each text.
 #[derive(Debug)]
 pub struct Cosines(Vec<f64>);
 
+/// The cosines of one corpus.
+pub struct CorpusCosines {
+    pub local: Cosines,
+    /// Of an endpoint whose vectors have the same dimension.
+    pub remote: Option<Cosines>,
+}
+
 impl Cosines {
     /// a, b: `[n, d]`.
-    fn of(a: &Matrix, b: &Matrix) -> Self {
+    fn new(a: &Matrix, b: &Matrix) -> Self {
         Self(a.rows().zip(b.rows()).map(|(a, b)| cosine(a, b)).collect())
     }
 
-    /// Those of several corpora.
+    /// Those of several corpora together.
     pub fn joined<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
         Self(all.into_iter().flat_map(|cosines| &cosines.0).copied().collect())
     }
 
-    pub fn told(&self) -> Cosine {
+    pub fn summary(&self) -> Cosine {
         let texts = self.0.len();
         let least = self.0.iter().copied().fold(1.0, f64::min);
         Cosine { mean: self.0.iter().sum::<f64>() / texts as f64, least, texts }
@@ -40,25 +47,26 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// The cosines of one corpus: of this process, and of an endpoint whose vectors have as many values.
+/// Compares the vectors of `engine` and of `endpoint` with those of `reference`, the same model in f32.
 pub fn cosines(
     corpus: &Corpus,
     reference: &Engine,
     engine: &Engine,
     endpoint: Option<&Endpoint>,
     run: &RunContext,
-) -> Result<(Cosines, Option<Cosines>)> {
-    let apart = corpus.texts.len().div_ceil(TEXTS);
-    let texts: Vec<&str> = corpus.texts.iter().step_by(apart).map(String::as_str).collect();
+) -> Result<CorpusCosines> {
+    let stride = corpus.texts.len().div_ceil(TEXTS);
+    let texts: Vec<&str> = corpus.texts.iter().step_by(stride).map(String::as_str).collect();
     let embed = |engine: &Engine| {
         let request = EmbedRequest::bulk(&texts, PromptKind::None);
         engine.embed(request, run).map(|embeddings| embeddings.vectors)
     };
     let exact = embed(reference)?;
-    let here = Cosines::of(&embed(engine)?, &exact);
-    let there = endpoint.map(|endpoint| endpoint.embed(&texts, run)).transpose()?;
-    let there = there.filter(|answer| answer.vectors.d() == exact.d());
-    Ok((here, there.map(|answer| Cosines::of(&answer.vectors, &exact))))
+    let local = Cosines::new(&embed(engine)?, &exact);
+    let remote = endpoint.map(|endpoint| endpoint.embed(&texts, run)).transpose()?;
+    let comparable = remote.filter(|response| response.vectors.d() == exact.d());
+    let remote = comparable.map(|response| Cosines::new(&response.vectors, &exact));
+    Ok(CorpusCosines { local, remote })
 }
 
 #[cfg(test)]
@@ -69,9 +77,9 @@ mod tests {
     fn a_cosine_is_that_of_directions() {
         let a = Matrix::new(vec![3.0, 0.0, 1.0, 1.0], 2).unwrap();
         let b = Matrix::new(vec![1.0, 0.0, 0.0, 5.0], 2).unwrap();
-        let told = Cosines::of(&a, &b).told();
-        assert_eq!(told.texts, 2);
-        assert!((told.least - 0.5_f64.sqrt()).abs() < 1e-12, "{told:?}");
-        assert!((told.mean - (1.0 + 0.5_f64.sqrt()) / 2.0).abs() < 1e-12, "{told:?}");
+        let summary = Cosines::new(&a, &b).summary();
+        assert_eq!(summary.texts, 2);
+        assert!((summary.least - 0.5_f64.sqrt()).abs() < 1e-12, "{summary:?}");
+        assert!((summary.mean - (1.0 + 0.5_f64.sqrt()) / 2.0).abs() < 1e-12, "{summary:?}");
     }
 }

@@ -1,14 +1,14 @@
-//! Which texts are measured?
+//! The texts that are measured: real ones, and cuts of them with an exact number of tokens.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::plan::Length;
+use super::plan::{Length, Plan};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 use crate::batch::Input;
-use crate::cli::args::BenchArgs;
 use crate::corpus::chunk::Chunker;
 use crate::corpus::source::SourceFile;
 use crate::embedding::token::Tokenizer;
@@ -19,15 +19,15 @@ use crate::ingest::ModelTokens;
 
 /// Real texts that are kept: 64 times the largest default request.
 const TEXTS_MAX: usize = 16_384;
-/// Chunks taken of an index, from all over it.
+/// Chunks taken from an index, spread over it.
 const CHUNKS_MAX: usize = 2048;
-/// Tokens of a chunk of the built-in sources, as `chunk.tokens_max` has it by default.
+/// Tokens of a chunk of the built-in sources: the default of `chunk.tokens_max`.
 const CHUNK_TOKENS_MAX: usize = 256;
-/// Beginnings that are tried for one text of an exact length.
+/// Starting words that are tried for one text of an exact length.
 const TRIES_MAX: usize = 8;
-/// Texts made beside those that are wanted and a fourth of them, should some be equal.
+/// Texts made in excess, beyond a quarter more than wanted, since some turn out equal.
 const SPARE: usize = 8;
-/// A word that is one token wherever it stands behind a text.
+/// A word that adds exactly one token at the end of any text.
 const FILLER: &str = " a";
 
 /// The texts of one length.
@@ -50,10 +50,10 @@ impl Corpus {
         self.texts.iter().collect::<HashSet<_>>().len()
     }
 
-    /// `batch` texts from place `first` on, and their tokens; behind the last comes the first.
+    /// `batch` texts starting at index `first`, and their tokens; the last is followed by the first.
     pub fn take(&self, first: usize, batch: usize) -> (Vec<&str>, Vec<usize>) {
-        let places = (first..first + batch).map(|i| i % self.texts.len());
-        places.map(|i| (self.texts[i].as_str(), self.tokens[i])).unzip()
+        let indices = (first..first + batch).map(|i| i % self.texts.len());
+        indices.map(|i| (self.texts[i].as_str(), self.tokens[i])).unzip()
     }
 }
 
@@ -61,45 +61,53 @@ fn borrowed(texts: &[String]) -> Vec<&str> {
     texts.iter().map(String::as_str).collect()
 }
 
-/// Real texts, and where they come from.
-pub fn real(
-    args: &BenchArgs,
-    data: &DataFolder,
-    tokenizer: &Tokenizer,
-) -> Result<(Vec<String>, String)> {
-    if let Some(path) = &args.texts {
-        let mut input = Input::open(Some(path), None)?;
-        let mut texts = Vec::new();
-        while texts.len() < TEXTS_MAX {
-            let items = input.next_block()?;
-            if items.is_empty() {
-                break;
-            }
-            // What the model does not read is not kept.
-            let read = items.iter().map(|item| tokenizer.head(&item.text).to_owned());
-            texts.extend(read.filter(|text| !text.trim().is_empty()));
-        }
-        if texts.is_empty() {
-            let (value, expected) = (path.display().to_string(), "a file with texts".to_owned());
-            return Err(Error::Argument { name: "--texts", value, expected });
-        }
-        texts.truncate(TEXTS_MAX);
-        return Ok((texts, "a file of texts".to_owned()));
+/// Real texts, and in words where they come from.
+pub struct RealTexts {
+    pub texts: Vec<String>,
+    pub source: &'static str,
+}
+
+/// The texts of the plan's file; without one, chunks of the index, or of codeintel's own sources where
+/// there is no index.
+pub fn real(plan: &Plan, data: &DataFolder, tokenizer: &Tokenizer) -> Result<RealTexts> {
+    if let Some(path) = &plan.texts {
+        let texts = of_file(path, tokenizer)?;
+        return Ok(RealTexts { texts, source: "a file of texts" });
     }
     match data.current() {
         Ok(version) => {
             let texts = indexed(&Catalog::open(&version.folder.join(CATALOG))?)?;
             if !texts.is_empty() {
-                return Ok((texts, "chunks of the index".to_owned()));
+                return Ok(RealTexts { texts, source: "chunks of the index" });
             }
         }
         Err(Error::IndexMissing { .. }) => {}
         Err(error) => return Err(error),
     }
-    Ok((own(tokenizer), "chunks of codeintel's own sources".to_owned()))
+    Ok(RealTexts { texts: own(tokenizer), source: "chunks of codeintel's own sources" })
 }
 
-/// Chunks of an index as they were embedded, every few of them.
+/// The first texts of a file that are not blank, each as far as the model reads it.
+fn of_file(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<String>> {
+    let mut input = Input::open(Some(path), None)?;
+    let mut texts = Vec::new();
+    while texts.len() < TEXTS_MAX {
+        let items = input.next_block()?;
+        if items.is_empty() {
+            break;
+        }
+        let read = items.iter().map(|item| tokenizer.head(&item.text).to_owned());
+        texts.extend(read.filter(|text| !text.trim().is_empty()));
+    }
+    if texts.is_empty() {
+        let (value, expected) = (path.display().to_string(), "a file with texts".to_owned());
+        return Err(Error::Argument { name: "--texts", value, expected });
+    }
+    texts.truncate(TEXTS_MAX);
+    Ok(texts)
+}
+
+/// At most [`CHUNKS_MAX`] chunks of an index as they were embedded, evenly spaced.
 fn indexed(catalog: &Catalog) -> Result<Vec<String>> {
     let ids: Vec<ChunkId> = catalog.live()?.iter().collect();
     let ids: Vec<_> = ids.iter().copied().step_by(ids.len().div_ceil(CHUNKS_MAX).max(1)).collect();
@@ -109,11 +117,11 @@ fn indexed(catalog: &Catalog) -> Result<Vec<String>> {
 
 macro_rules! sources {
     ($($path:literal),+ $(,)?) => {
-        &[$(($path, include_str!(concat!("../../", $path)))),+]
+        &[$(($path, include_str!(concat!("../", $path)))),+]
     };
 }
 
-/// Some of this program's sources: its name and its text.
+/// Some of this program's sources: path and text.
 const SOURCES: &[(&str, &str)] = sources![
     "index/catalog/read.rs",
     "index/versions/version.rs",
@@ -144,7 +152,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "embedding/token/tokenizer.rs",
 ];
 
-/// The built-in sources as an index would cut them.
+/// The built-in sources, cut into chunks as for an index.
 fn own(tokenizer: &Tokenizer) -> Vec<String> {
     let tokens_max = CHUNK_TOKENS_MAX.min(tokenizer.max_tokens());
     let chunker = Chunker::new(tokens_max, tokenizer.specials());
@@ -155,7 +163,7 @@ fn own(tokenizer: &Tokenizer) -> Vec<String> {
     SOURCES.iter().flat_map(cut).map(|chunk| chunk.embedded_text()).collect()
 }
 
-/// `n` texts of `length`, made of `real` texts, or why there are none.
+/// `n` texts of `length`, made from the `real` ones; the inner error says why there are none.
 pub fn corpus(
     length: Length,
     n: usize,
@@ -173,13 +181,13 @@ pub fn corpus(
     match exact(tokens, n, real, tokenizer)? {
         Some(texts) => Ok(Ok(Corpus::new(length, texts, tokenizer)?)),
         None => Ok(Err(format!(
-            "{tokens} tokens are left out: the tokenizer gives this number for no cut of the texts"
+            "{tokens} tokens are left out: no cut of the texts has exactly this number of tokens"
         ))),
     }
 }
 
-/// `n` texts of exactly `tokens` tokens, each from another place of `real`, and different where `real`
-/// has enough to say.
+/// `n` texts of exactly `tokens` tokens, each from another part of `real`, and different if `real` has
+/// enough words.
 fn exact(
     tokens: usize,
     n: usize,
@@ -188,9 +196,9 @@ fn exact(
 ) -> Result<Option<Vec<String>>> {
     let words: Vec<&str> = real.iter().flat_map(|text| words(text)).collect();
     let spare = n / 4 + SPARE;
-    let apart = (words.len() / (n + spare)).max(1);
+    let stride = (words.len() / (n + spare)).max(1);
     let text = |i: usize| {
-        for first in (i * apart..).take(TRIES_MAX) {
+        for first in (i * stride..).take(TRIES_MAX) {
             let from = words.iter().copied().cycle().skip(first % words.len());
             if let Some(text) = cut(tokens, from.take(tokens), tokenizer)? {
                 return Ok(Some(text));
@@ -210,19 +218,20 @@ fn exact(
     }))
 }
 
-/// The words of a text, each with all the white space before it.
+/// The words of a text, each with the white space before it.
 fn words(text: &str) -> Vec<&str> {
     let (mut words, mut rest) = (Vec::new(), text);
     while let Some(start) = rest.find(|c: char| !c.is_whitespace()) {
         let end = rest[start..].find(char::is_whitespace).map_or(rest.len(), |n| start + n);
-        let (word, behind) = rest.split_at(end);
+        let (word, after) = rest.split_at(end);
         words.push(word);
-        rest = behind;
+        rest = after;
     }
     words
 }
 
-/// The longest beginning of `words` that is no more than `tokens` tokens, filled up.
+/// The longest prefix of `words` with at most `tokens` tokens, padded with fillers to exactly that
+/// many; `None` if that fails.
 fn cut<'a>(
     tokens: usize,
     words: impl Iterator<Item = &'a str>,
@@ -230,7 +239,7 @@ fn cut<'a>(
 ) -> Result<Option<String>> {
     let words: Vec<&str> = words.collect();
     let joined = |n: usize| words[..n].join(" ").trim().to_owned();
-    // None where the model would not read the whole text.
+    // `None` if the model would not read the whole text.
     let count = |text: &str| -> Result<Option<usize>> {
         let ragged = tokenizer.encode_batch(&[text])?;
         Ok((!ragged.truncated[0]).then(|| ragged.tokens()))
@@ -244,15 +253,13 @@ fn cut<'a>(
         }
     }
     let mut text = joined(fits);
-    let lacking = tokens.saturating_sub(count(&text)?.unwrap_or(tokens));
-    text.extend(std::iter::repeat_n(FILLER, lacking));
+    let missing = tokens.saturating_sub(count(&text)?.unwrap_or(tokens));
+    text.extend(std::iter::repeat_n(FILLER, missing));
     Ok((count(&text)? == Some(tokens)).then_some(text))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     /// The tokenizers of tests/golden differ in how they split words and in their special tokens.
@@ -277,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_model_does_not_read_is_left_out_with_a_sentence() {
+    fn lengths_that_the_model_does_not_read_are_left_out_with_a_reason() {
         let tokenizer = tokenizer("bert");
         for tokens in [2, 129] {
             let refused = corpus(Length::Tokens(tokens), 1, &["a b".to_owned()], &tokenizer);
@@ -294,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn behind_the_last_text_comes_the_first() {
+    fn the_last_text_is_followed_by_the_first() {
         let texts: Vec<String> = ["a", "b b", "c"].map(str::to_owned).into();
         let corpus = corpus(Length::Mixed, 9, &texts, &tokenizer("bert")).unwrap().ok().unwrap();
         assert_eq!(corpus.take(2, 5).0, ["c", "a", "b b", "c", "a"]);

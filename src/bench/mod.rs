@@ -1,0 +1,17 @@
+//! How fast are texts embedded here, how near to f32, and how fast by an endpoint?
+//!
+//! A [`Plan`] says what is measured, a [`Session`] loads what is needed and measures it, and the
+//! [`Report`] holds the figures. Nothing is printed here.
+
+mod cosine;
+mod machine;
+mod measure;
+mod plan;
+mod report;
+mod session;
+mod texts;
+mod vectors;
+
+pub use plan::{EndpointOptions, Options, Plan};
+pub use report::{Against, Cell, Cosine, Machine, Report, Roof, StagesMs};
+pub use session::{Progress, Session};
