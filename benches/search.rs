@@ -86,7 +86,7 @@ fn main() {
 
 /// Milliseconds of each row of the table that this search has.
 fn search(searcher: &Searcher, text: &str, settings: &Settings) -> Vec<(&'static str, f64)> {
-    let query = Query::new(text, settings.limit, settings).expect("a short text");
+    let query = Query::new(text, settings.search.limit, &settings.search).expect("a short text");
     let telemetry = Telemetry::detached();
     let cx = RunContext::new(&telemetry, Tool::Search, &Searcher::PLANNED);
     let began = Instant::now();

@@ -103,7 +103,7 @@ fn files_that_are_no_text_are_left_out_and_counted() {
 #[test]
 fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
     let mut place = Place::with(&[("a.rs", "fn plain_text() {}\n")]);
-    place.settings.file_bytes_max = 8 << 20;
+    place.settings.source.file_bytes_max = 8 << 20;
     let line = "var minified=function(a,b){return a+b};".repeat((2 << 20) / 39);
     assert!(line.len() > (2 << 20) - 100 && !line.contains('\n'));
     place.write("min.js", &line);
@@ -179,7 +179,9 @@ fn a_damaged_part_of_an_index_is_named_whatever_happened_to_it() {
 }
 
 fn with_data(place: &Place, data: &Path) -> Settings {
-    Settings { data_dir: text(data), ..place.settings.clone() }
+    let mut settings = place.settings.clone();
+    settings.data.dir = text(data);
+    settings
 }
 
 fn copy_folder(from: &Path, to: &Path) {
@@ -340,10 +342,10 @@ fn a_query_out_of_bounds_is_refused_with_the_bound() {
     still_answers(&place);
 
     let mut settings = place.settings.clone();
-    settings.query_bytes_max = 1 << 20;
+    settings.search.query_bytes_max = 1 << 20;
     let million = "published_before ".repeat((1 << 20) / 17);
-    assert!(Query::new(&format!("{million}{long}"), 10, &settings).is_err());
-    let query = Query::new(&million, 10, &settings).unwrap();
+    assert!(Query::new(&format!("{million}{long}"), 10, &settings.search).is_err());
+    let query = Query::new(&million, 10, &settings.search).unwrap();
     let envelope = place.searcher().search(&query, &crate::common::cx()).unwrap();
     assert!(envelope.findings[0].row.text.contains("published_before"));
 }

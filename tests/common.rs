@@ -13,7 +13,7 @@ use codeintel::index::catalog::Catalog;
 
 use codeintel::index::versions::DataFolder;
 
-use codeintel::base::config::Settings;
+use codeintel::base::config::{SearchSettings, Settings};
 use codeintel::base::error::Result;
 use codeintel::base::telemetry::labels::Tool;
 use codeintel::base::telemetry::{RunContext, Telemetry};
@@ -62,15 +62,13 @@ impl Place {
         let temp = tempfile::tempdir().unwrap();
         let repo = temp.path().join("repo");
         fs::create_dir(&repo).unwrap();
-        let settings = Settings {
-            data_dir: temp.path().join("data").display().to_string(),
-            cache_dir: temp.path().join("cache").display().to_string(),
-            cache_bytes_max: 0,
-            model_name: tiny_model().display().to_string(),
-            threads: 1,
-            history: false,
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.data.dir = temp.path().join("data").display().to_string();
+        settings.engine.cache_dir = temp.path().join("cache").display().to_string();
+        settings.engine.cache_bytes_max = 0;
+        settings.engine.threads = 1;
+        settings.model.name = tiny_model().display().to_string();
+        settings.source.history = false;
         Self { temp, repo, settings, engine: OnceLock::new() }
     }
 
@@ -85,7 +83,8 @@ impl Place {
     pub fn beside(&self) -> Self {
         let temp = tempfile::tempdir().unwrap();
         let data_dir = temp.path().join("data").display().to_string();
-        let settings = Settings { data_dir, ..self.settings.clone() };
+        let mut settings = self.settings.clone();
+        settings.data.dir = data_dir;
         Self { temp, repo: self.repo.clone(), settings, engine: OnceLock::from(self.engine()) }
     }
 
@@ -100,7 +99,7 @@ impl Place {
     }
 
     pub fn data(&self) -> DataFolder {
-        DataFolder::new(&self.settings.data_dir)
+        DataFolder::new(&self.settings.data.dir)
     }
 
     pub fn version(&self) -> IndexVersion {
@@ -113,8 +112,8 @@ impl Place {
 
     pub fn engine(&self) -> Engine {
         let start = || {
-            let folder = models::resolve(&self.settings.model_name, Path::new("")).unwrap();
-            let cache = self.settings.cache_folder(|_| None);
+            let folder = models::resolve(&self.settings.model.name, Path::new("")).unwrap();
+            let cache = self.settings.engine.cache_folder(|_| None);
             Engine::start(&folder, &self.settings, cache.as_deref()).unwrap()
         };
         self.engine.get_or_init(start).clone()
@@ -144,9 +143,9 @@ impl Place {
         let mut command = Command::new(BINARY);
         command
             .current_dir(self.temp.path())
-            .env("CODEINTEL_DATA_DIR", &self.settings.data_dir)
-            .env("CODEINTEL_ENGINE_CACHE_DIR", &self.settings.cache_dir)
-            .env("CODEINTEL_MODEL_NAME", &self.settings.model_name)
+            .env("CODEINTEL_DATA_DIR", &self.settings.data.dir)
+            .env("CODEINTEL_ENGINE_CACHE_DIR", &self.settings.engine.cache_dir)
+            .env("CODEINTEL_MODEL_NAME", &self.settings.model.name)
             .env("CODEINTEL_ENGINE_THREADS", "1")
             .env_remove("RUST_LOG")
             .args(args)
@@ -211,7 +210,7 @@ impl Ran {
 
 /// As many answers as there may be, best first.
 pub fn ask(searcher: &Searcher, text: &str, channels: &[Channel]) -> Vec<Answer> {
-    let query = Query::new(text, 200, &Settings::default()).unwrap();
+    let query = Query::new(text, 200, &SearchSettings::default()).unwrap();
     let query = query.with_channels(channels.to_vec()).unwrap();
     let envelope = searcher.search(&query, &cx()).unwrap();
     let failed = |code: &str| code.starts_with("channel");

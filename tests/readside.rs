@@ -36,12 +36,10 @@ impl Place {
     pub fn with_model(files: &[(&str, &str)], model: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let inside = |name: &str| folder.path().join(name).display().to_string();
-        let settings = Settings {
-            model_name: model.to_owned(),
-            data_dir: inside("data"),
-            cache_dir: inside("cache"),
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.model.name = model.to_owned();
+        settings.data.dir = inside("data");
+        settings.engine.cache_dir = inside("cache");
         let place = Self { folder, settings };
         std::fs::create_dir(place.repo()).unwrap();
         files.iter().for_each(|(path, text)| place.write(path, text));
@@ -63,7 +61,7 @@ impl Place {
     }
 
     pub fn data(&self) -> DataFolder {
-        DataFolder::new(&self.settings.data_dir)
+        DataFolder::new(&self.settings.data.dir)
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -95,7 +93,7 @@ impl Place {
     }
 
     pub fn query(&self, text: &str, limit: usize) -> Query {
-        Query::new(text, limit, &self.settings).unwrap()
+        Query::new(text, limit, &self.settings.search).unwrap()
     }
 
     /// The binary, in this place and with its settings.
@@ -109,9 +107,9 @@ impl Place {
             command.env_remove(name);
         }
         command.current_dir(self.path()).args(args);
-        command.env("CODEINTEL_DATA_DIR", &self.settings.data_dir);
-        command.env("CODEINTEL_ENGINE_CACHE_DIR", &self.settings.cache_dir);
-        command.env("CODEINTEL_MODEL_NAME", &self.settings.model_name);
+        command.env("CODEINTEL_DATA_DIR", &self.settings.data.dir);
+        command.env("CODEINTEL_ENGINE_CACHE_DIR", &self.settings.engine.cache_dir);
+        command.env("CODEINTEL_MODEL_NAME", &self.settings.model.name);
         command
     }
 
@@ -153,8 +151,8 @@ impl Ran {
 }
 
 pub fn engine(settings: &Settings) -> Engine {
-    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env));
-    let cache = settings.cache_folder(process_env);
+    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let cache = settings.engine.cache_folder(process_env);
     Engine::start(&folder.unwrap(), settings, cache.as_deref()).unwrap()
 }
 

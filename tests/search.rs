@@ -5,7 +5,7 @@ mod prompts;
 mod quality;
 mod scope;
 
-use codeintel::base::config::Settings;
+use codeintel::base::config::SearchSettings;
 use codeintel::search::{Channel, Query, Searcher};
 
 use crate::readside::{Place, ask, engine, fingerprint, many, only, paths};
@@ -96,7 +96,8 @@ fn the_same_query_gives_the_same_findings_on_any_number_of_threads() {
     let place = many();
     let searchers = [1, 4].map(|threads| {
         // Without a cache each engine computes for itself.
-        let settings = Settings { threads, cache_bytes_max: 0, ..place.settings.clone() };
+        let mut settings = place.settings.clone();
+        (settings.engine.threads, settings.engine.cache_bytes_max) = (threads, 0);
         place.searcher_with(Some(engine(&settings)))
     });
     let answers = |searcher: &Searcher| -> Vec<String> {
@@ -194,7 +195,7 @@ fn an_answer_names_its_version_its_method_and_its_best() {
 
 #[test]
 fn a_query_is_checked_before_it_is_searched() {
-    let settings = Settings { query_bytes_max: 20, ..Settings::default() };
+    let settings = SearchSettings { query_bytes_max: 20, ..Default::default() };
     let refused = |text: &str, limit| Query::new(text, limit, &settings).unwrap_err().to_string();
     assert!(refused("one two three four five six", 3).contains("search.query_bytes_max"));
     assert!(refused("x", 201).contains("1 to 200"));

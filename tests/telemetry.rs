@@ -258,13 +258,14 @@ fn a_query_is_on_a_span_only_if_that_was_asked_for() {
     let place = many();
     let text = "how is the zebrafish header parsed";
     let hash = format!("blake3:{}", &blake3::hash(text.as_bytes()).to_hex()[..16]);
-    assert_eq!(Settings::default().capture_query, CaptureQuery::Hash);
+    assert_eq!(Settings::default().telemetry.capture_query, CaptureQuery::Hash);
     for (capture, expected) in [
         (CaptureQuery::Full, Some(text)),
         (CaptureQuery::Hash, Some(hash.as_str())),
         (CaptureQuery::None, None),
     ] {
-        let settings = Settings { capture_query: capture, ..place.settings.clone() };
+        let mut settings = place.settings.clone();
+        settings.telemetry.capture_query = capture;
         let version = place.data().current().unwrap();
         for engine in [None, Some(place.engine())] {
             let searcher = Searcher::open(version.clone(), engine, &settings).unwrap();

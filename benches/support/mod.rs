@@ -34,18 +34,19 @@ pub fn size(full: usize, small: usize) -> usize {
 /// The folder of the default model.
 pub fn model() -> ModelFolder {
     let settings = Settings::default();
-    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env));
+    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
     folder.expect("the default model is here; get it with: codeintel model pull")
 }
 
 /// The default model without a vector cache, on every core.
 pub fn engine() -> Engine {
-    engine_of(Settings::default().dtype)
+    engine_of(Settings::default().engine.dtype)
 }
 
 /// The same in numbers of that type.
 pub fn engine_of(dtype: DtypeChoice) -> Engine {
-    let settings = Settings { dtype, ..Settings::default() };
+    let mut settings = Settings::default();
+    settings.engine.dtype = dtype;
     Engine::start(&model(), &settings, None).expect("the default model loads")
 }
 

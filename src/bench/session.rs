@@ -61,22 +61,24 @@ impl<'a> Session<'a> {
         progress: &'a (dyn Fn(Progress<'_>) + Sync),
     ) -> Result<Self> {
         progress(Progress::Step("the model"));
-        let mut settings =
-            Settings { vllm_mode: VllmMode::Inproc, cache_bytes_max: 0, ..settings.clone() };
-        let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env))?;
+        let mut settings = settings.clone();
+        settings.vllm.mode = VllmMode::Inproc;
+        settings.engine.cache_bytes_max = 0;
+        let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
         let remote = plan.endpoint.as_ref().map(|options| {
-            settings.vllm_url.clone_from(&options.url);
-            settings.vllm_model = options.model.clone().unwrap_or_default();
+            settings.endpoint.url.clone_from(&options.url);
+            settings.endpoint.model = options.model.clone().unwrap_or_default();
             // The latency of a request that was sent twice would be wrong.
-            settings.vllm_retries_max = 0;
-            let dim = Endpoint::new(&settings, &folder.name)?.embed(&[PROBE], run)?.vectors.d();
-            settings.vllm_timeout_ms = TIMEOUT_MS;
-            Ok(Remote { endpoint: Endpoint::new(&settings, &folder.name)?, dim })
+            settings.endpoint.retries_max = 0;
+            let dim =
+                Endpoint::new(&settings.endpoint, &folder.name)?.embed(&[PROBE], run)?.vectors.d();
+            settings.endpoint.timeout_ms = TIMEOUT_MS;
+            Ok(Remote { endpoint: Endpoint::new(&settings.endpoint, &folder.name)?, dim })
         });
         let remote = remote.transpose()?;
         let engine = Engine::start(&folder, &settings, None)?;
-        let cpu = Cpu::new(settings.threads)?;
-        let cpu = if engine.on_gpu() { cpu } else { cpu.with_dtype(settings.dtype)? };
+        let cpu = Cpu::new(settings.engine.threads)?;
+        let cpu = if engine.on_gpu() { cpu } else { cpu.with_dtype(settings.engine.dtype)? };
         let device = Device::Cpu(cpu);
         Ok(Self { plan, run, progress, settings, data, folder, device, engine, remote })
     }
@@ -145,8 +147,9 @@ impl<'a> Session<'a> {
         let reference = if self.engine.identity().dtype == Dtype::F32 {
             self.engine.clone()
         } else {
-            let (dtype, device) = (DtypeChoice::F32, DeviceChoice::Cpu);
-            let exact = Settings { dtype, device, ..self.settings.clone() };
+            let mut exact = self.settings.clone();
+            exact.engine.dtype = DtypeChoice::F32;
+            exact.engine.device = DeviceChoice::Cpu;
             Engine::start(&self.folder, &exact, None)?
         };
         let endpoint = self.remote.as_ref().map(|remote| &remote.endpoint);
@@ -212,7 +215,7 @@ impl<'a> Session<'a> {
             endpoint: self.remote.as_ref().map(|remote| &remote.endpoint),
             cost: &Cost::read(&self.folder.path)?,
             roof_gflops: report.roof.gflops,
-            batch_tokens_max: batch_max(&self.settings, self.engine.on_gpu()).0,
+            batch_tokens_max: batch_max(&self.settings.engine, self.engine.on_gpu()).0,
             duration_min: Duration::from_secs_f64(self.plan.seconds),
             run: self.run,
         };

@@ -19,7 +19,7 @@ use crate::tools::wire::Check;
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
-    let opened = Selection::open(&cx.settings);
+    let opened = Selection::open(&cx.settings.engine);
     let mut checks = vec![
         program(),
         processor(&cx),
@@ -29,7 +29,7 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
         memory(&cx, &opened),
         index(&cx.data()),
         disk("disk of the index", cx.data().path()),
-        disk("disk of the models", &cx.settings.models_folder(process_env)),
+        disk("disk of the models", &cx.settings.model.folder(process_env)),
     ];
     checks.extend(endpoint(&cx));
     if args.json {
@@ -77,7 +77,7 @@ fn program() -> Check {
 }
 
 fn processor(cx: &Context) -> Check {
-    match Cpu::new(cx.settings.threads) {
+    match Cpu::new(cx.settings.engine.threads) {
         Ok(cpu) => ok("processor", format!("{}, {} threads", cpu.name(), cpu.threads())),
         Err(error) => failed("processor", &error),
     }
@@ -127,11 +127,11 @@ fn faiss_searches() -> Result<DenseIndex> {
 }
 
 fn model(cx: &Context) -> Check {
-    let folder = cx.settings.models_folder(process_env);
-    match models::resolve(&cx.settings.model_name, &folder) {
+    let folder = cx.settings.model.folder(process_env);
+    match models::resolve(&cx.settings.model.name, &folder) {
         Ok(model) => ok("model", format!("{} in {}", model.name, model.path.display())),
         Err(error) => {
-            let remedy = format!("codeintel model pull {}", cx.settings.model_name);
+            let remedy = format!("codeintel model pull {}", cx.settings.model.name);
             note("model", error.to_string(), remedy)
         }
     }
@@ -143,13 +143,13 @@ fn memory(cx: &Context, opened: &Result<Selection>) -> Check {
         return note("memory of the model", "unknown", "choose a device that is here first");
     };
     let read = || {
-        let folder = cx.settings.models_folder(process_env);
-        let model = models::resolve(&cx.settings.model_name, &folder)?;
+        let folder = cx.settings.model.folder(process_env);
+        let model = models::resolve(&cx.settings.model.name, &folder)?;
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
         let dtype = device.dtype().as_str();
         if device.is_gpu() {
-            let a_batch = bytes(cost.gpu_batch_bytes(batch_max(&cx.settings, true).0));
+            let a_batch = bytes(cost.gpu_batch_bytes(batch_max(&cx.settings.engine, true).0));
             return Ok(format!(
                 "{weights} of weights in {dtype}, at most {a_batch} of activations of a batch"
             ));
@@ -171,12 +171,12 @@ fn memory(cx: &Context, opened: &Result<Selection>) -> Check {
 /// Nothing where this process embeds.
 fn endpoint(cx: &Context) -> Option<Check> {
     let settings = &cx.settings;
-    if settings.vllm_mode == VllmMode::Inproc {
+    if settings.vllm.mode == VllmMode::Inproc {
         return None;
     }
-    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env));
-    let name = folder.map_or_else(|_| settings.model_name.clone(), |folder| folder.name);
-    Some(match probe(settings, &name) {
+    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let name = folder.map_or_else(|_| settings.model.name.clone(), |folder| folder.name);
+    Some(match probe(&settings.endpoint, &name) {
         Ok(found) => ok("endpoint", found),
         Err(error) => failed("endpoint", &error),
     })

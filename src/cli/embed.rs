@@ -27,7 +27,7 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
 fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()> {
     let options = EngineOptions { pooling, normalize: args.no_normalize.then_some(false) };
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
-    let engine = start_engine_with(&cx.settings, &cx.settings.model_name, options)?;
+    let engine = start_engine_with(&cx.settings, &cx.settings.model.name, options)?;
     let dimensions = engine.identity().dimensions(args.dimensions)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(engine.prompt(prompt), prompt);
@@ -47,8 +47,8 @@ fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
     refuse_dense_flags(args)?;
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
     let settings = &cx.settings;
-    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env))?;
-    let encoder = SparseEncoder::load(&folder, settings)?;
+    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
+    let encoder = SparseEncoder::load(&folder, &settings.engine)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(encoder.prompt(prompt), prompt);
     let mut output = SparseOutput::create(args.output.as_deref())?;

@@ -23,7 +23,7 @@ use crate::tools::wire;
 pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     let settings = cx.settings.clone();
     let here = std::env::current_dir().unwrap_or_default();
-    let data = settings.data_folder(&here);
+    let data = settings.data.folder(&here);
     let ingest = {
         let settings = settings.clone();
         let load = move || start_warm_engine(&settings);
@@ -119,7 +119,7 @@ pub fn start_engine(settings: &Settings, model: &str) -> Result<Engine> {
 
 /// Starts the engine of the settings' model, and has it compute once.
 pub fn start_warm_engine(settings: &Settings) -> Result<Engine> {
-    let engine = start_engine(settings, &settings.model_name)?;
+    let engine = start_engine(settings, &settings.model.name)?;
     engine.warm_up()?;
     Ok(engine)
 }
@@ -129,8 +129,8 @@ pub fn start_engine_with(
     model: &str,
     options: EngineOptions,
 ) -> Result<Engine> {
-    let folder = models::resolve(model, &settings.models_folder(process_env))?;
-    let cache = settings.cache_folder(process_env);
+    let folder = models::resolve(model, &settings.model.folder(process_env))?;
+    let cache = settings.engine.cache_folder(process_env);
     Engine::start_with(&folder, settings, cache.as_deref(), options)
 }
 

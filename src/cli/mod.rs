@@ -81,14 +81,14 @@ fn check_processor() -> Result<()> {
 
 /// Starts telemetry, runs the command, and shuts telemetry down last.
 fn observed(args: Args, settings: Settings) -> Result<()> {
-    let config = TelemetryConfig::read(process_env, &settings)?;
+    let config = TelemetryConfig::read(process_env, &settings.telemetry)?;
     let telemetry = Telemetry::install(&config)?;
     log::init(&telemetry, args.log.format(), &log_filter(&args));
     let cx =
         Context { settings, telemetry: telemetry.clone(), out: Out::new(), report: args.report };
     // A server has many runs, and keeps the failed ones; a command has one.
     let all = !matches!(args.command, Command::Serve(_));
-    RunFolder::of(&cx.data(), &cx.settings).listen(&telemetry, all);
+    RunFolder::of(&cx.data(), &cx.settings.telemetry).listen(&telemetry, all);
     let result = check_processor().and_then(|()| execute(args.command, cx, &config));
     telemetry.shutdown();
     result

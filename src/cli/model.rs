@@ -11,8 +11,8 @@ use crate::embedding::models;
 use crate::tools::wire;
 
 pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
-    let folder = cx.settings.models_folder(process_env);
-    let named = |name: Option<String>| name.unwrap_or_else(|| cx.settings.model_name.clone());
+    let folder = cx.settings.model.folder(process_env);
+    let named = |name: Option<String>| name.unwrap_or_else(|| cx.settings.model.name.clone());
     match args.command {
         ModelCommand::Pull { name } => {
             let name = named(name);

@@ -13,8 +13,8 @@ use crate::embedding::models;
 pub fn run(cx: Context, args: RerankArgs) -> Result<()> {
     let mut input = PairInput::open(args.file.as_deref())?;
     let settings = &cx.settings;
-    let folder = models::resolve(&settings.model_name, &settings.models_folder(process_env))?;
-    let reranker = Reranker::load(&folder, settings)?;
+    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
+    let reranker = Reranker::load(&folder, &settings.engine)?;
     let mut output = ScoreOutput::create(args.output.as_deref())?;
     let run = RunContext::new(&cx.telemetry, Tool::Rerank, &[]);
     let bar = out::Counter::new("pairs", args.output.is_some());

@@ -23,7 +23,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<()> {
     let settings = &cx.settings;
     let query = query(&cx, &args)?;
     let here = std::env::current_dir().unwrap_or_default();
-    let version = DataFolder::new(settings.data_folder(&here)).current()?;
+    let version = DataFolder::new(settings.data.folder(&here)).current()?;
     let engine = match query.channels.contains(&Channel::Dense) {
         true => Some(start_engine(settings, model(settings, &version.manifest.model.name))?),
         false => None,
@@ -41,16 +41,16 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<()> {
 
 /// The model that was asked for; when none was, the one that made the index.
 fn model<'a>(settings: &'a Settings, index: &'a str) -> &'a str {
-    match settings.model_name == Settings::default().model_name {
+    match settings.model.name == Settings::default().model.name {
         true => index,
-        false => &settings.model_name,
+        false => &settings.model.name,
     }
 }
 
 fn query(cx: &Context, args: &SearchArgs) -> Result<Query> {
-    let limit = args.limit.unwrap_or(cx.settings.limit);
+    let limit = args.limit.unwrap_or(cx.settings.search.limit);
     let scope = ScopeSpec { globs: args.glob.clone(), languages: args.lang.clone() };
-    let query = Query::new(&args.query.join(" "), limit, &cx.settings)?.with_scope(scope);
+    let query = Query::new(&args.query.join(" "), limit, &cx.settings.search)?.with_scope(scope);
     if args.channels.is_empty() {
         return Ok(query);
     }

@@ -21,7 +21,7 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
     let data = cx.data();
     let server = Server::new(cx.settings.clone(), cx.telemetry.clone(), data.clone());
     let result = runtime.block_on(async {
-        let (listener, address) = listen(&cx.settings.address).await?;
+        let (listener, address) = listen(&cx.settings.serve.address).await?;
         eprintln!("listening on http://{address}, index in {}", data.path().display());
         if let Some(scraped) = &config.prometheus_address {
             let (listener, address) = listen(scraped).await?;

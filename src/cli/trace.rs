@@ -10,10 +10,12 @@ use crate::tools::wire::RunStory;
 pub fn run(mut cx: Context, args: TraceArgs) -> Result<()> {
     let story = match &args.url {
         Some(url) => fetch(url, &args.run_id)?,
-        None => RunFolder::of(&cx.data(), &cx.settings).read(&args.run_id)?.ok_or_else(|| {
-            let folder = cx.data().path().join("runs");
-            missing(&args.run_id, &folder.display().to_string())
-        })?,
+        None => RunFolder::of(&cx.data(), &cx.settings.telemetry).read(&args.run_id)?.ok_or_else(
+            || {
+                let folder = cx.data().path().join("runs");
+                missing(&args.run_id, &folder.display().to_string())
+            },
+        )?,
     };
     match args.format {
         TellingArg::Text => print_story(&mut cx.out, &story),

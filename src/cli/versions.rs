@@ -11,7 +11,7 @@ impl Context {
     /// The data folder that the settings name.
     pub fn data(&self) -> DataFolder {
         let here = std::env::current_dir().unwrap_or_default();
-        DataFolder::new(self.settings.data_folder(&here))
+        DataFolder::new(self.settings.data.folder(&here))
     }
 }
 
@@ -50,7 +50,7 @@ pub fn rollback(mut cx: Context, args: RollbackArgs) -> Result<()> {
 
 pub fn gc(mut cx: Context, args: GcArgs) -> Result<()> {
     let data = cx.data();
-    let kept = args.keep.unwrap_or(cx.settings.versions_kept).max(1);
+    let kept = args.keep.unwrap_or(cx.settings.data.versions_kept).max(1);
     let removed = data.gc(&data.lock()?, kept)?;
     match removed.as_slice() {
         [] => cx.out.line("Nothing to remove"),

@@ -3,7 +3,7 @@
 #[cfg(feature = "cuda")]
 use super::cuda::Gpu;
 use super::{Cpu, Device};
-use crate::base::config::{DeviceChoice, Settings};
+use crate::base::config::{DeviceChoice, EngineSettings};
 use crate::base::error::Result;
 
 /// A device, and why it is this one.
@@ -16,7 +16,7 @@ pub struct Selection {
 impl Selection {
     /// What `engine.device` asks for; an error if it is not available. `auto` takes a GPU if there is
     /// one, unless `engine.dtype` names numbers that only the CPU multiplies.
-    pub fn open(settings: &Settings) -> Result<Self> {
+    pub fn open(settings: &EngineSettings) -> Result<Self> {
         match settings.device {
             DeviceChoice::Cpu => Self::cpu(settings, "engine.device = cpu"),
             DeviceChoice::Cuda(ordinal) => Self::cuda(settings, ordinal),
@@ -29,19 +29,19 @@ impl Selection {
     }
 
     /// The CPU, whatever `engine.device` asks for.
-    pub fn cpu(settings: &Settings, reason: &str) -> Result<Self> {
+    pub fn cpu(settings: &EngineSettings, reason: &str) -> Result<Self> {
         let cpu = Cpu::new(settings.threads)?.with_dtype(settings.dtype)?;
         Ok(Self { device: Device::Cpu(cpu), reason: reason.to_owned() })
     }
 
     #[cfg(feature = "cuda")]
-    fn cuda(settings: &Settings, ordinal: usize) -> Result<Self> {
+    fn cuda(settings: &EngineSettings, ordinal: usize) -> Result<Self> {
         let device = Device::Cuda(Gpu::open(settings, ordinal)?);
         Ok(Self { device, reason: format!("engine.device = {}", settings.device) })
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(_: &Settings, ordinal: usize) -> Result<Self> {
+    fn cuda(_: &EngineSettings, ordinal: usize) -> Result<Self> {
         Err(crate::base::error::Error::Unavailable {
             what: format!("cuda:{ordinal}"),
             remedy: "this build has no GPU support; build one with `cargo build --release \
@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn a_build_without_gpu_support_says_how_to_make_one_and_auto_takes_the_cpu() {
         let open =
-            |device| Selection::open(&Settings { device, threads: 1, ..Settings::default() });
+            |device| Selection::open(&EngineSettings { device, threads: 1, ..Default::default() });
         let error = open(DeviceChoice::Cuda(1)).err().unwrap().to_string();
         assert!(error.contains("cuda:1") && error.contains("--features cuda"), "{error}");
         let selection = open(DeviceChoice::Auto).unwrap();

@@ -18,7 +18,7 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// On the main port, unless it was moved to the second listener.
 pub async fn scrape(State(server): State<Server>) -> Response {
-    match server.settings().metrics_route {
+    match server.settings().metrics.route {
         MetricsRoute::On => answer(server.telemetry().scrape()),
         MetricsRoute::Gone => {
             let detail = "metrics.route is \"gone\": scrape the listener of PROMETHEUS_HOST and \

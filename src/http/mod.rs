@@ -31,7 +31,7 @@ pub const ROUTES: &str = "GET /healthz, GET /readyz, GET /metrics, GET /v1/runs/
 
 /// The routes, over a server that may still be warming.
 pub fn router(server: Server) -> Router {
-    let body_bytes_max = server.settings().body_bytes_max;
+    let body_bytes_max = server.settings().serve.body_bytes_max;
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))

@@ -65,7 +65,7 @@ fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Answer> 
             return Err(Error::Argument { name: "input", value, expected });
         }
     };
-    let most = server.settings().items_max;
+    let most = server.settings().serve.items_max;
     if !(1..=most).contains(&texts.len()) {
         let (value, expected) = (format!("{} texts", texts.len()), format!("1 to {most} texts"));
         return Err(Error::Argument { name: "input", value, expected });

@@ -47,7 +47,9 @@ pub async fn run(
         let (server, id) = (server.clone(), id.clone());
         move || match server.telemetry().run(&id) {
             Some(report) => Ok(Some(RunStory::new(&report))),
-            None => crate::tools::RunFolder::of(server.data(), server.settings()).read(&id),
+            None => {
+                crate::tools::RunFolder::of(server.data(), &server.settings().telemetry).read(&id)
+            }
         }
     };
     let story = match tokio::task::spawn_blocking(read).await {

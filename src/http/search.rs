@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 
 use super::reply::{blocking, json, problem};
-use crate::base::config::Settings;
+use crate::base::config::{SearchSettings, Settings};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{Caller, RunContext};
@@ -31,7 +31,7 @@ pub struct Request {
 }
 
 impl Request {
-    fn check(self, settings: &Settings) -> Result<Query> {
+    fn check(self, settings: &SearchSettings) -> Result<Query> {
         let scope = ScopeSpec { globs: self.globs, languages: self.languages };
         let limit = self.limit.unwrap_or(settings.limit);
         let query = Query::new(&self.query, limit, settings)?.with_scope(scope);
@@ -50,7 +50,7 @@ pub async fn search(
 ) -> Response {
     let cx = RunContext::of(server.telemetry(), Tool::Search, &Searcher::PLANNED, caller);
     let work = move |cx: &RunContext| {
-        let query = checked(body, server.settings())?.check(server.settings())?;
+        let query = checked(body, server.settings())?.check(&server.settings().search)?;
         server.searcher()?.search(&query, cx)
     };
     match blocking(cx, work).await {
@@ -65,7 +65,9 @@ pub fn checked<T>(
     settings: &Settings,
 ) -> Result<T> {
     body.map(|Json(body)| body).map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Error::BodyTooLarge { bytes_max: settings.body_bytes_max },
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Error::BodyTooLarge { bytes_max: settings.serve.body_bytes_max }
+        }
         _ => Error::Argument {
             name: "body",
             value: rejection.body_text(),

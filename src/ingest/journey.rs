@@ -150,14 +150,14 @@ impl Ingest {
     fn same_chunks(&self, version: &IndexVersion) -> bool {
         let manifest = &version.manifest;
         (manifest.chunk_tokens_max, manifest.header_version)
-            == (self.settings.chunk_tokens_max, HEADER_VERSION)
+            == (self.settings.chunk.tokens_max, HEADER_VERSION)
     }
 
     /// Refuses a model that did not make the vectors of `parent`. By its name alone when that is the
     /// same, so that a run that finds nothing to do loads no weights.
     fn check_model(&self, parent: &IndexVersion) -> Result<()> {
         let record = &parent.manifest.model;
-        if model_name(&self.settings, &self.settings.model_name) == record.name {
+        if model_name(&self.settings, &self.settings.model.name) == record.name {
             return Ok(());
         }
         let engine = self.engine()?;
@@ -220,7 +220,7 @@ impl Ingest {
             shape,
         };
         let (built, version) = job.write(self.data.stage(lock)?, cx)?;
-        self.data.gc(lock, self.settings.versions_kept)?;
+        self.data.gc(lock, self.settings.data.versions_kept)?;
         let mut skipped = difference.skipped;
         // A file is judged once: left out while comparing, it is not among those that are built.
         skipped.merge(&built.skipped);
@@ -242,7 +242,7 @@ impl Ingest {
         let loose = 2 * manifest.total_chunks - manifest.base_chunks - manifest.live_chunks;
         let per_file = manifest.live_chunks / manifest.files.max(1) + 1;
         let coming = per_file * (difference.changed.len() + difference.outdated.len());
-        let most = (self.settings.delta_ratio_max * manifest.total_chunks as f32) as usize;
+        let most = (self.settings.index.delta_ratio_max * manifest.total_chunks as f32) as usize;
         loose + coming > most.max(COMPACT_ROWS_MIN)
     }
 }

@@ -147,7 +147,7 @@ impl Job<'_> {
         }
         let (catalog, lexical) = (folder.join(CATALOG), folder.join(LEXICAL));
         let vectors = Matrix::with_capacity(0, self.engine.identity().dim);
-        let threads = self.settings.thread_count();
+        let threads = self.settings.engine.thread_count();
         Ok(match self.shape {
             Shape::Whole(_) => Target {
                 catalog: CatalogWriter::create(&catalog)?,
@@ -185,7 +185,7 @@ impl Job<'_> {
     ) -> Result<Built> {
         let entries = &self.difference.changed;
         self.progress.begin(entries.len(), entries.iter().map(|e| e.size_bytes as usize).sum());
-        let commits = match self.settings.history {
+        let commits = match self.settings.source.history {
             true => {
                 let wanted: Vec<_> = entries.iter().map(|e| e.path.clone()).collect();
                 self.repo.last_commits(&wanted)
@@ -196,7 +196,7 @@ impl Job<'_> {
         // The model's prompt takes room from the chunk, and leaves it half of what the model reads.
         let prompt = self.engine.tokenizer().count_lines(&[&identity.document_prompt])[0] as usize;
         let room = identity.max_tokens.saturating_sub(prompt).max(identity.max_tokens / 2);
-        let budget = self.settings.chunk_tokens_max.min(room);
+        let budget = self.settings.chunk.tokens_max.min(room);
         let sources = Sources {
             repo: self.repo,
             entries,
@@ -215,7 +215,7 @@ impl Job<'_> {
                 dense.append(vectors)?;
                 Ok(dense)
             }
-            _ => DenseIndex::build(vectors, self.settings.dense_kind, TRAINING_SEED),
+            _ => DenseIndex::build(vectors, self.settings.index.dense_kind, TRAINING_SEED),
         }
     }
 
@@ -237,7 +237,7 @@ impl Job<'_> {
                 key: identity.index_key(),
                 dim: identity.dim,
             },
-            chunk_tokens_max: self.settings.chunk_tokens_max,
+            chunk_tokens_max: self.settings.chunk.tokens_max,
             header_version: HEADER_VERSION,
             base_chunks: match self.shape {
                 Shape::Whole(_) => total_chunks,
@@ -273,7 +273,7 @@ fn write_symbols(folder: &Path) -> Result<()> {
 
 /// How a later search finds the model again: a folder by its whole path, else the name.
 pub fn model_name(settings: &Settings, name: &str) -> String {
-    let folder = Path::new(&settings.model_name);
+    let folder = Path::new(&settings.model.name);
     match folder.is_dir().then(|| folder.canonicalize()) {
         Some(Ok(path)) => path.display().to_string(),
         _ => name.to_owned(),

@@ -1,6 +1,6 @@
 //! What may be asked?
 
-use crate::base::config::Settings;
+use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Stage;
 use crate::index::catalog::ScopeSpec;
@@ -58,7 +58,7 @@ pub struct Query {
 
 impl Query {
     /// A question over every channel and the whole index.
-    pub fn new(text: &str, limit: usize, settings: &Settings) -> Result<Self> {
+    pub fn new(text: &str, limit: usize, settings: &SearchSettings) -> Result<Self> {
         let text = text.trim();
         if text.is_empty() {
             return Err(Error::QueryInvalid { detail: "it is empty; ask something".to_owned() });
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn queries_out_of_bounds_are_refused_with_the_bound() {
-        let settings = Settings::default();
+        let settings = SearchSettings::default();
         for (text, limit, part) in [
             ("", 10, "empty"),
             (" \n\t", 10, "empty"),

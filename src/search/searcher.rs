@@ -76,7 +76,7 @@ impl Searcher {
             weights: catalog.path_weights()?,
             live: (live.count() < live.universe()).then_some(live),
             catalog,
-            dense: Dense::new(dense, engine, settings),
+            dense: Dense::new(dense, engine, &settings.search),
             lexical: LexicalIndex::open(&folder.join("lexical"))?,
             symbols: SymbolIndex::open(&folder.join("symbols"))?,
             pool: ThreadPoolBuilder::new()
@@ -92,8 +92,9 @@ impl Searcher {
                 format!("vectors and catalog have {rows:?} rows, the manifest says {total}");
             return Err(Error::IndexCorrupt { path: folder.clone(), detail });
         }
-        let deadline = Duration::from_millis(settings.deadline_ms);
-        let (channels, capture_query) = (Channels(Arc::new(parts)), settings.capture_query);
+        let deadline = Duration::from_millis(settings.search.deadline_ms);
+        let (channels, capture_query) =
+            (Channels(Arc::new(parts)), settings.telemetry.capture_query);
         Ok(Self { channels, version, deadline, capture_query })
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use super::wire::RunStory;
-use crate::base::config::Settings;
+use crate::base::config::TelemetrySettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::RunStatus;
 use crate::base::telemetry::{RunReport, Telemetry};
@@ -26,7 +26,7 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    pub fn of(data: &DataFolder, settings: &Settings) -> Self {
+    pub fn of(data: &DataFolder, settings: &TelemetrySettings) -> Self {
         let (data, bytes_max) = (data.path().to_owned(), settings.runs_bytes_max);
         Self { data, bytes_max, bytes: Mutex::new(None) }
     }

@@ -30,7 +30,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     assert_eq!(found(None, &["--config", "other.toml"]), 6, "instead of the file here");
 
     // `--data` is short for `--set data.dir`, and wins over it and over the variable.
-    let data = place.settings.data_dir.as_str();
+    let data = place.settings.data.dir.as_str();
     let mut command = place.command(&["status", "--set", "data.dir=nowhere", "--data", data]);
     let ran = command.env("CODEINTEL_DATA_DIR", "elsewhere").output().unwrap();
     assert!(ran.status.success());

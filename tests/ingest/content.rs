@@ -92,7 +92,7 @@ fn check(place: &Place) {
 #[test]
 fn every_line_is_in_exactly_one_chunk_and_a_chunk_has_one_number_everywhere() {
     let mut place = varied();
-    place.settings.chunk_tokens_max = 64;
+    place.settings.chunk.tokens_max = 64;
     let report = place.index();
     assert_eq!(report.files, 10);
     assert!(report.chunks > 30, "{report:?}");

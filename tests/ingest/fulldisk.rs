@@ -53,7 +53,7 @@ fn a_full_disk_is_told_and_leaves_the_published_version() {
         // The next test asserts the same of a limit that needs no permission.
         return eprintln!("mounting is not permitted here");
     };
-    place.settings.data_dir = disk.0.join("data").display().to_string();
+    place.settings.data.dir = disk.0.join("data").display().to_string();
     let sizes = |each: &[u64]| each.iter().map(|kb| kb << 10).collect::<Vec<_>>();
     let mut failed = 0;
     for free in sizes(&[0, 16, 512, 2048, 2340, 2500]) {
@@ -65,7 +65,7 @@ fn a_full_disk_is_told_and_leaves_the_published_version() {
             assert_eq!(place.run(&["search", "first_state"]).code, Some(8), "{free}");
         }
         fs::remove_file(filler).unwrap();
-        let _ = fs::remove_dir_all(&place.settings.data_dir);
+        let _ = fs::remove_dir_all(&place.settings.data.dir);
     }
     assert!(failed >= 4, "{failed}");
 
@@ -112,7 +112,7 @@ fn a_limit_on_the_size_of_files_is_told_and_leaves_the_published_version() {
         command.args(["-c", &script, BINARY, "index"]).arg(&place.repo);
         command.envs(environment.get_envs().filter_map(|(k, v)| Some((k, v?))));
         let ran = Ran::of(command.current_dir(place.temp.path()).output().unwrap());
-        ran.fails(12, &[&place.settings.data_dir]);
+        ran.fails(12, &[&place.settings.data.dir]);
         assert!(place.found("first_state", &[])[0].contains("first_state"), "{kb}");
     }
     place.run_index(&[]).ok();

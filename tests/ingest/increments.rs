@@ -55,7 +55,7 @@ fn a_run_without_changes_publishes_nothing() {
 #[test]
 fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
     let mut place = Place::new();
-    place.settings.chunk_tokens_max = 64;
+    place.settings.chunk.tokens_max = 64;
     let text = rust_file(7, 8).replace("7_3(", "old_name(");
     place.write("edited.rs", &text);
     place.write("other.rs", rust_file(8, 8));
@@ -223,9 +223,9 @@ fn knows_the_same(place: &Place, fresh: &Place) {
 #[test]
 fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
     let mut place = Place::new();
-    place.settings.chunk_tokens_max = 64;
-    place.settings.delta_ratio_max = 0.0;
-    place.settings.cache_bytes_max = 64 << 20;
+    place.settings.chunk.tokens_max = 64;
+    place.settings.index.delta_ratio_max = 0.0;
+    place.settings.engine.cache_bytes_max = 64 << 20;
     for i in 0..20 {
         place.write(&format!("src/file_{i:02}.rs"), rust_file(i, 5));
     }
@@ -263,7 +263,7 @@ fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
 #[test]
 fn a_search_keeps_its_version_while_others_are_published_and_removed() {
     let mut place = Place::new();
-    place.settings.versions_kept = 1;
+    place.settings.data.versions_kept = 1;
     place.write("a.rs", "fn first_state() {}\n");
     place.write("b.rs", rust_file(3, 20));
     place.index();

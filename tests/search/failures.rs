@@ -1,6 +1,5 @@
 //! What does an answer say of a channel that it lacks?
 
-use codeintel::base::config::Settings;
 use codeintel::base::error::ErrorKind;
 use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
 use codeintel::search::{Channel, Searcher};
@@ -49,7 +48,8 @@ fn a_search_whose_channels_all_fail_fails() {
 #[test]
 fn a_late_channel_is_left_out_and_never_waited_for() {
     let place = many();
-    let settings = Settings { deadline_ms: 1, ..place.settings.clone() };
+    let mut settings = place.settings.clone();
+    settings.search.deadline_ms = 1;
     let version = place.data().current().unwrap();
     let searcher = Searcher::open(version, Some(place.engine()), &settings).unwrap();
     let mut late = 0;

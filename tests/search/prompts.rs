@@ -22,7 +22,7 @@ fn model(place: &Place, name: &str, prompts: &str) -> String {
 fn documents_and_questions_are_embedded_behind_their_prompts() {
     let mut place = Place::new(&[("a.py", "def a():\n    return 1\n")]);
     let prompts = r#"{"prompts": {"query": "find: ", "document": "code: "}}"#;
-    place.settings.model_name = model(&place, "asking", prompts);
+    place.settings.model.name = model(&place, "asking", prompts);
     place.index();
 
     let version = place.data().current().unwrap();
@@ -47,7 +47,7 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
 
     // Another prompt for questions asks the same index; another one for documents does not fit it.
     let mut other = |name: &str, prompts: &str| {
-        place.settings.model_name = model(&place, name, prompts);
+        place.settings.model.name = model(&place, name, prompts);
         let version = place.data().current().unwrap();
         Searcher::open(version, Some(engine(&place.settings)), &place.settings).map(|_| ())
     };

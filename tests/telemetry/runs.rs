@@ -77,7 +77,7 @@ fn a_server_keeps_failed_runs_and_they_outlive_it() {
         let refused = server.post("/v1/search", &json!({ "query": "" }));
         refused.header("x-run-id").to_owned()
     };
-    let folder = Path::new(&place.settings.data_dir);
+    let folder = Path::new(&place.settings.data.dir);
     let kept = files(folder);
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert!(kept[0].ends_with(format!("{failed}.json")), "{kept:?}");
@@ -131,7 +131,7 @@ fn reports_have_a_bound_and_can_be_switched_off() {
     let search =
         |more: &[&str]| text(&place, &[&["search", "x", "--channels", "lexical"], more].concat());
     search(&["--set", "telemetry.runs_bytes_max=0"]);
-    let folder = Path::new(&place.settings.data_dir);
+    let folder = Path::new(&place.settings.data.dir);
     assert_eq!(files(folder), [""; 0].map(std::path::PathBuf::from));
     search(&[]);
     let one = std::fs::metadata(&files(folder)[0]).unwrap().len();
@@ -147,7 +147,8 @@ fn reports_have_a_bound_and_can_be_switched_off() {
         kept.len()
     );
     // What is left is what came last.
-    let last = RunFolder::of(&place.data(), &place.settings).read("latest").unwrap().unwrap();
+    let last =
+        RunFolder::of(&place.data(), &place.settings.telemetry).read("latest").unwrap().unwrap();
     assert!(kept.iter().any(|path| path.ends_with(format!("{}.json", last.run_id))));
 }
 

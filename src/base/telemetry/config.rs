@@ -5,7 +5,7 @@
 
 use opentelemetry_sdk::trace::Sampler;
 
-use crate::base::config::{SemconvCompat, Settings};
+use crate::base::config::{SemconvCompat, TelemetrySettings};
 use crate::base::error::{Error, Result};
 
 /// Where a signal goes.
@@ -92,7 +92,10 @@ const METRIC_EXPORTERS: &Words<Exporter> = &[
 
 impl TelemetryConfig {
     /// `env` looks up one variable; an empty one counts as unset.
-    pub fn read(env: impl Fn(&str) -> Option<String>, settings: &Settings) -> Result<Self> {
+    pub fn read(
+        env: impl Fn(&str) -> Option<String>,
+        settings: &TelemetrySettings,
+    ) -> Result<Self> {
         let env = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let env: Lookup<'_> = &env;
         let default = Self::default();
@@ -212,7 +215,7 @@ mod tests {
 
     fn read(env: &[(&str, &str)]) -> Result<TelemetryConfig> {
         let lookup = |name: &str| env.iter().find(|(k, _)| *k == name).map(|(_, v)| v.to_string());
-        TelemetryConfig::read(lookup, &Settings::default())
+        TelemetryConfig::read(lookup, &TelemetrySettings::default())
     }
 
     #[test]

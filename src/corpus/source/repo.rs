@@ -43,9 +43,9 @@ impl Repo {
         name(&mut checked);
         Ok(Self {
             roots: checked,
-            file_bytes_max: settings.file_bytes_max,
-            hidden: settings.hidden,
-            data_folder: Path::new(&settings.data_dir).canonicalize().ok(),
+            file_bytes_max: settings.source.file_bytes_max,
+            hidden: settings.source.hidden,
+            data_folder: Path::new(&settings.data.dir).canonicalize().ok(),
         })
     }
 

@@ -84,7 +84,7 @@ fn ignore_rules_hold_outside_a_git_repository_too() {
         (".codeintel/h.rs", b"x"),
     ]);
     assert_eq!(names(&fixture.repo().walk().unwrap()), ["a.rs", "sub/build/d.rs"]);
-    let hidden = fixture.repo_with(|settings| settings.hidden = true).walk().unwrap();
+    let hidden = fixture.repo_with(|settings| settings.source.hidden = true).walk().unwrap();
     let expected = [
         ".codeintelignore",
         ".gitignore",
@@ -100,7 +100,7 @@ fn ignore_rules_hold_outside_a_git_repository_too() {
 fn the_index_own_folder_is_never_indexed() {
     let fixture = Fixture::new(&[("a.rs", b"x"), ("data/b.rs", b"x")]);
     let data = fixture.path("data").display().to_string();
-    let repo = fixture.repo_with(|settings| settings.data_dir = data);
+    let repo = fixture.repo_with(|settings| settings.data.dir = data);
     assert_eq!(names(&repo.walk().unwrap()), ["a.rs"]);
 }
 
@@ -114,7 +114,8 @@ fn an_empty_listing_says_which_rule_removed_the_files() {
         ("c.gen", b"x"),
         ("d.big", b"xxxxxx"),
     ]);
-    let error = fixture.repo_with(|settings| settings.file_bytes_max = 5).walk().unwrap_err();
+    let error =
+        fixture.repo_with(|settings| settings.source.file_bytes_max = 5).walk().unwrap_err();
     assert!(matches!(error, Error::NothingToIndex { .. }));
     let message = error.to_string();
     for part in [
@@ -170,7 +171,7 @@ fn only_text_is_read() {
         ("large.rs", b"12345678901234567890123"),
         ("empty.rs", b""),
     ]);
-    let repo = fixture.repo_with(|settings| settings.file_bytes_max = 20);
+    let repo = fixture.repo_with(|settings| settings.source.file_bytes_max = 20);
     let listing = repo.walk().unwrap();
     assert_eq!(listing.skipped.get(SkipReason::TooLarge), 1);
     let file = read(&repo, "bom.py").unwrap();

@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use super::context::Cuda;
 use super::peak::peak_gflops;
-use crate::base::config::{DtypeChoice, Settings};
+use crate::base::config::{DtypeChoice, EngineSettings};
 use crate::base::error::{Error, Result};
 use crate::device::{Cpu, Dtype};
 
@@ -20,7 +20,7 @@ pub struct Gpu {
 
 impl Gpu {
     /// Device `ordinal`, as the settings ask for it.
-    pub fn open(settings: &Settings, ordinal: usize) -> Result<Self> {
+    pub fn open(settings: &EngineSettings, ordinal: usize) -> Result<Self> {
         let dtype = match settings.dtype {
             DtypeChoice::Auto | DtypeChoice::Bf16 => Dtype::Bf16,
             DtypeChoice::F16 => Dtype::F16,

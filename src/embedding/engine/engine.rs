@@ -66,18 +66,18 @@ impl Engine {
         cache_folder: Option<&Path>,
         options: EngineOptions,
     ) -> Result<Self> {
-        if settings.vllm_mode != VllmMode::Inproc {
+        if settings.vllm.mode != VllmMode::Inproc {
             refuse(options)?;
         }
-        let remote = || Remote::new(settings, &folder.name);
-        let (remote, loaded) = match settings.vllm_mode {
-            VllmMode::Inproc => (None, load(folder, settings, options)?),
+        let remote = || Remote::new(&settings.endpoint, &folder.name);
+        let (remote, loaded) = match settings.vllm.mode {
+            VllmMode::Inproc => (None, load(folder, &settings.engine, options)?),
             VllmMode::Http => {
                 return Self::remote(folder, settings, cache_folder, remote()?, None);
             }
             VllmMode::Auto => {
                 let remote = remote()?;
-                match load(folder, settings, options) {
+                match load(folder, &settings.engine, options) {
                     Ok(loaded) => (Some(remote), loaded),
                     Err(e) => {
                         return Self::remote(folder, settings, cache_folder, remote, Some(&e));
@@ -86,7 +86,7 @@ impl Engine {
             }
         };
         let Loaded { identity, device, compute, busy_tokens } = loaded;
-        let limits = limits(settings, busy_tokens, device.is_gpu());
+        let limits = limits(&settings.engine, busy_tokens, device.is_gpu());
         let name = device.name();
         let worker = Worker::start(limits, compute, Some(device))?;
         let backend = Backend::new(worker, remote);
@@ -101,7 +101,7 @@ impl Engine {
         remote: Remote,
         failed: Option<&Error>,
     ) -> Result<Self> {
-        let identity = describe(folder, settings, &remote, failed)?;
+        let identity = describe(folder, &settings.engine, &remote, failed)?;
         let instead = failed.map(|error| format!("the model could not be loaded here: {error}"));
         if let Some(why) = &instead {
             tracing::warn!(endpoint = remote.base(), why, "the endpoint embeds");
@@ -133,7 +133,7 @@ impl Engine {
         cache_folder: Option<&Path>,
         backend: Backend,
     ) -> Result<Self> {
-        let bytes_max = settings.cache_bytes_max;
+        let bytes_max = settings.engine.cache_bytes_max;
         let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
         let cache = cache_folder.filter(|_| bytes_max > 0).map(open).transpose()?;
         let inner = Inner { identity, prompts, device, tokenizer, cache, backend };

@@ -5,7 +5,7 @@
 use super::PromptKind;
 use super::limits::batch_max;
 use super::load::on_device;
-use crate::base::config::Settings;
+use crate::base::config::EngineSettings;
 use crate::base::error::{Error, Result};
 use crate::base::vector::{Matrix, SparseVec};
 use crate::device::Device;
@@ -50,7 +50,7 @@ impl Feed {
         text: &TextConfig,
         positions: usize,
         device: Device,
-        settings: &Settings,
+        settings: &EngineSettings,
     ) -> Result<Self> {
         let max_tokens = text.max_seq_length.unwrap_or(positions).min(positions);
         let tokenizer = Tokenizer::open(&folder.path, max_tokens)?;
@@ -80,7 +80,7 @@ fn in_halves<F: FnMut(&Ragged) -> Result<()>>(batch: &Ragged, compute: &mut F) -
 
 impl Reranker {
     /// Loads a model with a classification head.
-    pub fn load(folder: &ModelFolder, settings: &Settings) -> Result<Self> {
+    pub fn load(folder: &ModelFolder, settings: &EngineSettings) -> Result<Self> {
         let load = |device: &Device| Classifier::load(&folder.path, device);
         let (device, classifier) = on_device(settings, load)?;
         let (text, positions) = (TextConfig::read(&folder.path)?, classifier.max_positions());
@@ -109,7 +109,7 @@ impl Reranker {
 
 impl SparseEncoder {
     /// Loads a model with a masked-language-model head.
-    pub fn load(folder: &ModelFolder, settings: &Settings) -> Result<Self> {
+    pub fn load(folder: &ModelFolder, settings: &EngineSettings) -> Result<Self> {
         let load = |device: &Device| Splade::load(&folder.path, device);
         let (device, splade) = on_device(settings, load)?;
         let (text, positions) = (TextConfig::read(&folder.path)?, splade.max_positions());

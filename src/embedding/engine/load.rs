@@ -2,7 +2,7 @@
 
 use super::scheduler::compute::Compute;
 use super::{EngineOptions, PromptKind};
-use crate::base::config::{DeviceChoice, Settings};
+use crate::base::config::{DeviceChoice, EndpointSettings, EngineSettings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
 use crate::device::{Device, Dtype, Selection};
@@ -27,7 +27,7 @@ pub(super) struct Loaded {
 /// Loads the weights.
 pub(super) fn load(
     folder: &ModelFolder,
-    settings: &Settings,
+    settings: &EngineSettings,
     options: EngineOptions,
 ) -> Result<Loaded> {
     let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
@@ -63,7 +63,7 @@ fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
 /// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot
 /// take goes to the CPU.
 pub(super) fn on_device<M>(
-    settings: &Settings,
+    settings: &EngineSettings,
     load: impl Fn(&Device) -> Result<M>,
 ) -> Result<(Device, M)> {
     let mut selection = Selection::open(settings)?;
@@ -93,7 +93,7 @@ pub(super) fn on_device<M>(
 /// folder's own model, so that an index made here can still be searched.
 pub(super) fn describe(
     folder: &ModelFolder,
-    settings: &Settings,
+    settings: &EngineSettings,
     remote: &Remote,
     failed: Option<&Error>,
 ) -> Result<ModelIdentity> {
@@ -144,7 +144,7 @@ pub(super) fn describe(
 
 /// Asks the endpoint of the settings for one vector, and says in words who answered. name: that of
 /// the model where `vllm.model` is empty.
-pub fn probe(settings: &Settings, name: &str) -> Result<String> {
+pub fn probe(settings: &EndpointSettings, name: &str) -> Result<String> {
     let remote = Remote::new(settings, name)?;
     let d = remote.dimension()?;
     Ok(format!("{}, model {:?}, vectors of {d} values", remote.base(), remote.model()))

@@ -14,7 +14,7 @@ use super::load::{Loaded, load};
 use super::scheduler::Worker;
 use super::scheduler::compute::{Compute, Computed, Launched, Wanted};
 use super::*;
-use crate::base::config::Settings;
+use crate::base::config::{EngineSettings, Settings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::{Mode, Tool};
 use crate::base::telemetry::{BatchSpan, RunContext, Stage, Telemetry};
@@ -32,7 +32,13 @@ fn bert() -> ModelFolder {
 }
 
 fn settings() -> Settings {
-    Settings { threads: 1, max_batch_tokens: 64, max_batch_seqs: 8, ..Settings::default() }
+    let engine = EngineSettings {
+        threads: 1,
+        max_batch_tokens: 64,
+        max_batch_seqs: 8,
+        ..Default::default()
+    };
+    Settings { engine, ..Settings::default() }
 }
 
 fn run() -> RunContext {
@@ -92,7 +98,7 @@ fn engine_of(
         mode: Mode::Inproc,
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
-    let worker = Worker::start(limits(settings, 64, false), compute, None).unwrap();
+    let worker = Worker::start(limits(&settings.engine, 64, false), compute, None).unwrap();
     let backend = Backend::new(worker, remote);
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
     Engine::assemble(identity, prompts, device, tokenizer, settings, cache, backend).unwrap()
@@ -193,7 +199,8 @@ fn many_threads_in_both_lanes_are_each_answered_once_and_rightly() {
 fn a_full_lane_refuses_at_once_and_a_large_request_alone_is_fed_through() {
     let gate = Gate::default();
     let door = gate.clone();
-    let settings = Settings { queue_tokens_max: 1024, ..settings() };
+    let mut settings = settings();
+    settings.engine.queue_tokens_max = 1024;
     let engine = fake(&settings, None, move || door.pass());
     let texts: Vec<_> = (0..1000).map(|i| format!("number {i}")).collect();
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();

@@ -153,7 +153,7 @@ mod tests {
             assert!(["mean", "cls", "last"].contains(&entry.pooling.as_str()));
             assert!(entry.dimension > 0 && entry.tokens_max > 0);
         }
-        let default = crate::base::config::Settings::default().model_name;
+        let default = crate::base::config::Settings::default().model.name;
         assert!(manifest.find(&default).is_some(), "{default} is the default and must be known");
     }
 

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use crate::base::config::{DenseDevice, Settings};
+use crate::base::config::{DenseDevice, SearchSettings};
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::labels::IndexKind;
@@ -28,7 +28,7 @@ pub struct Dense {
 }
 
 impl Dense {
-    pub fn new(index: DenseIndex, engine: Option<Engine>, settings: &Settings) -> Self {
+    pub fn new(index: DenseIndex, engine: Option<Engine>, settings: &SearchSettings) -> Self {
         Self {
             index,
             engine,

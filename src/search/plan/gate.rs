@@ -77,7 +77,7 @@ fn decide(profile: QueryProfile, query: &Query) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::config::Settings;
+    use crate::base::config::SearchSettings;
 
     struct Words;
     impl Vocabulary for Words {
@@ -90,7 +90,7 @@ mod tests {
     }
 
     fn plan_of(text: &str, limit: usize) -> Plan {
-        let query = Query::new(text, limit, &Settings::default()).unwrap();
+        let query = Query::new(text, limit, &SearchSettings::default()).unwrap();
         decide(profile(&query.text, &Words), &query)
     }
 

@@ -15,7 +15,7 @@ use super::breaker::Breaker;
 use super::failure::{Failure, Fault, clip};
 use super::retry;
 use super::wire::{self, Answer};
-use crate::base::config::Settings;
+use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 
@@ -113,25 +113,25 @@ pub struct Client {
 impl Client {
     /// Checks the settings; nothing is sent. name: that of the model, told where `vllm.model` is
     /// empty.
-    pub fn new(settings: &Settings, name: &str, policy: Policy) -> Result<Self> {
-        let asked = settings.vllm_model.as_str();
+    pub fn new(settings: &EndpointSettings, name: &str, policy: Policy) -> Result<Self> {
+        let asked = settings.model.as_str();
         let model = if asked.is_empty() { name } else { asked }.to_owned();
-        let (base, url) = address(&settings.vllm_url)?;
+        let (base, url) = address(&settings.url)?;
         let http = Http::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(None)
             .build()
             .map_err(Error::library("reqwest", "start the client of the endpoint"))?;
-        let authorization = settings.vllm_api_key.reveal().map(authorization).transpose()?;
+        let authorization = settings.api_key.reveal().map(authorization).transpose()?;
         Ok(Self {
             http,
             url,
             base,
             model,
             authorization,
-            timeout: Duration::from_millis(settings.vllm_timeout_ms),
-            retries_max: settings.vllm_retries_max,
+            timeout: Duration::from_millis(settings.timeout_ms),
+            retries_max: settings.retries_max,
             policy,
             breaker: Breaker::new(policy.failures_max, policy.cool_down),
             texts_max: AtomicUsize::new(usize::MAX),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::client::{Ask, Client, Policy};
 use super::wire::Answer;
-use crate::base::config::Settings;
+use crate::base::config::EndpointSettings;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 
@@ -17,7 +17,7 @@ pub struct Endpoint {
 impl Endpoint {
     /// The endpoint `vllm.url`; nothing is sent. name: that of the model, used where `vllm.model` is
     /// empty.
-    pub fn new(settings: &Settings, name: &str) -> Result<Self> {
+    pub fn new(settings: &EndpointSettings, name: &str) -> Result<Self> {
         Ok(Self { client: Client::new(settings, name, Policy::DEFAULT)? })
     }
 

@@ -24,7 +24,7 @@ pub use endpoint::Endpoint;
 pub use wire::Answer;
 
 use super::scheduler::{EngineStats, Lane};
-use crate::base::config::Settings;
+use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
 use client::Client;
 use pool::Pool;
@@ -59,16 +59,16 @@ pub(super) struct Fetched {
 impl Remote {
     /// Checks the settings and starts the threads; nothing is sent. name: that of the model, used
     /// where `vllm.model` is empty.
-    pub fn new(settings: &Settings, name: &str) -> Result<Self> {
+    pub fn new(settings: &EndpointSettings, name: &str) -> Result<Self> {
         Self::with_policy(settings, name, Policy::DEFAULT)
     }
 
-    pub fn with_policy(settings: &Settings, name: &str, policy: Policy) -> Result<Self> {
+    pub fn with_policy(settings: &EndpointSettings, name: &str, policy: Policy) -> Result<Self> {
         Ok(Self {
             client: Arc::new(Client::new(settings, name, policy)?),
-            pool: Pool::start(settings.vllm_parallel_max)?,
-            batch_texts_max: settings.vllm_batch_texts_max,
-            parallel_max: settings.vllm_parallel_max,
+            pool: Pool::start(settings.parallel_max)?,
+            batch_texts_max: settings.batch_texts_max,
+            parallel_max: settings.parallel_max,
             batches: AtomicU64::new(0),
             sequences: AtomicU64::new(0),
             tokens: AtomicU64::new(0),

@@ -35,14 +35,20 @@ fn bert() -> PathBuf {
 }
 
 fn settings(url: &str) -> Settings {
-    Settings {
-        threads: 1,
-        vllm_mode: VllmMode::Http,
-        vllm_url: url.to_owned(),
-        vllm_model: "far/bert".to_owned(),
-        vllm_retries_max: 2,
-        ..Settings::default()
-    }
+    let mut settings = Settings::default();
+    settings.engine.threads = 1;
+    settings.vllm.mode = VllmMode::Http;
+    settings.endpoint.url = url.to_owned();
+    settings.endpoint.model = "far/bert".to_owned();
+    settings.endpoint.retries_max = 2;
+    settings
+}
+
+/// The same with one change.
+fn settings_with(url: &str, change: impl FnOnce(&mut Settings)) -> Settings {
+    let mut settings = settings(url);
+    change(&mut settings);
+    settings
 }
 
 /// Tries again at once, and never opens the circuit.
@@ -70,7 +76,7 @@ fn engine_of(identity: ModelIdentity, settings: &Settings, backend: Backend) -> 
 }
 
 fn far(settings: &Settings, policy: Policy) -> Engine {
-    let remote = Remote::with_policy(settings, "bert", policy).unwrap();
+    let remote = Remote::with_policy(&settings.endpoint, "bert", policy).unwrap();
     engine_of(identity(Mode::Http), settings, Backend::Http { remote, instead: None })
 }
 
@@ -91,9 +97,9 @@ fn assert_right(answer: &Embeddings, texts: &[&str]) {
 /// What one request that never succeeds comes to, and how often the endpoint was asked.
 fn failed(does: Does) -> (Error, usize) {
     // Only who never answers is waited for in vain.
-    let vllm_timeout_ms = if matches!(does, Does::Hangs) { 300 } else { 120_000 };
+    let timeout_ms = if matches!(does, Does::Hangs) { 300 } else { 120_000 };
     let endpoint = Endpoint::start(&[does]);
-    let settings = Settings { vllm_timeout_ms, ..settings(&endpoint.url) };
+    let settings = settings_with(&endpoint.url, |s| s.endpoint.timeout_ms = timeout_ms);
     let error = embed(&far(&settings, PATIENT), &["x"], &run()).unwrap_err();
     (error, endpoint.count())
 }
@@ -101,8 +107,10 @@ fn failed(does: Does) -> (Error, usize) {
 #[test]
 fn texts_are_split_asked_in_parallel_and_put_back_in_their_order() {
     let endpoint = Endpoint::start(&[Does::Answers(D)]);
-    let settings =
-        Settings { vllm_batch_texts_max: 7, vllm_parallel_max: 3, ..settings(&endpoint.url) };
+    let settings = settings_with(&endpoint.url, |s| {
+        s.endpoint.batch_texts_max = 7;
+        s.endpoint.parallel_max = 3;
+    });
     let engine = far(&settings, PATIENT);
     let texts: Vec<_> = (0..300).map(|i| format!("text {i} {}", "x".repeat(i % 13))).collect();
     let texts: Vec<_> = texts.iter().map(String::as_str).collect();
@@ -127,7 +135,7 @@ fn texts_are_split_asked_in_parallel_and_put_back_in_their_order() {
 fn a_batch_that_is_too_large_for_the_endpoint_is_halved_and_the_next_is_smaller() {
     for status in [413, 422] {
         let endpoint = Endpoint::start(&[Does::Takes(3, status)]);
-        let settings = Settings { vllm_batch_texts_max: 10, ..settings(&endpoint.url) };
+        let settings = settings_with(&endpoint.url, |s| s.endpoint.batch_texts_max = 10);
         let engine = far(&settings, PATIENT);
         let texts: Vec<_> = (0..10).map(|i| "x".repeat(i + 1)).collect();
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
@@ -154,8 +162,9 @@ fn a_batch_that_is_too_large_for_the_endpoint_is_halved_and_the_next_is_smaller(
 #[test]
 fn a_request_carries_the_trace_the_run_the_key_and_the_model() {
     let endpoint = Endpoint::start(&[Does::AnswersFloats]);
-    let vllm_api_key = Secret::new(Some("sesame".to_owned()));
-    let settings = Settings { vllm_api_key, ..settings(&endpoint.url) };
+    let settings = settings_with(&endpoint.url, |s| {
+        s.endpoint.api_key = Secret::new(Some("sesame".to_owned()));
+    });
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
     let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::Embed]);
@@ -186,7 +195,7 @@ fn what_may_pass_is_asked_again() {
         Does::Answers(D),
     ];
     let endpoint = Endpoint::start(&script);
-    let settings = Settings { vllm_retries_max: 9, ..settings(&endpoint.url) };
+    let settings = settings_with(&endpoint.url, |s| s.endpoint.retries_max = 9);
     assert_right(&embed(&far(&settings, PATIENT), &["x"], &run()).unwrap(), &["x"]);
     assert_eq!(endpoint.count(), 5);
 }
@@ -255,7 +264,8 @@ fn an_endpoint_that_keeps_failing_is_not_asked_any_more_until_it_has_had_time() 
     script.push(Does::Answers(D));
     let endpoint = Endpoint::start(&script);
     let policy = Policy { failures_max: 2, cool_down: Duration::ZERO, ..PATIENT };
-    let engine = far(&Settings { vllm_retries_max: 0, ..settings(&endpoint.url) }, policy);
+    let settings = settings_with(&endpoint.url, |s| s.endpoint.retries_max = 0);
+    let engine = far(&settings, policy);
     for _ in 0..4 {
         embed(&engine, &["x"], &run()).unwrap_err();
     }
@@ -268,7 +278,7 @@ fn an_endpoint_that_keeps_failing_is_not_asked_any_more_until_it_has_had_time() 
 #[test]
 fn who_is_cancelled_or_late_does_not_wait_for_the_endpoint() {
     let endpoint = Endpoint::start(&[Does::Hangs]);
-    let settings = Settings { vllm_timeout_ms: 600_000, ..settings(&endpoint.url) };
+    let settings = settings_with(&endpoint.url, |s| s.endpoint.timeout_ms = 600_000);
     let engine = far(&settings, PATIENT);
     let cx = run();
     std::thread::scope(|scope| {
@@ -303,8 +313,8 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
         assert!(batches == 0, "the device fell off the bus");
         Matrix::new(vec![7.0; batch.n() * D], D)
     });
-    let worker = Worker::start(limits(&settings, 64, false), compute, None).unwrap();
-    let remote = Remote::with_policy(&settings, "bert", PATIENT).unwrap();
+    let worker = Worker::start(limits(&settings.engine, 64, false), compute, None).unwrap();
+    let remote = Remote::with_policy(&settings.endpoint, "bert", PATIENT).unwrap();
     let local = ModelIdentity { revision: "0".repeat(16), ..identity(Mode::Inproc) };
     let engine = engine_of(local, &settings, Backend::new(worker, Some(remote)));
 
@@ -350,9 +360,8 @@ fn without_weights_the_endpoint_answers_and_is_known_by_its_model_and_dimension(
     let endpoint = Endpoint::start(&[Does::Answers(D)]);
     let folder = without_weights();
     let folder = ModelFolder::at(folder.path());
-    let start = |mode| {
-        Engine::start(&folder, &Settings { vllm_mode: mode, ..settings(&endpoint.url) }, None)
-    };
+    let start =
+        |mode| Engine::start(&folder, &settings_with(&endpoint.url, |s| s.vllm.mode = mode), None);
     assert!(start(VllmMode::Inproc).is_err());
     for (mode, warnings) in [(VllmMode::Http, 0), (VllmMode::Auto, 1)] {
         let engine = start(mode).unwrap();
@@ -367,7 +376,7 @@ fn without_weights_the_endpoint_answers_and_is_known_by_its_model_and_dimension(
     }
     // A whole folder is used in this process, and the endpoint is not asked.
     let asked = endpoint.count();
-    let settings = Settings { vllm_mode: VllmMode::Auto, ..settings(&endpoint.url) };
+    let settings = settings_with(&endpoint.url, |s| s.vllm.mode = VllmMode::Auto);
     let engine = Engine::start(&ModelFolder::at(&bert()), &settings, None).unwrap();
     assert_eq!(engine.identity().mode, Mode::Inproc);
     embed(&engine, &["x"], &run()).unwrap();
@@ -380,7 +389,7 @@ fn settings_that_cannot_work_are_refused_when_the_engine_starts() {
     let folder = ModelFolder::at(&bert());
     let start = |settings: &Settings| Engine::start(&folder, settings, None).err().unwrap();
     for mode in [VllmMode::Http, VllmMode::Auto] {
-        let error = start(&Settings { vllm_mode: mode, ..settings("") });
+        let error = start(&settings_with("", |s| s.vllm.mode = mode));
         assert_eq!(error.kind(), ErrorKind::Configuration);
         assert!(error.to_string().contains("vllm.url"), "{error}");
     }

@@ -31,7 +31,8 @@ impl Compute for Distant {
 /// One text a batch, at most.
 fn distant(failing: usize) -> (Engine, Receiver<(&'static str, usize)>) {
     let (told, heard) = channel();
-    let settings = Settings { max_batch_seqs: 1, ..settings() };
+    let mut settings = settings();
+    settings.engine.max_batch_seqs = 1;
     let compute = Box::new(Distant { told, batches: 0, failing });
     (engine_of(&settings, None, None, 2, compute), heard)
 }

@@ -24,7 +24,7 @@ impl<F: Fn() + Send> Compute for Small<F> {
 /// The tiny BERT on a device that holds `tokens_max` tokens.
 fn small_device(tokens_max: usize, before: impl Fn() + Send + 'static) -> Engine {
     let Loaded { identity, compute, .. } =
-        load(&bert(), &settings(), EngineOptions::default()).unwrap();
+        load(&bert(), &settings().engine, EngineOptions::default()).unwrap();
     let small = Box::new(Small { compute, tokens_max, before });
     engine_of(&settings(), None, None, identity.dim, small)
 }

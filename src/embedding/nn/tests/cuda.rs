@@ -11,7 +11,7 @@ use super::encoder::Opened;
 use super::families::{EMBEDDERS, read_texts};
 use super::gpu::GpuNetwork;
 use super::*;
-use crate::base::config::DeviceChoice;
+use crate::base::config::{DeviceChoice, EngineSettings};
 use crate::device::Selection;
 use crate::device::cuda::{Arena, Cuda, Graphs, Plan};
 
@@ -26,7 +26,7 @@ fn device(what: &str, dtype: DtypeChoice) -> Option<Device> {
         return None;
     }
     let settings =
-        Settings { device: DeviceChoice::Cuda(0), dtype, threads: 2, ..Settings::default() };
+        EngineSettings { device: DeviceChoice::Cuda(0), dtype, threads: 2, ..Default::default() };
     Some(Selection::open(&settings).unwrap().device)
 }
 
@@ -137,7 +137,7 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
     }
     let open = |share| {
         let (device, gpu_memory_utilization) = (DeviceChoice::Cuda(0), share);
-        let settings = Settings { device, gpu_memory_utilization, ..Settings::default() };
+        let settings = EngineSettings { device, gpu_memory_utilization, ..Default::default() };
         Selection::open(&settings).unwrap().device
     };
     let total = open(0.9).memory().unwrap().total_bytes;

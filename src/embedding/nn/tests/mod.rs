@@ -97,7 +97,7 @@ fn batch(all: &Ragged, order: &[usize]) -> Ragged {
 }
 
 fn minilm() -> PathBuf {
-    let folder = Settings::default().models_folder(process_env).join("all-MiniLM-L6-v2");
+    let folder = Settings::default().model.folder(process_env).join("all-MiniLM-L6-v2");
     let here = folder.join("model.safetensors").is_file();
     assert!(here, "the model is not in {}; get it with: make setup", folder.display());
     folder
