@@ -134,8 +134,8 @@ const DAMAGES: [Damage; 4] = [
 /// One file of each kind of a version that has a delta.
 fn parts(version: &IndexVersion) -> Vec<PathBuf> {
     let mut parts: Vec<PathBuf> =
-        version.manifest.parts.iter().map(|part| version.folder.join(&part.path)).collect();
-    parts.push(version.folder.join("manifest.json"));
+        version.manifest.parts.iter().map(|part| version.folder.path().join(&part.path)).collect();
+    parts.push(version.folder.manifest());
     let kinds = [
         "catalog.duckdb",
         "dense.faiss",
@@ -222,7 +222,7 @@ fn a_damaged_index_ends_the_program_with_9_and_rollback_or_full_mend_it() {
         fs::write(part, &kept).unwrap();
     }
     still_answers(&place);
-    fs::write(place.version().folder.join("catalog.duckdb"), b"garbage").unwrap();
+    fs::write(place.version().folder.catalog(), b"garbage").unwrap();
     place.run_index(&["--full"]).ok();
     still_answers(&place);
 

@@ -215,7 +215,7 @@ fn an_index_that_is_locked_damaged_or_of_another_model_has_its_exit_code() {
 
     let version = place.data().current().unwrap();
     let lexical = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
-    std::fs::write(version.folder.join(&lexical.path), "not what it was").unwrap();
+    std::fs::write(version.folder.path().join(&lexical.path), "not what it was").unwrap();
     for args in [&["search", "a"][..], &["status"]] {
         let ran = place.cli(args);
         assert_eq!(ran.code, Some(9), "{args:?}: {}", ran.err);

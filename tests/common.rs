@@ -107,7 +107,7 @@ impl Place {
     }
 
     pub fn catalog(&self) -> Catalog {
-        Catalog::open(&self.version().folder.join("catalog.duckdb")).unwrap()
+        Catalog::open(&self.version().folder.catalog()).unwrap()
     }
 
     pub fn engine(&self) -> Engine {

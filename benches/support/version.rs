@@ -7,22 +7,14 @@ use std::path::{Path, PathBuf};
 
 use codeintel::index::catalog::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
 
-use codeintel::index::versions::DataFolder;
-
-use codeintel::index::versions::FORMAT;
-
-use codeintel::index::versions::IndexVersion;
-
-use codeintel::index::versions::Manifest;
-
-use codeintel::index::versions::ModelRecord;
-
 use codeintel::base::config::DenseKind;
 use codeintel::base::hit::ChunkId;
 use codeintel::corpus::chunk::{Chunk, Chunker, FileChunks, HEADER_VERSION};
 use codeintel::corpus::source::SourceFile;
 use codeintel::embedding::engine::Engine;
-use codeintel::index::versions::now;
+use codeintel::index::versions::{
+    DataFolder, FORMAT, IndexVersion, ModelRecord, VersionManifest, now,
+};
 use codeintel::index::{DenseIndex, LexicalDoc, LexicalWriter, SymbolEntry, SymbolIndex};
 use rayon::prelude::*;
 use tempfile::TempDir;
@@ -77,17 +69,12 @@ fn build(
     eprintln!("building a version of {chunks} chunks once");
     let lock = data.lock().expect("nobody else builds this version");
     let staging = data.stage(&lock).expect("room on the disk");
-    let folder = staging.folder().to_path_buf();
-    let [dense_folder, lexical_folder, symbols_folder] =
-        ["dense", "lexical", "symbols"].map(|part| folder.join(part));
-    for part in [&dense_folder, &lexical_folder, &symbols_folder] {
-        std::fs::create_dir_all(part).expect("room on the disk");
-    }
-    let catalog = folder.join("catalog.duckdb");
+    let folder = staging.folder().clone();
+    let catalog = folder.catalog();
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
     let mut target = Target {
         catalog: CatalogWriter::create(&catalog).expect("an empty folder"),
-        lexical: LexicalWriter::create(&lexical_folder, threads).expect("an empty folder"),
+        lexical: LexicalWriter::create(&folder.lexical(), threads).expect("an empty folder"),
         next: 0,
         files: 0,
     };
@@ -110,12 +97,12 @@ fn build(
     assert_eq!(target.next, chunks, "the cargo registry holds too few sources");
     target.lexical.finish().expect("room on the disk");
     target.catalog.finish().expect("room on the disk");
-    write_symbols(&catalog, &symbols_folder);
+    write_symbols(&catalog, &folder.symbols());
     let d = engine.identity().dim;
     let vectors = clustered(chunks, d, SEED);
     let dense = DenseIndex::build(&vectors, DenseKind::Auto, SEED).expect("vectors are finite");
-    dense.save(&dense_folder).expect("room on the disk");
-    let manifest = Manifest {
+    dense.save(&folder.dense()).expect("room on the disk");
+    let manifest = VersionManifest {
         format: FORMAT,
         version: staging.name().to_owned(),
         created_at: now(),

@@ -13,7 +13,6 @@ use crate::corpus::chunk::Chunker;
 use crate::corpus::source::SourceFile;
 use crate::embedding::token::Tokenizer;
 use crate::index::catalog::Catalog;
-use crate::index::versions::CATALOG;
 use crate::index::versions::DataFolder;
 use crate::ingest::ModelTokens;
 
@@ -76,7 +75,7 @@ pub fn real(plan: &Plan, data: &DataFolder, tokenizer: &Tokenizer) -> Result<Rea
     }
     match data.current() {
         Ok(version) => {
-            let texts = indexed(&Catalog::open(&version.folder.join(CATALOG))?)?;
+            let texts = indexed(&Catalog::open(&version.folder.catalog())?)?;
             if !texts.is_empty() {
                 return Ok(RealTexts { texts, source: "chunks of the index" });
             }

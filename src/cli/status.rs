@@ -7,7 +7,6 @@ use crate::base::config::{KEYS, default_file};
 use crate::base::error::Result;
 use crate::base::telemetry::catalogue;
 use crate::index::catalog::Catalog;
-use crate::index::versions::CATALOG;
 use crate::tools::wire;
 
 pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
@@ -16,7 +15,7 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     if args.verify {
         version.verify()?;
     }
-    let catalog = Catalog::open(&version.folder.join(CATALOG))?;
+    let catalog = Catalog::open(&version.folder.catalog())?;
     let status = wire::Status::new(data.path(), &version, &catalog)?;
     let out = &mut cx.out;
     if args.json {

@@ -14,10 +14,7 @@ use crate::corpus::chunk::HEADER_VERSION;
 use crate::corpus::source::{Repo, Skipped};
 use crate::embedding::engine::Engine;
 use crate::index::catalog::Catalog;
-use crate::index::versions::CATALOG;
-use crate::index::versions::DataFolder;
-use crate::index::versions::IndexVersion;
-use crate::index::versions::WriteLock;
+use crate::index::versions::{DataFolder, IndexVersion, WriteLock};
 
 /// A version is compacted only when at least this many of its rows are delta or deleted.
 const COMPACT_ROWS_MIN: usize = 256;
@@ -136,7 +133,7 @@ impl Ingest {
         self.progress.enter(Phase::Comparing);
         cx.stage(Stage::Diff, |s| {
             let known = match parent {
-                Some(version) => Catalog::open(&version.folder.join(CATALOG))?.files()?,
+                Some(version) => Catalog::open(&version.folder.catalog())?.files()?,
                 None => Vec::new(),
             };
             let difference = diff(repo, listing, &known)?;

@@ -8,7 +8,7 @@ use super::diff::Difference;
 use super::prepare::now_s;
 use super::progress::{Phase, Progress};
 use crate::base::config::Settings;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::base::vector::Matrix;
@@ -16,20 +16,13 @@ use crate::corpus::chunk::{Chunker, HEADER_VERSION};
 use crate::corpus::source::Repo;
 use crate::embedding::engine::Engine;
 use crate::index::catalog::{Catalog, CatalogWriter, RunRow, VersionRow};
-use crate::index::versions::CATALOG;
-use crate::index::versions::FORMAT;
-use crate::index::versions::IndexVersion;
-use crate::index::versions::Manifest;
-use crate::index::versions::ModelRecord;
-use crate::index::versions::Staging;
-use crate::index::versions::now;
+use crate::index::versions::{
+    FORMAT, IndexVersion, ModelRecord, Staging, VersionFolder, VersionManifest, now,
+};
 use crate::index::{DenseIndex, LexicalWriter, SymbolEntry, SymbolIndex};
 
 /// FAISS trains on a sample; the same vectors always give the same index.
 const TRAINING_SEED: u64 = 1234;
-const DENSE: &str = "dense";
-const LEXICAL: &str = "lexical";
-const SYMBOLS: &str = "symbols";
 
 /// How a version is made from the one before.
 pub enum Shape<'a> {
@@ -58,7 +51,7 @@ struct Before {
 impl Job<'_> {
     /// Writes the version into `staging` and publishes it.
     pub fn write(self, staging: Staging, cx: &RunContext) -> Result<(Built, IndexVersion)> {
-        let folder = staging.folder().to_path_buf();
+        let folder = staging.folder().clone();
         let before = self.before()?;
         let mut target = self.target(&staging)?;
         self.delete(&mut target)?;
@@ -76,8 +69,8 @@ impl Job<'_> {
             lexical.finish()?;
             let dense = self.dense(before, &vectors)?;
             match self.shape {
-                Shape::Whole(_) => dense.save(&folder.join(DENSE))?,
-                Shape::Delta(_) => dense.save_delta(&folder.join(DENSE))?,
+                Shape::Whole(_) => dense.save(&folder.dense())?,
+                Shape::Delta(_) => dense.save_delta(&folder.dense())?,
             }
             s.set(attrs::CHUNKS, total);
             s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
@@ -133,8 +126,8 @@ impl Job<'_> {
         let (Shape::Whole(Some(version)) | Shape::Delta(version)) = self.shape else {
             return Ok(None);
         };
-        let catalog = Catalog::open(&version.folder.join(CATALOG))?;
-        let dense = DenseIndex::open(&version.folder.join(DENSE), version.manifest.model.dim)?;
+        let catalog = Catalog::open(&version.folder.catalog())?;
+        let dense = DenseIndex::open(&version.folder.dense(), version.manifest.model.dim)?;
         let rows =
             catalog.chunk_hashes(0..u32::MAX)?.into_iter().map(|(id, hash)| (hash, id)).collect();
         Ok(Some(Before { dense, rows }))
@@ -142,24 +135,20 @@ impl Job<'_> {
 
     fn target(&self, staging: &Staging) -> Result<Target> {
         let folder = staging.folder();
-        for part in [DENSE, LEXICAL, SYMBOLS].map(|part| folder.join(part)) {
-            std::fs::create_dir_all(&part).map_err(|e| Error::io("create", &part, e))?;
-        }
-        let (catalog, lexical) = (folder.join(CATALOG), folder.join(LEXICAL));
         let vectors = Matrix::with_capacity(0, self.engine.identity().dim);
         let threads = self.settings.engine.thread_count();
         Ok(match self.shape {
             Shape::Whole(_) => Target {
-                catalog: CatalogWriter::create(&catalog)?,
-                lexical: LexicalWriter::create(&lexical, threads)?,
+                catalog: CatalogWriter::create(&folder.catalog())?,
+                lexical: LexicalWriter::create(&folder.lexical(), threads)?,
                 vectors,
                 next: 0,
             },
             Shape::Delta(parent) => {
-                staging.link(parent, CATALOG)?;
+                staging.link(parent)?;
                 Target {
-                    catalog: CatalogWriter::open(&catalog)?,
-                    lexical: LexicalWriter::append(&lexical, threads)?,
+                    catalog: CatalogWriter::open(&folder.catalog())?,
+                    lexical: LexicalWriter::append(&folder.lexical(), threads)?,
                     vectors,
                     next: parent.manifest.total_chunks as u32,
                 }
@@ -225,9 +214,9 @@ impl Job<'_> {
         dense: &DenseIndex,
         total_chunks: usize,
         (files, live_chunks): (u64, u64),
-    ) -> Manifest {
+    ) -> VersionManifest {
         let identity = self.engine.identity();
-        Manifest {
+        VersionManifest {
             format: FORMAT,
             version: staging.name().to_owned(),
             created_at: now(),
@@ -253,8 +242,8 @@ impl Job<'_> {
     }
 }
 
-fn write_symbols(folder: &Path) -> Result<()> {
-    let catalog = Catalog::open(&folder.join(CATALOG))?;
+fn write_symbols(folder: &VersionFolder) -> Result<()> {
+    let catalog = Catalog::open(&folder.catalog())?;
     let weights = catalog.kind_weights()?;
     // 0 for a weight of 1, and one more for each tenth less.
     let rank = |kind: &str| {
@@ -268,7 +257,7 @@ fn write_symbols(folder: &Path) -> Result<()> {
         kind: rank(&symbol.kind),
         id: symbol.chunk,
     });
-    SymbolIndex::build(entries)?.save(&folder.join(SYMBOLS))
+    SymbolIndex::build(entries)?.save(&folder.symbols())
 }
 
 /// How a later search finds the model again: a folder by its whole path, else the name.

@@ -5,7 +5,7 @@ use super::gather::Gathered;
 use super::query::{Channel, Query};
 use crate::base::telemetry::RunReport;
 use crate::index::catalog::ChunkRow;
-use crate::index::versions::Manifest;
+use crate::index::versions::VersionManifest;
 use crate::search::plan::gate::Plan;
 use crate::search::plan::profile::QueryClass;
 
@@ -102,7 +102,7 @@ pub(super) fn seal(
     plan: &Plan,
     gathered: &Gathered,
     ranked: Vec<(Fused, ChunkRow)>,
-    manifest: &Manifest,
+    manifest: &VersionManifest,
     report: RunReport,
 ) -> Envelope {
     let words = words(&query.text);
@@ -167,7 +167,7 @@ fn finding(fused: Fused, row: ChunkRow, rrf_k: usize, words: &[String]) -> Findi
     Finding { kind, title, focus, row, score: fused.score, why }
 }
 
-fn answer(findings: &[Finding], manifest: &Manifest) -> String {
+fn answer(findings: &[Finding], manifest: &VersionManifest) -> String {
     match findings {
         [] => {
             format!("Nothing found in {} chunks of {} files.", manifest.live_chunks, manifest.files)

@@ -16,7 +16,6 @@ use crate::base::hit::{ChunkId, ChunkSet, Hit};
 use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::embedding::engine::Engine;
 use crate::index::catalog::{Catalog, ChunkRow, PathWeights};
-use crate::index::versions::CATALOG;
 use crate::index::versions::IndexVersion;
 use crate::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
 use crate::search::channels::dense::Dense;
@@ -69,16 +68,16 @@ impl Searcher {
         }
         let folder = &version.folder;
         let threads = 2 * Channel::ALL.len();
-        let catalog = Catalog::open(&folder.join(CATALOG))?;
+        let catalog = Catalog::open(&folder.catalog())?;
         let live = catalog.live()?;
-        let dense = DenseIndex::open(&folder.join("dense"), manifest.model.dim)?;
+        let dense = DenseIndex::open(&folder.dense(), manifest.model.dim)?;
         let parts = Parts {
             weights: catalog.path_weights()?,
             live: (live.count() < live.universe()).then_some(live),
             catalog,
             dense: Dense::new(dense, engine, &settings.search),
-            lexical: LexicalIndex::open(&folder.join("lexical"))?,
-            symbols: SymbolIndex::open(&folder.join("symbols"))?,
+            lexical: LexicalIndex::open(&folder.lexical())?,
+            symbols: SymbolIndex::open(&folder.symbols())?,
             pool: ThreadPoolBuilder::new()
                 .num_threads(threads)
                 .thread_name(|i| format!("channel-{i}"))
@@ -90,7 +89,7 @@ impl Searcher {
             let total = manifest.total_chunks;
             let detail =
                 format!("vectors and catalog have {rows:?} rows, the manifest says {total}");
-            return Err(Error::IndexCorrupt { path: folder.clone(), detail });
+            return Err(Error::IndexCorrupt { path: folder.path().to_path_buf(), detail });
         }
         let deadline = Duration::from_millis(settings.search.deadline_ms);
         let (channels, capture_query) =

@@ -31,9 +31,9 @@ fn check(place: &Place) {
     let version = place.version();
     let folder = &version.folder;
     let catalog = place.catalog();
-    let dense = DenseIndex::open(&folder.join("dense"), version.manifest.model.dim).unwrap();
-    let lexical = LexicalIndex::open(&folder.join("lexical")).unwrap();
-    let symbols = SymbolIndex::open(&folder.join("symbols")).unwrap();
+    let dense = DenseIndex::open(&folder.dense(), version.manifest.model.dim).unwrap();
+    let lexical = LexicalIndex::open(&folder.lexical()).unwrap();
+    let symbols = SymbolIndex::open(&folder.symbols()).unwrap();
     let total = version.manifest.total_chunks;
     assert_eq!((catalog.universe(), dense.n()), (total, total));
     let live = catalog.live().unwrap();

@@ -156,8 +156,8 @@ fn known(place: &Place) -> Vec<Vec<Answer>> {
     let folder = place.version().folder;
     let (catalog, n) = (place.catalog(), 1000);
     let live = catalog.live().unwrap();
-    let lexical = LexicalIndex::open(&folder.join("lexical")).unwrap();
-    let symbols = SymbolIndex::open(&folder.join("symbols")).unwrap();
+    let lexical = LexicalIndex::open(&folder.lexical()).unwrap();
+    let symbols = SymbolIndex::open(&folder.symbols()).unwrap();
     let rows = |hits: Vec<Hit>| {
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
         let rows = catalog.rows(&ids).unwrap().rows.into_iter();
@@ -190,7 +190,7 @@ fn equals(place: &Place, fresh: &Place) {
 fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec<f32>)> {
     let (version, catalog) = (place.version(), place.catalog());
     let dim = version.manifest.model.dim;
-    let dense = DenseIndex::open(&version.folder.join("dense"), dim).unwrap();
+    let dense = DenseIndex::open(&version.folder.dense(), dim).unwrap();
     let texts = [query];
     let request = EmbedRequest::query(&texts, PromptKind::Query);
     let vector = place.engine().embed(request, &cx()).unwrap().vectors;
@@ -274,7 +274,7 @@ fn a_search_keeps_its_version_while_others_are_published_and_removed() {
         place.write("a.rs", format!("fn {state}_state() {{}}\n"));
         place.try_index(true).unwrap();
     }
-    assert!(!folder.exists(), "the version is gone from disk");
+    assert!(!folder.path().exists(), "the version is gone from disk");
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {

@@ -26,7 +26,7 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
     place.index();
 
     let version = place.data().current().unwrap();
-    let dense = DenseIndex::open(&version.folder.join("dense"), 64).unwrap();
+    let dense = DenseIndex::open(&version.folder.dense(), 64).unwrap();
     let row = &place.searcher().catalog().rows_in(0..1).unwrap()[0];
     let plain = Place::new(&[]).engine();
     let vector = |text: &str| {

@@ -101,7 +101,7 @@ impl LexicalWriter {
         for lock in LOCKS.map(|name| folder.join(name)) {
             remove_if_there(&lock).map_err(|source| Error::io("remove", &lock, source))?;
         }
-        sync_folder(&folder).map_err(|source| Error::io("sync", &folder, source))
+        sync_folder(&folder)
     }
 }
 

@@ -1,4 +1,4 @@
-//! How does a file get written whole, and how is it known to be whole when it is read again?
+//! Files of an index: replaced in one step, synced, mapped and checksummed.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,8 +12,8 @@ use crate::base::error::{Error, Result};
 /// Bytes hashed by one task; the digest is the hash of the hashes of such blocks.
 const BLOCK_BYTES: usize = 1 << 20;
 
-/// Writes `path` by way of a new file beside it and a rename: a hard link of the file that was
-/// there keeps its bytes, and a kill leaves the old file or the new one.
+/// Replaces `path` by a file that `write` makes beside it and that is then renamed. A hard link to the
+/// old file keeps its bytes, and a process that is killed leaves the old file or the new one.
 pub(in crate::index) fn replace(
     path: &Path,
     write: impl FnOnce(&Path) -> Result<()>,
@@ -24,17 +24,16 @@ pub(in crate::index) fn replace(
     let written = write(&fresh).and_then(|()| {
         File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
         fs::rename(&fresh, path).map_err(io)?;
-        sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io)
+        sync_folder(path.parent().unwrap_or(Path::new(".")))
     });
     if written.is_err() {
-        // The error that matters is the one of the write; the leftover is removed as well as can
-        // be.
+        // The error to report is the one of the write, whether or not the new file can be removed.
         let _ = fs::remove_file(&fresh);
     }
     written
 }
 
-/// Writes `parts` one after the other.
+/// Replaces `path` by a file that consists of `parts`.
 ///
 /// parts: any number of byte strings `[len]`.
 pub(in crate::index) fn replace_with(path: &Path, parts: &[&[u8]]) -> Result<()> {
@@ -52,32 +51,40 @@ pub(in crate::index) fn remove_if_there(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// Free bytes below which a library that failed at writing is taken to have found no space.
+/// Below this much free space, in bytes, a failed write is taken for one without space.
 const FREE_BYTES_MIN: u64 = 64 << 10;
 
-/// Tells a full disk from what else may fail a library that writes below `path`: by the words of the
-/// system, if the library passes them on, and else by there being no space.
+/// Turns the failure of a library that writes below `path` into `DiskFull` where that is the cause.
+///
+/// Some libraries pass on the words of the system and no code, some not even these. Then the free
+/// space decides.
 pub(in crate::index) fn or_disk_full(error: Error, path: &Path) -> Error {
     use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     let Error::Library { source, .. } = &error else { return error };
     let text = source.to_string();
-    let says = |words: &str| text.contains(words);
     let free = || rustix::fs::statvfs(path).map_or(u64::MAX, |disk| disk.f_bavail * disk.f_frsize);
-    let kind = match () {
-        () if says("No space left on device") => StorageFull,
-        () if says("quota exceeded") => QuotaExceeded,
-        () if says("File too large") => FileTooLarge,
-        () if free() < FREE_BYTES_MIN => StorageFull,
-        () => return error,
+    let kind = if text.contains("quota exceeded") {
+        QuotaExceeded
+    } else if text.contains("File too large") {
+        FileTooLarge
+    } else if text.contains("No space left on device") || free() < FREE_BYTES_MIN {
+        StorageFull
+    } else {
+        return error;
     };
     Error::io("write", path, std::io::Error::new(kind, text))
 }
 
-pub(in crate::index) fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    File::open(folder)?.sync_all()
+pub(super) fn sync_file(path: &Path) -> Result<()> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(|e| Error::io("sync", path, e))
 }
 
-/// Maps a file that is not empty.
+/// Makes the names in a folder durable.
+pub(in crate::index) fn sync_folder(folder: &Path) -> Result<()> {
+    sync_file(folder)
+}
+
+/// Maps a file into memory. A missing or empty one is `IndexCorrupt`.
 pub(in crate::index) fn map(path: &Path) -> Result<Mmap> {
     let file = File::open(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => corrupt(path, "it is missing"),
@@ -92,7 +99,14 @@ pub(in crate::index) fn map(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.map_err(|source| Error::io("map", path, source))
 }
 
-/// The digest of `bytes` and of a few words about them, on all threads.
+/// BLAKE3 of a whole file, 64 hexadecimal digits: the checksum in a manifest.
+pub(super) fn checksum(path: &Path) -> Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).map_err(|e| Error::io("read", path, e))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// The digest of `bytes` and of the header `about` them, computed on all threads.
 ///
 /// bytes: `[len]`; about: `[any]`.
 pub(in crate::index) fn digest(bytes: &[u8], about: &[u8]) -> [u8; 32] {

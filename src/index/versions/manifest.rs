@@ -1,25 +1,19 @@
-//! What is a version made of, and is every part of it whole?
+//! The manifest of a version: what it was made with, and the length and checksum of each part.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::error::{Error, Result};
-
-/// The catalog's file in the folder of a version.
-pub const CATALOG: &str = "catalog.duckdb";
+use super::file::corrupt;
+use super::version_folder::VersionFolder;
+use crate::base::error::Result;
 
 /// The format of the files of a version. A reader refuses any other.
 pub const FORMAT: u32 = 1;
-pub(super) const MANIFEST: &str = "manifest.json";
-/// Files up to this size are checked against their checksum whenever a version is opened; larger
-/// ones by length alone, and wholly by [`IndexVersion::verify`].
-const CHECKED_BYTES_MAX: u64 = 32 << 20;
 
-/// What a version is made of and made with.
+/// What a version consists of and was made with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Manifest {
+pub struct VersionManifest {
     pub format: u32,
     pub version: String,
     /// RFC 3339, UTC.
@@ -31,9 +25,9 @@ pub struct Manifest {
     pub header_version: u32,
     /// Rows of the base; rows above it are the delta.
     pub base_chunks: usize,
-    /// Every row, deleted ones included: ids are below it.
+    /// All rows, deleted ones included; every chunk id is below it.
     pub total_chunks: usize,
-    /// Rows that a search can find.
+    /// Rows that are not deleted.
     pub live_chunks: usize,
     pub files: usize,
     /// The FAISS factory string of the base.
@@ -67,64 +61,20 @@ pub struct Part {
     pub blake3: String,
 }
 
-/// A published version.
-#[derive(Debug, Clone)]
-pub struct IndexVersion {
-    pub folder: PathBuf,
-    pub manifest: Manifest,
-}
-
-impl IndexVersion {
-    /// Reads every file of the version and compares it with its checksum.
-    pub fn verify(&self) -> Result<()> {
-        self.manifest.parts.iter().try_for_each(|part| self.check(part, true))
-    }
-
-    /// Bytes on disk.
-    pub fn bytes(&self) -> u64 {
-        self.manifest.parts.iter().map(|part| part.bytes).sum()
-    }
-
-    /// Checks what opening a version checks: every length, and the checksums of small files.
-    pub(super) fn check_parts(&self) -> Result<()> {
-        let parts = self.manifest.parts.iter();
-        parts
-            .map(|part| (part, part.bytes <= CHECKED_BYTES_MAX))
-            .try_for_each(|(part, whole)| self.check(part, whole))
-    }
-
-    fn check(&self, part: &Part, whole: bool) -> Result<()> {
-        let path = self.folder.join(&part.path);
-        let corrupt = |detail: String| Error::IndexCorrupt { path: path.clone(), detail };
-        let found = fs::metadata(&path).map_err(|e| corrupt(e.to_string()))?.len();
-        if found != part.bytes {
-            return Err(corrupt(format!("it has {found} bytes, its manifest says {}", part.bytes)));
+impl VersionManifest {
+    /// The manifest of the version in `folder`.
+    pub(super) fn read(folder: &VersionFolder) -> Result<Self> {
+        let path = folder.manifest();
+        let text = fs::read(&path).map_err(|e| corrupt(&path, e.to_string()))?;
+        let manifest: Self =
+            serde_json::from_slice(&text).map_err(|e| corrupt(&path, e.to_string()))?;
+        if manifest.format != FORMAT {
+            let found = manifest.format;
+            let detail = format!("it has format {found}, but this program reads format {FORMAT}");
+            return Err(corrupt(&path, detail));
         }
-        if whole && checksum(&path)? != part.blake3 {
-            return Err(corrupt("its checksum is not the one in its manifest".to_owned()));
-        }
-        Ok(())
+        Ok(manifest)
     }
-}
-
-/// The manifest of the version in `folder`.
-pub(super) fn read_manifest(folder: &Path) -> Result<Manifest> {
-    let path = folder.join(MANIFEST);
-    let corrupt = |detail: String| Error::IndexCorrupt { path: path.clone(), detail };
-    let text = fs::read(&path).map_err(|e| corrupt(e.to_string()))?;
-    let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| corrupt(e.to_string()))?;
-    if manifest.format != FORMAT {
-        let found = manifest.format;
-        return Err(corrupt(format!("it has format {found}, this program reads {FORMAT}")));
-    }
-    Ok(manifest)
-}
-
-/// BLAKE3 of a file, 64 hexadecimal digits.
-pub(super) fn checksum(path: &Path) -> Result<String> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_mmap_rayon(path).map_err(|e| Error::io("read", path, e))?;
-    Ok(hasher.finalize().to_hex().to_string())
 }
 
 /// The time now, RFC 3339 in UTC, to the millisecond.

@@ -1,8 +1,19 @@
 //! Which versions of an index are published, and is each of them whole?
 
+mod data_folder;
 pub(in crate::index) mod file;
 mod manifest;
+mod staging;
 mod version;
+mod version_folder;
+mod write_lock;
 
-pub use manifest::{CATALOG, FORMAT, IndexVersion, Manifest, ModelRecord, Part, now};
-pub use version::{DataFolder, Staging, WriteLock};
+#[cfg(test)]
+mod tests;
+
+pub use data_folder::DataFolder;
+pub use manifest::{FORMAT, ModelRecord, Part, VersionManifest, now};
+pub use staging::Staging;
+pub use version::IndexVersion;
+pub use version_folder::VersionFolder;
+pub use write_lock::WriteLock;

@@ -8,7 +8,7 @@ use crate::base::telemetry::RunReport;
 use crate::embedding::models::ModelState;
 use crate::index::catalog::Catalog;
 use crate::index::versions::IndexVersion;
-use crate::index::versions::Manifest;
+use crate::index::versions::VersionManifest;
 
 /// What `codeintel index --json` prints.
 #[derive(Serialize)]
@@ -126,7 +126,7 @@ pub struct Version<'a> {
 }
 
 impl<'a> Version<'a> {
-    pub fn new(manifest: &'a Manifest, current: &str) -> Self {
+    pub fn new(manifest: &'a VersionManifest, current: &str) -> Self {
         Self {
             version: &manifest.version,
             current: manifest.version == current,
