@@ -1,14 +1,14 @@
 //! Which chunks are near this query?
 //!
-//! Three channels with one grammar: build, save, open, `search(query, k, params)`. They know each
-//! other only by [`ChunkId`](crate::base::hit::ChunkId), which is the row number in all of them.
+//! Three indexes with one interface: build, save, open, `search(query, k, params)`. They share only the
+//! [`ChunkId`](crate::base::hit::ChunkId), which is the row number in each of them.
 //!
-//! What holds for each of them:
-//! - a scope (`filter`) is applied before the best `k` are chosen, so no answer is short;
-//! - equal scores are ordered by chunk id, and one query has one answer on any thread count;
-//! - a published file is never written again: saving writes a new file and renames it, so a hard
-//!   link of the old one in another version keeps its bytes;
-//! - a damaged file is `IndexCorrupt` when it is opened, not a crash when it is searched.
+//! Each of them guarantees:
+//! - a scope (`filter`) is applied before the best `k` are chosen, so that no answer is short;
+//! - equal scores are ordered by chunk id, and a query has the same answer on any number of threads;
+//! - a published file is never modified: saving writes a new file and renames it, so that a hard link
+//!   to the old file in another version keeps its bytes;
+//! - a damaged file is `IndexCorrupt` when it is opened and does not crash a search.
 
 pub mod catalog;
 pub mod dense;

@@ -1,16 +1,24 @@
-//! What do we ask of FAISS, and why is each call sound?
+//! The calls into FAISS, and why each is sound.
 //!
-//! The only `unsafe` of this room beside the mapping of files. C++ exceptions come back as codes;
-//! what FAISS would answer with an abort or a crash (a damaged file, a wrong length, an id out of
-//! range) is checked before the call. Searching needs `&self` only: FAISS reads, and several
-//! threads may search one index at once.
+//! Building, reading, writing and parameters go through the safe crate `faiss`. Two things cannot, and
+//! call `faiss-sys`: a search, because the safe crate searches a factory-made index only by `&mut` and
+//! its selectors keep a pointer beyond the borrow of the bitmap and are never freed; and the rows of a
+//! mapped flat index, because the safe crate reads them as aligned floats, which they are not.
+//!
+//! C++ exceptions come back as codes. What FAISS would answer with an abort or a crash (a damaged
+//! file, a wrong length, an id out of range) is checked before the call. FAISS only reads an index
+//! while it searches, so several threads may search one index at once.
 
-use std::ffi::{CStr, CString, c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::path::Path;
 use std::ptr;
-use std::sync::RwLock;
 
+use faiss::index::IndexImpl;
+use faiss::index::autotune::ParameterSpace;
+use faiss::index::io::{IoFlags, read_index_with_flags};
+use faiss::{Index, MetricType, index_factory, write_index};
 use faiss_sys as sys;
+use parking_lot::RwLock;
 
 use crate::base::error::{Error, Result};
 
@@ -18,34 +26,21 @@ use crate::base::error::{Error, Result};
 /// inverted lists (0x646f0008) starts up to 32 threads for every query, so it is not used.
 const IO_FLAG_MMAP_IFC: c_int = 1 << 9;
 
-/// Which ids may be returned: bit `i % 64` of word `i / 64` for row `i`.
+/// The ids that may be returned: bit `i % 64` of word `i / 64` for row `i`.
 #[derive(Clone, Copy)]
 pub(super) struct Allowed<'a>(pub &'a [u64]);
 
-/// The one FAISS index behind a pointer that this value owns.
+/// An index of FAISS over inner products.
 pub(super) struct Faiss {
-    index: *mut sys::FaissIndex,
+    index: IndexImpl,
     n: usize,
     d: usize,
-    /// `ef_search` as it stands in an hnsw index: FAISS has no per-call form of it in C. Searches
-    /// share the lock while they agree on the value, and one that does not is alone.
+    /// The value of `efSearch` in an hnsw index: the C interface has no parameter of a search for it.
+    /// Searches share the lock while they agree on the value; one that needs another is alone.
     ef_search: RwLock<usize>,
 }
 
-// SAFETY: the pointer is owned by this value alone and FAISS indexes are not bound to a thread.
-unsafe impl Send for Faiss {}
-// SAFETY: through `&self` the index is only read, except `efSearch`, which is written only under
-// the write lock of `ef_search` and read by searches only under its read lock.
-unsafe impl Sync for Faiss {}
-
-impl Drop for Faiss {
-    fn drop(&mut self) {
-        // SAFETY: the pointer came from FAISS, is owned here and is not used afterwards.
-        unsafe { sys::faiss_Index_free(self.index) }
-    }
-}
-
-/// What a search hands to an index of one kind.
+/// How much a search examines, for each kind of index.
 #[derive(Clone, Copy)]
 pub(super) enum Effort {
     Flat,
@@ -56,35 +51,22 @@ pub(super) enum Effort {
 impl Faiss {
     /// An empty index over inner products.
     pub(super) fn new(factory: &str, d: usize) -> Result<Self> {
-        let description = c_string(factory.as_bytes())?;
-        let mut index = ptr::null_mut();
-        let metric = sys::FaissMetricType_METRIC_INNER_PRODUCT;
-        // SAFETY: the out pointer and the string outlive the call.
-        let code = unsafe {
-            sys::faiss_index_factory(&mut index, d as c_int, description.as_ptr(), metric)
-        };
-        check(code, "make an index")?;
-        Self::own(index)
+        let d = u32::try_from(d).map_err(Error::library("faiss", "make an index"))?;
+        let index = index_factory(d, factory, MetricType::InnerProduct);
+        index.map(Self::from_index).map_err(failed("make an index"))
     }
 
     /// Opens a file that is known to be whole; `mapped` leaves its vectors on disk.
     pub(super) fn read(path: &Path, mapped: bool) -> Result<Self> {
-        let name = c_string(path.as_os_str().as_encoded_bytes())?;
-        let flags = if mapped { IO_FLAG_MMAP_IFC } else { 0 };
-        let mut index = ptr::null_mut();
-        // SAFETY: the out pointer and the string outlive the call.
-        let code = unsafe { sys::faiss_read_index_fname(name.as_ptr(), flags, &mut index) };
-        check(code, "read an index")?;
-        Self::own(index)
+        let flags = if mapped { IoFlags::from(IO_FLAG_MMAP_IFC) } else { IoFlags::MEM_RESIDENT };
+        let index = read_index_with_flags(text(path)?, flags);
+        index.map(Self::from_index).map_err(failed("read an index"))
     }
 
-    fn own(index: *mut sys::FaissIndex) -> Result<Self> {
-        if index.is_null() {
-            return Err(failure("make an index", "no index came back".into()));
-        }
-        // SAFETY: the pointer is a live index.
-        let (n, d) = unsafe { (sys::faiss_Index_ntotal(index), sys::faiss_Index_d(index)) };
-        Ok(Self { index, n: n as usize, d: d as usize, ef_search: RwLock::new(0) })
+    fn from_index(index: IndexImpl) -> Self {
+        let n = index.ntotal() as usize;
+        let d = index.d() as usize;
+        Self { index, n, d, ef_search: RwLock::new(0) }
     }
 
     pub(super) fn n(&self) -> usize {
@@ -99,38 +81,30 @@ impl Faiss {
     ///
     /// rows: `[n, d]`, row-major, f32.
     pub(super) fn train(&mut self, rows: &[f32]) -> Result<()> {
-        let n = rows.len() / self.d;
-        assert_eq!(n * self.d, rows.len());
-        // SAFETY: `rows` holds n * d values, and `&mut self` keeps every other caller out.
-        let code = unsafe { sys::faiss_Index_train(self.index, n as i64, rows.as_ptr()) };
-        check(code, "train an index")
+        assert!(rows.len().is_multiple_of(self.d));
+        self.index.train(rows).map_err(failed("train an index"))
     }
 
-    /// Adds rows behind the ones there.
+    /// Adds rows behind the existing ones.
     ///
     /// rows: `[n, d]`, row-major, f32.
     pub(super) fn add(&mut self, rows: &[f32]) -> Result<()> {
-        let n = rows.len() / self.d;
-        assert_eq!(n * self.d, rows.len());
-        // SAFETY: `rows` holds n * d values, and `&mut self` keeps every other caller out.
-        check(unsafe { sys::faiss_Index_add(self.index, n as i64, rows.as_ptr()) }, "add rows")?;
-        self.n += n;
+        assert!(rows.len().is_multiple_of(self.d));
+        self.index.add(rows).map_err(failed("add rows"))?;
+        self.n += rows.len() / self.d;
         Ok(())
     }
 
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        let name = c_string(path.as_os_str().as_encoded_bytes())?;
-        // SAFETY: the index is live and the string outlives the call.
-        let code = unsafe { sys::faiss_write_index_fname(self.index, name.as_ptr()) };
-        check(code, "write an index")
+        write_index(&self.index, text(path)?).map_err(failed("write an index"))
     }
 
     /// The rows of a flat index as bytes `[n, d, 4]`, little-endian f32; `None` for other kinds.
     ///
     /// Bytes and not floats, because in a mapped file they begin at an odd address.
     pub(super) fn flat_rows(&self) -> Option<&[u8]> {
-        // SAFETY: a checked cast of a live index, which gives null for other kinds.
-        let flat = unsafe { sys::faiss_IndexFlat_cast(self.index) };
+        // SAFETY: a checked cast of a live index, which returns null for other kinds.
+        let flat = unsafe { sys::faiss_IndexFlat_cast(self.index.inner_ptr()) };
         if flat.is_null() {
             return None;
         }
@@ -150,7 +124,7 @@ impl Faiss {
 
     /// The nearest `k` rows of each query: scores and ids, `-1` where there are fewer.
     ///
-    /// queries: `[nq, d]`, row-major, f32; answers `[nq, k]` scores and `[nq, k]` ids.
+    /// queries: `[nq, d]`, row-major, f32; returns `[nq, k]` scores and `[nq, k]` ids.
     pub(super) fn search(
         &self,
         queries: &[f32],
@@ -164,11 +138,12 @@ impl Faiss {
         let mut ids = vec![-1i64; nq * k];
         let params = Params::new(effort, allowed)?;
         let mut call = || {
-            // SAFETY: `queries` holds nq * d values, both outputs hold nq * k, and `params` with
-            // the bitmap that it points to outlives the call.
+            // SAFETY: `queries` holds nq * d values, both outputs hold nq * k, and `params` and the
+            // bitmap that it points to outlive the call. The index is only read, except `efSearch`,
+            // which is written only under the write lock of `ef_search`.
             let code = unsafe {
                 sys::faiss_Index_search_with_params(
-                    self.index,
+                    self.index.inner_ptr(),
                     nq as i64,
                     queries.as_ptr(),
                     k as i64,
@@ -186,31 +161,20 @@ impl Faiss {
         Ok((scores, ids))
     }
 
+    /// Runs `call` while `efSearch` is `wanted`.
     fn with_ef_search(&self, wanted: usize, call: impl FnOnce() -> Result<()>) -> Result<()> {
-        let now = self.ef_search.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if *now == wanted {
+        let current = self.ef_search.read();
+        if *current == wanted {
             return call();
         }
-        drop(now);
-        let mut now = self.ef_search.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if *now != wanted {
-            let mut space = ptr::null_mut();
-            let name = c"efSearch".as_ptr();
-            // SAFETY: the out pointer outlives the call; the index is written under the write lock;
-            // the space is freed once and not used afterwards.
-            let code = unsafe {
-                check(sys::faiss_ParameterSpace_new(&mut space), "make parameters")?;
-                let code = sys::faiss_ParameterSpace_set_index_parameter(
-                    space,
-                    self.index,
-                    name,
-                    wanted as f64,
-                );
-                sys::faiss_ParameterSpace_free(space);
-                code
-            };
-            check(code, "set efSearch")?;
-            *now = wanted;
+        drop(current);
+        let mut current = self.ef_search.write();
+        if *current != wanted {
+            let value = u32::try_from(wanted).map_err(Error::library("faiss", "set efSearch"))?;
+            ParameterSpace::new()
+                .and_then(|space| space.set_index_parameter(&self.index, "efSearch", value))
+                .map_err(failed("set efSearch"))?;
+            *current = wanted;
         }
         call()
     }
@@ -224,12 +188,12 @@ struct Params {
 
 impl Params {
     fn new(effort: Effort, allowed: Option<Allowed<'_>>) -> Result<Self> {
-        let mut made = Self { params: ptr::null_mut(), selector: ptr::null_mut() };
+        let mut parameters = Self { params: ptr::null_mut(), selector: ptr::null_mut() };
         if let Some(Allowed(words)) = allowed {
             const { assert!(cfg!(target_endian = "little"), "words are read as bytes") };
             let mut selector = ptr::null_mut();
-            // SAFETY: the words are `8 * len` readable bytes. FAISS keeps the pointer, and the
-            // search that uses it ends before the borrow of the words does.
+            // SAFETY: the words are `8 * len` readable bytes. FAISS keeps the pointer, and the search
+            // that uses it ends before the borrow of the words does.
             let code = unsafe {
                 sys::faiss_IDSelectorBitmap_new(
                     &mut selector,
@@ -238,22 +202,22 @@ impl Params {
                 )
             };
             check(code, "make a selector")?;
-            made.selector = selector.cast();
+            parameters.selector = selector.cast();
         }
-        // SAFETY: the out pointer outlives the call; a null selector means that all are allowed.
+        // SAFETY: the out pointer outlives the call; a null selector allows every id.
         let code = unsafe {
             match effort {
                 Effort::Ivf { nprobe } => sys::faiss_SearchParametersIVF_new_with(
-                    &mut made.params,
-                    made.selector,
+                    &mut parameters.params,
+                    parameters.selector,
                     nprobe,
                     0,
                 ),
-                _ => sys::faiss_SearchParameters_new(&mut made.params, made.selector),
+                _ => sys::faiss_SearchParameters_new(&mut parameters.params, parameters.selector),
             }
         };
         check(code, "make parameters")?;
-        Ok(made)
+        Ok(parameters)
     }
 }
 
@@ -273,22 +237,33 @@ impl Drop for Params {
 
 /// The bytes of floats, as a file holds them.
 ///
-/// values: `[len]`, f32; answers `[4 * len]`.
+/// values: `[len]`, f32; returns `[4 * len]`.
 pub(super) fn bytes_of(values: &[f32]) -> &[u8] {
     // SAFETY: a float is four bytes without padding, and a byte has no alignment.
     unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) }
 }
 
-/// text: `[len]`, without a zero byte.
-fn c_string(text: &[u8]) -> Result<CString> {
-    CString::new(text).map_err(Error::library("faiss", "read a path"))
+/// The path as the safe crate takes it. DuckDB refuses other paths than UTF-8 too.
+fn text(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| failure("read a path", "it is not UTF-8".into()))
+}
+
+/// Turns an error of the safe crate into ours, with the message of FAISS alone.
+fn failed(action: &'static str) -> impl Fn(faiss::error::Error) -> Error {
+    move |error| {
+        let source = match error {
+            faiss::error::Error::Native(native) => native.into(),
+            other => other.into(),
+        };
+        Error::Library { part: "faiss", action, source }
+    }
 }
 
 fn check(code: c_int, action: &'static str) -> Result<()> {
     if code == 0 {
         return Ok(());
     }
-    // SAFETY: FAISS answers null or a string of this thread that stays until its next failure.
+    // SAFETY: FAISS returns null or a string of this thread that is valid until its next failure.
     let message = unsafe {
         let text: *const c_char = sys::faiss_get_last_error();
         if text.is_null() {

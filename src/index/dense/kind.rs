@@ -1,4 +1,4 @@
-//! Which FAISS index suits so many rows?
+//! The kind of FAISS index for a number of rows, and its factory string.
 
 pub use crate::base::config::DenseKind;
 use crate::base::telemetry::labels::IndexKind;
@@ -7,17 +7,17 @@ use crate::base::telemetry::labels::IndexKind;
 const FLAT_ROWS_MAX: usize = 20_000;
 /// From this many rows on, full-precision lists no longer fit in memory beside everything else.
 const IVF_FLAT_ROWS_MAX: usize = 2_000_000;
-/// Points that k-means wants for each centroid; FAISS complains below it.
+/// Points that k-means needs for each centroid; FAISS warns below it.
 const POINTS_PER_LIST_MIN: usize = 39;
-/// Points for each list that training draws: more costs time and moves recall by less than noise.
+/// Points for each list in the training sample. More take time and change recall by less than noise.
 pub(super) const POINTS_PER_LIST_MAX: usize = 64;
-/// Product quantisation trains 256 centroids for each part of a vector.
+/// Product quantisation trains 256 centroids for each sub-vector.
 const PQ_CENTROIDS: usize = 256;
 /// Links of a node of the hnsw graph.
 const HNSW_LINKS: usize = 32;
 
-/// What `kind` means for `n` rows: `Auto` is decided by size, and an index too small to be trained
-/// is flat. The answer is never `Auto`.
+/// The kind to use for `n` rows: `Auto` is decided by size, and an index that is too small to train is
+/// flat. Never returns `Auto`.
 pub fn resolve(kind: DenseKind, n: usize) -> DenseKind {
     match kind {
         DenseKind::Auto if n < FLAT_ROWS_MAX => DenseKind::Flat,
@@ -34,27 +34,27 @@ pub fn resolve(kind: DenseKind, n: usize) -> DenseKind {
 pub fn factory(kind: DenseKind, n: usize, d: usize) -> String {
     match resolve(kind, n) {
         DenseKind::IvfFlat => format!("IVF{},Flat", nlist(n)),
-        // `np`: without polysemous training, which takes most of the time and is not searched with.
+        // `np`: no polysemous training, which takes most of the time and is not used in a search.
         DenseKind::IvfPq => format!("IVF{},PQ{}np", nlist(n), pq_parts(d)),
         DenseKind::Hnsw => format!("HNSW{HNSW_LINKS},Flat"),
         DenseKind::Flat | DenseKind::Auto => "Flat".to_owned(),
     }
 }
 
-/// Inverted lists for `n` rows: about `4 * sqrt(n)`, with enough points in each to train on.
+/// Inverted lists for `n` rows: about `4 * sqrt(n)`, each with enough points to train on.
 pub(super) fn nlist(n: usize) -> usize {
     let wanted = (4.0 * (n as f64).sqrt()).round() as usize;
     wanted.clamp(1, (n / POINTS_PER_LIST_MIN).max(1))
 }
 
-/// Parts of a vector of `d` values, one byte each: four values a part where `d` allows it.
+/// Sub-vectors of a vector of `d` values, one byte each: of four values where `d` allows it.
 fn pq_parts(d: usize) -> usize {
     let values =
         [4, 3, 2, 5, 6, 7, 8].into_iter().find(|values| d.is_multiple_of(*values)).unwrap_or(1);
     d / values
 }
 
-/// What it is called on spans and in metrics.
+/// The name on spans and in metrics.
 pub(super) fn label(kind: DenseKind, has_secondary: bool) -> IndexKind {
     match (kind, has_secondary) {
         (DenseKind::Flat | DenseKind::Auto, false) => IndexKind::Flat,

@@ -1,9 +1,9 @@
 //! Which rows have the largest inner product with this vector?
 //!
-//! A large primary index (flat, ivf_flat, ivf_pq or hnsw) over rows `0..n`, never changed once it
-//! is built, and a small flat secondary one over rows `n..m` that grows; they are searched
-//! together. FAISS finds candidates; [`rows`] scores each of them exactly, so that a hit's score
-//! does not depend on the index that found it.
+//! A large primary index (flat, ivf_flat, ivf_pq or hnsw) over rows `0..n` never changes once it is
+//! built; a small flat secondary index over rows `n..m` grows. They are searched together. FAISS finds
+//! candidates, and [`rows`] scores each of them exactly, so that the score of a hit does not depend on
+//! the index that found it.
 
 mod ffi;
 pub mod gpu;
@@ -38,7 +38,7 @@ pub struct DenseIndex {
 impl DenseIndex {
     /// Builds an index over `vectors` `[n, d]`, L2-normalised; `seed` draws the training sample.
     ///
-    /// The rows of an index that is not flat are kept beside it until it is dropped.
+    /// An index that is not flat keeps a copy of the rows.
     pub fn build(vectors: &Matrix, kind: DenseKind, seed: u64) -> Result<Self> {
         vectors.check_finite("vectors")?;
         let (n, d) = (vectors.n(), vectors.d());
@@ -60,7 +60,7 @@ impl DenseIndex {
         kind::factory(kind, n, d)
     }
 
-    /// Adds rows `[any, d]` behind the last one, to the secondary index.
+    /// Appends rows `[any, d]` to the secondary index.
     pub fn append(&mut self, vectors: &Matrix) -> Result<()> {
         if vectors.d() != self.d() {
             let found = vectors.d();
@@ -86,7 +86,7 @@ impl DenseIndex {
         self.secondary.as_ref().map_or(0, Faiss::n)
     }
 
-    /// Values of a row.
+    /// Values per row.
     pub fn d(&self) -> usize {
         self.primary.d()
     }
@@ -96,17 +96,17 @@ impl DenseIndex {
         self.kind
     }
 
-    /// Flat, IVFFlat, IVF-PQ or HNSW, with `+sec` when there is a secondary part.
+    /// Flat, IVFFlat, IVF-PQ or HNSW, with `+sec` if there is a secondary part.
     pub fn kind_label(&self) -> IndexKind {
         kind::label(self.kind, self.secondary.is_some())
     }
 
-    /// The same as a word.
+    /// [`DenseIndex::kind_label`] as a word.
     pub fn kind_name(&self) -> &'static str {
         self.kind_label().as_str()
     }
 
-    /// The FAISS factory string that the primary index was made with.
+    /// The FAISS factory string of the primary index.
     pub fn factory(&self) -> &str {
         &self.factory
     }
@@ -130,7 +130,7 @@ impl DenseIndex {
     }
 }
 
-/// Rows to train on, `[sample, d]`: all of them, or a seeded sample without repetition.
+/// The rows to train on, `[sample, d]`: all of them, or a seeded sample without repetition.
 fn training_sample(vectors: &Matrix, seed: u64) -> Vec<f32> {
     let points_max = (kind::nlist(vectors.n()) * kind::POINTS_PER_LIST_MAX).max(1 << 16);
     if vectors.n() <= points_max {

@@ -1,7 +1,7 @@
-//! How near is one row, exactly?
+//! The full-precision rows, and the exact score of one of them.
 //!
-//! Every score that leaves this room is computed here, whichever index found the row, so that a
-//! batch equals singles and all kinds agree to the last bit.
+//! Every score of a search is computed here, whichever index found the row, so that a batch equals
+//! single searches and all kinds of index agree to the last bit.
 
 use memmap2::Mmap;
 
@@ -9,14 +9,14 @@ use crate::base::vector::Matrix;
 
 use super::ffi::{Faiss, bytes_of};
 
-/// Sums kept side by side; their number fixes the order of the additions on every machine.
+/// Partial sums; their number fixes the order of the additions on every machine.
 const LANES: usize = 16;
 
 /// The full-precision rows of a primary index.
 pub(super) enum Rows {
-    /// They are the flat index itself.
+    /// The flat index holds them.
     InIndex,
-    /// A copy from building.
+    /// A copy that was kept when the index was built.
     Kept(Matrix),
     /// `vectors.f32`.
     Mapped(Mmap),

@@ -1,4 +1,4 @@
-//! Which rows are nearest, within a scope, and never fewer than there are?
+//! Search: the nearest rows within a scope, in exact order.
 
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet, Hit, TopK};
@@ -8,26 +8,26 @@ use super::ffi::{Allowed, Effort, Faiss};
 use super::kind::DenseKind;
 use super::{DenseIndex, rows};
 
-/// Scopes up to this many rows, or up to 1 % of an index, are scanned: faster than an approximate
-/// search that discards nearly all it finds, and exact.
+/// Scopes of up to this many rows, or up to 1 % of an index, are scanned. That is exact, and faster than
+/// an approximate search that discards nearly everything it finds.
 const SCAN_ROWS: usize = 4096;
-/// Candidates beyond `k`, so that rounding at the cut changes nothing.
+/// Candidates beyond `k`, so that rounding does not change which rows are the best `k`.
 pub(super) const MARGIN: usize = 16;
-/// Candidates for each hit of a quantised index; they are scored again in full precision.
+/// Candidates per hit of a quantised index; they are scored again in full precision.
 const K_FACTOR: usize = 4;
-/// Candidates that a quantised index gives at least: at small `k`, four times `k` is too few.
+/// The least number of candidates of a quantised index: at small `k`, four times `k` is too few.
 const REFINE_MIN: usize = 128;
-/// What two ways of adding up one inner product of unit vectors may differ by.
+/// The most that two orders of summation of one inner product of unit vectors may differ by.
 const ROUNDING: f32 = 1e-5;
 
-/// How to search, chosen for each call.
+/// Parameters of one search.
 #[derive(Clone, Copy)]
 pub struct DenseParams<'a> {
     /// Inverted lists visited by an ivf index.
     pub nprobe: usize,
-    /// Candidates kept while an hnsw index is searched.
+    /// Candidates that a search of an hnsw index keeps.
     pub ef_search: usize,
-    /// The chunks that may be returned; `None` for all. It ranges over all rows of the index.
+    /// The chunks that may be returned; `None` for all. Its universe is all rows of the index.
     pub filter: Option<&'a ChunkSet>,
 }
 
@@ -37,7 +37,7 @@ impl Default for DenseParams<'_> {
     }
 }
 
-/// The scope of one call, split at the border of the two parts.
+/// The scope of one search, split at the border of the two parts.
 struct Scope<'a> {
     filter: Option<&'a ChunkSet>,
     /// Allowed rows of the secondary part, counted from its first row.
@@ -45,21 +45,21 @@ struct Scope<'a> {
     count: usize,
 }
 
-/// What the two parts answered for one query: scores and ids of `[want]` candidates each.
+/// The candidates of the two parts for one query: `[want]` scores and ids each.
 struct Found<'a> {
     parts: [(&'a [f32], &'a [i64]); 2],
 }
 
 impl DenseIndex {
-    /// The nearest `k` chunks, best first: all of the scope when it holds fewer.
+    /// The nearest `k` chunks, best first; fewer only if the scope contains fewer.
     ///
     /// query: `[d]`, L2-normalised, f32.
     pub fn search(&self, query: &[f32], k: usize, params: &DenseParams<'_>) -> Result<Vec<Hit>> {
-        let mut answers = self.search_rows(query, k, params)?;
-        Ok(answers.pop().unwrap_or_default())
+        let mut hits = self.search_rows(query, k, params)?;
+        Ok(hits.pop().unwrap_or_default())
     }
 
-    /// The same for each row of `queries` `[nq, d]`; each answer equals that of a single search.
+    /// Searches for each row of `queries` `[nq, d]`. Each result equals that of a single search.
     pub fn search_batch(
         &self,
         queries: &Matrix,
@@ -95,14 +95,14 @@ impl DenseIndex {
             return queries.chunks_exact(d).map(|query| self.scan(query, k, &scope)).collect();
         }
         let want = self.candidates_for(k);
-        self.ask_and_settle(queries, k, want, params, &scope)
+        self.search_parts(queries, k, want, params, &scope)
     }
 
-    /// Asks both parts for `want` candidates; a query whose cut falls among equals is asked again
-    /// with more of them, and at last scanned.
+    /// Asks both parts for `want` candidates. Where these do not determine the best `k`, because scores
+    /// at the cut are equal, more are requested, and finally all rows are scanned.
     ///
     /// queries: `[nq, d]`, row-major, f32.
-    fn ask_and_settle(
+    fn search_parts(
         &self,
         queries: &[f32],
         k: usize,
@@ -117,27 +117,27 @@ impl DenseIndex {
                 let allowed = scope.secondary.as_deref().map(Allowed);
                 ask(index, queries, want, Effort::Flat, allowed)?
             }
-            None => Answers::default(),
+            None => Candidates::default(),
         };
         let wider = 8 * k + 256;
-        let settle = |(i, query): (usize, &[f32])| {
-            let found = Found { parts: [primary.of(i), secondary.of(i)] };
-            match self.settle(query, k, &found)? {
+        let finish = |(i, query): (usize, &[f32])| {
+            let found = Found { parts: [primary.row(i), secondary.row(i)] };
+            match self.best_of(query, k, &found)? {
                 Some(hits) => Ok(hits),
                 None if want < wider => {
-                    let mut hits = self.ask_and_settle(query, k, wider, params, scope)?;
+                    let mut hits = self.search_parts(query, k, wider, params, scope)?;
                     Ok(hits.pop().unwrap_or_default())
                 }
                 None => self.scan(query, k, scope),
             }
         };
-        queries.chunks_exact(self.d()).enumerate().map(settle).collect()
+        queries.chunks_exact(self.d()).enumerate().map(finish).collect()
     }
 
-    /// Scores the candidates exactly; `None` when they are too few to be sure of the best `k`.
+    /// Scores the candidates exactly; `None` if they do not determine the best `k`.
     ///
     /// query: `[d]`.
-    fn settle(&self, query: &[f32], k: usize, found: &Found<'_>) -> Result<Option<Vec<Hit>>> {
+    fn best_of(&self, query: &[f32], k: usize, found: &Found<'_>) -> Result<Option<Vec<Hit>>> {
         let mut top = TopK::new(k);
         for (part, (_, ids)) in found.parts.iter().enumerate() {
             let first = if part == 0 { 0 } else { self.primary.n() };
@@ -156,7 +156,7 @@ impl DenseIndex {
         Ok(found.parts.iter().enumerate().all(cut_is_clear).then_some(hits))
     }
 
-    /// Every allowed row, scored one by one.
+    /// Scores every allowed row.
     ///
     /// query: `[d]`.
     fn scan(&self, query: &[f32], k: usize, scope: &Scope<'_>) -> Result<Vec<Hit>> {
@@ -218,16 +218,16 @@ impl DenseIndex {
     }
 }
 
-/// The answers of one part: `[nq, want]` scores and ids.
+/// The candidates of one part for all queries: `[nq, want]` scores and ids.
 #[derive(Default)]
-struct Answers {
+struct Candidates {
     scores: Vec<f32>,
     ids: Vec<i64>,
     want: usize,
 }
 
-impl Answers {
-    fn of(&self, i: usize) -> (&[f32], &[i64]) {
+impl Candidates {
+    fn row(&self, i: usize) -> (&[f32], &[i64]) {
         let range = i * self.want..(i + 1) * self.want;
         (&self.scores[range.clone()], &self.ids[range])
     }
@@ -240,18 +240,18 @@ fn ask(
     want: usize,
     effort: Effort,
     allowed: Option<Allowed<'_>>,
-) -> Result<Answers> {
+) -> Result<Candidates> {
     let want = want.min(index.n());
     if want == 0 {
-        return Ok(Answers::default());
+        return Ok(Candidates::default());
     }
     let (scores, ids) = index.search(queries, want, effort, allowed)?;
-    Ok(Answers { scores, ids, want })
+    Ok(Candidates { scores, ids, want })
 }
 
 /// The bitmap from bit `first` on.
 ///
-/// words: `[any]`; answers `[words - first / 64]`.
+/// words: `[any]`; returns `[words - first / 64]`.
 fn shifted(words: &[u64], first: usize) -> Vec<u64> {
     let (skip, bit) = (first / 64, first % 64);
     let tail = words.get(skip..).unwrap_or_default();

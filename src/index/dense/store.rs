@@ -1,13 +1,13 @@
-//! How does a vector index get to disk and back?
+//! The files of a vector index.
 //!
-//! - `dense.faiss`: what FAISS writes, then a seal of [`SEAL_BYTES`];
+//! - `dense.faiss`: what FAISS writes, then a footer of [`FOOTER_BYTES`];
 //! - `vectors.f32`: the rows in full precision, `[n, d]`, row-major, little-endian, for every kind
-//!   but flat (whose index is the rows);
-//! - `dense.delta.faiss`: the secondary index and its seal, only when there is one.
+//!   except flat, whose index contains the rows;
+//! - `dense.delta.faiss`: the secondary index and its footer, if there is one.
 //!
-//! The seal holds the factory string, the shape, the length and a digest. FAISS believes its own
-//! headers, so a file is only handed to it when the digest fits: a wrong size in a header would
-//! make it ask for terabytes, a wrong link in a graph would make it read anywhere.
+//! The footer holds the factory string, the shape, the length and a digest. FAISS trusts its own
+//! headers, so a file is passed to it only if the digest matches: a wrong size in a header would make
+//! it allocate terabytes, a wrong link in a graph would make it read out of bounds.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -30,13 +30,13 @@ const SECONDARY: &str = "dense.delta.faiss";
 const MAGIC: &[u8; 8] = b"CIDENSE1";
 const FACTORY_BYTES: usize = 64;
 const ABOUT_BYTES: usize = FACTORY_BYTES + 4 + 4 + 8 + 8;
-const SEAL_BYTES: usize = ABOUT_BYTES + 32 + MAGIC.len();
+const FOOTER_BYTES: usize = ABOUT_BYTES + 32 + MAGIC.len();
 
 const KINDS: [DenseKind; 4] =
     [DenseKind::Flat, DenseKind::IvfFlat, DenseKind::IvfPq, DenseKind::Hnsw];
 
 impl DenseIndex {
-    /// Writes every file of this index into `folder`, each by rename.
+    /// Writes every file of this index into `folder`, each by a rename.
     pub fn save(&self, folder: &Path) -> Result<()> {
         let vectors = folder.join(VECTORS);
         match &self.rows {
@@ -45,40 +45,42 @@ impl DenseIndex {
             }
             rows => replace_with(&vectors, &[rows.bytes(&self.primary)])?,
         }
-        write_sealed(&folder.join(PRIMARY), &self.primary, self.kind, &self.factory)?;
+        write_with_footer(&folder.join(PRIMARY), &self.primary, self.kind, &self.factory)?;
         self.save_delta(folder)
     }
 
-    /// Writes only the secondary index: all that changes in a folder that holds the primary one.
+    /// Writes only the secondary index, into a folder that has the primary one.
     pub fn save_delta(&self, folder: &Path) -> Result<()> {
         let path = folder.join(SECONDARY);
         match &self.secondary {
-            Some(index) => write_sealed(&path, index, DenseKind::Flat, "Flat"),
+            Some(index) => write_with_footer(&path, index, DenseKind::Flat, "Flat"),
             None => remove_if_there(&path).map_err(|e| Error::io("remove", &path, e)),
         }
     }
 
-    /// Opens the index in `folder`, memory-mapped, and refuses rows that are not of `d` values.
+    /// Opens the index in `folder`, memory-mapped. Rows of other than `d` values are an error.
     pub fn open(folder: &Path, d: usize) -> Result<Self> {
         let path = folder.join(PRIMARY);
-        let seal = Seal::check(&path)?;
-        if seal.d != d {
-            return Err(Error::Dimension { what: "vector index", expected: d, found: seal.d });
+        let footer = Footer::check(&path)?;
+        if footer.d != d {
+            return Err(Error::Dimension { what: "vector index", expected: d, found: footer.d });
         }
-        let primary = read_sealed(&path, &seal, true)?;
-        let rows = match seal.kind {
+        let primary = read_checked(&path, &footer, true)?;
+        let rows = match footer.kind {
             DenseKind::Flat if primary.flat_rows().is_some() => Rows::InIndex,
-            DenseKind::Flat => return Err(corrupt(&path, "it is not the flat index it claims")),
-            _ => open_vectors(&folder.join(VECTORS), &seal)?,
+            DenseKind::Flat => {
+                return Err(corrupt(&path, "its footer calls it flat, but it is not"));
+            }
+            _ => open_vectors(&folder.join(VECTORS), &footer)?,
         };
         let secondary = open_secondary(&folder.join(SECONDARY), d)?;
-        Ok(Self { primary, secondary, rows, kind: seal.kind, factory: seal.factory })
+        Ok(Self { primary, secondary, rows, kind: footer.kind, factory: footer.factory })
     }
 }
 
-fn open_vectors(path: &Path, seal: &Seal) -> Result<Rows> {
+fn open_vectors(path: &Path, footer: &Footer) -> Result<Rows> {
     let bytes = map(path)?;
-    let expected = seal.n * seal.d * 4;
+    let expected = footer.n * footer.d * 4;
     if bytes.len() != expected {
         let found = bytes.len();
         return Err(corrupt(path, format!("it has {found} bytes, not {expected}")));
@@ -86,45 +88,45 @@ fn open_vectors(path: &Path, seal: &Seal) -> Result<Rows> {
     Ok(Rows::Mapped(bytes))
 }
 
-/// The secondary index is small and grows, so it is read into memory, not mapped.
+/// Reads the secondary index into memory, because it is small and grows.
 fn open_secondary(path: &Path, d: usize) -> Result<Option<Faiss>> {
     if !path.try_exists().map_err(|source| Error::io("look for", path, source))? {
         return Ok(None);
     }
-    let seal = Seal::check(path)?;
-    if seal.d != d || seal.kind != DenseKind::Flat {
-        let found = format!("it is {} over {} values, not flat over {d}", seal.kind, seal.d);
+    let footer = Footer::check(path)?;
+    if footer.d != d || footer.kind != DenseKind::Flat {
+        let found = format!("it is {} over {} values, not flat over {d}", footer.kind, footer.d);
         return Err(corrupt(path, found));
     }
-    let read = read_sealed(path, &seal, false)?;
-    // A fresh index owns its rows, so that more can be added to it.
+    let read = read_checked(path, &footer, false)?;
+    // An index that was read cannot grow; a new one owns its rows.
     let mut index = Faiss::new("Flat", d)?;
     let rows = read.flat_rows().ok_or_else(|| corrupt(path, "it is not flat"))?;
     index.add(&numbers(rows).collect::<Vec<_>>())?;
     Ok(Some(index))
 }
 
-fn write_sealed(path: &Path, index: &Faiss, kind: DenseKind, factory: &str) -> Result<()> {
+fn write_with_footer(path: &Path, index: &Faiss, kind: DenseKind, factory: &str) -> Result<()> {
     replace(path, |fresh| {
         let folder = path.parent().unwrap_or(path);
         let full = |error| or_disk_full(error, folder);
         index.write(fresh).map_err(full)?;
-        // FAISS does not say when the last bytes of a file cannot be written.
+        // FAISS does not report a failure to write the last bytes of a file.
         let read = Faiss::read(fresh, true).map_err(full)?;
         if (read.n(), read.d()) != (index.n(), index.d()) {
             let (n, d) = (read.n(), read.d());
-            return Err(corrupt(path, format!("{n} x {d} values of it were written")));
+            return Err(corrupt(path, format!("only {n} x {d} values were written")));
         }
         drop(read);
         let body = map(fresh)?;
-        let seal = Seal {
+        let footer = Footer {
             factory: factory.to_owned(),
             kind,
             d: index.d(),
             n: index.n(),
             body_bytes: body.len(),
         };
-        let about = seal.about();
+        let about = footer.about();
         let digest = digest(&body, &about);
         drop(body);
         let io = |source| Error::io("write", path, source);
@@ -133,17 +135,17 @@ fn write_sealed(path: &Path, index: &Faiss, kind: DenseKind, factory: &str) -> R
     })
 }
 
-fn read_sealed(path: &Path, seal: &Seal, mapped: bool) -> Result<Faiss> {
+fn read_checked(path: &Path, footer: &Footer, mapped: bool) -> Result<Faiss> {
     let index = Faiss::read(path, mapped).map_err(|error| corrupt(path, error.to_string()))?;
-    if (index.n(), index.d()) != (seal.n, seal.d) {
+    if (index.n(), index.d()) != (footer.n, footer.d) {
         let (n, d) = (index.n(), index.d());
-        return Err(corrupt(path, format!("it holds {n} x {d}, not {} x {}", seal.n, seal.d)));
+        return Err(corrupt(path, format!("it holds {n} x {d}, not {} x {}", footer.n, footer.d)));
     }
     Ok(index)
 }
 
-/// What stands behind the bytes of FAISS.
-struct Seal {
+/// The footer behind the bytes of FAISS.
+struct Footer {
     factory: String,
     kind: DenseKind,
     d: usize,
@@ -151,8 +153,8 @@ struct Seal {
     body_bytes: usize,
 }
 
-impl Seal {
-    /// The seal without its digest: `[ABOUT_BYTES]`.
+impl Footer {
+    /// The footer without its digest: `[ABOUT_BYTES]`.
     fn about(&self) -> Vec<u8> {
         let mut factory = self.factory.clone().into_bytes();
         factory.resize(FACTORY_BYTES, 0);
@@ -167,19 +169,19 @@ impl Seal {
         .concat()
     }
 
-    /// Reads the seal of a file and checks every byte before it.
+    /// Reads the footer of a file and checks every byte before it.
     fn check(path: &Path) -> Result<Self> {
         let file = map(path)?;
-        let (body, seal) = file
-            .split_last_chunk::<SEAL_BYTES>()
+        let (body, footer) = file
+            .split_last_chunk::<FOOTER_BYTES>()
             .ok_or_else(|| corrupt(path, format!("it has only {} bytes", file.len())))?;
-        let (about, rest) = seal.split_at(ABOUT_BYTES);
+        let (about, rest) = footer.split_at(ABOUT_BYTES);
         let (stored, magic) = rest.split_at(32);
         if magic != MAGIC {
-            return Err(corrupt(path, "it does not end with the seal of a vector index"));
+            return Err(corrupt(path, "it does not end with the footer of a vector index"));
         }
         if digest(body, about) != stored {
-            return Err(corrupt(path, "its digest does not fit its bytes"));
+            return Err(corrupt(path, "its digest does not match its bytes"));
         }
         let (name, numbers) = about.split_at(FACTORY_BYTES);
         let u32_at = |at: usize| {
@@ -188,21 +190,21 @@ impl Seal {
         let usize_at =
             |at: usize| (u64::from(u32_at(at)) | u64::from(u32_at(at + 4)) << 32) as usize;
         let kind = KINDS.get(u32_at(0) as usize).copied();
-        let seal = Self {
+        let footer = Self {
             factory: String::from_utf8_lossy(name).trim_end_matches('\0').to_owned(),
             kind: kind.ok_or_else(|| corrupt(path, "its kind is unknown"))?,
             d: u32_at(4) as usize,
             n: usize_at(8),
             body_bytes: usize_at(16),
         };
-        if seal.body_bytes != body.len() {
-            return Err(corrupt(path, "its length does not fit its seal"));
+        if footer.body_bytes != body.len() {
+            return Err(corrupt(path, "its length does not match its footer"));
         }
-        Ok(seal)
+        Ok(footer)
     }
 }
 
-/// Checked at compile time: the longest factory string fits its place in the seal.
+/// The longest factory string fits the footer.
 const _: () = assert!(FACTORY_BYTES >= "IVF18446744073709551615,PQ18446744073709551615np".len());
 
 #[cfg(test)]
