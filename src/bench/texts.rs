@@ -145,7 +145,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "search/plan/shape.rs",
     "http/door.rs",
     "corpus/source/history.rs",
-    "corpus/source/walk.rs",
+    "corpus/source/listing.rs",
     "base/telemetry/context.rs",
     "base/telemetry/setup.rs",
     "embedding/token/tokenizer.rs",

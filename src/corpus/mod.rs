@@ -1,4 +1,4 @@
-//! What is in a repository? Its files and their history, and the chunks of a file.
+//! What is in a repository? Files with their history, and the chunks of a file.
 
 pub mod chunk;
 pub mod source;

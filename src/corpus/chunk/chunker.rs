@@ -1,37 +1,37 @@
-//! How does a file become chunks?
+//! Chunker: splits a file into chunks and assigns its symbols and references to them.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
-use super::grammar::Compiled;
+use super::grammar::Grammar;
 use super::header::header;
 use super::levels::complete;
 use super::lines::Lines;
 use super::outline::{Outline, Scope};
-use super::split::{Piece, Splitter};
+use super::splitter::{Piece, Splitter};
 use super::{Reference, Symbol};
 use crate::corpus::source::SourceFile;
 
-/// A header takes at most this part of the tokens of a chunk.
+/// A header takes at most `1 / HEADER_PART` of the tokens of a chunk.
 const HEADER_PART: usize = 4;
 const REFERENCES_PER_CHUNK_MAX: usize = 64;
-/// Longer names in use were written by a program, shorter ones are no help.
+/// Longer names are generated, shorter ones help nobody.
 const NAME_BYTES_MAX: usize = 120;
-/// A text of longer lines on average was written by a program: its tree would tell nothing.
+/// A text with longer lines on average is generated or minified, so its syntax tree is not used.
 const LINE_BYTES_MEAN_MAX: usize = 400;
 
-/// Counts tokens in the way of the embedding model.
+/// Counts tokens as the embedding model does.
 pub trait TokenCount: Sync {
-    /// Tokens of each line without special tokens. A line comes with its line end.
+    /// Tokens of each line, without special tokens. A line includes its line end.
     ///
     /// lines: `[n]`; returns `[n]`.
     fn count_lines(&self, lines: &[&str]) -> Vec<u32>;
 }
 
-/// All that is kept of a file.
+/// The chunks, symbols and references of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileChunks {
-    /// In the order of the file: their texts joined are the file.
+    /// In the order of the file; their texts, joined, are the file.
     pub chunks: Vec<Chunk>,
     /// In the order of the file.
     pub symbols: Vec<Symbol>,
@@ -44,40 +44,41 @@ pub struct FileChunks {
 pub struct Chunk {
     /// Counted from 1.
     pub start_line: u32,
-    /// Counted from 1; the last line, included.
+    /// The last line, inclusive; counted from 1.
     pub end_line: u32,
     pub start_byte: u32,
-    /// The byte behind the last.
+    /// One past the last byte.
     pub end_byte: u32,
     /// The lines as they are in the file, line ends included.
     pub text: String,
     pub header: String,
-    /// The names of the definitions that the chunk starts inside of, outermost first.
+    /// The names of the definitions that enclose the first line, outermost first.
     pub enclosing: Vec<String>,
-    /// The symbols that start here, as places in [`FileChunks::symbols`].
+    /// The symbols that start in this chunk, as indices into [`FileChunks::symbols`].
     pub symbols: Vec<u32>,
-    /// Of the first symbol that starts here.
+    /// The signature of the first symbol that starts in this chunk.
     pub signature: Option<String>,
-    /// Of the first symbol that starts here.
+    /// The documentation of that symbol.
     pub doc: Option<String>,
     /// BLAKE3 of the embedded text.
     pub hash: [u8; 32],
-    /// Tokens of the embedded text, special tokens included, as the sum of those of its lines.
+    /// Tokens of the embedded text: the sum over its lines, special tokens included.
     pub tokens: u32,
 }
 
 impl Chunk {
-    /// What the model reads: the header, then the text.
+    /// The text that the model embeds.
     pub fn embedded_text(&self) -> String {
         embedded_text(&self.header, &self.text)
     }
 }
 
-fn embedded_text(header: &str, text: &str) -> String {
+/// The text of a chunk that is embedded and hashed: its header, if it has one, then its lines.
+pub fn embedded_text(header: &str, text: &str) -> String {
     if header.is_empty() { text.to_owned() } else { format!("{header}\n{text}") }
 }
 
-/// Cuts files into chunks of a number of tokens.
+/// Splits files into chunks of a bounded number of tokens.
 #[derive(Debug, Clone, Copy)]
 pub struct Chunker {
     tokens_max: usize,
@@ -85,62 +86,64 @@ pub struct Chunker {
 }
 
 impl Chunker {
-    /// `tokens_max`: tokens of a chunk with its header and with the `specials` tokens that the model
-    /// adds to every text.
+    /// `tokens_max` bounds the tokens of a chunk, including its header and the `specials` tokens that the
+    /// model adds to every text.
     pub fn new(tokens_max: usize, specials: usize) -> Self {
         Self { tokens_max, specials }
     }
 
-    /// Cuts one file. Every line is in exactly one chunk. A text of no bytes has none.
+    /// Splits one file. Every line is in exactly one chunk; an empty file has no chunks.
     pub fn chunk(&self, file: &SourceFile, tokens: &dyn TokenCount) -> FileChunks {
         let lines = Lines::new(&file.text);
         if lines.len() == 0 {
             return FileChunks::default();
         }
-        let compiled = match file.text.len() / lines.len() <= LINE_BYTES_MEAN_MAX {
-            true => Compiled::of(file.language),
-            false => None,
+        let grammar = if file.text.len() / lines.len() <= LINE_BYTES_MEAN_MAX {
+            Grammar::for_language(file.language)
+        } else {
+            None
         };
-        let tree = compiled.and_then(|compiled| Some((compiled, compiled.parse(&file.text)?)));
+        let tree = grammar.and_then(|grammar| Some((grammar, grammar.parse(&file.text)?)));
         let mut outline = match &tree {
-            Some((compiled, tree)) => Outline::of_tree(tree, compiled, &lines),
+            Some((grammar, tree)) => Outline::from_tree(tree, grammar, &lines),
             None => Outline::plain(&lines),
         };
         complete(&mut outline.levels, &outline.marks, &lines);
 
         let headers = Headers::new(self, file, &outline.scopes, lines.len(), tokens);
         let counts = tokens.count_lines(&lines.all());
-        assert_eq!(counts.len(), lines.len(), "count_lines gives one number a line");
+        assert_eq!(counts.len(), lines.len(), "count_lines returns one number per line");
         let splitter = Splitter::new(&outline.levels, &counts);
         let pieces = splitter.split(|line| headers.budget(line));
 
-        let separator = compiled.map_or(".", |compiled| compiled.grammar.separator);
+        let separator = grammar.map_or(".", Grammar::separator);
         let symbols = symbols(&outline.scopes, &pieces, separator);
         let mut chunks: Vec<Chunk> = pieces
             .iter()
             .map(|piece| headers.chunk(*piece, &lines, splitter.tokens(piece.start, piece.end)))
             .collect();
-        for (place, symbol) in symbols.iter().enumerate() {
+        for (index, symbol) in symbols.iter().enumerate() {
             let chunk = &mut chunks[symbol.chunk as usize];
             if chunk.symbols.is_empty() {
                 chunk.signature = Some(symbol.signature.clone());
                 chunk.doc = symbol.doc.clone();
             }
-            chunk.symbols.push(place as u32);
+            chunk.symbols.push(index as u32);
         }
         FileChunks { references: references(&outline, &pieces, &lines), chunks, symbols }
     }
 }
 
-/// The headers of a file's chunks: one a scope, made when first asked for.
+/// The headers of a file's chunks: one per scope, computed on first use.
 struct Headers<'a> {
     chunker: &'a Chunker,
     path: &'a str,
     scopes: &'a [Scope],
-    /// The innermost scope that starts before a line and holds it: `[lines]`.
+    /// For each line the innermost scope that starts before it and contains it: `[lines]`.
     innermost: Vec<Option<u32>>,
     tokens: &'a dyn TokenCount,
-    made: RefCell<HashMap<Option<u32>, (String, u64)>>,
+    /// Header and its tokens, by scope.
+    computed: RefCell<HashMap<Option<u32>, (String, u64)>>,
 }
 
 impl<'a> Headers<'a> {
@@ -157,11 +160,11 @@ impl<'a> Headers<'a> {
             scopes,
             innermost: innermost(scopes, lines),
             tokens,
-            made: RefCell::default(),
+            computed: RefCell::default(),
         }
     }
 
-    /// Tokens for the lines of a chunk that starts at `line`.
+    /// Tokens left for the lines of a chunk that starts at `line`.
     fn budget(&self, line: usize) -> u64 {
         let room = self.chunker.tokens_max.saturating_sub(self.chunker.specials) as u64;
         room.saturating_sub(self.with(line, |(_, tokens)| *tokens)).max(1)
@@ -169,13 +172,13 @@ impl<'a> Headers<'a> {
 
     fn with<T>(&self, line: usize, read: impl FnOnce(&(String, u64)) -> T) -> T {
         let scope = self.innermost[line];
-        let mut made = self.made.borrow_mut();
-        read(made.entry(scope).or_insert_with(|| {
+        let mut computed = self.computed.borrow_mut();
+        read(computed.entry(scope).or_insert_with(|| {
             let room = self.chunker.tokens_max.saturating_sub(self.chunker.specials);
             let signature = scope.map(|scope| self.scopes[scope as usize].signature.as_str());
             let names = names(self.scopes, scope);
             header(self.path, &names, signature, (room / HEADER_PART) as u64, |text| {
-                // The last line of a header is followed by a line end, too.
+                // The text follows on a new line, so the last line of a header has a line end too.
                 let text = format!("{text}\n");
                 let lines: Vec<&str> = text.split_inclusive('\n').collect();
                 self.tokens.count_lines(&lines).into_iter().map(u64::from).sum()
@@ -205,10 +208,10 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// For each of `lines` lines the innermost scope that starts before it and holds it.
+/// For each of `lines` lines the innermost scope that starts before it and contains it.
 fn innermost(scopes: &[Scope], lines: usize) -> Vec<Option<u32>> {
     let mut innermost = vec![None; lines];
-    // A later scope is an inner one where two hold a line; its end is no later than the outer's.
+    // Of two scopes that contain a line the later one is the inner one, and it ends no later.
     let (mut open, mut next): (Vec<usize>, usize) = (Vec::new(), 0);
     for (line, slot) in innermost.iter_mut().enumerate() {
         while scopes.get(next).is_some_and(|scope| scope.first_line < line) {
@@ -223,7 +226,7 @@ fn innermost(scopes: &[Scope], lines: usize) -> Vec<Option<u32>> {
     innermost
 }
 
-/// The names from the outermost scope to this one.
+/// The names from the outermost scope to `innermost`.
 fn names(scopes: &[Scope], innermost: Option<u32>) -> Vec<String> {
     let mut names = Vec::new();
     let mut at = innermost.map(|scope| scope as usize);
@@ -236,8 +239,8 @@ fn names(scopes: &[Scope], innermost: Option<u32>) -> Vec<String> {
     names
 }
 
-/// The piece that holds `line`.
-fn place(pieces: &[Piece], line: usize) -> usize {
+/// The index of the piece that contains `line`.
+fn piece_of(pieces: &[Piece], line: usize) -> usize {
     pieces.partition_point(|piece| piece.end <= line).min(pieces.len().saturating_sub(1))
 }
 
@@ -252,7 +255,7 @@ fn symbols(scopes: &[Scope], pieces: &[Piece], separator: &str) -> Vec<Symbol> {
             start_line: scope.start_line as u32 + 1,
             end_line: scope.end_line as u32 + 1,
             start_col: scope.start_col as u32,
-            chunk: place(pieces, scope.start_line) as u32,
+            chunk: piece_of(pieces, scope.start_line) as u32,
         })
     };
     let mut symbols: Vec<Symbol> = scopes.iter().enumerate().filter_map(symbol).collect();
@@ -265,7 +268,7 @@ fn references(outline: &Outline, pieces: &[Piece], lines: &Lines<'_>) -> Vec<Ref
     let mut seen: HashSet<&str> = HashSet::new();
     let mut current = 0;
     for used in &outline.uses {
-        let chunk = place(pieces, used.line as usize);
+        let chunk = piece_of(pieces, used.line as usize);
         if chunk != current {
             seen.clear();
             current = chunk;

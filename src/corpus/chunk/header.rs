@@ -1,15 +1,16 @@
-//! What stands above a chunk's text, so that a model knows where it is from?
+//! The header of a chunk: the lines above its text that tell the model where it comes from.
 
-/// Goes into the keys of cached vectors: raise it when the text of any header changes.
+/// Part of the keys of cached vectors; raise it when the text of any header changes.
 pub const HEADER_VERSION: u32 = 1;
 
-/// Names kept of the definitions around a chunk, the innermost ones.
+/// The most names of enclosing definitions in a header; the innermost ones are kept.
 const NAMES_MAX: usize = 8;
 
-/// The header of a chunk: its path; the names around it, outermost first; the innermost's signature.
+/// The header of a chunk: its path, the names of the enclosing definitions, outermost first, and the
+/// signature of the innermost one.
 ///
-/// Of the forms from long to short the first one within `tokens_max` is taken. Returns it with its
-/// tokens. `count` gives the tokens of the lines of a text.
+/// Shorter forms are tried until one has at most `tokens_max` tokens, as counted by `count`. Returns
+/// the header and its tokens.
 pub(super) fn header(
     path: &str,
     names: &[String],
@@ -42,7 +43,7 @@ fn join(lines: &[&str]) -> String {
     lines.join("\n")
 }
 
-/// The end of a file name says most: halves it until it fits.
+/// Halves a file name until it fits; the end is kept, because it says most.
 fn shorten(file: &str, tokens_max: u64, count: impl Fn(&str) -> u64) -> (String, u64) {
     let mut rest = file;
     while !rest.is_empty() {

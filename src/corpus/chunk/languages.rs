@@ -1,11 +1,11 @@
-//! Which syntax trees are known, and which of their nodes define something?
+//! The table of languages with a grammar, and the nodes of each that define something.
 //!
-//! One row a language. Data only: what the columns mean is told in `grammar.rs`.
+//! One row per language. `grammar_spec.rs` explains the columns.
 
 use super::SymbolKind::{self, *};
-use super::grammar::Name::{self, *};
-use super::grammar::When::{self, *};
-use super::grammar::{Definition, Grammar};
+use super::grammar_spec::Name::{self, *};
+use super::grammar_spec::When::{self, *};
+use super::grammar_spec::{Definition, GrammarSpec};
 use crate::corpus::source::Language;
 
 const fn def(node: &'static str, kind: SymbolKind, name: Name) -> Definition {
@@ -18,7 +18,7 @@ const fn def_when(node: &'static str, kind: SymbolKind, name: Name, when: When) 
 
 const NAME: Name = Field("name");
 
-/// What `const f = ...` in JavaScript and TypeScript may make beside a constant.
+/// What `const f = ...` in JavaScript and TypeScript may define instead of a constant.
 const JS_FUNCTION: When =
     FieldIs("value", &["arrow_function", "function_expression", "generator_function"]);
 const JS_CLASS: When = FieldIs("value", &["class"]);
@@ -185,8 +185,8 @@ const C_IDENTIFIERS: &[&str] = &["identifier", "type_identifier", "field_identif
 const CPP_IDENTIFIERS: &[&str] =
     &["identifier", "type_identifier", "field_identifier", "namespace_identifier"];
 
-/// Without definitions, comments, attributes and names: rows say what they have.
-const PLAIN: Grammar = Grammar {
+/// The default of each column.
+const PLAIN: GrammarSpec = GrammarSpec {
     language: Language::Text,
     load: || tree_sitter_json::LANGUAGE.into(),
     separator: ".",
@@ -197,9 +197,9 @@ const PLAIN: Grammar = Grammar {
     docstrings: false,
 };
 
-/// Every language with a syntax tree.
-pub(super) static GRAMMARS: [Grammar; 19] = [
-    Grammar {
+/// Every language with a grammar.
+pub(super) static GRAMMARS: [GrammarSpec; 19] = [
+    GrammarSpec {
         language: Language::Rust,
         load: || tree_sitter_rust::LANGUAGE.into(),
         separator: "::",
@@ -209,7 +209,7 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: &["identifier", "type_identifier", "field_identifier"],
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Python,
         load: || tree_sitter_python::LANGUAGE.into(),
         definitions: PYTHON,
@@ -218,7 +218,7 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         docstrings: true,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::TypeScript,
         load: || tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
         definitions: TYPESCRIPT,
@@ -226,7 +226,7 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: JS_IDENTIFIERS,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Tsx,
         load: || tree_sitter_typescript::LANGUAGE_TSX.into(),
         definitions: TYPESCRIPT,
@@ -234,7 +234,7 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: JS_IDENTIFIERS,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::JavaScript,
         load: || tree_sitter_javascript::LANGUAGE.into(),
         definitions: TYPESCRIPT,
@@ -242,14 +242,14 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: JS_IDENTIFIERS,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Go,
         load: || tree_sitter_go::LANGUAGE.into(),
         definitions: GO,
         identifiers: &["identifier", "type_identifier", "field_identifier"],
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Java,
         load: || tree_sitter_java::LANGUAGE.into(),
         definitions: JAVA,
@@ -258,14 +258,14 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: &["identifier", "type_identifier"],
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::C,
         load: || tree_sitter_c::LANGUAGE.into(),
         definitions: C,
         identifiers: C_IDENTIFIERS,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Cpp,
         load: || tree_sitter_cpp::LANGUAGE.into(),
         separator: "::",
@@ -273,7 +273,7 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: CPP_IDENTIFIERS,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::CSharp,
         load: || tree_sitter_c_sharp::LANGUAGE.into(),
         definitions: CSHARP,
@@ -281,14 +281,14 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: &["identifier"],
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Ruby,
         load: || tree_sitter_ruby::LANGUAGE.into(),
         definitions: RUBY,
         identifiers: &["identifier", "constant"],
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Php,
         load: || tree_sitter_php::LANGUAGE_PHP.into(),
         definitions: PHP,
@@ -296,34 +296,34 @@ pub(super) static GRAMMARS: [Grammar; 19] = [
         identifiers: &["name"],
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Bash,
         load: || tree_sitter_bash::LANGUAGE.into(),
         definitions: BASH,
         identifiers: &["command_name", "variable_name"],
         ..PLAIN
     },
-    Grammar { language: Language::Json, definitions: JSON, ..PLAIN },
-    Grammar {
+    GrammarSpec { language: Language::Json, definitions: JSON, ..PLAIN },
+    GrammarSpec {
         language: Language::Yaml,
         load: || tree_sitter_yaml::LANGUAGE.into(),
         definitions: YAML,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Toml,
         load: || tree_sitter_toml_ng::LANGUAGE.into(),
         definitions: TOML,
         ..PLAIN
     },
-    Grammar { language: Language::Html, load: || tree_sitter_html::LANGUAGE.into(), ..PLAIN },
-    Grammar {
+    GrammarSpec { language: Language::Html, load: || tree_sitter_html::LANGUAGE.into(), ..PLAIN },
+    GrammarSpec {
         language: Language::Css,
         load: || tree_sitter_css::LANGUAGE.into(),
         definitions: CSS,
         ..PLAIN
     },
-    Grammar {
+    GrammarSpec {
         language: Language::Markdown,
         load: || tree_sitter_md::LANGUAGE.into(),
         definitions: MARKDOWN,

@@ -1,18 +1,18 @@
-//! Where may a file be cut, and where rather not?
+//! The level of each line: where a file is best split.
 //!
-//! A level belongs to the cut before a line. Lower levels are cut first.
+//! The level of a line belongs to the split before it. Lower levels are split first.
 
 use super::lines::{BLANK, Lines};
 
-/// Levels from here on come from blank lines: a line behind one, by its indent.
+/// From here on: lines that follow a blank line, ordered by their indent.
 const AFTER_BLANK: u32 = 1 << 30;
 const INDENT_MAX: u32 = 1 << 20;
-/// Any other line: the last resort.
+/// Any other line, the last resort.
 const ANYWHERE: u32 = 1 << 31;
-/// Never cut: a blank line belongs to what is before it.
+/// Never split: a blank line belongs to the line before it.
 pub(super) const NEVER: u32 = u32::MAX;
 
-/// What fills a whole line.
+/// A node that fills a whole line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mark {
     None,
@@ -20,15 +20,15 @@ pub(super) enum Mark {
     Attribute,
 }
 
-/// Completes the levels that a syntax tree gave, [`NEVER`] where it gave none.
+/// Completes the levels of a syntax tree, which are [`NEVER`] where no node starts.
 ///
-/// `levels` and `marks` are `[lines]`.
+/// levels, marks: `[lines]`.
 pub(super) fn complete(levels: &mut [u32], marks: &[Mark], lines: &Lines<'_>) {
     for (line, level) in levels.iter_mut().enumerate() {
         if *level == NEVER {
-            let behind_blank = line > 0 && lines.is_blank(line - 1);
+            let after_blank = line > 0 && lines.is_blank(line - 1);
             let indent = lines.indents[line].min(INDENT_MAX);
-            *level = if behind_blank { AFTER_BLANK + indent } else { ANYWHERE };
+            *level = if after_blank { AFTER_BLANK + indent } else { ANYWHERE };
         }
     }
     for line in 0..levels.len() {
@@ -45,7 +45,7 @@ pub(super) fn complete(levels: &mut [u32], marks: &[Mark], lines: &Lines<'_>) {
     }
 }
 
-/// The first of the comments and attributes that stand directly above `line` and belong to it.
+/// The first line of the comments and attributes directly above `line` that belong to it.
 pub(super) fn first_of_run(line: usize, marks: &[Mark], lines: &Lines<'_>) -> usize {
     if marks[line] != Mark::None || lines.indents[line] == BLANK {
         return line;
@@ -54,7 +54,7 @@ pub(super) fn first_of_run(line: usize, marks: &[Mark], lines: &Lines<'_>) -> us
     while first > 0 && marks[first - 1] != Mark::None {
         first -= 1;
     }
-    // Comments may be indented deeper inside; the run starts where the indent is that of the line.
+    // Lines inside a comment may be indented deeper; the run starts at the indent of the line.
     while first < line && lines.indents[first] != lines.indents[line] {
         first += 1;
     }

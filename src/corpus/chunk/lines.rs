@@ -1,12 +1,12 @@
-//! Where does each line of a text begin, and how far is it indented?
+//! The lines of a text: where each starts, and how far it is indented.
 
-/// The indent of a line of white space only.
+/// The indent of a line that is all white space.
 pub(super) const BLANK: u32 = u32::MAX;
 
-/// The lines of a text. A line ends behind its `\n`; the last one may have none.
+/// The lines of a text. A line includes its `\n`; the last one may have none.
 pub(super) struct Lines<'a> {
     pub text: &'a str,
-    /// The byte where each line starts, and the end of the text: `[lines + 1]`.
+    /// The byte at which each line starts, then the length of the text: `[lines + 1]`.
     pub starts: Vec<u32>,
     /// Bytes before the first character that is not white space, or [`BLANK`]: `[lines]`.
     pub indents: Vec<u32>,
@@ -46,12 +46,12 @@ impl<'a> Lines<'a> {
         self.indents[line] == BLANK
     }
 
-    /// Whether nothing but white space lies before byte `column` of `line`.
+    /// Whether only white space precedes byte `column` of `line`.
     pub fn starts_at(&self, line: usize, column: usize) -> bool {
         self.indents.get(line).is_some_and(|indent| *indent as usize == column)
     }
 
-    /// Whether nothing but white space follows byte `column` of `line`.
+    /// Whether only white space follows byte `column` of `line`.
     pub fn ends_at(&self, line: usize, column: usize) -> bool {
         self.line(line).get(column..).is_none_or(|rest| rest.trim().is_empty())
     }

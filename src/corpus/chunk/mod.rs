@@ -1,18 +1,19 @@
-//! Which pieces of a file can be found alone?
+//! How is a file split into chunks that can be retrieved on their own?
 //!
-//! A syntax tree gives each line a level: how deep the outermost node that starts there lies. A range
-//! of lines over the token budget is cut at its lowest levels, and small neighbours are merged again
-//! (cAST, Zhang et al. 2025). Text without a grammar has levels too: blank lines and indentation.
-//! Joining the texts of a file's chunks gives back the file.
+//! Each line has a level: the depth of the outermost node of the syntax tree that starts there. A
+//! range of lines over the token budget is split at its lowest levels, and small neighbours are merged
+//! again (cAST, Zhang et al. 2025). Without a grammar, blank lines and indentation decide the levels.
+//! The texts of a file's chunks, joined, are the file.
 
 mod chunker;
 mod grammar;
+mod grammar_spec;
 mod header;
 mod languages;
 mod levels;
 mod lines;
 mod outline;
-mod split;
+mod splitter;
 mod symbol;
 
 #[cfg(test)]

@@ -1,54 +1,55 @@
-//! What does one walk over a syntax tree find: levels, definitions, and names in use?
+//! Outline: the levels, definitions and references found in one walk over a syntax tree.
 
 use std::collections::HashSet;
 
 use tree_sitter::{Node, Tree};
 
 use super::SymbolKind;
-use super::grammar::{Compiled, Definition, Name, When};
+use super::grammar::Grammar;
+use super::grammar_spec::{Definition, Name, When};
 use super::levels::{Mark, NEVER, first_of_run};
 use super::lines::Lines;
-use super::symbol::{clean_doc, clean_docstring, one_line};
+use super::symbol::{clean_doc, clean_docstring, floor_char_boundary, one_line};
 
-/// Definitions inside one another whose names are kept; deeper ones count as the deepest's own.
+/// The deepest nesting of scopes; deeper definitions belong to the deepest scope.
 const NESTING_MAX: usize = 12;
 const NAME_CHARS_MAX: usize = 120;
 const SIGNATURE_CHARS_MAX: usize = 200;
-/// Bytes looked at for a signature, so that a large constant costs nothing.
+/// The most bytes examined for a signature, so that a large constant costs nothing.
 const SIGNATURE_BYTES_MAX: usize = 2000;
-/// Tree levels between a scope and a constant that is its own.
+/// The most levels of the tree between a scope and a constant that belongs to it.
 const SHALLOW_MAX: usize = 4;
 
-/// What is known of a file beside its lines.
+/// What a syntax tree says about a file.
 pub(super) struct Outline {
     /// The depth of the outermost node that starts a line, or [`NEVER`]: `[lines]`.
     pub levels: Vec<u32>,
     /// `[lines]`
     pub marks: Vec<Mark>,
-    /// In the order of the text; a scope comes after the one around it.
+    /// In the order of the text, so a scope follows the one that encloses it.
     pub scopes: Vec<Scope>,
     pub uses: Vec<Use>,
 }
 
-/// A definition, or what gives names to those inside of it. Lines count from 0, both included.
+/// A definition, or a node that names the definitions inside it. Lines count from 0, both inclusive.
 pub(super) struct Scope {
     pub name: String,
-    /// A name between those around and its own: the type of a method that is written outside of it.
+    /// A name between the enclosing ones and its own: the type of a method that is written outside it.
     pub owner: Option<String>,
-    /// `None`: not a symbol.
+    /// `None` if it is not a symbol.
     pub kind: Option<SymbolKind>,
     pub signature: String,
     pub doc: Option<String>,
-    /// With attributes.
+    /// The first line, attributes included.
     pub first_line: usize,
-    /// Without attributes.
+    /// The first line after the attributes.
     pub start_line: usize,
     pub start_col: usize,
     pub end_line: usize,
     pub parent: Option<usize>,
 }
 
-/// A name in use: its bytes and its line, counted from 0.
+/// The use of a name: its bytes and its line, counted from 0.
 pub(super) struct Use {
     pub start: u32,
     pub end: u32,
@@ -56,7 +57,7 @@ pub(super) struct Use {
 }
 
 impl Outline {
-    /// Of a text without a syntax tree.
+    /// The outline of a text without a syntax tree.
     pub fn plain(lines: &Lines<'_>) -> Self {
         Self {
             levels: vec![NEVER; lines.len()],
@@ -66,10 +67,10 @@ impl Outline {
         }
     }
 
-    pub fn of_tree(tree: &Tree, compiled: &Compiled, lines: &Lines<'_>) -> Self {
+    pub fn from_tree(tree: &Tree, grammar: &Grammar, lines: &Lines<'_>) -> Self {
         let mut walk = Walk {
             lines,
-            compiled,
+            grammar,
             out: Self::plain(lines),
             open: Vec::new(),
             named: HashSet::new(),
@@ -93,16 +94,24 @@ impl Outline {
 
 struct Walk<'a> {
     lines: &'a Lines<'a>,
-    compiled: &'a Compiled,
+    grammar: &'a Grammar,
     out: Outline,
-    /// Scopes that the walk is inside of: the byte where each ends, its number, its depth.
-    open: Vec<(usize, usize, usize)>,
-    /// The bytes where names of definitions start: those are not uses.
+    /// The scopes around the current node, outermost first.
+    open: Vec<OpenScope>,
+    /// The bytes at which names of definitions start: these are not uses.
     named: HashSet<u32>,
 }
 
+/// A scope that the walk has entered and not left.
+struct OpenScope {
+    end_byte: usize,
+    /// Its index in [`Outline::scopes`].
+    scope: usize,
+    depth: usize,
+}
+
 impl Walk<'_> {
-    /// Notes one node; says whether to look inside.
+    /// Records one node. Returns whether to visit its children.
     fn enter(&mut self, node: Node<'_>, depth: usize) -> bool {
         if !node.is_named() {
             return false;
@@ -112,13 +121,13 @@ impl Walk<'_> {
             let level = &mut self.out.levels[start.row];
             *level = (*level).min(depth as u32);
         }
-        let role = self.compiled.role(&node);
+        let role = self.grammar.role(&node);
         if role.comment || role.attribute {
             self.mark(&node, if role.comment { Mark::Comment } else { Mark::Attribute });
             return role.attribute;
         }
         if !role.definitions.is_empty() {
-            while self.open.last().is_some_and(|(end, ..)| *end <= node.start_byte()) {
+            while self.open.last().is_some_and(|open| open.end_byte <= node.start_byte()) {
                 self.open.pop();
             }
             self.define(&node, &role.definitions, depth);
@@ -127,7 +136,7 @@ impl Walk<'_> {
             let (start_byte, end) = (node.start_byte() as u32, node.end_byte() as u32);
             self.out.uses.push(Use { start: start_byte, end, line: start.row as u32 });
         }
-        !(self.compiled.skips_lines() && start.row == node.end_position().row)
+        !(self.grammar.skips_lines() && start.row == node.end_position().row)
     }
 
     fn mark(&mut self, node: &Node<'_>, mark: Mark) {
@@ -149,7 +158,7 @@ impl Walk<'_> {
         if !self.named.insert(name_at as u32) {
             return;
         }
-        let parent = self.open.last().map(|(_, scope, _)| *scope);
+        let parent = self.open.last().map(|open| open.scope);
         let inside = parent.map(|scope| self.out.scopes[scope].kind);
         let holder = |kind: Option<SymbolKind>| kind.is_none_or(SymbolKind::holds_methods);
         let is_method = owner.is_some() || inside.is_some_and(holder);
@@ -158,7 +167,7 @@ impl Walk<'_> {
             kind => kind,
         };
         let first_line = node.start_position().row;
-        let start = behind_attributes(node, self.compiled).unwrap_or(*node).start_position();
+        let start = after_attributes(node, self.grammar).unwrap_or(*node).start_position();
         let scope = Scope {
             signature: self.signature(node, kind),
             doc: self.doc(node, first_line, start.row),
@@ -173,7 +182,8 @@ impl Walk<'_> {
         };
         self.out.scopes.push(scope);
         if self.open.len() < NESTING_MAX {
-            self.open.push((node.end_byte(), self.out.scopes.len() - 1, depth));
+            let scope = self.out.scopes.len() - 1;
+            self.open.push(OpenScope { end_byte: node.end_byte(), scope, depth });
         }
     }
 
@@ -187,10 +197,10 @@ impl Walk<'_> {
                 self.open.len() < depth_max && node.start_position().row < last_line(node)
             }
             When::Shallow => {
-                let in_function = |(_, scope, _): &(usize, usize, usize)| {
-                    self.out.scopes[*scope].kind.is_some_and(SymbolKind::is_function)
+                let in_function = |open: &OpenScope| {
+                    self.out.scopes[open.scope].kind.is_some_and(SymbolKind::is_function)
                 };
-                let scope_depth = self.open.last().map_or(0, |(.., depth)| *depth);
+                let scope_depth = self.open.last().map_or(0, |open| open.depth);
                 depth <= scope_depth + SHALLOW_MAX && !self.open.iter().any(in_function)
             }
         }
@@ -230,10 +240,10 @@ impl Walk<'_> {
     /// The text up to the body, on one line.
     fn signature(&self, node: &Node<'_>, kind: Option<SymbolKind>) -> String {
         let text = self.lines.text;
-        let first = behind_attributes(node, self.compiled).unwrap_or(*node);
+        let first = after_attributes(node, self.grammar).unwrap_or(*node);
         let row = first.start_position().row;
         let (line_start, mut start) = (self.lines.starts[row] as usize, first.start_byte());
-        // Words before a node on its line belong to the sentence: `export default`, `const`.
+        // Words before the node on its line are part of the signature: `export default`, `const`.
         let prefix = &text[line_start..start];
         if prefix.chars().all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '\t') {
             start = line_start;
@@ -246,27 +256,24 @@ impl Walk<'_> {
         if kind.is_some_and(|kind| titles.contains(&kind)) {
             end = end.min(self.lines.starts[row + 1] as usize);
         }
-        end = end.min(start + SIGNATURE_BYTES_MAX).max(start);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+        end = floor_char_boundary(text, end.min(start + SIGNATURE_BYTES_MAX).max(start));
         let line = one_line(&text[start..end], SIGNATURE_CHARS_MAX);
         line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';']).to_owned()
     }
 
     fn doc(&self, node: &Node<'_>, first_line: usize, start_line: usize) -> Option<String> {
-        if self.compiled.grammar.docstrings
+        if self.grammar.has_docstrings()
             && let Some(string) = docstring(node)
         {
             return clean_docstring(self.text(&string));
         }
         let marks = &self.out.marks;
         let top = first_of_run(first_line, marks, self.lines);
-        // Attributes may stand between the comment and the definition, as a part of it or before it.
+        // Attributes may stand between the comment and the definition.
         let is_comment = |line: &usize| marks[*line] == Mark::Comment;
         let comment: String =
             (top..start_line).filter(is_comment).map(|line| self.lines.line(line)).collect();
-        // `//!` speaks of the file around.
+        // `//!` documents the enclosing file.
         if comment.trim_start().starts_with("//!") { None } else { clean_doc(&comment) }
     }
 
@@ -275,7 +282,7 @@ impl Walk<'_> {
     }
 }
 
-/// The last line that holds a part of the node: some nodes end with their line's end.
+/// The last line that contains a part of the node: some nodes end at the start of the next line.
 fn last_line(node: &Node<'_>) -> usize {
     let (start, end) = (node.start_position(), node.end_position());
     if end.column == 0 && end.row > start.row { end.row - 1 } else { end.row }
@@ -287,17 +294,17 @@ fn body<'t>(node: &Node<'t>) -> Option<Node<'t>> {
     node.child_by_field_name("body").or_else(value).or_else(inner)
 }
 
-/// The first part of a definition that is no attribute.
-fn behind_attributes<'t>(node: &Node<'t>, compiled: &Compiled) -> Option<Node<'t>> {
+/// The first part of a definition that is not an attribute.
+fn after_attributes<'t>(node: &Node<'t>, grammar: &Grammar) -> Option<Node<'t>> {
     let mut cursor = node.walk();
     if !cursor.goto_first_child() {
         return None;
     }
     loop {
         let child = cursor.node();
-        let skip = compiled.role(&child).attribute || compiled.role(&child).comment;
+        let skip = grammar.role(&child).attribute || grammar.role(&child).comment;
         let modifiers = child.kind() == "modifiers";
-        if modifiers && let Some(inner) = behind_attributes(&child, compiled) {
+        if modifiers && let Some(inner) = after_attributes(&child, grammar) {
             return Some(inner);
         }
         if !skip && !modifiers {
@@ -318,7 +325,7 @@ fn docstring<'t>(node: &Node<'t>) -> Option<Node<'t>> {
 
 fn declarator(node: Node<'_>) -> Option<Node<'_>> {
     let mut inner = node.child_by_field_name("declarator")?;
-    // Declarators nest as deep as the text does, so this is a loop.
+    // A loop, because declarators nest as deep as the text does.
     loop {
         let next = inner.child_by_field_name("declarator").or_else(|| {
             inner.kind().ends_with("_declarator").then(|| inner.named_child(0)).flatten()
@@ -335,7 +342,7 @@ fn child_of<'t>(node: &Node<'t>, kinds: &[&str]) -> Option<Node<'t>> {
     node.named_children(&mut cursor).find(|child| kinds.contains(&child.kind()))
 }
 
-/// The part of a name that a walk meets as an identifier: `c` of `a::b::c`.
+/// The part of a name that is an identifier in the tree: `c` of `a::b::c`.
 fn last_identifier(mut node: Node<'_>) -> Node<'_> {
     while let Some(inner) = node.child_by_field_name("name") {
         node = inner;

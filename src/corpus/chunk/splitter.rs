@@ -1,8 +1,8 @@
-//! Which runs of lines become the chunks of a file?
+//! Splitter: chooses the runs of lines that become the chunks of a file.
 //!
-//! A range over the budget is cut at its lowest level; parts that fit are merged again from the left,
-//! and a part that does not fit is cut further. Work is kept on a stack of its own, because levels
-//! nest as deep as the text does. O(n log n) for n lines.
+//! A range over the budget is split at its lowest level. Parts that fit are merged again from the
+//! left, and a part that does not fit is split further. An explicit stack replaces recursion, because
+//! levels nest as deep as the text does. O(n log n) for n lines.
 
 use super::levels::NEVER;
 
@@ -13,25 +13,25 @@ pub(super) struct Piece {
     pub end: usize,
 }
 
-/// A head that takes at most this part of the budget is kept with the first part of its body.
+/// A head of at most `1 / HEAD_PART` of the budget stays with the first part of its body.
 const HEAD_PART: u64 = 3;
-/// A piece of at most this part of the budget is merged with any neighbour where that fits.
+/// A piece of at most `1 / TINY_PART` of the budget is merged with a neighbour if both fit.
 const TINY_PART: u64 = 8;
 
-/// What is known of the lines to split.
+/// Levels and tokens of the lines to split.
 pub(super) struct Splitter<'a> {
     /// `[lines]`
     levels: &'a [u32],
     /// The next line of the same level with no lower one between: `[lines]`.
     next: Vec<u32>,
     lowest: LowestTree,
-    /// Tokens of all lines before: `[lines + 1]`.
+    /// Tokens of all lines before each line: `[lines + 1]`.
     before: Vec<u64>,
 }
 
 enum Work {
     Done(Piece),
-    /// Over the budget, perhaps. Cuts are looked for behind line `inner`.
+    /// May be over the budget. It is split only after line `inner`.
     Open {
         start: usize,
         inner: usize,
@@ -40,7 +40,7 @@ enum Work {
 }
 
 impl<'a> Splitter<'a> {
-    /// `levels` and `tokens` are `[lines]`.
+    /// levels, tokens: `[lines]`.
     pub fn new(levels: &'a [u32], tokens: &[u32]) -> Self {
         let mut before = Vec::with_capacity(tokens.len() + 1);
         before.push(0);
@@ -56,7 +56,8 @@ impl<'a> Splitter<'a> {
         self.before[end] - self.before[start]
     }
 
-    /// Every line in one piece, in order. `budget(line)`: tokens of a piece that starts there.
+    /// Pieces in order that together hold every line once. `budget(line)` is the number of tokens that a
+    /// piece starting there may have.
     pub fn split(&self, mut budget: impl FnMut(usize) -> u64) -> Vec<Piece> {
         let lines = self.levels.len();
         if lines == 0 {
@@ -69,7 +70,7 @@ impl<'a> Splitter<'a> {
                 Work::Done(piece) => pieces.push(piece),
                 Work::Open { start, inner, end } => {
                     let from = stack.len();
-                    self.cut(start, inner, end, &mut budget, &mut stack);
+                    self.split_range(start, inner, end, &mut budget, &mut stack);
                     stack[from..].reverse();
                 }
             }
@@ -77,7 +78,7 @@ impl<'a> Splitter<'a> {
         self.merge_tiny(pieces, budget)
     }
 
-    fn cut(
+    fn split_range(
         &self,
         start: usize,
         inner: usize,
@@ -99,7 +100,7 @@ impl<'a> Splitter<'a> {
         let (mut from, mut to) = (start, first);
         while from < end {
             let seam = if from == start { inner } else { from };
-            self.place(from, seam, to, &mut merged, budget, out);
+            self.add_part(from, seam, to, &mut merged, budget, out);
             from = to;
             to = (self.next[from.min(self.next.len() - 1)] as usize).min(end);
         }
@@ -108,8 +109,8 @@ impl<'a> Splitter<'a> {
         }
     }
 
-    /// Adds the part `from..to` to what is merged, or starts anew with it.
-    fn place(
+    /// Merges the part `from..to` with the parts before it, or starts a new piece with it.
+    fn add_part(
         &self,
         from: usize,
         seam: usize,
@@ -172,7 +173,7 @@ struct Merged {
     parts: usize,
 }
 
-/// For each line the next one of its level before any lower one, or the number of lines.
+/// For each line the next one of its level with no lower one between, or the number of lines.
 fn next_of_same(levels: &[u32]) -> Vec<u32> {
     let mut next = vec![levels.len() as u32; levels.len()];
     let mut open: Vec<usize> = Vec::new();
@@ -191,9 +192,9 @@ fn next_of_same(levels: &[u32]) -> Vec<u32> {
     next
 }
 
-/// Finds the first of the lowest levels in any range of lines.
+/// Finds the first line of the lowest level in any range of lines.
 struct LowestTree {
-    /// A segment tree of (level, line); the leaves are the second half.
+    /// A segment tree of (level, line), whose leaves are the second half.
     nodes: Vec<(u32, u32)>,
 }
 
@@ -210,7 +211,7 @@ impl LowestTree {
         Self { nodes }
     }
 
-    /// The first line of the lowest level in `from..to`; `None` when there is nothing to cut.
+    /// The first line of the lowest level in `from..to`; `None` when no line there may be split.
     fn first(&self, from: usize, to: usize) -> Option<usize> {
         let n = self.nodes.len() / 2;
         let (mut left, mut right) = (from + n, to.max(from) + n);

@@ -1,8 +1,8 @@
-//! What is defined in a file, and what is used?
+//! Symbols and references of a file, and the cleaned text of their documentation.
 
 macro_rules! kinds {
     ($($variant:ident = $word:literal),+ $(,)?) => {
-        /// What kind of thing a definition makes.
+        /// What a definition defines.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum SymbolKind { $($variant),+ }
 
@@ -10,7 +10,7 @@ macro_rules! kinds {
             /// Every kind.
             pub const ALL: &[SymbolKind] = &[$(Self::$variant),+];
 
-            /// A lower-case word: `function`.
+            /// The kind as a lower-case word: `function`.
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
             }
@@ -35,7 +35,7 @@ kinds! {
 }
 
 impl SymbolKind {
-    /// Reads what [`SymbolKind::as_str`] wrote; an interface is a trait.
+    /// Parses the word of [`SymbolKind::as_str`]; `interface` is a trait.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "interface" => Some(Self::Trait),
@@ -43,7 +43,7 @@ impl SymbolKind {
         }
     }
 
-    /// Whether a function directly inside is a method.
+    /// Whether a function defined directly inside is a method.
     pub(super) fn holds_methods(self) -> bool {
         matches!(self, Self::Class | Self::Struct | Self::Enum | Self::Trait)
     }
@@ -75,33 +75,33 @@ impl std::fmt::Display for SymbolKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Symbol {
     pub name: String,
-    /// The names around it and its own: `module::Type::method` in Rust and C++, else with dots.
+    /// The enclosing names and its own: `module::Type::method` in Rust and C++, with dots elsewhere.
     pub qualified: String,
     pub kind: SymbolKind,
-    /// Its text up to its body on one line, at most 200 characters.
+    /// The text up to the body, on one line of at most 200 characters.
     pub signature: String,
     pub doc: Option<String>,
     pub start_line: u32,
     pub end_line: u32,
     pub start_col: u32,
-    /// The place of its chunk in the file's chunks.
+    /// The index of its chunk in the file's chunks.
     pub chunk: u32,
 }
 
-/// One use of a name. Each name is kept once a chunk.
+/// One use of a name. Each name is kept once per chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reference {
     pub name: String,
     /// Counted from 1.
     pub line: u32,
-    /// The place of its chunk in the file's chunks.
+    /// The index of its chunk in the file's chunks.
     pub chunk: u32,
 }
 
-/// Bytes of a doc comment kept with its symbol.
+/// The most bytes of documentation kept with a symbol.
 const DOC_BYTES_MAX: usize = 2000;
 
-/// The words of a comment, without the marks that make it one; `None` when none are left.
+/// The text of a comment without its comment markers; `None` when nothing is left.
 pub(super) fn clean_doc(comment: &str) -> Option<String> {
     const OPEN: [&str; 11] = ["/**", "/*!", "/*", "///", "//!", "//", "##", "#", "<!--", "--", ";"];
     let mut doc = String::new();
@@ -123,7 +123,7 @@ pub(super) fn clean_doc(comment: &str) -> Option<String> {
     clip(doc.trim(), DOC_BYTES_MAX)
 }
 
-/// The words of a string that documents the definition it opens.
+/// The text of a docstring without its quotes.
 pub(super) fn clean_docstring(string: &str) -> Option<String> {
     let start = string.find(['"', '\'']).unwrap_or(0);
     let inner = string[start..].trim_matches(['"', '\'']);
@@ -136,11 +136,18 @@ pub(super) fn clean_docstring(string: &str) -> Option<String> {
 }
 
 fn clip(text: &str, bytes_max: usize) -> Option<String> {
-    let mut end = text.len().min(bytes_max);
+    let end = floor_char_boundary(text, bytes_max);
+    (end > 0).then(|| text[..end].to_owned())
+}
+
+/// The last character boundary of `text` at or before byte `index`. The method of `str` is stable
+/// since Rust 1.91.
+pub(super) fn floor_char_boundary(text: &str, index: usize) -> usize {
+    let mut end = text.len().min(index);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    (end > 0).then(|| text[..end].to_owned())
+    end
 }
 
 /// `text` on one line, with single spaces, at most `chars_max` characters.

@@ -1,4 +1,4 @@
-//! Who changed a file last, and who wrote each of its lines?
+//! The history of a file in git: its last commit, and the commit of each line.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
@@ -13,15 +13,15 @@ use gix::traverse::commit::simple::CommitTimeOrder;
 use super::{Repo, RepoPath};
 use crate::base::error::{BoxError, Error, Result};
 
-/// Bounds of one search for last commits: a file untouched for longer has no date, and nobody waits.
+/// Bounds of one search for last commits. A file that was not touched within them has no date.
 const COMMITS_MAX: usize = 20_000;
 const HISTORY_MAX: Duration = Duration::from_secs(2);
 const OBJECT_CACHE_BYTES: usize = 32 << 20;
 
-/// One commit, as far as answers show it.
+/// The parts of a commit that answers show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {
-    /// The whole id, in hex.
+    /// The full id in hexadecimal digits.
     pub id: String,
     /// When it was committed, in seconds since 1970.
     pub time_s: i64,
@@ -41,12 +41,12 @@ pub struct BlameLine {
 type Wanted = HashMap<Vec<u8>, RepoPath>;
 
 impl Repo {
-    /// The newest commit that touched each wanted path, as far as it is found in 20,000 commits and
-    /// two seconds. A path without git, or not found in time, has no entry.
+    /// The newest commit that touched each wanted path. The search ends after 20,000 commits or two
+    /// seconds; a path that is not in git or was not found by then has no entry.
     pub fn last_commits(&self, wanted: &[RepoPath]) -> HashMap<RepoPath, Commit> {
         let mut found = HashMap::new();
         for (git, wanted) in self.by_repository(wanted) {
-            // Best effort by contract: a damaged repository costs dates, never the index.
+            // A damaged repository costs the dates of its files, not the index.
             let _ = search(&git, wanted, &mut found);
         }
         found
@@ -70,7 +70,7 @@ impl Repo {
         blame(&git, tracked.as_slice().as_bstr(), ranges).map_err(Error::library("git", "blame"))
     }
 
-    /// The wanted paths by repository, each under its name inside of it.
+    /// The wanted paths by repository, each with its name in that repository.
     fn by_repository(&self, wanted: &[RepoPath]) -> Vec<(gix::Repository, Wanted)> {
         let mut groups: Vec<(gix::Repository, Wanted)> = Vec::new();
         let mut of_root: HashMap<&Path, Option<usize>> = HashMap::new();
@@ -107,7 +107,7 @@ fn in_worktree(git: &gix::Repository, absolute: &Path) -> Option<Vec<u8>> {
     Some(gix::path::to_unix_separators_on_windows(name).to_vec())
 }
 
-/// Walks from HEAD, newest first, until every wanted path is found or a bound is hit.
+/// Walks back from HEAD, newest commit first, until every wanted path is found or a bound is reached.
 fn search(
     git: &gix::Repository,
     mut wanted: Wanted,
@@ -136,8 +136,8 @@ fn search(
     Ok(())
 }
 
-/// The wanted paths whose content differs from that in every parent: a merge touches only what it
-/// changed itself.
+/// The wanted paths whose content differs from that in every parent. So a merge touches only what the
+/// merge itself changed.
 fn touched(
     git: &gix::Repository,
     commit: &gix::Commit<'_>,

@@ -1,6 +1,6 @@
-//! Which language is a file written in?
+//! The table of languages, and how the language of a file is detected.
 //!
-//! Its name decides, then its extension, then a `#!` line.
+//! Its name decides, then its extension, then its `#!` line.
 
 use super::RepoPath;
 
@@ -15,7 +15,7 @@ macro_rules! languages {
             /// Every language, in the order of the table.
             pub const ALL: &[Language] = &[$(Self::$variant),+];
 
-            /// A lower-case word: `rust`.
+            /// The name in lower case: `rust`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name),+ }
             }
@@ -157,7 +157,7 @@ languages! {
 }
 
 impl Language {
-    /// Finds the language of a file from its path and, where that says nothing, its first line.
+    /// Detects the language of a file from its path, or else from its first line.
     pub fn detect(path: &RepoPath, first_line: &str) -> Self {
         let name = path.file_name();
         Self::by_file_name(name)
@@ -168,7 +168,7 @@ impl Language {
             .unwrap_or(Self::Text)
     }
 
-    /// Reads a language's name as people write it: `rust`, `Rust`, `rs`, `c++`.
+    /// Parses the name of a language as people write it: `rust`, `Rust`, `rs`, `c++`.
     pub fn from_name(name: &str) -> Option<Self> {
         let name = name.trim().trim_start_matches('.').to_lowercase();
         let alias = match name.as_str() {

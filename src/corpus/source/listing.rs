@@ -1,22 +1,22 @@
-//! Which files lie under the roots, by the rules that hide some of them?
+//! Listing: the files under the roots that no ignore rule excludes.
 
 use std::fs::Metadata;
 use std::path::PathBuf;
-use std::sync::Mutex;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
+use parking_lot::Mutex;
 
 use super::repo::Root;
 use super::{Repo, RepoPath, SkipReason, Skipped};
 use crate::base::error::{Error, Result};
 
-/// Files looked at to explain why none was indexed.
+/// The most files examined to explain why none is indexed.
 const EXPLAIN_FILES_MAX: usize = 100_000;
-/// The file of ignore rules that only this program reads; the syntax is that of `.gitignore`.
+/// Ignore rules that only this program reads, in the syntax of `.gitignore`.
 const IGNORE_FILE_NAME: &str = ".codeintelignore";
 const NEVER: [&str; 2] = [".git", ".codeintel"];
 
-/// A file that was found and not yet opened.
+/// A file that was listed and not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     pub path: RepoPath,
@@ -26,16 +26,16 @@ pub struct Entry {
     pub modified_ns: i64,
 }
 
-/// What a walk found.
+/// The result of a walk.
 #[derive(Debug, Clone, Default)]
 pub struct Listing {
     /// Sorted by path, each path once.
     pub entries: Vec<Entry>,
-    /// Files left out. Those that an ignore rule hides are not seen, so they are not counted.
+    /// Files that were skipped. Those that an ignore rule excludes are not seen, so they are not counted.
     pub skipped: Skipped,
 }
 
-/// Which sets of rules a walk obeys.
+/// The sets of rules that a walk applies.
 #[derive(Clone, Copy)]
 struct Rules {
     git: bool,
@@ -44,7 +44,7 @@ struct Rules {
 }
 
 impl Repo {
-    /// Lists every file under the roots. Opens none of them; a listing without files is an error.
+    /// Lists every file under the roots without opening any. An empty listing is an error.
     pub fn walk(&self) -> Result<Listing> {
         let mut listing = Listing::default();
         for root in &self.roots {
@@ -60,7 +60,8 @@ impl Repo {
         Ok(listing)
     }
 
-    /// The error for a repository of which `skipped` left no file over: says which rule removed them.
+    /// The error for a repository in which every file was skipped. It counts the files that each rule
+    /// excludes.
     pub fn nothing_to_index(&self, skipped: &Skipped) -> Error {
         let seen = |git, codeintel, hidden| self.count(Rules { git, codeintel, hidden });
         let all = seen(true, true, !self.hidden);
@@ -74,9 +75,9 @@ impl Repo {
         let skipped = match why.total() {
             0 => "there are no files".to_owned(),
             total if with_hidden >= EXPLAIN_FILES_MAX => {
-                format!("all of the first {total} files are left out: {why}")
+                format!("all of the first {total} files are skipped: {why}")
             }
-            total => format!("all of {total} files are left out: {why}"),
+            total => format!("all of {total} files are skipped: {why}"),
         };
         Error::NothingToIndex { roots: self.roots_text(), skipped }
     }
@@ -89,7 +90,7 @@ impl Repo {
             self.take(path, root.path.clone(), &metadata, listing);
             return Ok(());
         }
-        // Each thread gathers by itself and adds its part once, when it is dropped at its end.
+        // Each thread collects entries of its own and adds them to the others when it ends.
         let shared = Mutex::new(std::mem::take(listing));
         self.builder(root, self.rules()).build_parallel().run(|| {
             let mut part = Part { shared: &shared, own: Listing::default() };
@@ -98,7 +99,7 @@ impl Repo {
                 WalkState::Continue
             })
         });
-        *listing = shared.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *listing = shared.into_inner();
         if root.path.is_dir() {
             Ok(())
         } else {
@@ -162,7 +163,7 @@ impl Repo {
         builder
     }
 
-    /// The files that `rules` leave, at most [`EXPLAIN_FILES_MAX`].
+    /// The number of files that `rules` do not exclude, at most [`EXPLAIN_FILES_MAX`].
     fn count(&self, rules: Rules) -> usize {
         let files = |root: &Root| {
             let files = self.builder(root, rules).build().filter_map(|found| found.ok());
@@ -173,7 +174,7 @@ impl Repo {
     }
 }
 
-/// What one thread of a walk found.
+/// The files that one thread of a walk found.
 struct Part<'a> {
     shared: &'a Mutex<Listing>,
     own: Listing,
@@ -181,13 +182,13 @@ struct Part<'a> {
 
 impl Drop for Part<'_> {
     fn drop(&mut self) {
-        let mut all = self.shared.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut all = self.shared.lock();
         all.entries.append(&mut self.own.entries);
         all.skipped.merge(&self.own.skipped);
     }
 }
 
-/// Keeps the first name of a file that lies under two roots, one within the other.
+/// Keeps the first path of a file that lies under two roots, one inside the other.
 fn drop_repeats(entries: &mut Vec<Entry>) {
     let mut seen = std::collections::HashSet::with_capacity(entries.len());
     let first: Vec<bool> =

@@ -1,23 +1,23 @@
-//! Which files are there, and what changed?
+//! Which files does a repository have, and what changed?
 //!
-//! [`Repo::walk`] only lists and stats; [`Repo::read`] opens one file and checks it. What is left out
-//! is counted by [`SkipReason`], never dropped in silence. History comes from git where there is one.
+//! [`Repo::walk`] lists files without opening them; [`Repo::read`] opens one file and checks it. Files
+//! that are skipped are counted by [`SkipReason`]. The history comes from git, if there is any.
 
 mod history;
 mod language;
-mod path;
-mod read;
+mod listing;
 mod repo;
-mod skip;
-mod walk;
+mod repo_path;
+mod skip_reason;
+mod source_file;
 
 #[cfg(test)]
 mod tests;
 
 pub use history::{BlameLine, Commit};
 pub use language::Language;
-pub use path::RepoPath;
-pub use read::SourceFile;
+pub use listing::{Entry, Listing};
 pub use repo::Repo;
-pub use skip::{SkipReason, Skipped};
-pub use walk::{Entry, Listing};
+pub use repo_path::RepoPath;
+pub use skip_reason::{SkipReason, Skipped};
+pub use source_file::SourceFile;

@@ -1,4 +1,4 @@
-//! Which roots are searched for files, and how is each called?
+//! Repo: the roots that one index is made of, and the label of each.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,21 +13,21 @@ pub struct Repo {
     pub(super) roots: Vec<Root>,
     pub(super) file_bytes_max: u64,
     pub(super) hidden: bool,
-    /// The index's own folder, never walked into.
+    /// The folder of the index itself, which is never walked.
     pub(super) data_folder: Option<PathBuf>,
 }
 
-/// One folder or file, with every link resolved.
+/// One folder or file, with all links resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Root {
     pub path: PathBuf,
     pub is_file: bool,
-    /// The start of its files' names; empty for the only folder. A file's label is its whole name.
+    /// The start of its files' paths: empty for a single folder, the whole path for a file.
     pub label: String,
 }
 
 impl Repo {
-    /// Checks that every root is there and can be read. A link given as a root is resolved.
+    /// Checks that every root exists and can be read. Links are resolved.
     pub fn open(roots: &[PathBuf], settings: &Settings) -> Result<Self> {
         if roots.is_empty() {
             let expected = "at least one folder or file".to_owned();
@@ -40,7 +40,7 @@ impl Repo {
                 checked.push(root);
             }
         }
-        name(&mut checked);
+        set_labels(&mut checked);
         Ok(Self {
             roots: checked,
             file_bytes_max: settings.source.file_bytes_max,
@@ -54,12 +54,12 @@ impl Repo {
         self.roots.iter().map(|root| root.path.as_path())
     }
 
-    /// Where `path` lies on disk; `None` when no root holds it. It need not exist.
+    /// The absolute path of `path`, which need not exist; `None` if no root contains it.
     pub fn absolute(&self, path: &RepoPath) -> Option<PathBuf> {
         self.locate(path).map(|(_, absolute)| absolute)
     }
 
-    /// The root that holds `path`.
+    /// The root that contains `path`.
     pub fn root_of(&self, path: &RepoPath) -> Option<&Path> {
         self.locate(path).map(|(root, _)| root.path.as_path())
     }
@@ -102,8 +102,8 @@ fn check(path: &Path) -> Result<Root> {
     Ok(Root { path: resolved, is_file, label: String::new() })
 }
 
-/// Names each root by as few of its last parts as tell it from the others.
-fn name(roots: &mut [Root]) {
+/// Labels each root with the fewest last components that distinguish it from the others.
+fn set_labels(roots: &mut [Root]) {
     let parts: Vec<Vec<String>> = roots.iter().map(|root| parts(&root.path)).collect();
     if let [only] = roots {
         if only.is_file {
@@ -157,7 +157,7 @@ mod tests {
             label: String::new(),
         };
         let mut roots: Vec<Root> = paths.iter().map(root).collect();
-        name(&mut roots);
+        set_labels(&mut roots);
         roots.into_iter().map(|root| root.label).collect()
     }
 

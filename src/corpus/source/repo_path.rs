@@ -1,4 +1,4 @@
-//! What is a file called inside an index?
+//! RepoPath: the path of a file as an index stores it.
 
 use std::fmt;
 use std::path::{Component, Path};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// A file's path relative to its root, with `/` between the parts on every system.
 ///
-/// With several roots the first parts name the root: `<root name>/rel/path`.
+/// With several roots the first components name the root: `<root name>/rel/path`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RepoPath(Arc<str>);
 
@@ -15,7 +15,7 @@ impl RepoPath {
         Self(Arc::from(path.as_ref()))
     }
 
-    /// Joins the parts of `relative` behind `label`; `None` when a part is not UTF-8 or leads upwards.
+    /// Appends the components of `relative` to `label`; `None` if one is not UTF-8 or is `..`.
     pub(super) fn from_parts(label: &str, relative: &Path) -> Option<Self> {
         let mut joined = label.to_owned();
         for part in relative.components() {
@@ -32,7 +32,7 @@ impl RepoPath {
         &self.0
     }
 
-    /// The last part: `lib.rs`.
+    /// The last component: `lib.rs`.
     pub fn file_name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }

@@ -1,4 +1,4 @@
-//! Which files were left out, and why?
+//! SkipReason: why a file is not indexed, and how many files were skipped for each reason.
 
 use std::fmt;
 
@@ -21,9 +21,9 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// Removed by `.gitignore`, `.git/info/exclude` or the global excludes file.
+    /// Excluded by `.gitignore`, `.git/info/exclude` or the global excludes file.
     GitIgnored = "excluded by .gitignore rules",
-    /// Removed by `.codeintelignore`.
+    /// Excluded by `.codeintelignore`.
     CodeintelIgnored = "excluded by .codeintelignore",
     /// The name of the file, or of a folder above it, starts with a dot.
     Hidden = "hidden",
@@ -37,13 +37,13 @@ reasons! {
     Symlink = "symbolic links",
     /// A socket, a pipe or a device.
     NotRegular = "not regular files",
-    /// Written to while it was read, each time that it was.
+    /// Modified during every attempt to read it.
     ChangedWhileRead = "changed while read",
-    /// There while listing, and gone while reading.
+    /// Listed, but gone when it was read.
     Vanished = "vanished",
 }
 
-/// How many files were left out, by reason.
+/// How many files were skipped, by reason.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Skipped {
     counts: [usize; SkipReason::ALL.len()],
@@ -73,7 +73,7 @@ impl Skipped {
         self.counts.iter().sum()
     }
 
-    /// The reasons that removed at least one file.
+    /// The reasons that apply to at least one file.
     pub fn iter(&self) -> impl Iterator<Item = (SkipReason, usize)> + '_ {
         SkipReason::ALL.iter().map(|&reason| (reason, self.get(reason))).filter(|(_, n)| *n > 0)
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_told_by_reason() {
+    fn counts_are_shown_by_reason() {
         let mut skipped = Skipped::default();
         assert_eq!(skipped.to_string(), "none");
         skipped.add_many(SkipReason::Binary, 2);

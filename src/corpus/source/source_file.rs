@@ -1,27 +1,27 @@
-//! What does one file say, and is it text?
+//! SourceFile: reads one file and checks that it is text.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
-use super::walk::modified_ns;
+use super::listing::modified_ns;
 use super::{Entry, Language, Repo, RepoPath, SkipReason};
 use crate::base::error::{Error, Result};
 
-/// Bytes searched for a NUL, which no text file has.
+/// Bytes searched for a NUL, which text files do not contain.
 const BINARY_PROBE_BYTES: usize = 8 << 10;
-/// Times a file that changes under the reader is read before it is left out.
+/// How often a file that changes while it is read is read again before it is skipped.
 const READS_MAX: usize = 8;
-/// The coarsest tick of a file system's clock: two writes within it may have the same time.
+/// The coarsest resolution of a file system's clock: two writes within it may have the same time.
 const TICK: Duration = Duration::from_millis(10);
 
-/// A file of text.
+/// A text file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
     pub path: RepoPath,
     pub language: Language,
-    /// Without a byte order mark; line ends are as in the file.
+    /// Without a byte order mark; line ends as in the file.
     pub text: String,
     /// BLAKE3 of the file's bytes.
     pub hash: [u8; 32],
@@ -31,7 +31,7 @@ pub struct SourceFile {
 }
 
 impl SourceFile {
-    /// A file from memory, its language found from its name and first line.
+    /// A file in memory. Its language is detected from its name and first line.
     pub fn from_text(path: &str, text: impl Into<String>) -> Self {
         let (path, text) = (RepoPath::new(path), text.into());
         Self {
@@ -45,7 +45,7 @@ impl SourceFile {
     }
 }
 
-/// One attempt: the bytes and the state of the file they were read from.
+/// The result of reading a file once.
 enum Attempt {
     Whole(Vec<u8>, Metadata),
     Skip(SkipReason),
@@ -53,9 +53,9 @@ enum Attempt {
 }
 
 impl Repo {
-    /// Reads one file of a listing. `Ok(Err(reason))` leaves out this file alone.
+    /// Reads one file of a listing. `Ok(Err(reason))` skips only this file.
     ///
-    /// The outer error is for a root that is no longer there: then nothing below it was deleted.
+    /// The outer error means that a root no longer exists, so its files must not be taken for deleted.
     pub fn read(&self, entry: &Entry) -> Result<std::result::Result<SourceFile, SkipReason>> {
         for _ in 0..READS_MAX {
             match attempt(&entry.absolute, self.file_bytes_max) {
@@ -99,7 +99,7 @@ fn attempt(path: &Path, bytes_max: u64) -> io::Result<Attempt> {
     if before.len() > bytes_max {
         return Ok(Attempt::Skip(SkipReason::TooLarge));
     }
-    // A write during the read shows by its time, once the tick of the last write is over.
+    // A write during the read changes the time, unless it falls into the tick of the last write.
     let age = before.modified().ok().and_then(|time| time.elapsed().ok());
     if let Some(rest) = age.and_then(|age| TICK.checked_sub(age)) {
         std::thread::sleep(rest);
@@ -114,7 +114,7 @@ fn attempt(path: &Path, bytes_max: u64) -> io::Result<Attempt> {
     Ok(Attempt::Whole(bytes, after))
 }
 
-/// Opens without following a link and without waiting for the writer of a pipe.
+/// Opens a file without following a link or waiting for the writer of a pipe.
 #[cfg(unix)]
 fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
