@@ -1,4 +1,4 @@
-//! What do the HTTP doors promise?
+//! What do the HTTP interfaces promise?
 
 mod embeddings;
 mod process;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::readside::{Place, many};
+use crate::readside::{Place, bert, many};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -185,6 +185,11 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
     let server = Serving::start(&place, &[]);
     assert_eq!(server.get("/healthz").ok(), json!({ "status": "ok" }));
     wait_for("the engine", || server.get("/readyz").json()["probes"]["engine"]["ready"] == true);
+    let waits_for_index = || {
+        let why = server.get("/readyz").json()["probes"]["index"]["why"].clone();
+        why.as_str().is_some_and(|why| why.contains("codeintel index"))
+    };
+    wait_for("the index that is missing", waits_for_index);
     let not_yet = server.get("/readyz");
     assert_eq!(not_yet.status, 503);
     let not_yet = not_yet.json();
@@ -192,12 +197,10 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
         (&not_yet["ready"], &not_yet["probes"]["index"]["ready"]),
         (&json!(false), &json!(false))
     );
-    let why = not_yet["probes"]["index"]["why"].as_str().unwrap().to_owned();
-    assert!(why.contains("codeintel index"), "{why}");
     let search = server.post("/v1/search", &json!({ "query": "first" }));
     assert_eq!(
         (search.status, search.json()["code"].as_str().unwrap()),
-        (503, "resource-unavailable")
+        (503, "search-index-missing")
     );
     assert!(search.json()["detail"].as_str().unwrap().contains("codeintel index"));
 
@@ -214,6 +217,52 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
     }
     let found = server.post("/v1/search", &json!({ "query": "first" })).ok();
     assert_eq!(found["findings"][0]["location"]["path"], "a.py");
+}
+
+/// The answer to `body` once the server has loaded what it can.
+fn after_loading(server: &Serving, route: &str, body: &Value) -> Reply {
+    let is_loading = |reply: &Reply| reply.text.contains("still being loaded");
+    wait_for("the end of loading", || !is_loading(&server.post(route, body)));
+    server.post(route, body)
+}
+
+#[test]
+fn a_failure_to_open_the_model_or_the_index_keeps_its_kind() {
+    let place = Place::indexed(&[("a.py", "def first():\n    return 1\n")]);
+    let query = json!({ "query": "first" });
+    let refused = |reply: Reply, status: u16, code: &str, part: &str| {
+        assert_eq!(reply.status, status, "{}", reply.text);
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        assert_eq!(reply.json()["code"], code, "{}", reply.text);
+        assert!(reply.json()["detail"].as_str().unwrap().contains(part), "{}", reply.text);
+    };
+
+    let missing = ["--model", "all-MiniLM-L6-v2", "--set", "model.dir=nowhere"];
+    let server = Serving::start(&place, &missing);
+    let reply = after_loading(&server, "/v1/embeddings", &json!({ "input": "a" }));
+    let error = &reply.json()["error"];
+    assert_eq!((reply.status, &error["code"]), (503, &json!("model-missing")), "{error}");
+    assert!(error["message"].as_str().unwrap().contains("codeintel model pull"), "{error}");
+    let found = after_loading(&server, "/v1/search", &query).ok();
+    assert_eq!(found["findings"][0]["location"]["path"], "a.py", "words need no model");
+
+    let other = place.path().join("other");
+    std::fs::create_dir(&other).unwrap();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(format!("{}/{file}", bert()), other.join(file)).unwrap();
+    }
+    let config = std::fs::read_to_string(other.join("config.json")).unwrap();
+    std::fs::write(other.join("config.json"), format!("{config}\n")).unwrap();
+    let server = Serving::start(&place, &["--model", "other"]);
+    let reply = after_loading(&server, "/v1/search", &query);
+    refused(reply, 409, "search-index-mismatch", "index again with --full");
+
+    let version = place.data().current().unwrap();
+    let symbols = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
+    std::fs::write(version.folder.path().join(&symbols.path), "not what it was").unwrap();
+    let server = Serving::start(&place, &[]);
+    let reply = after_loading(&server, "/v1/search", &query);
+    refused(reply, 500, "search-index-corrupt", "codeintel rollback");
 }
 
 #[test]

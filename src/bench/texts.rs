@@ -143,7 +143,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "embedding/nn/network.rs",
     "search/searcher.rs",
     "search/plan/shape.rs",
-    "http/door.rs",
+    "http/middleware.rs",
     "corpus/source/history.rs",
     "corpus/source/listing.rs",
     "base/telemetry/context.rs",

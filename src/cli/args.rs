@@ -10,7 +10,7 @@ use crate::base::config::help;
 use crate::base::error::Result;
 use crate::base::telemetry::log::LogFormat;
 use crate::batch::{InputFormat, OutputDtype};
-use crate::http::ROUTES;
+use crate::http::route_list;
 
 /// Embeds, indexes and searches source code in one process.
 #[derive(Parser)]
@@ -102,7 +102,7 @@ pub enum Command {
     /// What works on this machine
     Doctor(JsonArgs),
     /// Answer over HTTP
-    #[command(after_help = format!("Routes: {ROUTES}."))]
+    #[command(after_help = format!("Routes: {}.", route_list()))]
     Serve(ServeArgs),
     /// Show what happened in a run: its stages, warnings and hints
     Trace(TraceArgs),
@@ -179,15 +179,15 @@ pub struct TraceArgs {
     /// As printed by --explain or --report, or in the header X-Run-Id; without one, the last run
     #[arg(default_value = "latest", value_name = "RUN_ID")]
     pub run_id: String,
-    /// Ask a server that runs, such as http://127.0.0.1:8080, instead of the data folder
+    /// Ask a running server, such as http://127.0.0.1:8080, instead of the data folder
     #[arg(long, value_name = "URL")]
     pub url: Option<String>,
     #[arg(long, value_enum, default_value = "text", value_name = "FORM")]
-    pub format: TellingArg,
+    pub format: RunFormatArg,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum TellingArg {
+pub enum RunFormatArg {
     Text,
     Json,
     Markdown,

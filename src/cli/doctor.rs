@@ -13,13 +13,13 @@ use crate::embedding::nn::Cost;
 use crate::index::catalog::Catalog;
 use crate::index::versions::DataFolder;
 use crate::index::{DenseIndex, DenseParams};
-use crate::tools::wire::Check;
+use crate::tools::wire::DoctorCheck;
 
 /// Less free disk than this is worth a word.
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
-    let opened = Selection::open(&cx.settings.engine);
+    let opened = Selection::open(&cx.app.settings().engine);
     let mut checks = vec![
         program(),
         processor(&cx),
@@ -27,9 +27,9 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
         libraries(&opened),
         model(&cx),
         memory(&cx, &opened),
-        index(&cx.data()),
-        disk("disk of the index", cx.data().path()),
-        disk("disk of the models", &cx.settings.model.folder(process_env)),
+        index(cx.app.data()),
+        disk("disk of the index", cx.app.data().path()),
+        disk("disk of the models", &cx.app.settings().model.folder(process_env)),
     ];
     checks.extend(endpoint(&cx));
     if args.json {
@@ -59,32 +59,32 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
     }
 }
 
-fn ok(name: &'static str, found: impl Into<String>) -> Check {
-    Check { name, state: "ok", found: found.into(), remedy: None }
+fn ok(name: &'static str, found: impl Into<String>) -> DoctorCheck {
+    DoctorCheck { name, state: "ok", found: found.into(), remedy: None }
 }
 
-fn note(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Check {
-    Check { name, state: "note", found: found.into(), remedy: Some(remedy.into()) }
+fn note(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> DoctorCheck {
+    DoctorCheck { name, state: "note", found: found.into(), remedy: Some(remedy.into()) }
 }
 
-fn failed(name: &'static str, error: &Error) -> Check {
-    Check { name, state: "fail", found: error.to_string(), remedy: None }
+fn failed(name: &'static str, error: &Error) -> DoctorCheck {
+    DoctorCheck { name, state: "fail", found: error.to_string(), remedy: None }
 }
 
-fn program() -> Check {
+fn program() -> DoctorCheck {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     ok("program", format!("codeintel {} for {arch} {os}", env!("CARGO_PKG_VERSION")))
 }
 
-fn processor(cx: &Context) -> Check {
-    match Cpu::new(cx.settings.engine.threads) {
+fn processor(cx: &Context) -> DoctorCheck {
+    match Cpu::new(cx.app.settings().engine.threads) {
         Ok(cpu) => ok("processor", format!("{}, {} threads", cpu.name(), cpu.threads())),
         Err(error) => failed("processor", &error),
     }
 }
 
 /// Where networks compute, with the kernels loaded if that is a GPU, and why there.
-fn device(opened: &Result<Selection>) -> Check {
+fn device(opened: &Result<Selection>) -> DoctorCheck {
     let (device, reason) = match opened {
         Ok(Selection { device, reason }) => (device, reason),
         Err(error) => return failed("device", error),
@@ -97,7 +97,7 @@ fn device(opened: &Result<Selection>) -> Check {
     ok("device", found)
 }
 
-fn libraries(opened: &Result<Selection>) -> Check {
+fn libraries(opened: &Result<Selection>) -> DoctorCheck {
     let said = || -> Result<_> {
         let (duckdb, index) = (Catalog::library_version()?, faiss_searches()?);
         let said = format!("DuckDB {duckdb}, {}, FAISS searches", tantivy::version_string());
@@ -126,30 +126,30 @@ fn faiss_searches() -> Result<DenseIndex> {
     }
 }
 
-fn model(cx: &Context) -> Check {
-    let folder = cx.settings.model.folder(process_env);
-    match models::resolve(&cx.settings.model.name, &folder) {
+fn model(cx: &Context) -> DoctorCheck {
+    let folder = cx.app.settings().model.folder(process_env);
+    match models::resolve(&cx.app.settings().model.name, &folder) {
         Ok(model) => ok("model", format!("{} in {}", model.name, model.path.display())),
         Err(error) => {
-            let remedy = format!("codeintel model pull {}", cx.settings.model.name);
+            let remedy = format!("codeintel model pull {}", cx.app.settings().model.name);
             note("model", error.to_string(), remedy)
         }
     }
 }
 
 /// What the model takes of the memory of the device, by its config.json alone.
-fn memory(cx: &Context, opened: &Result<Selection>) -> Check {
+fn memory(cx: &Context, opened: &Result<Selection>) -> DoctorCheck {
     let Ok(Selection { device, .. }) = opened else {
         return note("memory of the model", "unknown", "choose a device that is here first");
     };
     let read = || {
-        let folder = cx.settings.model.folder(process_env);
-        let model = models::resolve(&cx.settings.model.name, &folder)?;
+        let folder = cx.app.settings().model.folder(process_env);
+        let model = models::resolve(&cx.app.settings().model.name, &folder)?;
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
         let dtype = device.dtype().as_str();
         if device.is_gpu() {
-            let a_batch = bytes(cost.gpu_batch_bytes(batch_max(&cx.settings.engine, true).0));
+            let a_batch = bytes(cost.gpu_batch_bytes(batch_max(&cx.app.settings().engine, true).0));
             return Ok(format!(
                 "{weights} of weights in {dtype}, at most {a_batch} of activations of a batch"
             ));
@@ -169,8 +169,8 @@ fn memory(cx: &Context, opened: &Result<Selection>) -> Check {
 }
 
 /// Nothing where this process embeds.
-fn endpoint(cx: &Context) -> Option<Check> {
-    let settings = &cx.settings;
+fn endpoint(cx: &Context) -> Option<DoctorCheck> {
+    let settings = cx.app.settings();
     if settings.vllm.mode == VllmMode::Inproc {
         return None;
     }
@@ -182,7 +182,7 @@ fn endpoint(cx: &Context) -> Option<Check> {
     })
 }
 
-fn index(data: &DataFolder) -> Check {
+fn index(data: &DataFolder) -> DoctorCheck {
     match data.current() {
         Ok(version) => {
             let manifest = &version.manifest;
@@ -196,7 +196,7 @@ fn index(data: &DataFolder) -> Check {
     }
 }
 
-fn disk(name: &'static str, folder: &std::path::Path) -> Check {
+fn disk(name: &'static str, folder: &std::path::Path) -> DoctorCheck {
     let there = folder.ancestors().find(|path| path.is_dir()).unwrap_or(std::path::Path::new("."));
     match rustix::fs::statvfs(there) {
         Ok(stat) => {

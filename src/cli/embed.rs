@@ -1,12 +1,11 @@
 //! `codeintel embed`: vectors of texts.
 
 use super::args::{EmbedArgs, OutputDtypeArg, PoolingArg, PromptArg};
-use super::index::start_engine_with;
 use super::{Context, out};
 use crate::base::config::process_env;
-use crate::base::error::{Error, Result, Warning};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::Stage;
 use crate::base::telemetry::labels::Tool;
-use crate::base::telemetry::{RunContext, Stage};
 use crate::batch::{self, Input, Output, SparseOutput, is_npy};
 use crate::embedding::engine::{EngineOptions, PromptKind, SparseEncoder};
 use crate::embedding::models;
@@ -27,12 +26,12 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
 fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()> {
     let options = EngineOptions { pooling, normalize: args.no_normalize.then_some(false) };
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
-    let engine = start_engine_with(&cx.settings, &cx.settings.model.name, options)?;
+    let engine = cx.app.start_engine(options)?;
     let dimensions = engine.identity().dimensions(args.dimensions)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(engine.prompt(prompt), prompt);
     let mut output = Output::create(args.output.as_deref(), args.output_dtype.into(), dimensions)?;
-    let run = RunContext::new(&cx.telemetry, Tool::Embed, &[Stage::Embed]);
+    let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let bar = out::Counter::new("texts", args.output.is_some());
     let progress = |done: &batch::Summary| bar.set(done.n);
     let result = batch::embed(&engine, prompt, &mut input, &mut output, &run, &progress);
@@ -46,13 +45,13 @@ fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()>
 fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
     refuse_dense_flags(args)?;
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
-    let settings = &cx.settings;
+    let settings = cx.app.settings();
     let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
     let encoder = SparseEncoder::load(&folder, &settings.engine)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(encoder.prompt(prompt), prompt);
     let mut output = SparseOutput::create(args.output.as_deref())?;
-    let run = RunContext::new(&cx.telemetry, Tool::Embed, &[Stage::Embed]);
+    let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let bar = out::Counter::new("texts", args.output.is_some());
     let progress = |done: &batch::Summary| bar.set(done.n);
     let result = batch::expand(&encoder, prompt, &mut input, &mut output, &run, &progress);
@@ -93,7 +92,6 @@ fn prompt_kind(args: &EmbedArgs) -> PromptKind {
 
 fn warn_without_prompt(prompt: &str, kind: PromptKind) {
     if kind != PromptKind::None && prompt.is_empty() {
-        let message = "the model has no such prompt; texts are embedded without one";
-        out::print_warning(&Warning::new("no-prompt", message));
+        out::print_warning("the model has no such prompt; texts are embedded without one");
     }
 }

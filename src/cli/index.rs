@@ -1,4 +1,4 @@
-//! `codeintel index`: make an index, or bring it up to date.
+//! `codeintel index`: builds an index, or updates it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,57 +8,54 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::args::IndexArgs;
-use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, duration, paint};
+use super::out::{
+    BOLD, DIM, GOOD, PATH, bytes, count, counted, duration, paint, print_error, print_warning,
+};
 use super::{Context, report};
-use crate::base::config::{Settings, process_env};
 use crate::base::error::Result;
-use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::embedding::engine::{Engine, EngineOptions};
-use crate::embedding::models;
-use crate::index::versions::DataFolder;
 use crate::ingest::{Ingest, IngestReport, Outcome, Phase, Progress, watch};
-use crate::tools::wire;
+use crate::tools::wire::{IngestAnswer, RunRecord};
 
 pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
-    let settings = cx.settings.clone();
-    let here = std::env::current_dir().unwrap_or_default();
-    let data = settings.data.folder(&here);
-    let ingest = {
-        let settings = settings.clone();
-        let load = move || start_warm_engine(&settings);
-        Ingest::new(DataFolder::new(&data), cx.settings.clone(), load)
-    };
+    let app = cx.app.clone();
+    let ingest = Ingest::new(app.data().clone(), app.settings().clone(), {
+        let app = app.clone();
+        move || app.start_warm_engine()
+    });
     once(&mut cx, &ingest, &args, args.full)?;
     if !args.watch {
         return Ok(());
     }
     eprintln!("watching {}; stop with Ctrl-C", list(&args.paths));
-    watch(&args.paths, &data, |saved| {
+    watch(&args.paths, app.data().path(), |saved| {
         match once(&mut cx, &ingest, &args, false) {
             Ok(Outcome::Unchanged) => {}
             Ok(_) => eprintln!("searchable {} after it was saved", duration(saved.elapsed())),
-            // The next change may mend it: a half-written file, a disk that was full.
-            Err(error) => super::out::print_error(&error),
+            // The next change may fix it: a half-written file, a disk that was full.
+            Err(error) => print_error(&error),
         }
         Ok(true)
     })
 }
 
 fn once(cx: &mut Context, ingest: &Ingest, args: &IndexArgs, full: bool) -> Result<Outcome> {
-    let run = RunContext::new(&cx.telemetry, Tool::Ingest, &Ingest::PLANNED);
+    let run = cx.begin(Tool::Ingest, &Ingest::PLANNED);
     let bar = Bar::start(ingest.progress());
     let result = ingest.run(&args.paths, full, &run);
     drop(bar);
     cx.finish(&run, result.as_ref().err());
     let done = result?;
-    run.report().warnings.iter().for_each(super::out::print_warning);
+    run.report().warnings.iter().for_each(|warning| print_warning(&warning.message));
     if args.json {
-        cx.out.json(&wire::IngestReport::new(&done, &run.report()))?;
+        cx.out.json(&IngestAnswer::new(&done, &run.report()))?;
     } else if !(args.watch && done.outcome == Outcome::Unchanged) {
         print(cx, &done, &args.paths)?;
         if tracing::enabled!(tracing::Level::INFO) {
-            report::print_stages(&mut cx.out, &run.report())?;
+            {
+                let record = RunRecord::new(&run.report());
+                report::print_stages(&mut cx.out, &record.stages, &record.run_id, &record.trace_id)?
+            };
         }
     }
     Ok(done.outcome)
@@ -72,32 +69,32 @@ fn print(cx: &mut Context, done: &IngestReport, paths: &[PathBuf]) -> Result<()>
     };
     let out = &mut cx.out;
     out.line(format!(
-        "{} {}: {} files, {} chunks in {}",
+        "{} {}: {}, {} in {}",
         paint(GOOD, verb),
         paint(PATH, list(paths)),
-        paint(BOLD, count(done.files)),
-        paint(BOLD, count(done.chunks)),
+        paint(BOLD, counted(done.files, "file")),
+        paint(BOLD, counted(done.chunks, "chunk")),
         duration(done.elapsed),
     ))?;
     if done.outcome != Outcome::Unchanged {
-        let s = done.elapsed.as_secs_f64();
-        let changed = count(done.files_changed);
-        let mut line = format!("  {changed} files read, {} removed; ", count(done.files_removed));
-        line += &format!(
-            "{} chunks written, {} embedded",
-            count(done.chunks_written),
+        let mut line = format!(
+            "  {} read, {} removed; {} written, {} embedded",
+            counted(done.files_changed, "file"),
+            count(done.files_removed),
+            counted(done.chunks_written, "chunk"),
             count(done.chunks_embedded)
         );
         if done.chunks_embedded > 0 {
-            let tokens = done.tokens as f64;
-            line += &format!(" ({} tokens, {:.0} tokens/s)", count(done.tokens), tokens / s);
+            let tokens_per_s = done.tokens as f64 / done.elapsed.as_secs_f64();
+            line += &format!(" ({} tokens, {tokens_per_s:.0} tokens/s)", count(done.tokens));
         }
         out.line(paint(DIM, line))?;
     }
     if done.chunks_truncated > 0 {
+        let was = if done.chunks_truncated == 1 { "was" } else { "were" };
         let line = format!(
-            "  {} chunks were longer than the model takes and were cut",
-            done.chunks_truncated
+            "  {} exceeded the model's token limit and {was} truncated",
+            counted(done.chunks_truncated, "chunk")
         );
         out.line(paint(DIM, line))?;
     }
@@ -112,29 +109,7 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// Starts the engine for `model`, a name or a folder.
-pub fn start_engine(settings: &Settings, model: &str) -> Result<Engine> {
-    start_engine_with(settings, model, EngineOptions::default())
-}
-
-/// Starts the engine of the settings' model, and has it compute once.
-pub fn start_warm_engine(settings: &Settings) -> Result<Engine> {
-    let engine = start_engine(settings, &settings.model.name)?;
-    engine.warm_up()?;
-    Ok(engine)
-}
-
-pub fn start_engine_with(
-    settings: &Settings,
-    model: &str,
-    options: EngineOptions,
-) -> Result<Engine> {
-    let folder = models::resolve(model, &settings.model.folder(process_env))?;
-    let cache = settings.engine.cache_folder(process_env);
-    Engine::start_with(&folder, settings, cache.as_deref(), options)
-}
-
-/// A progress bar on standard error; nothing where that is no terminal.
+/// A progress bar on standard error; invisible if that is no terminal.
 struct Bar {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,

@@ -1,7 +1,8 @@
 //! What can be typed, and what is printed?
 //!
-//! One file a command. Results go to standard output, everything else to standard error; a reader
-//! that goes away ends the program quietly.
+//! One file per command: it parses its flags, calls a tool or a pipeline, and prints. Results go to
+//! standard output, everything else to standard error; a reader that goes away ends the program
+//! quietly.
 
 mod args;
 mod bench;
@@ -20,27 +21,34 @@ mod trace;
 mod versions;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 
 use crate::base::config::{FILE_NAME, Settings, process_env};
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::{RunContext, Telemetry, TelemetryConfig, log};
+use crate::base::telemetry::labels::Tool;
+use crate::base::telemetry::{RunContext, Stage, Telemetry, TelemetryConfig, log};
 use crate::device::InstructionSet;
-use crate::tools::RunFolder;
+use crate::index::versions::DataFolder;
+use crate::tools::{App, KeptRuns};
 use args::{Args, Command};
 use out::Out;
 
 /// What every command is given.
 struct Context {
-    settings: Settings,
-    telemetry: Telemetry,
+    app: App,
     out: Out,
-    /// Whether runs are told on standard error when they end.
+    /// Whether the report of a run is printed on standard error.
     report: bool,
 }
 
 impl Context {
+    /// Begins a run of this command.
+    fn begin(&self, tool: Tool, planned: &'static [Stage]) -> RunContext {
+        RunContext::new(self.app.telemetry(), tool, planned)
+    }
+
     /// Ends a run of this command.
     fn finish(&self, run: &RunContext, error: Option<&Error>) {
         let report = run.finish(error);
@@ -54,12 +62,10 @@ impl Context {
 pub fn run() -> ExitCode {
     let args = Args::parse();
     args.color.apply();
-    match settings(&args).and_then(|settings| observed(args, settings)) {
+    match start(args) {
         Ok(()) => ExitCode::SUCCESS,
-        // `codeintel search x | head` is no failure.
-        Err(Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => {
-            ExitCode::SUCCESS
-        }
+        // `codeintel search x | head` is not a failure.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             out::print_error(&error);
             ExitCode::from(error.kind().exit_code())
@@ -67,51 +73,60 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// FAISS is compiled for processors with AVX2 and would stop the program without a word.
+/// FAISS is compiled for processors with AVX2; on others it would kill the program without a message.
 fn check_processor() -> Result<()> {
     match InstructionSet::detect() {
         InstructionSet::Portable if cfg!(target_arch = "x86_64") => Err(Error::Unavailable {
             what: "a processor with AVX2 and FMA".to_owned(),
-            remedy: "build again after taking -march=x86-64-v3 out of .cargo/config.toml"
-                .to_owned(),
+            remedy: "remove -march=x86-64-v3 from .cargo/config.toml and build again".to_owned(),
         }),
         _ => Ok(()),
     }
 }
 
+fn is_broken_pipe(error: &Error) -> bool {
+    matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 /// Starts telemetry, runs the command, and shuts telemetry down last.
-fn observed(args: Args, settings: Settings) -> Result<()> {
+fn start(args: Args) -> Result<(), Arc<Error>> {
+    let settings = settings(&args)?;
     let config = TelemetryConfig::read(process_env, &settings.telemetry)?;
     let telemetry = Telemetry::install(&config)?;
     log::init(&telemetry, args.log.format(), &log_filter(&args));
-    let cx =
-        Context { settings, telemetry: telemetry.clone(), out: Out::new(), report: args.report };
-    // A server has many runs, and keeps the failed ones; a command has one.
-    let all = !matches!(args.command, Command::Serve(_));
-    RunFolder::of(&cx.data(), &cx.settings.telemetry).listen(&telemetry, all);
-    let result = check_processor().and_then(|()| execute(args.command, cx, &config));
+    let here = std::env::current_dir().unwrap_or_default();
+    let data = DataFolder::new(settings.data.folder(&here));
+    let app = App::new(settings, telemetry.clone(), data);
+    // A server has many runs and keeps the failed ones; a command has one run.
+    let is_server = matches!(args.command, Command::Serve(_));
+    let kept = if is_server { KeptRuns::Failed } else { KeptRuns::All };
+    app.runs().keep(kept, &telemetry);
+    let cx = Context { app, out: Out::new(), report: args.report };
+    let result =
+        check_processor().map_err(Arc::new).and_then(|()| execute(args.command, cx, &config));
     telemetry.shutdown();
     result
 }
 
-fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()> {
+fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<(), Arc<Error>> {
     match command {
-        Command::Index(args) => index::run(cx, args),
-        Command::Search(args) => search::run(cx, args),
-        Command::Status(args) => status::run(cx, args),
-        Command::Embed(args) => embed::run(cx, args),
-        Command::Bench(args) => bench::run(cx, args),
-        Command::Rerank(args) => rerank::run(cx, args),
-        Command::Model(args) => model::run(cx, args),
-        Command::Doctor(args) => doctor::run(cx, args),
-        Command::Serve(_) => serve::run(cx, config),
-        Command::Trace(args) => trace::run(cx, args),
-        Command::Versions(args) => versions::list(cx, args),
-        Command::Rollback(args) => versions::rollback(cx, args),
-        Command::Gc(args) => versions::gc(cx, args),
-        Command::Config(args) => status::config(cx, args),
-        Command::Completions(args) => args::completions(cx, args),
+        Command::Index(args) => index::run(cx, args)?,
+        Command::Search(args) => search::run(cx, args)?,
+        Command::Status(args) => status::run(cx, args)?,
+        Command::Embed(args) => embed::run(cx, args)?,
+        Command::Bench(args) => bench::run(cx, args)?,
+        Command::Rerank(args) => rerank::run(cx, args)?,
+        Command::Model(args) => model::run(cx, args)?,
+        Command::Doctor(args) => doctor::run(cx, args)?,
+        Command::Serve(_) => serve::run(cx, config)?,
+        Command::Trace(args) => trace::run(cx, args)?,
+        Command::Versions(args) => versions::list(cx, args)?,
+        Command::Rollback(args) => versions::rollback(cx, args)?,
+        Command::Gc(args) => versions::gc(cx, args)?,
+        Command::Config(args) => status::config(cx, args)?,
+        Command::Completions(args) => args::completions(cx, args)?,
     }
+    Ok(())
 }
 
 /// Defaults, then the settings file, then the environment, then flags.
@@ -138,8 +153,8 @@ fn settings(args: &Args) -> Result<Settings> {
     Settings::load(file, process_env, &flags)
 }
 
-/// RUST_LOG, else by the number of -v. A command tells its own failure; a server has nobody who
-/// reads its answers.
+/// RUST_LOG, else by the number of -v. A command prints its own failure, so it logs less than a
+/// server.
 fn log_filter(args: &Args) -> String {
     process_env("RUST_LOG").unwrap_or_else(|| {
         let serves = matches!(args.command, Command::Serve(_));

@@ -1,4 +1,4 @@
-//! `codeintel model`: get, list and check models.
+//! `codeintel model`: downloads, lists and verifies models.
 
 use std::path::Path;
 
@@ -8,21 +8,16 @@ use super::out::{BAD, BOLD, DIM, GOOD, paint};
 use crate::base::config::process_env;
 use crate::base::error::{Error, Result};
 use crate::embedding::models;
-use crate::tools::wire;
+use crate::tools::wire::ModelAnswer;
 
 pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
-    let folder = cx.settings.model.folder(process_env);
-    let named = |name: Option<String>| name.unwrap_or_else(|| cx.settings.model.name.clone());
+    let settings = cx.app.settings();
+    let folder = settings.model.folder(process_env);
+    let default = settings.model.name.clone();
     match args.command {
-        ModelCommand::Pull { name } => {
-            let name = named(name);
-            pull(&mut cx, &name, &folder)
-        }
+        ModelCommand::Pull { name } => pull(&mut cx, &name.unwrap_or(default), &folder),
         ModelCommand::List { json } => list(&mut cx, &folder, json),
-        ModelCommand::Verify { name } => {
-            let name = named(name);
-            verify(&mut cx, &name, &folder)
-        }
+        ModelCommand::Verify { name } => verify(&mut cx, &name.unwrap_or(default), &folder),
     }
 }
 
@@ -38,13 +33,13 @@ fn pull(cx: &mut Context, name: &str, folder: &Path) -> Result<()> {
 fn list(cx: &mut Context, folder: &Path, json: bool) -> Result<()> {
     let states = models::list(folder);
     if json {
-        return cx.out.json(&states.iter().map(wire::Model::from).collect::<Vec<_>>());
+        return cx.out.json(&states.iter().map(ModelAnswer::from).collect::<Vec<_>>());
     }
     for state in states {
         let entry = state.entry;
         let here = match &state.folder {
             Some(path) => paint(GOOD, path.display()),
-            None => paint(DIM, format!("not here: codeintel model pull {}", entry.name)),
+            None => paint(DIM, format!("not installed: codeintel model pull {}", entry.name)),
         };
         let name = paint(BOLD, &entry.name);
         let facts = format!(

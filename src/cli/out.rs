@@ -1,4 +1,4 @@
-//! How does a line get to the reader?
+//! Printing: standard output, colours, numbers and counts.
 
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 
-use crate::base::error::{Error, Result, Warning};
+use crate::base::error::{Error, Result};
 
 pub const BOLD: Style = Style::new().bold();
 pub const DIM: Style = Style::new().dimmed();
@@ -15,7 +15,7 @@ pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const WARN: Style = AnsiColor::Yellow.on_default();
 
-/// Standard output. Styles are written always and taken out where no terminal shows them.
+/// Standard output. Styles are always written, and stripped if no terminal shows them.
 pub struct Out {
     stream: AutoStream<io::Stdout>,
     styled: bool,
@@ -37,11 +37,12 @@ impl Out {
         written(writeln!(self.stream, "{}", text.as_ref()))
     }
 
-    /// A value as one line of JSON, or indented where a person reads it.
+    /// Prints a value as JSON: one line, or indented on a terminal.
     pub fn json(&mut self, value: &impl serde::Serialize) -> Result<()> {
-        let text = match io::stdout().is_terminal() {
-            true => serde_json::to_string_pretty(value),
-            false => serde_json::to_string(value),
+        let text = if io::stdout().is_terminal() {
+            serde_json::to_string_pretty(value)
+        } else {
+            serde_json::to_string(value)
         };
         self.line(text.map_err(Error::library("serde_json", "write the answer"))?)
     }
@@ -61,12 +62,12 @@ pub fn paint(style: Style, text: impl std::fmt::Display) -> String {
 }
 
 pub fn print_error(error: &Error) {
-    // Standard error may be closed too, and then there is nobody left to tell.
+    // Standard error may be closed too, and then the message is lost.
     let _ = writeln!(anstream::stderr(), "{} {error}", paint(BAD, "error:"));
 }
 
-pub fn print_warning(warning: &Warning) {
-    let _ = writeln!(anstream::stderr(), "{} {}", paint(WARN, "warning:"), warning.message);
+pub fn print_warning(message: &str) {
+    let _ = writeln!(anstream::stderr(), "{} {}", paint(WARN, "warning:"), message);
 }
 
 /// Warns that the model did not read `n` inputs to their end; `noun` is one of them.
@@ -75,7 +76,7 @@ pub fn print_truncated(n: usize, noun: &str, tokens_max: usize) {
         let was = if n == 1 { "was" } else { "were" };
         let message =
             format!("{} exceeded {tokens_max} tokens and {was} truncated", counted(n, noun));
-        print_warning(&Warning::new("truncated", message));
+        print_warning(&message);
     }
 }
 

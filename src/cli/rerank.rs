@@ -4,7 +4,6 @@ use super::args::RerankArgs;
 use super::{Context, out};
 use crate::base::config::process_env;
 use crate::base::error::Result;
-use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, PairInput, ScoreOutput};
 use crate::embedding::engine::Reranker;
@@ -12,11 +11,11 @@ use crate::embedding::models;
 
 pub fn run(cx: Context, args: RerankArgs) -> Result<()> {
     let mut input = PairInput::open(args.file.as_deref())?;
-    let settings = &cx.settings;
+    let settings = cx.app.settings();
     let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
     let reranker = Reranker::load(&folder, &settings.engine)?;
     let mut output = ScoreOutput::create(args.output.as_deref())?;
-    let run = RunContext::new(&cx.telemetry, Tool::Rerank, &[]);
+    let run = cx.begin(Tool::Rerank, &[]);
     let bar = out::Counter::new("pairs", args.output.is_some());
     let result =
         batch::rerank(&reranker, args.raw, &mut input, &mut output, &|done| bar.set(done.n));

@@ -1,52 +1,50 @@
-//! `codeintel serve`: answer over HTTP.
+//! `codeintel serve`: answers over HTTP.
 
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
-use super::index::start_warm_engine;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::TelemetryConfig;
 use crate::http::{listen, metrics_router, router, serve};
-use crate::tools::Server;
+use crate::tools::App;
 
-/// How often CURRENT is looked at.
+/// How often CURRENT is read.
 const REFRESH: Duration = Duration::from_millis(500);
 /// How long requests in flight may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
 pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().map_err(Error::library("tokio", "start"))?;
-    let data = cx.data();
-    let server = Server::new(cx.settings.clone(), cx.telemetry.clone(), data.clone());
+    let app = cx.app;
     let result = runtime.block_on(async {
-        let (listener, address) = listen(&cx.settings.serve.address).await?;
-        eprintln!("listening on http://{address}, index in {}", data.path().display());
+        let (listener, address) = listen(&app.settings().serve.address).await?;
+        eprintln!("listening on http://{address}, index in {}", app.data().path().display());
         if let Some(scraped) = &config.prometheus_address {
             let (listener, address) = listen(scraped).await?;
             eprintln!("metrics on http://{address}/metrics");
-            // It ends with the runtime: the last requests can still be scraped.
-            let router = metrics_router(cx.telemetry.clone());
+            // It ends with the runtime, so that the last requests can still be scraped.
+            let router = metrics_router(app.telemetry().clone());
             tokio::spawn(serve(listener, router, std::future::pending()));
         }
         tokio::task::spawn_blocking({
-            let (server, settings) = (server.clone(), cx.settings.clone());
-            move || server.warm(|| start_warm_engine(&settings))
+            let app = app.clone();
+            move || app.warm(|| app.start_warm_engine())
         });
-        tokio::spawn(refresh(server.clone()));
+        tokio::spawn(refresh(app.clone()));
         let (stopping, stopped) = tokio::sync::oneshot::channel();
         let stop = async move {
             wait_for_signal().await;
             let _ = stopping.send(());
         };
-        // In-flight requests are answered, but not for ever.
+        // Requests in flight are answered, within a bounded time.
         let drained = async move {
             let _ = stopped.await;
             tokio::time::sleep(DRAIN).await;
         };
         tokio::select! {
-            result = serve(listener, router(server), stop) => result,
+            result = serve(listener, router(app), stop) => result,
             () = drained => Ok(()),
         }
     });
@@ -55,10 +53,10 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
 }
 
 /// Follows the published version: at once on SIGHUP, else within [`REFRESH`].
-async fn refresh(server: Server) {
+async fn refresh(app: App) {
     let mut hangup = signal(SignalKind::hangup()).ok();
     loop {
-        let told = async {
+        let signalled = async {
             match &mut hangup {
                 Some(signal) => {
                     signal.recv().await;
@@ -68,10 +66,10 @@ async fn refresh(server: Server) {
         };
         tokio::select! {
             () = tokio::time::sleep(REFRESH) => {}
-            () = told => {}
+            () = signalled => {}
         }
-        let server = server.clone();
-        let _ = tokio::task::spawn_blocking(move || server.refresh()).await;
+        let app = app.clone();
+        let _ = tokio::task::spawn_blocking(move || app.refresh()).await;
     }
 }
 

@@ -1,22 +1,22 @@
-//! `codeintel status` and `config`: what is here, and with which settings?
+//! `codeintel status` and `codeintel config`: the state of the index, and the settings.
 
 use super::Context;
 use super::args::{ConfigArgs, StatusArgs};
-use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, paint};
+use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, counted, paint};
 use crate::base::config::{KEYS, default_file};
 use crate::base::error::Result;
 use crate::base::telemetry::catalogue;
 use crate::index::catalog::Catalog;
-use crate::tools::wire;
+use crate::tools::wire::StatusAnswer;
 
 pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
-    let data = cx.data();
+    let data = cx.app.data();
     let version = data.current()?;
     if args.verify {
         version.verify()?;
     }
     let catalog = Catalog::open(&version.folder.catalog())?;
-    let status = wire::Status::new(data.path(), &version, &catalog)?;
+    let status = StatusAnswer::new(data.path(), &version, &catalog)?;
     let out = &mut cx.out;
     if args.json {
         return out.json(&status);
@@ -26,10 +26,10 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     out.line(format!("  roots     {}", status.roots.join(", ")))?;
     out.line(format!("  model     {} ({} dimensions)", status.model, status.dim))?;
     out.line(format!(
-        "  holds     {} files, {} chunks, {} symbols; {}",
-        count(status.files),
-        count(status.chunks),
-        count(status.symbols),
+        "  holds     {}, {}, {}; {}",
+        counted(status.files, "file"),
+        counted(status.chunks, "chunk"),
+        counted(status.symbols, "symbol"),
         bytes(status.bytes_on_disk),
     ))?;
     let delta = status.total_chunks - status.base_chunks;
@@ -58,7 +58,7 @@ pub fn config(mut cx: Context, args: ConfigArgs) -> Result<()> {
         return cx.out.raw(catalogue::markdown().as_bytes());
     }
     for key in KEYS {
-        let value = key.value(&cx.settings);
+        let value = key.value(cx.app.settings());
         let changed = if value == (key.default)() { "" } else { "  (default: " };
         let default = if changed.is_empty() { String::new() } else { (key.default)() + ")" };
         let note = paint(DIM, format!("{changed}{default}"));

@@ -1,4 +1,4 @@
-//! `GET /healthz`, `GET /readyz`: is it alive, is it ready?
+//! `GET /healthz` and `GET /readyz`.
 
 use axum::Json;
 use axum::extract::State;
@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::embedding::engine::Engine;
-use crate::tools::Server;
+use crate::tools::App;
 
 /// 200 as long as the process answers.
 pub async fn alive() -> Json<Value> {
@@ -14,8 +14,8 @@ pub async fn alive() -> Json<Value> {
 }
 
 /// 200 when every probe is ready, 503 before; each probe is named.
-pub async fn ready(State(server): State<Server>) -> (StatusCode, Json<Value>) {
-    let probes = server.probes();
+pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Value>) {
+    let probes = app.probes();
     let ready = probes.iter().all(|probe| probe.why_not.is_none());
     let rows = probes.iter().map(|probe| {
         let row = match &probe.why_not {
@@ -25,12 +25,12 @@ pub async fn ready(State(server): State<Server>) -> (StatusCode, Json<Value>) {
         (probe.name.to_owned(), row)
     });
     let mut rows: serde_json::Map<String, Value> = rows.collect();
-    if let (Ok(engine), Some(Value::Object(row))) = (server.engine(), rows.get_mut("engine"))
+    if let (Ok(engine), Some(Value::Object(row))) = (app.engine(), rows.get_mut("engine"))
         && let Value::Object(stats) = stats(&engine)
     {
         row.extend(stats);
     }
-    if let (Ok(searcher), Some(Value::Object(row))) = (server.searcher(), rows.get_mut("index")) {
+    if let (Ok(searcher), Some(Value::Object(row))) = (app.searcher(), rows.get_mut("index")) {
         let why = searcher.why_on_cpu();
         row.insert("vectors_on_gpu".to_owned(), why.is_none().into());
         row.insert("why_vectors_on_cpu".to_owned(), why.into());
@@ -39,7 +39,7 @@ pub async fn ready(State(server): State<Server>) -> (StatusCode, Json<Value>) {
     (status, Json(json!({ "ready": ready, "probes": rows })))
 }
 
-/// How an engine fares that is ready or was.
+/// State of an engine that is ready, or was before its device failed.
 fn stats(engine: &Engine) -> Value {
     let stats = engine.stats();
     json!({

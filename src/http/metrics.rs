@@ -1,4 +1,4 @@
-//! `GET /metrics`: what Prometheus scrapes.
+//! `GET /metrics`: the metrics in the text format of Prometheus.
 
 use axum::Router;
 use axum::extract::State;
@@ -6,24 +6,22 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::reply;
-
+use super::native;
 use crate::base::config::MetricsRoute;
 use crate::base::error::Result;
 use crate::base::telemetry::Telemetry;
-use crate::tools::Server;
+use crate::tools::App;
 
-/// The text format of Prometheus.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// On the main port, unless it was moved to the second listener.
-pub async fn scrape(State(server): State<Server>) -> Response {
-    match server.settings().metrics.route {
-        MetricsRoute::On => answer(server.telemetry().scrape()),
+/// On the main port, unless the metrics were moved to the second listener.
+pub async fn scrape(State(app): State<App>) -> Response {
+    match app.settings().metrics.route {
+        MetricsRoute::On => answer(app.telemetry().scrape()),
         MetricsRoute::Gone => {
             let detail = "metrics.route is \"gone\": scrape the listener of PROMETHEUS_HOST and \
                           PROMETHEUS_PORT, port 9464 unless set";
-            reply::not_there(StatusCode::GONE, "gone", detail.to_owned())
+            native::problem(StatusCode::GONE, "gone", detail.to_owned())
         }
     }
 }
@@ -37,6 +35,6 @@ pub fn router(telemetry: Telemetry) -> Router {
 fn answer(text: Result<String>) -> Response {
     match text {
         Ok(text) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
-        Err(error) => reply::problem(&error),
+        Err(error) => native::from_error(&error),
     }
 }

@@ -1,15 +1,14 @@
-//! What do the HTTP doors accept and answer?
+//! What do the HTTP interfaces accept and answer?
 //!
-//! Doors only translate: JSON to a call of a journey, its result or error to JSON. All JSON types of
-//! the crate are in [`wire`].
+//! A dialect is one file: its requests, its responses, and how it spells a failure. Handlers parse,
+//! run a tool and print; a new route is a row of [`routes`].
 
-mod door;
 mod health;
 mod metrics;
+mod middleware;
+mod native;
 mod openai;
-mod reply;
-mod runs;
-mod search;
+mod request;
 
 pub use metrics::router as metrics_router;
 
@@ -18,36 +17,62 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{self, MethodRouter};
 use tokio::net::TcpListener;
 
 use crate::base::error::{Error, Result};
-use crate::tools::Server;
+use crate::tools::{App, search};
 
-/// What is there, for people who asked for something else.
-pub const ROUTES: &str = "GET /healthz, GET /readyz, GET /metrics, GET /v1/runs/{run_id}, \
-    GET /v1/traces/{trace_id}, POST /v1/embeddings, POST /v1/search";
-
-/// The routes, over a server that may still be warming.
-pub fn router(server: Server) -> Router {
-    let body_bytes_max = server.settings().serve.body_bytes_max;
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::scrape))
-        .route("/v1/runs/{run_id}", get(runs::run))
-        .route("/v1/traces/{trace_id}", get(runs::trace))
-        .route("/v1/embeddings", post(openai::embed))
-        .route("/v1/search", post(search::search))
-        .fallback(reply::no_such_route)
-        .method_not_allowed_fallback(reply::no_such_method)
-        .layer(DefaultBodyLimit::max(body_bytes_max))
-        .layer(from_fn_with_state(server.clone(), door::observe))
-        .with_state(server)
+/// One route of the server.
+struct Route {
+    method: &'static str,
+    path: &'static str,
+    handler: MethodRouter<App>,
 }
 
-/// Listens on the address of the settings.
+fn get<T: 'static>(path: &'static str, handler: impl Handler<T, App>) -> Route {
+    Route { method: "GET", path, handler: routing::get(handler) }
+}
+
+fn post<T: 'static>(path: &'static str, handler: impl Handler<T, App>) -> Route {
+    Route { method: "POST", path, handler: routing::post(handler) }
+}
+
+/// Every route there is.
+fn routes() -> Vec<Route> {
+    vec![
+        get("/healthz", health::alive),
+        get("/readyz", health::ready),
+        get("/metrics", metrics::scrape),
+        get("/v1/runs/{run_id}", native::run),
+        get("/v1/traces/{trace_id}", native::trace),
+        post("/v1/embeddings", openai::embeddings),
+        native::tool("/v1/search", &search::SPEC, search::run),
+    ]
+}
+
+/// The routes in words, for people who asked for something else.
+pub fn route_list() -> String {
+    let names = routes().into_iter().map(|route| format!("{} {}", route.method, route.path));
+    names.collect::<Vec<_>>().join(", ")
+}
+
+/// The router of an app that may still be loading.
+pub fn router(app: App) -> Router {
+    let body_bytes_max = app.settings().serve.body_bytes_max;
+    routes()
+        .into_iter()
+        .fold(Router::new(), |router, route| router.route(route.path, route.handler))
+        .fallback(native::no_such_route)
+        .method_not_allowed_fallback(native::no_such_method)
+        .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(from_fn_with_state(app.clone(), middleware::observe))
+        .with_state(app)
+}
+
+/// Listens on `address`, HOST:PORT.
 pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
     let failed = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::InvalidInput => Error::Argument {
@@ -57,11 +82,13 @@ pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
         },
         std::io::ErrorKind::AddrInUse => Error::Unavailable {
             what: format!("the address {address}"),
-            remedy: "another program listens on it; stop that one, or use --address".to_owned(),
+            remedy: "another program is already listening there; stop it or choose a different \
+                     --address"
+                .to_owned(),
         },
         _ => Error::Unavailable {
             what: format!("the address {address}"),
-            remedy: format!("{source}; use another --address"),
+            remedy: format!("{source}; choose a different --address"),
         },
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
@@ -79,4 +106,17 @@ pub async fn serve(
         .with_graceful_shutdown(stop)
         .await
         .map_err(Error::library("the listener", "serve"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::telemetry::labels::{self, Label};
+
+    #[test]
+    fn every_route_has_its_label_in_telemetry() {
+        let routes: Vec<&str> = routes().iter().map(|route| route.path).collect();
+        let labels: Vec<&str> = labels::Route::ALL.iter().map(|label| label.value()).collect();
+        assert_eq!([&routes[..], &["unmatched"]].concat(), labels);
+    }
 }

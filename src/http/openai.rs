@@ -1,109 +1,152 @@
-//! `POST /v1/embeddings`, as OpenAI's clients send it.
+//! The OpenAI dialect: `POST /v1/embeddings` as OpenAI's clients send it.
 
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{Extension, Json, State};
+use axum::Json;
+use axum::extract::{Extension, State};
 use axum::http::StatusCode;
-use axum::response::Response;
-use serde::Deserialize;
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::reply;
-use super::search::checked;
-use crate::base::error::{Error, Result};
-use crate::base::telemetry::labels::Tool;
+use super::request::{self, JsonBody};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::{Caller, RunContext};
-use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
-use crate::tools::Server;
-use crate::tools::wire::{EmbeddingList, Encoding};
+use crate::tools::App;
+use crate::tools::embed::{self, EmbedAnswer, EmbedInput};
 
-/// Requests of at most this many texts go before bulk work.
-const INTERACTIVE_TEXTS_MAX: usize = 4;
-
-/// The body; other fields of OpenAI's that change nothing here (`user`) are accepted.
+/// The body of a request. Fields of OpenAI's that change nothing here, such as `user`, are accepted.
 #[derive(Deserialize)]
-pub struct Request {
-    input: Input,
+pub struct EmbeddingsRequest {
+    /// A text or a list of texts.
+    input: InputTexts,
+    /// The loaded model's name; any model if absent.
     model: Option<String>,
     #[serde(default)]
-    encoding_format: Encoding,
+    encoding_format: EncodingFormat,
+    /// 1 to the dimension of the model; all of them if absent.
     dimensions: Option<usize>,
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Input {
+enum InputTexts {
     One(String),
     Many(Vec<String>),
     Other(Value),
 }
 
-pub async fn embed(
-    State(server): State<Server>,
+/// How a vector is written.
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum EncodingFormat {
+    #[default]
+    Float,
+    /// The values as little-endian f32, in base64.
+    Base64,
+}
+
+impl EmbeddingsRequest {
+    fn into_input(self) -> Result<EmbedInput> {
+        let texts = match self.input {
+            InputTexts::One(text) => vec![text],
+            InputTexts::Many(texts) => texts,
+            InputTexts::Other(other) => {
+                let value: String = other.to_string().chars().take(80).collect();
+                let expected = "a string or a list of strings".to_owned();
+                return Err(Error::Argument { name: "input", value, expected });
+            }
+        };
+        Ok(EmbedInput { texts, model: self.model, dimensions: self.dimensions })
+    }
+}
+
+pub async fn embeddings(
+    State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    body: std::result::Result<Json<Request>, JsonRejection>,
+    body: JsonBody<EmbeddingsRequest>,
 ) -> Response {
-    let cx = RunContext::of(server.telemetry(), Tool::Embeddings, &[], caller);
-    let work = move |cx: &RunContext| answer(&server, checked(body, server.settings())?, cx);
-    match reply::blocking(cx, work).await {
-        Ok((engine, encoding, embeddings)) => {
-            let list = EmbeddingList::new(&embeddings, &engine.identity().name, encoding);
-            reply::json(StatusCode::OK, &list)
-        }
-        Err(error) => failure(&error),
+    let work = |app: &App, cx: &RunContext| {
+        let request = request::parsed(body, app)?;
+        let format = request.encoding_format;
+        Ok((embed::run(app, request.into_input()?, cx)?, format))
+    };
+    match request::run_tool(app, caller, &embed::SPEC, work).await {
+        // Straight to text: a detour over `Value` would widen each f32 and print digits that it lacks.
+        Ok((answer, format)) => Json(EmbeddingList::new(&answer, format)).into_response(),
+        Err(error) => from_error(&error),
     }
 }
 
-type Answer = (Engine, Encoding, Embeddings);
-
-fn answer(server: &Server, request: Request, cx: &RunContext) -> Result<Answer> {
-    let texts = match request.input {
-        Input::One(text) => vec![text],
-        Input::Many(texts) => texts,
-        Input::Other(other) => {
-            let value: String = other.to_string().chars().take(80).collect();
-            let expected = "a string or a list of strings".to_owned();
-            return Err(Error::Argument { name: "input", value, expected });
-        }
-    };
-    let most = server.settings().serve.items_max;
-    if !(1..=most).contains(&texts.len()) {
-        let (value, expected) = (format!("{} texts", texts.len()), format!("1 to {most} texts"));
-        return Err(Error::Argument { name: "input", value, expected });
-    }
-    if let Some(empty) = texts.iter().position(String::is_empty) {
-        let value = format!("an empty text at position {empty}");
-        return Err(Error::Argument { name: "input", value, expected: "some text".to_owned() });
-    }
-    let engine = server.engine()?;
-    let identity = engine.identity();
-    if let Some(model) = request.model.filter(|model| *model != identity.name) {
-        let remedy = format!("this server has {}", identity.name);
-        let (looked_in, remedy) = ("this server".to_owned(), remedy);
-        return Err(Error::ModelMissing { model, looked_in, remedy });
-    }
-    let dimensions = identity.dimensions(request.dimensions)?;
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let wanted = if texts.len() <= INTERACTIVE_TEXTS_MAX {
-        EmbedRequest::query(&texts, PromptKind::None)
-    } else {
-        EmbedRequest::bulk(&texts, PromptKind::None)
-    };
-    let embeddings = engine.embed(wanted, cx)?.cut(dimensions, identity);
-    Ok((engine, request.encoding_format, embeddings))
+/// The answer to `/v1/embeddings`.
+#[derive(Serialize)]
+struct EmbeddingList<'a> {
+    object: &'static str,
+    model: &'a str,
+    data: Vec<EmbeddingObject<'a>>,
+    usage: Usage,
 }
 
-/// OpenAI's form of an error.
-fn failure(error: &Error) -> Response {
-    let status = match error {
-        Error::ModelMissing { .. } => StatusCode::NOT_FOUND,
-        error => reply::status(error),
+#[derive(Serialize)]
+struct Usage {
+    prompt_tokens: usize,
+    total_tokens: usize,
+}
+
+#[derive(Serialize)]
+struct EmbeddingObject<'a> {
+    object: &'static str,
+    index: usize,
+    embedding: FormattedVector<'a>,
+}
+
+/// values: `[d]`.
+struct FormattedVector<'a> {
+    values: &'a [f32],
+    format: EncodingFormat,
+}
+
+impl Serialize for FormattedVector<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self.format {
+            EncodingFormat::Float => self.values.serialize(serializer),
+            EncodingFormat::Base64 => {
+                let bytes: Vec<u8> = self.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(bytes))
+            }
+        }
+    }
+}
+
+impl<'a> EmbeddingList<'a> {
+    fn new(answer: &'a EmbedAnswer, format: EncodingFormat) -> Self {
+        let vectors = answer.vectors.rows().enumerate();
+        let data = vectors.map(|(index, values)| EmbeddingObject {
+            object: "embedding",
+            index,
+            embedding: FormattedVector { values, format },
+        });
+        Self {
+            object: "list",
+            model: &answer.model,
+            data: data.collect(),
+            usage: Usage { prompt_tokens: answer.tokens, total_tokens: answer.tokens },
+        }
+    }
+}
+
+/// The answer to a request that failed. A model that is not loaded is 404 here.
+fn from_error(error: &Error) -> Response {
+    let (status, code) = match error {
+        Error::Argument { name: "model", .. } => {
+            (StatusCode::NOT_FOUND, ErrorKind::ModelMissing.code())
+        }
+        error => (request::status(error), error.kind().code()),
     };
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
-    let code = error.kind().code();
     let message = error.to_string();
     let body =
         json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
-    let mut response = reply::json(status, &body);
-    reply::say_when(&mut response, error);
+    let mut response = (status, Json(body)).into_response();
+    request::add_retry_after(&mut response, error);
     response
 }

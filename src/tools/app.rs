@@ -1,62 +1,72 @@
-//! What do all requests share?
+//! What is open: the engine and the current version of the index, for every interface.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::Arc;
 
-use crate::base::config::Settings;
+use parking_lot::{Mutex, RwLock};
+
+use super::runs::RunFolder;
+use crate::base::config::{Settings, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Telemetry;
-use crate::embedding::engine::Engine;
-use crate::index::versions::DataFolder;
+use crate::embedding::engine::{Engine, EngineOptions};
+use crate::embedding::models;
+use crate::index::versions::{DataFolder, IndexVersion};
 use crate::search::Searcher;
 
-/// The engine, the current version of the index, and whether they are ready. Cloning shares them.
+/// The engine and the searcher, with what they were opened from. Cloning shares them.
+///
+/// A server loads them once with [`App::warm`] and follows new versions with [`App::refresh`]; a
+/// command that asks once opens them with [`App::open`].
 #[derive(Clone)]
-pub struct Server(Arc<Shared>);
+pub struct App(Arc<Shared>);
 
 struct Shared {
     settings: Settings,
     telemetry: Telemetry,
     data: DataFolder,
+    runs: Arc<RunFolder>,
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
-    /// Held while a new version is opened, so that it is opened once; false until the engine is
-    /// there or is known not to come.
+    /// Whether the engine was loaded, or failed to. Held while a version is opened, so that it is
+    /// opened once.
     warmed: Mutex<bool>,
 }
 
-/// Something that is there, or the sentence that says why not.
-struct Slot<T>(RwLock<std::result::Result<T, String>>);
+/// A value that is open, or the error that says why it is not.
+struct Slot<T>(RwLock<Result<T, Arc<Error>>>);
 
 impl<T: Clone> Slot<T> {
-    fn warming() -> Self {
-        Self(RwLock::new(Err("it is still being loaded".to_owned())))
+    fn loading(what: &str) -> Self {
+        let remedy = "it is still being loaded; try again".to_owned();
+        Self(RwLock::new(Err(Error::Unavailable { what: what.to_owned(), remedy }.into())))
     }
 
-    fn get(&self) -> std::result::Result<T, String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn get(&self) -> Result<T, Arc<Error>> {
+        self.0.read().clone()
     }
 
     fn set(&self, value: Result<T>) {
-        let value = value.map_err(|error| error.to_string());
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+        *self.0.write() = value.map_err(Arc::new);
     }
 }
 
-/// One probe of `/readyz`.
+/// One probe of readiness.
 pub struct Probe {
     pub name: &'static str,
-    /// `None` when it is ready.
+    /// Why it is not ready; `None` if it is.
     pub why_not: Option<String>,
 }
 
-impl Server {
+impl App {
+    /// Opens nothing yet.
     pub fn new(settings: Settings, telemetry: Telemetry, data: DataFolder) -> Self {
         Self(Arc::new(Shared {
+            runs: Arc::new(RunFolder::new(&data, &settings.telemetry)),
             settings,
             telemetry,
             data,
-            engine: Slot::warming(),
-            searcher: Slot::warming(),
+            engine: Slot::loading("the embedding model"),
+            searcher: Slot::loading("the index"),
             warmed: Mutex::new(false),
         }))
     }
@@ -69,79 +79,124 @@ impl Server {
         &self.0.telemetry
     }
 
-    pub(crate) fn data(&self) -> &DataFolder {
+    pub fn data(&self) -> &DataFolder {
         &self.0.data
     }
 
-    /// Loads the model and opens the index; each becomes ready on its own.
-    pub fn warm(&self, load: impl FnOnce() -> Result<Engine>) {
-        let engine = load();
+    /// The reports of past runs.
+    pub fn runs(&self) -> &Arc<RunFolder> {
+        &self.0.runs
+    }
+
+    /// The engine that [`App::warm`] or [`App::open`] started.
+    pub fn engine(&self) -> Result<Engine, Arc<Error>> {
+        self.0.engine.get()
+    }
+
+    /// The searcher of the version that is open.
+    pub fn searcher(&self) -> Result<Arc<Searcher>, Arc<Error>> {
+        self.0.searcher.get()
+    }
+
+    pub fn probes(&self) -> [Probe; 2] {
+        let engine = match self.engine() {
+            Ok(engine) => engine.why_not(),
+            Err(error) => Some(error.to_string()),
+        };
+        let index = self.searcher().err().map(|error| error.to_string());
+        [Probe { name: "engine", why_not: engine }, Probe { name: "index", why_not: index }]
+    }
+}
+
+/// Starting an engine.
+impl App {
+    /// Starts an engine with the model of the settings.
+    pub fn start_engine(&self, options: EngineOptions) -> Result<Engine> {
+        start_engine(self.settings(), &self.settings().model.name, options)
+    }
+
+    /// Starts an engine with the model of the settings, and lets it compute once.
+    pub fn start_warm_engine(&self) -> Result<Engine> {
+        let engine = self.start_engine(EngineOptions::default())?;
+        engine.warm_up()?;
+        Ok(engine)
+    }
+}
+
+/// `model` is a name or a folder.
+fn start_engine(settings: &Settings, model: &str, options: EngineOptions) -> Result<Engine> {
+    let folder = models::resolve(model, &settings.model.folder(process_env))?;
+    let cache = settings.engine.cache_folder(process_env);
+    Engine::start_with(&folder, settings, cache.as_deref(), options)
+}
+
+/// Opening.
+impl App {
+    /// Opens the current version and, with `with_engine`, starts an engine with its model: for a
+    /// command that asks once.
+    pub fn open(&self, with_engine: bool) -> Result<()> {
+        let version = self.data().current()?;
+        let engine = if with_engine {
+            let model = self.model_for(&version);
+            Some(start_engine(self.settings(), model, EngineOptions::default())?)
+        } else {
+            None
+        };
+        let searcher = Searcher::open(version, engine.clone(), self.settings())?;
+        if let Some(engine) = engine {
+            self.0.engine.set(Ok(engine));
+        }
+        self.0.searcher.set(Ok(Arc::new(searcher)));
+        Ok(())
+    }
+
+    /// The model of the settings if one was set, else the model of the index.
+    fn model_for<'a>(&'a self, version: &'a IndexVersion) -> &'a str {
+        let set = &self.settings().model.name;
+        if *set == Settings::default().model.name { &version.manifest.model.name } else { set }
+    }
+
+    /// Starts the engine with `start` and opens the current version; each becomes ready on its own.
+    pub fn warm(&self, start: impl FnOnce() -> Result<Engine>) {
+        let engine = start();
         if let Err(error) = &engine {
             tracing::error!(%error, "the embedding model could not be loaded");
         }
         self.0.engine.set(engine);
-        *self.warmed() = true;
+        *self.0.warmed.lock() = true;
         self.refresh();
     }
 
-    fn warmed(&self) -> MutexGuard<'_, bool> {
-        self.0.warmed.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Opens the current version if another one is open. Requests that run keep theirs.
+    /// Opens the current version unless it is open already. Requests that are being answered keep the
+    /// version that they began with.
     pub fn refresh(&self) {
-        let warmed = self.warmed();
+        let warmed = self.0.warmed.lock();
         if !*warmed {
             return;
         }
-        let open = self.0.searcher.get().ok().map(|s| s.version().manifest.version.clone());
-        match self.0.data.current_name() {
-            Ok(Some(current)) if open.as_ref() == Some(&current) => return,
-            _ => {}
+        let open = self.searcher().ok().map(|searcher| searcher.version().manifest.version.clone());
+        if let Ok(Some(current)) = self.data().current_name()
+            && open.as_ref() == Some(&current)
+        {
+            return;
         }
-        let opened = self.open();
+        let opened = self.data().current().and_then(|version| {
+            Searcher::open(version, self.engine().ok(), self.settings()).map(Arc::new)
+        });
         match &opened {
             Ok(searcher) => tracing::info!(version = searcher.version().manifest.version, "opened"),
-            // A version that cannot be opened does not take the place of one that can.
+            // A version that cannot be opened does not replace one that can.
             Err(error) if open.is_some() => {
                 tracing::error!(%error, "the new version could not be opened; the old one stays");
                 return;
             }
-            Err(error) => tracing::debug!(%error, "no index yet"),
+            Err(error) => tracing::debug!(%error, "no index is open"),
         }
         let searcher = opened.as_ref().ok().cloned();
-        // The version before goes first: both do not always fit the memory of a GPU.
+        // The previous version is dropped first: the memory of a GPU may not hold both.
         self.0.searcher.set(opened);
         if let Some(searcher) = searcher {
             searcher.place();
         }
     }
-
-    fn open(&self) -> Result<Arc<Searcher>> {
-        let version = self.0.data.current()?;
-        let engine = self.0.engine.get().ok();
-        Searcher::open(version, engine, &self.0.settings).map(Arc::new)
-    }
-
-    pub fn engine(&self) -> Result<Engine> {
-        self.0.engine.get().map_err(missing("the embedding model"))
-    }
-
-    pub fn searcher(&self) -> Result<Arc<Searcher>> {
-        self.0.searcher.get().map_err(missing("the index"))
-    }
-
-    pub fn probes(&self) -> [Probe; 2] {
-        [
-            Probe {
-                name: "engine",
-                why_not: self.0.engine.get().map_or_else(Some, |e| e.why_not()),
-            },
-            Probe { name: "index", why_not: self.0.searcher.get().err() },
-        ]
-    }
-}
-
-fn missing(what: &str) -> impl FnOnce(String) -> Error {
-    move |remedy| Error::Unavailable { what: what.to_owned(), remedy }
 }

@@ -1,44 +1,63 @@
-//! Where are the reports of runs kept when the process is gone?
+//! What past runs did: the reports that are kept in the data folder.
 //!
-//! One file a run, `runs/<date>/<run id>.json` in the data folder; beyond the limit the oldest go.
+//! One file per run, `runs/<date>/<run id>.json`. Beyond the limit the oldest are removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::wire::RunStory;
+use parking_lot::Mutex;
+
+use super::App;
+use super::wire::RunRecord;
 use crate::base::config::TelemetrySettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::RunStatus;
 use crate::base::telemetry::{RunReport, Telemetry};
 use crate::index::versions::DataFolder;
 
-/// When the limit is passed, files go until this share of it is left.
+/// When the limit is exceeded, files are removed until this share of it is left.
 const KEEP_PERCENT: u64 = 80;
+
+/// Which runs are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeptRuns {
+    All,
+    Failed,
+}
+
+/// A run of this process, else one that an earlier process kept; `latest` is the last one.
+pub fn find_run(app: &App, run_id: &str) -> Result<Option<RunRecord>> {
+    match app.telemetry().run(run_id) {
+        Some(report) => Ok(Some(RunRecord::new(&report))),
+        None => app.runs().read(run_id),
+    }
+}
 
 /// The folder of run reports.
 pub struct RunFolder {
     data: PathBuf,
     bytes_max: u64,
-    /// Bytes in it; unknown before the first report.
+    /// Bytes in the folder; `None` before the first report.
     bytes: Mutex<Option<u64>>,
 }
 
 impl RunFolder {
-    pub fn of(data: &DataFolder, settings: &TelemetrySettings) -> Self {
-        let (data, bytes_max) = (data.path().to_owned(), settings.runs_bytes_max);
-        Self { data, bytes_max, bytes: Mutex::new(None) }
+    pub fn new(data: &DataFolder, settings: &TelemetrySettings) -> Self {
+        let bytes_max = settings.runs_bytes_max;
+        Self { data: data.path().to_owned(), bytes_max, bytes: Mutex::new(None) }
     }
 
-    /// Keeps every run that ends from now on, or only the failed ones. A report that cannot be
-    /// written costs a line in the log.
-    pub fn listen(self, telemetry: &Telemetry, all: bool) {
+    /// Writes a report of each run that ends from now on. A report that cannot be written is a line
+    /// in the log.
+    pub fn keep(self: &Arc<Self>, kept: KeptRuns, telemetry: &Telemetry) {
+        let folder = self.clone();
         telemetry.on_finished(Box::new(move |telemetry, report, status| {
-            if !(all || status == RunStatus::Error) {
+            if kept == KeptRuns::Failed && status != RunStatus::Error {
                 return;
             }
-            if let Err(error) = self.keep(telemetry, report) {
+            if let Err(error) = folder.write(telemetry, report) {
                 tracing::warn!(%error, "the report of a run was not kept");
             }
         }));
@@ -48,14 +67,13 @@ impl RunFolder {
         self.data.join("runs")
     }
 
-    /// Writes one report with the spans of its trace. Nothing is written where there is no data
-    /// folder yet.
-    fn keep(&self, telemetry: &Telemetry, report: &RunReport) -> Result<()> {
+    /// Writes one report with the spans of its trace. Does nothing if there is no data folder yet.
+    fn write(&self, telemetry: &Telemetry, report: &RunReport) -> Result<()> {
         if self.bytes_max == 0 || !self.data.is_dir() {
             return Ok(());
         }
-        let story = RunStory::new(report).with_spans(&telemetry.spans(&report.trace_id));
-        let text = serde_json::to_vec(&story)
+        let record = RunRecord::new(report).with_spans(&telemetry.spans(&report.trace_id));
+        let text = serde_json::to_vec(&record)
             .map_err(Error::library("serde_json", "write the report of a run"))?;
         let folder = self.folder().join(jiff::Timestamp::now().strftime("%Y-%m-%d").to_string());
         fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
@@ -64,9 +82,9 @@ impl RunFolder {
         self.make_room(text.len() as u64)
     }
 
-    /// Counts what was added, and removes the oldest reports when there are too many.
+    /// Counts the added bytes, and removes the oldest reports beyond the limit.
     fn make_room(&self, added: u64) -> Result<()> {
-        let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = self.bytes.lock();
         let total = match *bytes {
             Some(known) => known + added,
             None => reports(&self.folder())?.iter().map(|report| report.bytes).sum(),
@@ -83,7 +101,7 @@ impl RunFolder {
             if left > self.bytes_max / 100 * KEEP_PERCENT {
                 left -= report.bytes;
                 fs::remove_file(&report.path).map_err(|e| Error::io("remove", &report.path, e))?;
-                // Only when it was the last one of its day.
+                // Succeeds only if it was the last report of its day.
                 let _ = report.path.parent().map(fs::remove_dir);
             }
         }
@@ -91,8 +109,8 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The run with this id; `latest` is the one written last. `None` if there is none.
-    pub fn read(&self, run_id: &str) -> Result<Option<RunStory>> {
+    /// The run with this id; `latest` is the one that was written last.
+    pub fn read(&self, run_id: &str) -> Result<Option<RunRecord>> {
         let mut reports = reports(&self.folder())?;
         reports.sort_by_key(|report| report.written);
         let named = format!("{run_id}.json");
@@ -101,11 +119,11 @@ impl RunFolder {
         };
         let Some(report) = reports.iter().rev().find(is) else { return Ok(None) };
         let text = fs::read(&report.path).map_err(|e| Error::io("read", &report.path, e))?;
-        let story = serde_json::from_slice(&text).map_err(|e| Error::Unavailable {
+        let record = serde_json::from_slice(&text).map_err(|e| Error::Unavailable {
             what: format!("the report {}", report.path.display()),
             remedy: format!("it is damaged ({e}); delete it"),
         })?;
-        Ok(Some(story))
+        Ok(Some(record))
     }
 }
 
@@ -115,7 +133,7 @@ struct Report {
     written: SystemTime,
 }
 
-/// Every report below `folder`; none where there is no such folder.
+/// Every report below `folder`; none if the folder does not exist.
 fn reports(folder: &Path) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     for day in entries(folder)? {

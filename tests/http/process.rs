@@ -7,7 +7,7 @@ use std::time::Duration;
 use codeintel::http::{listen, router, serve};
 
 use codeintel::base::telemetry::Telemetry;
-use codeintel::tools::Server;
+use codeintel::tools::App;
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use serde_json::json;
 
@@ -67,7 +67,7 @@ fn a_second_server_on_the_same_port_fails_with_a_sentence() {
     let ran: Ran = place.cli(&["serve", "--address", &server.address]);
     assert_eq!(ran.code, Some(16), "{}", ran.err);
     assert!(ran.err.contains(&server.address), "{}", ran.err);
-    assert!(ran.err.contains("another program listens on it"), "{}", ran.err);
+    assert!(ran.err.contains("another program is already listening there"), "{}", ran.err);
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
     let ran = place.cli(&["serve", "--address", "nonsense"]);
     assert!(ran.code == Some(2) && ran.err.contains("HOST:PORT"), "{}", ran.err);
@@ -76,11 +76,11 @@ fn a_second_server_on_the_same_port_fails_with_a_sentence() {
 /// Runs `work` against the router in this process, over `place`.
 fn in_process(place: &Place, telemetry: Telemetry, work: impl FnOnce(&str)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let server = Server::new(place.settings.clone(), telemetry, place.data());
-    server.warm(|| Ok(place.engine()));
+    let app = App::new(place.settings.clone(), telemetry, place.data());
+    app.warm(|| Ok(place.engine()));
     let (listener, address) = runtime.block_on(listen("127.0.0.1:0")).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, router(server), async {
+    let serving = runtime.spawn(serve(listener, router(app), async {
         let _ = stopped.await;
     }));
     work(&address.to_string());

@@ -148,7 +148,7 @@ fn reports_have_a_bound_and_can_be_switched_off() {
     );
     // What is left is what came last.
     let last =
-        RunFolder::of(&place.data(), &place.settings.telemetry).read("latest").unwrap().unwrap();
+        RunFolder::new(&place.data(), &place.settings.telemetry).read("latest").unwrap().unwrap();
     assert!(kept.iter().any(|path| path.ends_with(format!("{}.json", last.run_id))));
 }
 

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::Context;
 use super::args::BenchArgs;
 use super::out::print_warning;
-use crate::base::error::{Error, Result, Warning};
+use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
@@ -25,12 +25,12 @@ const INTERRUPTED: i32 = 130;
 
 pub fn run(mut cx: Context, args: BenchArgs) -> Result<()> {
     let plan = Plan::new(options(&args))?;
-    let run = RunContext::new(&cx.telemetry, Tool::Bench, &[]);
+    let run = cx.begin(Tool::Bench, &[]);
     stop_on_interrupt(&run)?;
     let measured = measure(&cx, &args, &plan, &run);
     cx.finish(&run, measured.as_ref().map_or_else(Some, |measured| measured.stopped.as_ref()));
     let Measured { report, files, stopped } = measured?;
-    report.notes.iter().for_each(|note| print_warning(&Warning::new("bench", note.clone())));
+    report.notes.iter().for_each(|note| print_warning(note));
     if args.json.as_deref().is_some_and(is_dash) {
         cx.out.json(&report)?;
     } else {
@@ -69,7 +69,7 @@ fn measure(cx: &Context, args: &BenchArgs, plan: &Plan, run: &RunContext) -> Res
         Progress::Cells(n) => bar.set_length(n as u64),
         Progress::CellDone => bar.inc(1),
     };
-    let session = Session::open(&cx.settings, cx.data(), plan, run, &progress)?;
+    let session = Session::open(cx.app.settings(), cx.app.data().clone(), plan, run, &progress)?;
     let files = Files::create(args)?;
     let measured = session.measure();
     bar.finish_and_clear();

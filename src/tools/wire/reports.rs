@@ -1,8 +1,8 @@
-//! What do the commands that report print as JSON?
+//! The JSON of the commands index, status, versions, model and doctor.
 
 use serde::Serialize;
 
-use super::{Step, steps};
+use super::runs::{RunStep, steps};
 use crate::base::error::Result;
 use crate::base::telemetry::RunReport;
 use crate::embedding::models::ModelState;
@@ -10,9 +10,9 @@ use crate::index::catalog::Catalog;
 use crate::index::versions::IndexVersion;
 use crate::index::versions::VersionManifest;
 
-/// What `codeintel index --json` prints.
+/// The answer of `codeintel index --json`.
 #[derive(Serialize)]
-pub struct IngestReport<'a> {
+pub struct IngestAnswer<'a> {
     outcome: &'static str,
     version: &'a str,
     files: usize,
@@ -26,10 +26,10 @@ pub struct IngestReport<'a> {
     tokens: usize,
     bytes_on_disk: u64,
     elapsed_ms: f64,
-    stages: Vec<Step>,
+    stages: Vec<RunStep>,
 }
 
-impl<'a> IngestReport<'a> {
+impl<'a> IngestAnswer<'a> {
     pub fn new(done: &'a crate::ingest::IngestReport, report: &RunReport) -> Self {
         use crate::ingest::Outcome;
         let skipped = done.skipped.iter().filter(|(_, files)| *files > 0);
@@ -56,9 +56,9 @@ impl<'a> IngestReport<'a> {
     }
 }
 
-/// What `codeintel status --json` prints.
+/// The answer of `codeintel status --json`.
 #[derive(Serialize)]
-pub struct Status {
+pub struct StatusAnswer {
     pub data: String,
     pub version: String,
     pub indexed_at: String,
@@ -71,24 +71,24 @@ pub struct Status {
     /// Chunks that a search can find.
     pub chunks: usize,
     pub symbols: usize,
-    /// Rows that the first whole build wrote; later ones are the delta.
+    /// Rows of the base; later ones are the delta.
     pub base_chunks: usize,
     pub total_chunks: usize,
     pub bytes_on_disk: u64,
-    pub languages: Vec<Language>,
+    pub languages: Vec<LanguageCount>,
 }
 
 #[derive(Serialize)]
-pub struct Language {
+pub struct LanguageCount {
     pub name: String,
     pub files: usize,
     pub chunks: usize,
 }
 
-impl Status {
+impl StatusAnswer {
     pub fn new(data: &std::path::Path, version: &IndexVersion, catalog: &Catalog) -> Result<Self> {
         let manifest = &version.manifest;
-        let languages = catalog.languages()?.into_iter().map(|l| Language {
+        let languages = catalog.languages()?.into_iter().map(|l| LanguageCount {
             name: l.language,
             files: l.files as usize,
             chunks: l.chunks as usize,
@@ -115,7 +115,7 @@ impl Status {
 
 /// One published version.
 #[derive(Serialize)]
-pub struct Version<'a> {
+pub struct VersionAnswer<'a> {
     version: &'a str,
     current: bool,
     created_at: &'a str,
@@ -125,7 +125,7 @@ pub struct Version<'a> {
     model: &'a str,
 }
 
-impl<'a> Version<'a> {
+impl<'a> VersionAnswer<'a> {
     pub fn new(manifest: &'a VersionManifest, current: &str) -> Self {
         Self {
             version: &manifest.version,
@@ -141,7 +141,7 @@ impl<'a> Version<'a> {
 
 /// One known model.
 #[derive(Serialize)]
-pub struct Model<'a> {
+pub struct ModelAnswer<'a> {
     name: &'a str,
     dimension: usize,
     max_tokens: usize,
@@ -150,7 +150,7 @@ pub struct Model<'a> {
     folder: Option<&'a std::path::Path>,
 }
 
-impl<'a> From<&'a ModelState> for Model<'a> {
+impl<'a> From<&'a ModelState> for ModelAnswer<'a> {
     fn from(state: &'a ModelState) -> Self {
         let entry = state.entry;
         Self {
@@ -164,9 +164,9 @@ impl<'a> From<&'a ModelState> for Model<'a> {
     }
 }
 
-/// One line of `codeintel doctor`.
+/// One check of `codeintel doctor`.
 #[derive(Serialize)]
-pub struct Check {
+pub struct DoctorCheck {
     pub name: &'static str,
     /// `ok`, `note` or `fail`.
     pub state: &'static str,

@@ -1,4 +1,4 @@
-//! How does a run look as JSON? The same in answers, in files, and for `codeintel trace`.
+//! A run as JSON: the same in answers, in the files that are kept, and for `codeintel trace`.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,9 +9,9 @@ use crate::base::telemetry::attrs::{Attr, AttrValue};
 use crate::base::telemetry::labels::Label;
 use crate::base::telemetry::{FinishedSpan, RunReport, Stage, StepRecord};
 
-/// What a run did and where it ended.
+/// How far a run came and why it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Report {
+pub struct RunResult {
     pub schema_version: u32,
     pub tool: String,
     pub stopped_because: String,
@@ -21,7 +21,7 @@ pub struct Report {
     pub first_missing_stage: Option<String>,
     pub elapsed_ms: f64,
     pub budgets: Budgets,
-    /// What the gate decided.
+    /// The decision of the search gate.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub decision: Map<String, Value>,
     pub warnings: Vec<Note>,
@@ -40,13 +40,13 @@ pub struct Note {
     pub message: String,
 }
 
-/// One step.
+/// One stage that a run went through.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Step {
+pub struct RunStep {
     pub name: String,
     /// `run`, `skip` or `error`.
     pub status: String,
-    /// How deep it is nested.
+    /// Its nesting level, from 0.
     pub depth: u8,
     pub started_ms: f64,
     pub duration_ms: f64,
@@ -54,22 +54,22 @@ pub struct Step {
     pub attrs: Map<String, Value>,
 }
 
-/// A run that ended: its ids, its report, its steps, and in files its spans.
+/// A run that ended: its ids, its result and its stages; in files also its spans.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RunStory {
+pub struct RunRecord {
     pub run_id: String,
     pub trace_id: String,
     pub session_id: Option<String>,
     #[serde(flatten)]
-    pub report: Report,
-    pub stages: Vec<Step>,
+    pub report: RunResult,
+    pub stages: Vec<RunStep>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub spans: Vec<Span>,
+    pub spans: Vec<SpanRecord>,
 }
 
-/// One span of the flight recorder.
+/// A finished span.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Span {
+pub struct SpanRecord {
     pub name: String,
     pub kind: String,
     pub span_id: String,
@@ -80,27 +80,27 @@ pub struct Span {
     pub error: Option<String>,
     pub sampled: bool,
     pub attributes: Map<String, Value>,
-    pub events: Vec<Event>,
-    pub links: Vec<Link>,
+    pub events: Vec<SpanEvent>,
+    pub links: Vec<SpanLink>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Event {
+pub struct SpanEvent {
     pub name: String,
     pub attributes: Map<String, Value>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Link {
+pub struct SpanLink {
     pub trace_id: String,
     pub span_id: String,
 }
 
 /// The spans of one trace.
 #[derive(Serialize)]
-pub struct Trace<'a> {
-    trace_id: &'a str,
-    spans: Vec<Span>,
+pub struct TraceAnswer {
+    pub trace_id: String,
+    pub spans: Vec<SpanRecord>,
 }
 
 /// Milliseconds with three digits after the point.
@@ -122,7 +122,7 @@ fn json(value: &AttrValue) -> Value {
     }
 }
 
-impl From<&RunReport> for Report {
+impl From<&RunReport> for RunResult {
     fn from(report: &RunReport) -> Self {
         let name = |stage: Option<Stage>| stage.map(|stage| stage.name().to_owned());
         let note =
@@ -143,7 +143,7 @@ impl From<&RunReport> for Report {
     }
 }
 
-impl From<&StepRecord> for Step {
+impl From<&StepRecord> for RunStep {
     fn from(step: &StepRecord) -> Self {
         Self {
             name: step.stage.name().to_owned(),
@@ -156,36 +156,36 @@ impl From<&StepRecord> for Step {
     }
 }
 
-/// The steps of a run, in the order in which they began.
-pub fn steps(report: &RunReport) -> Vec<Step> {
-    report.steps.iter().map(|step| Step::from(&**step)).collect()
+/// The stages of a run, in the order in which they began.
+pub fn steps(report: &RunReport) -> Vec<RunStep> {
+    report.steps.iter().map(|step| RunStep::from(&**step)).collect()
 }
 
-impl RunStory {
+impl RunRecord {
     pub fn new(report: &RunReport) -> Self {
         Self {
             run_id: report.run_id.clone(),
             trace_id: report.trace_id.clone(),
             session_id: report.session_id.clone(),
-            report: Report::from(report),
+            report: RunResult::from(report),
             stages: steps(report),
             spans: Vec::new(),
         }
     }
 
     pub fn with_spans(mut self, spans: &[FinishedSpan]) -> Self {
-        self.spans = spans.iter().map(Span::from).collect();
+        self.spans = spans.iter().map(SpanRecord::from).collect();
         self
     }
 }
 
-impl<'a> Trace<'a> {
-    pub fn new(trace_id: &'a str, spans: &[FinishedSpan]) -> Self {
-        Self { trace_id, spans: spans.iter().map(Span::from).collect() }
+impl TraceAnswer {
+    pub fn new(trace_id: String, spans: &[FinishedSpan]) -> Self {
+        Self { trace_id, spans: spans.iter().map(SpanRecord::from).collect() }
     }
 }
 
-impl From<&FinishedSpan> for Span {
+impl From<&FinishedSpan> for SpanRecord {
     fn from(span: &FinishedSpan) -> Self {
         let map = |attrs: &[(String, AttrValue)]| -> Map<String, Value> {
             attrs.iter().map(|(key, value)| (key.clone(), json(value))).collect()
@@ -203,10 +203,10 @@ impl From<&FinishedSpan> for Span {
             sampled: span.sampled,
             attributes: map(&span.attributes),
             events: events
-                .map(|(name, attrs)| Event { name: name.clone(), attributes: map(attrs) })
+                .map(|(name, attrs)| SpanEvent { name: name.clone(), attributes: map(attrs) })
                 .collect(),
             links: links
-                .map(|(trace_id, span_id)| Link {
+                .map(|(trace_id, span_id)| SpanLink {
                     trace_id: trace_id.clone(),
                     span_id: span_id.clone(),
                 })

@@ -1,11 +1,11 @@
-//! How is a run told in words and in pictures?
+//! Markdown and Mermaid renderings of a run.
 
 use std::fmt::Write;
 
-use super::runs::{RunStory, Step};
+use super::runs::{RunRecord, RunStep};
 
-impl RunStory {
-    /// For people: the result, a table of the stages, what could go better, and the picture.
+impl RunRecord {
+    /// A page: the result, a table of the stages, warnings and hints, and the chart.
     pub fn markdown(&self) -> String {
         let report = &self.report;
         let mut text = format!("# {} · {}\n\n", report.tool, report.stopped_because);
@@ -21,7 +21,8 @@ impl RunStory {
         if let Some(stage) = &report.first_missing_stage {
             line("first missing stage", stage);
         }
-        text += "\n| stage | status | started ms | took ms | what |\n|---|---|---:|---:|---|\n";
+        text +=
+            "\n| stage | status | started ms | took ms | attributes |\n|---|---|---:|---:|---|\n";
         for step in &self.stages {
             let indent = "· ".repeat(step.depth.into());
             let _ = writeln!(
@@ -31,7 +32,7 @@ impl RunStory {
                 step.status,
                 step.started_ms,
                 step.duration_ms,
-                what(step)
+                attributes(step)
             );
         }
         for (title, notes) in [("Warnings", &report.warnings), ("Hints", &report.hints)] {
@@ -46,7 +47,7 @@ impl RunStory {
         text
     }
 
-    /// A Mermaid gantt of the stages, in microseconds: its own clock knows no fractions of a
+    /// A Mermaid gantt chart of the stages, in microseconds because Mermaid has no fractions of a
     /// millisecond.
     pub fn mermaid(&self) -> String {
         let report = &self.report;
@@ -76,16 +77,16 @@ impl RunStory {
     }
 }
 
-/// Colons, semicolons and hashes have a meaning of their own in Mermaid.
+/// `text` without the characters that have a meaning in Mermaid.
 fn plain(text: &str) -> String {
     text.replace([':', ';', '#', ','], " ")
 }
 
-/// What a step says of itself, short.
-fn what(step: &Step) -> String {
-    let told =
+/// The attributes of a step that its other columns do not show.
+fn attributes(step: &RunStep) -> String {
+    let shown =
         step.attrs.iter().filter(|(key, _)| !key.starts_with("mcp.") && *key != "request.stage");
-    let pairs = told.map(|(key, value)| {
+    let pairs = shown.map(|(key, value)| {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         format!("{key}={}", value.replace('|', "\\|"))
     });

@@ -1,0 +1,34 @@
+//! The middleware around all routes: a server span, its measurements, and the ids of the run and the
+//! trace on every answer.
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::base::telemetry::HttpSpan;
+use crate::tools::App;
+
+/// Puts the [`Caller`](crate::base::telemetry::Caller) among the extensions of the request, where a
+/// handler finds it.
+pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let span = begin(&app, &request);
+    let ids =
+        [("x-trace-id", span.caller().trace_id()), ("x-run-id", span.caller().run_id().to_owned())];
+    request.extensions_mut().insert(span.caller().clone());
+    let mut response = span.within(next.run(request)).await;
+    span.finish(response.status().as_u16());
+    for (name, id) in ids {
+        if let Ok(value) = HeaderValue::from_str(&id) {
+            response.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
+fn begin(app: &App, request: &Request) -> HttpSpan {
+    let header = |name: &str| Some(request.headers().get(name)?.to_str().ok()?.trim().to_owned());
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let (method, path) = (request.method().as_str(), request.uri().path());
+    app.telemetry().http(method, route, path, &header)
+}

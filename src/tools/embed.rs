@@ -1,0 +1,68 @@
+//! The embedding tool: texts in, vectors of the loaded model out.
+
+use std::sync::Arc;
+
+use super::{App, ToolSpec};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::base::vector::Matrix;
+use crate::embedding::engine::{EmbedRequest, PromptKind};
+
+/// Requests of at most this many texts go before bulk work.
+const INTERACTIVE_TEXTS_MAX: usize = 4;
+
+pub const SPEC: ToolSpec = ToolSpec { name: "embed", label: Tool::Embeddings, planned: &[] };
+
+/// Texts to embed. Each dialect of HTTP spells this in its own way.
+#[derive(Debug, Clone)]
+pub struct EmbedInput {
+    /// 1 to `serve.items_max` texts, none empty.
+    pub texts: Vec<String>,
+    /// The name of the model that must answer; any model if absent.
+    pub model: Option<String>,
+    /// Values of each vector to keep, 1 to the dimension of the model; all of them if absent.
+    pub dimensions: Option<usize>,
+}
+
+/// Vectors, in the order of the texts.
+#[derive(Debug)]
+pub struct EmbedAnswer {
+    pub model: String,
+    /// `[texts, dimensions]`
+    pub vectors: Matrix,
+    /// Tokens of all texts, special tokens included.
+    pub tokens: usize,
+}
+
+pub fn run(app: &App, input: EmbedInput, cx: &RunContext) -> Result<EmbedAnswer, Arc<Error>> {
+    check_texts(&input.texts, app.settings().serve.items_max)?;
+    let engine = app.engine()?;
+    let identity = engine.identity();
+    if let Some(model) = input.model.filter(|model| *model != identity.name) {
+        let expected = format!("{}, the model that is loaded", identity.name);
+        return Err(Error::Argument { name: "model", value: model, expected }.into());
+    }
+    let dimensions = identity.dimensions(input.dimensions)?;
+    let texts: Vec<&str> = input.texts.iter().map(String::as_str).collect();
+    let request = if texts.len() <= INTERACTIVE_TEXTS_MAX {
+        EmbedRequest::query(&texts, PromptKind::None)
+    } else {
+        EmbedRequest::bulk(&texts, PromptKind::None)
+    };
+    let embeddings = engine.embed(request, cx)?.cut(dimensions, identity);
+    let (vectors, tokens) = (embeddings.vectors, embeddings.tokens);
+    Ok(EmbedAnswer { model: identity.name.clone(), vectors, tokens })
+}
+
+fn check_texts(texts: &[String], n_max: usize) -> Result<()> {
+    let refuse =
+        |value: String, expected: String| Err(Error::Argument { name: "input", value, expected });
+    if !(1..=n_max).contains(&texts.len()) {
+        return refuse(format!("{} texts", texts.len()), format!("1 to {n_max} texts"));
+    }
+    match texts.iter().position(String::is_empty) {
+        Some(empty) => refuse(format!("an empty text at position {empty}"), "some text".to_owned()),
+        None => Ok(()),
+    }
+}

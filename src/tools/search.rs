@@ -1,0 +1,57 @@
+//! The search tool: a query in, ranked chunks of the index out.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::wire::SearchAnswer;
+use super::{App, ToolSpec};
+use crate::base::config::SearchSettings;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::index::catalog::ScopeSpec;
+use crate::search::{Channel, Query, Searcher};
+
+pub const SPEC: ToolSpec =
+    ToolSpec { name: "search", label: Tool::Search, planned: &Searcher::PLANNED };
+
+/// A query and how to search for it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchInput {
+    /// A question, an identifier, a path or an error message; not blank, at most
+    /// `search.query_bytes_max` bytes.
+    pub query: String,
+    /// The most results, 1 to 200; `search.limit` if absent.
+    pub limit: Option<usize>,
+    /// The channels to search, of `dense`, `lexical` and `symbol`; all of them if empty.
+    #[serde(default)]
+    pub channels: Vec<String>,
+    /// Only paths that match one of these globs, and none of those that begin with `!`; every path if
+    /// empty.
+    #[serde(default)]
+    pub globs: Vec<String>,
+    /// Only these languages, such as `rust`; every language if empty.
+    #[serde(default)]
+    pub languages: Vec<String>,
+}
+
+impl SearchInput {
+    /// Checks the input against its bounds.
+    pub fn check(self, settings: &SearchSettings) -> Result<Query> {
+        let scope = ScopeSpec { globs: self.globs, languages: self.languages };
+        let limit = self.limit.unwrap_or(settings.limit);
+        let query = Query::new(&self.query, limit, settings)?.with_scope(scope);
+        if self.channels.is_empty() {
+            return Ok(query);
+        }
+        let channels = self.channels.iter().map(|name| Channel::parse(name));
+        query.with_channels(channels.collect::<Result<_>>()?)
+    }
+}
+
+pub fn run(app: &App, input: SearchInput, cx: &RunContext) -> Result<SearchAnswer, Arc<Error>> {
+    let query = input.check(&app.settings().search)?;
+    Ok(SearchAnswer::from(app.searcher()?.search(&query, cx)?))
+}

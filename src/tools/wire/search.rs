@@ -1,0 +1,169 @@
+//! The answer to a search.
+
+use serde::Serialize;
+
+use super::runs::{RunResult, RunStep, steps};
+use crate::search::{Channel, Envelope, Finding, Plan};
+
+/// The answer to a search.
+#[derive(Debug, Serialize)]
+pub struct SearchAnswer {
+    pub answer: String,
+    pub query: String,
+    pub query_kind: &'static str,
+    /// Best first.
+    pub findings: Vec<SearchFinding>,
+    pub method: SearchMethod,
+    pub limits: Vec<String>,
+    pub next_steps: Vec<String>,
+    pub freshness: IndexFreshness,
+    pub trace_id: String,
+    pub run_id: String,
+    pub session_id: Option<String>,
+    pub run_report: RunResult,
+}
+
+/// One chunk of the index.
+#[derive(Debug, Serialize)]
+pub struct SearchFinding {
+    /// From 1.
+    pub rank: usize,
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub title: String,
+    pub location: SnippetLocation,
+    pub language: String,
+    pub snippet: String,
+    pub score: f64,
+    pub why: ScoreExplanation,
+    pub chunk_id: u32,
+    pub symbols: Vec<String>,
+    /// The line of the snippet, from 0, that matches the query best; for the terminal.
+    #[serde(skip)]
+    pub focus: usize,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SnippetLocation {
+    pub path: String,
+    pub start_line: u32,
+    pub end_line: u32,
+    pub uri: String,
+}
+
+/// `score` is the sum of the contributions' scores, times `path_prior`.
+#[derive(Debug, Serialize)]
+pub struct ScoreExplanation {
+    pub text: String,
+    pub rrf_k: usize,
+    pub path_prior: f64,
+    pub contributions: Vec<ScoreContribution>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ScoreContribution {
+    pub channel: &'static str,
+    pub rank: usize,
+    pub raw_score: f32,
+    pub weight: f64,
+    pub score: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SearchMethod {
+    pub fusion: &'static str,
+    pub rrf_k: usize,
+    pub channels: Vec<ChannelUse>,
+    pub stages: Vec<RunStep>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ChannelUse {
+    pub name: &'static str,
+    pub depth: usize,
+    pub weight: f64,
+    pub answered: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct IndexFreshness {
+    pub version: String,
+    pub indexed_at: String,
+}
+
+impl From<Envelope> for SearchAnswer {
+    fn from(envelope: Envelope) -> Self {
+        let report = &envelope.report;
+        let findings = envelope.findings.into_iter().enumerate();
+        Self {
+            answer: envelope.answer,
+            query: envelope.query,
+            query_kind: envelope.query_kind.as_str(),
+            method: SearchMethod {
+                fusion: "weighted_rrf",
+                rrf_k: envelope.plan.rrf_k,
+                channels: channels(&envelope.plan, &envelope.channels_used),
+                stages: steps(report),
+            },
+            limits: envelope.limits,
+            next_steps: envelope.next_steps,
+            freshness: IndexFreshness {
+                version: envelope.freshness.version,
+                indexed_at: envelope.freshness.indexed_at,
+            },
+            trace_id: report.trace_id.clone(),
+            run_id: report.run_id.clone(),
+            session_id: report.session_id.clone(),
+            run_report: RunResult::from(report),
+            findings: findings.map(|(i, finding)| SearchFinding::new(i + 1, finding)).collect(),
+        }
+    }
+}
+
+fn channels(plan: &Plan, answered: &[Channel]) -> Vec<ChannelUse> {
+    plan.channels
+        .iter()
+        .map(|&(channel, depth, weight)| ChannelUse {
+            name: channel.as_str(),
+            depth,
+            weight,
+            answered: answered.contains(&channel),
+        })
+        .collect()
+}
+
+impl SearchFinding {
+    fn new(rank: usize, finding: Finding) -> Self {
+        let row = finding.row;
+        let contributions = finding.why.contributions.iter().map(|c| ScoreContribution {
+            channel: c.channel.as_str(),
+            rank: c.rank,
+            raw_score: c.raw_score,
+            weight: c.weight,
+            score: c.score,
+        });
+        Self {
+            rank,
+            kind: finding.kind.as_str(),
+            title: finding.title,
+            location: SnippetLocation {
+                uri: format!("file://{}#L{}-L{}", row.path, row.start_line, row.end_line),
+                path: row.path,
+                start_line: row.start_line,
+                end_line: row.end_line,
+            },
+            language: row.language,
+            snippet: row.text,
+            score: finding.score,
+            why: ScoreExplanation {
+                text: finding.why.to_string(),
+                rrf_k: finding.why.rrf_k,
+                path_prior: finding.why.path_prior,
+                contributions: contributions.collect(),
+            },
+            chunk_id: row.id.0,
+            symbols: row.enclosing,
+            focus: finding.focus,
+        }
+    }
+}
