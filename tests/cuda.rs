@@ -116,7 +116,7 @@ fn cuda_that_is_lost_leaves_the_work_to_an_endpoint() {
     let Some(place) = place("a lost device and an endpoint") else { return };
     let endpoint = Serving::start(&Place::new(&[]), &["--device", "cpu"]);
     wait_for("the endpoint", || engine(&endpoint)["ready"] == true);
-    let url = format!("vllm.url={}", endpoint.url(""));
+    let url = format!("endpoint.url={}", endpoint.url(""));
     std::fs::write(place.path().join("texts.txt"), TEXTS).unwrap();
     let run = |fail_after: &str, flags: &[&str]| {
         let args = [&["embed", "texts.txt", "--report"], &FLAGS[..], flags].concat();

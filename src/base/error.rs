@@ -30,6 +30,11 @@ pub enum Error {
         nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
     ConfigUnknown { name: String, origin: String, nearest: Option<String> },
 
+    #[error(
+        "{old} ({old_origin}) and {new} ({new_origin}) are the same setting; keep only {new}, the new name"
+    )]
+    ConfigTwice { old: String, new: String, old_origin: String, new_origin: String },
+
     #[error("cannot understand {}: {detail}", path.display())]
     ConfigSyntax { path: PathBuf, detail: String },
 
@@ -209,9 +214,10 @@ impl Error {
             }
             Self::QueryInvalid { .. } => ErrorKind::QueryInvalid,
             Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
-            Self::ConfigValue { .. } | Self::ConfigUnknown { .. } | Self::ConfigSyntax { .. } => {
-                ErrorKind::Configuration
-            }
+            Self::ConfigValue { .. }
+            | Self::ConfigUnknown { .. }
+            | Self::ConfigTwice { .. }
+            | Self::ConfigSyntax { .. } => ErrorKind::Configuration,
             Self::PathNotFound { .. } | Self::PathUnreadable { .. } => ErrorKind::PathNotFound,
             Self::NothingToIndex { .. } => ErrorKind::NothingToIndex,
             Self::ModelMissing { .. } => ErrorKind::ModelMissing,

@@ -20,7 +20,7 @@ use crate::index::versions::DataFolder;
 
 /// The text that shows that an endpoint answers, and the dimension of its vectors.
 const PROBE: &str = "codeintel";
-/// Time limit of a measured request to the endpoint: the largest value of vllm.timeout_ms.
+/// Time limit of a measured request to the endpoint: the largest value of endpoint.timeout_ms.
 const TIMEOUT_MS: u64 = 600_000;
 
 /// What a session reports while it works.

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use clap::Parser;
 
 use crate::base::config::{FILE_NAME, Settings, process_env};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, Warning};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Stage, Telemetry, TelemetryConfig, log};
 use crate::device::InstructionSet;
@@ -88,9 +88,20 @@ fn is_broken_pipe(error: &Error) -> bool {
     matches!(error, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
+/// A server logs its warnings; a command prints them.
+fn warn(warnings: &[Warning], is_server: bool) {
+    for warning in warnings {
+        if is_server {
+            tracing::warn!(code = warning.code, "{}", warning.message);
+        } else {
+            out::print_warning(&warning.message);
+        }
+    }
+}
+
 /// Starts telemetry, runs the command, and shuts telemetry down last.
 fn start(args: Args) -> Result<(), Arc<Error>> {
-    let settings = settings(&args)?;
+    let (settings, warnings) = settings(&args)?;
     let config = TelemetryConfig::read(process_env, &settings.telemetry)?;
     let telemetry = Telemetry::install(&config)?;
     log::init(&telemetry, args.log.format(), &log_filter(&args));
@@ -99,6 +110,7 @@ fn start(args: Args) -> Result<(), Arc<Error>> {
     let app = App::new(settings, telemetry.clone(), data);
     // A server has many runs and keeps the failed ones; a command has one run.
     let is_server = matches!(args.command, Command::Serve(_));
+    warn(&warnings, is_server);
     let kept = if is_server { KeptRuns::Failed } else { KeptRuns::All };
     app.runs().keep(kept, &telemetry);
     let cx = Context { app, out: Out::new(), report: args.report };
@@ -130,7 +142,7 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
 }
 
 /// Defaults, then the settings file, then the environment, then flags.
-fn settings(args: &Args) -> Result<Settings> {
+fn settings(args: &Args) -> Result<(Settings, Vec<Warning>)> {
     let mut flags = Vec::new();
     for pair in &args.set {
         let Some((name, value)) = pair.split_once('=') else {

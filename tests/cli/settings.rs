@@ -79,3 +79,12 @@ fn the_help_of_a_flag_is_the_help_of_its_setting() {
         assert!(place.cli(&[command, "--help"]).ok().contains("Usage: "), "{command}");
     }
 }
+
+#[test]
+fn an_old_name_is_read_with_a_warning_on_standard_error() {
+    let place = Place::new(&[]);
+    let ran = place.cli(&["config", "--set", "vllm.url=http://127.0.0.1:1"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.err);
+    assert!(ran.out.contains("endpoint.url = \"http://127.0.0.1:1\""), "{}", ran.out);
+    assert_eq!(ran.err.matches("vllm.url is now called endpoint.url").count(), 1, "{}", ran.err);
+}

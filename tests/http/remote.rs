@@ -27,7 +27,7 @@ fn vectors(lines: &str) -> Vec<Vec<f64>> {
 #[test]
 fn an_index_and_a_search_through_an_endpoint_are_those_of_this_process() {
     let (_other, server) = endpoint();
-    let url = format!("vllm.url={}", server.url(""));
+    let url = format!("endpoint.url={}", server.url(""));
     let http = ["--set", "vllm.mode=http", "--set", &url, "--set", "engine.cache_bytes_max=0"];
     let near = ["--set", "engine.cache_bytes_max=0"];
     let cli =
@@ -74,7 +74,7 @@ fn an_index_and_a_search_through_an_endpoint_are_those_of_this_process() {
     drop(server);
     let gone = front.post("/v1/embeddings", &json!({ "input": "something else" }));
     assert_eq!(gone.status, 503, "{}", gone.text);
-    assert!(gone.text.contains("vllm.url"), "{}", gone.text);
+    assert!(gone.text.contains("endpoint.url"), "{}", gone.text);
     // What needs no vector is still found.
     let lexical = json!({ "query": "parse_header", "channels": ["lexical"] });
     assert_eq!(front.post("/v1/search", &lexical).status, 200);
@@ -85,13 +85,13 @@ fn an_endpoint_that_is_not_set_or_not_there_is_named() {
     let place = Place::new(&[("a.py", "def first():\n    return 1\n")]);
     let ran = place.cli(&["index", "repo", "--set", "vllm.mode=http"]);
     assert_eq!(ran.code, Some(3), "{}", ran.err);
-    assert!(ran.err.contains("vllm.url"), "{}", ran.err);
+    assert!(ran.err.contains("endpoint.url"), "{}", ran.err);
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let url = format!("vllm.url=http://{}", socket.local_addr().unwrap());
+    let url = format!("endpoint.url=http://{}", socket.local_addr().unwrap());
     let ran = place.cli(&["index", "repo", "--set", "vllm.mode=http", "--set", &url]);
     assert_eq!(ran.code, Some(16), "{}", ran.err);
-    assert!(ran.err.contains(url.trim_start_matches("vllm.url=")), "{}", ran.err);
+    assert!(ran.err.contains(url.trim_start_matches("endpoint.url=")), "{}", ran.err);
     let ran = place.cli(&["doctor", "--set", "vllm.mode=auto", "--set", &url]);
     assert!(ran.out.contains("endpoint") && ran.out.contains("refused"), "{}", ran.out);
     // In mode auto it is asked when it is needed, and here it is not.

@@ -1,8 +1,8 @@
-//! What is read from the process environment?
+//! The process environment: variables, secrets and the user's folders.
 
 use std::path::PathBuf;
 
-/// A value that no message, log or file shows.
+/// A value that is never shown in a message, a log or a file.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(Option<String>);
 
@@ -11,7 +11,7 @@ impl Secret {
         Self(value)
     }
 
-    /// The value, for the one place that needs it.
+    /// The value itself, for the code that sends it.
     pub fn reveal(&self) -> Option<&str> {
         self.0.as_deref()
     }
@@ -23,18 +23,22 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Looks up a variable of the process environment. The only place that does, beside telemetry.
+/// Looks up a variable of the process environment; an empty one counts as not set.
 pub fn process_env(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A folder of the user, by the XDG base directory rules.
+/// A folder of the user, as the XDG base directory specification defines it.
 pub(super) fn user_folder(
     env: impl Fn(&str) -> Option<String>,
     variable: &str,
     below_home: &str,
 ) -> PathBuf {
-    let given = env(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || PathBuf::from(env("HOME").unwrap_or_else(|| ".".into())).join(below_home);
-    given.unwrap_or_else(home)
+    if let Some(path) = env(variable).map(PathBuf::from)
+        && path.is_absolute()
+    {
+        return path;
+    }
+    let home = env("HOME").unwrap_or_else(|| ".".to_owned());
+    PathBuf::from(home).join(below_home)
 }

@@ -3,73 +3,161 @@
 use std::path::Path;
 
 use super::environment::Secret;
-use super::settings::{KEYS, Key, Settings, key};
-use crate::base::error::{Error, Result};
+use super::settings::{KEYS, Key, Settings, key, variable};
+use crate::base::error::{Error, Result, Warning};
 
 /// The name of the settings file looked for in the current folder.
 pub const FILE_NAME: &str = "codeintel.toml";
 
-/// The variable that holds the key of the endpoint `vllm.url`.
-const VLLM_API_KEY: &str = "CODEINTEL_VLLM_API_KEY";
+/// The variable that holds the key of the endpoint.
+const API_KEY: &str = "CODEINTEL_ENDPOINT_API_KEY";
+
+/// The variable that held it before.
+const API_KEY_OLD: &str = "CODEINTEL_VLLM_API_KEY";
+
+/// Settings that were renamed, old and new name. The old name is still read, with a warning.
+const RENAMED: [(&str, &str); 6] = [
+    ("vllm.url", "endpoint.url"),
+    ("vllm.model", "endpoint.model"),
+    ("vllm.timeout_ms", "endpoint.timeout_ms"),
+    ("vllm.retries_max", "endpoint.retries_max"),
+    ("vllm.batch_texts_max", "endpoint.batch_texts_max"),
+    ("vllm.parallel_max", "endpoint.parallel_max"),
+];
+
+/// One value as it was given.
+struct Given {
+    /// The name of the setting, which may be an old one.
+    name: String,
+    value: String,
+    /// Where it was given, for messages.
+    origin: String,
+}
 
 impl Settings {
     /// Layers the settings: `file` over the defaults, then `env`, then `flags` (name, value).
     ///
     /// `env` looks up one environment variable, so that tests never touch the process environment.
+    /// The warnings name settings that were given by an old name.
     pub fn load(
         file: Option<&Path>,
         env: impl Fn(&str) -> Option<String>,
         flags: &[(String, String)],
-    ) -> Result<Self> {
+    ) -> Result<(Self, Vec<Warning>)> {
         let mut settings = Self::default();
+        let mut warnings = Warnings::default();
         if let Some(path) = file {
-            settings.apply_file(path)?;
+            settings.apply_layer(read_file(path)?, &mut warnings)?;
         }
-        for key in KEYS {
-            for name in key.variables() {
-                if let Some(value) = env(&name) {
-                    settings.apply(key.name, &value, &format!("the variable {name}"))?;
-                }
-            }
-        }
-        for (name, value) in flags {
-            settings.apply(name, value, "the command line")?;
-        }
-        settings.endpoint.api_key = Secret::new(env(VLLM_API_KEY));
-        Ok(settings)
+        settings.apply_layer(read_variables(&env), &mut warnings)?;
+        let flags = flags.iter().map(|(name, value)| Given {
+            name: name.clone(),
+            value: value.clone(),
+            origin: "the command line".to_owned(),
+        });
+        settings.apply_layer(flags.collect(), &mut warnings)?;
+        settings.endpoint.api_key = Secret::new(read_api_key(&env, &mut warnings)?);
+        Ok((settings, warnings.0))
     }
 
-    fn apply_file(&mut self, path: &Path) -> Result<()> {
-        let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => Error::PathNotFound { path: path.to_path_buf() },
-            _ => Error::PathUnreadable { path: path.to_path_buf(), source },
-        })?;
-        let table: toml::Table =
-            text.parse().map_err(|error: toml::de::Error| Error::ConfigSyntax {
-                path: path.to_path_buf(),
-                detail: error.to_string().trim().to_owned(),
-            })?;
-        let origin = path.display().to_string();
-        for (name, value) in flatten("", table) {
-            self.apply(&name, &value, &origin)?;
+    /// Sets what one layer gives.
+    fn apply_layer(&mut self, layer: Vec<Given>, warnings: &mut Warnings) -> Result<()> {
+        for given in &layer {
+            let renamed = RENAMED.iter().find(|(old, _)| *old == given.name);
+            if let Some((old, new)) = renamed {
+                if let Some(other) = layer.iter().find(|other| other.name == *new) {
+                    return Err(given_twice(old, new, &given.origin, &other.origin));
+                }
+                warnings.renamed(old, new, &given.origin);
+            }
+            let name = renamed.map_or(given.name.as_str(), |(_, new)| new);
+            self.apply(name, given)?;
         }
         Ok(())
     }
 
-    fn apply(&mut self, name: &str, value: &str, origin: &str) -> Result<()> {
+    fn apply(&mut self, name: &str, given: &Given) -> Result<()> {
         let Some(key) = key(name) else {
             return Err(Error::ConfigUnknown {
                 name: name.to_owned(),
-                origin: origin.to_owned(),
+                origin: given.origin.clone(),
                 nearest: nearest(name),
             });
         };
-        (key.set)(self, value).map_err(|expected| Error::ConfigValue {
-            name: name.to_owned(),
-            value: value.to_owned(),
-            origin: origin.to_owned(),
+        (key.set)(self, &given.value).map_err(|expected| Error::ConfigValue {
+            name: given.name.clone(),
+            value: given.value.clone(),
+            origin: given.origin.clone(),
             expected,
         })
+    }
+}
+
+/// Warnings about old names, one for each name.
+#[derive(Default)]
+struct Warnings(Vec<Warning>);
+
+impl Warnings {
+    fn renamed(&mut self, old: &str, new: &str, origin: &str) {
+        let message = format!("{old} is now called {new}; rename it in {origin}");
+        let begin = format!("{old} ");
+        if !self.0.iter().any(|warning| warning.message.starts_with(&begin)) {
+            self.0.push(Warning::new("setting-renamed", message));
+        }
+    }
+}
+
+fn given_twice(old: &str, new: &str, old_origin: &str, new_origin: &str) -> Error {
+    Error::ConfigTwice {
+        old: old.to_owned(),
+        new: new.to_owned(),
+        old_origin: old_origin.to_owned(),
+        new_origin: new_origin.to_owned(),
+    }
+}
+
+/// The values in a settings file.
+fn read_file(path: &Path) -> Result<Vec<Given>> {
+    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::PathNotFound { path: path.to_path_buf() },
+        _ => Error::PathUnreadable { path: path.to_path_buf(), source },
+    })?;
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| Error::ConfigSyntax {
+            path: path.to_path_buf(),
+            detail: error.to_string().trim().to_owned(),
+        })?;
+    let origin = path.display().to_string();
+    let given = |(name, value)| Given { name, value, origin: origin.clone() };
+    Ok(flatten("", table).into_iter().map(given).collect())
+}
+
+/// The values in the environment, under old names and new ones.
+fn read_variables(env: impl Fn(&str) -> Option<String>) -> Vec<Given> {
+    let current = KEYS.iter().flat_map(|key| key.variables().map(|variable| (key.name, variable)));
+    let old = RENAMED.iter().map(|(name, _)| (*name, variable(name)));
+    current
+        .chain(old)
+        .filter_map(|(name, variable)| {
+            let value = env(&variable)?;
+            Some(Given { name: name.to_owned(), value, origin: format!("the variable {variable}") })
+        })
+        .collect()
+}
+
+/// The key of the endpoint, which only the environment can hold.
+fn read_api_key(
+    env: impl Fn(&str) -> Option<String>,
+    warnings: &mut Warnings,
+) -> Result<Option<String>> {
+    let origin = "the environment";
+    match (env(API_KEY_OLD), env(API_KEY)) {
+        (Some(_), Some(_)) => Err(given_twice(API_KEY_OLD, API_KEY, origin, origin)),
+        (Some(old), None) => {
+            warnings.renamed(API_KEY_OLD, API_KEY, origin);
+            Ok(Some(old))
+        }
+        (None, key) => Ok(key),
     }
 }
 
@@ -102,6 +190,14 @@ mod tests {
     use super::*;
 
     fn load(text: &str, env: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings> {
+        load_with_warnings(text, env, flags).map(|(settings, _)| settings)
+    }
+
+    fn load_with_warnings(
+        text: &str,
+        env: &[(&str, &str)],
+        flags: &[(&str, &str)],
+    ) -> Result<(Settings, Vec<Warning>)> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE_NAME);
         std::fs::write(&file, text).unwrap();
@@ -172,10 +268,58 @@ mod tests {
 
     #[test]
     fn the_endpoint_s_key_comes_from_the_environment_and_is_never_shown() {
-        let settings = load("", &[("CODEINTEL_VLLM_API_KEY", "sesame")], &[]).unwrap();
+        let settings = load("", &[("CODEINTEL_ENDPOINT_API_KEY", "sesame")], &[]).unwrap();
         assert_eq!(settings.endpoint.api_key.reveal(), Some("sesame"));
         assert!(!format!("{settings:?}").contains("sesame"));
         assert!(KEYS.iter().all(|key| !key.value(&settings).contains("sesame")));
+    }
+
+    #[test]
+    fn an_old_name_still_sets_its_setting_and_one_warning_names_the_new_one() {
+        let (settings, warnings) = load_with_warnings(
+            "[vllm]\nurl = \"http://a\"\nmodel = \"file\"\n",
+            &[("CODEINTEL_VLLM_MODEL", "variable"), ("CODEINTEL_VLLM_API_KEY", "sesame")],
+            &[("vllm.timeout_ms", "7"), ("vllm.retries_max", "0"), ("vllm.batch_texts_max", "8")],
+        )
+        .unwrap();
+        let endpoint = &settings.endpoint;
+        assert_eq!((endpoint.url.as_str(), endpoint.model.as_str()), ("http://a", "variable"));
+        let numbers = (endpoint.timeout_ms, endpoint.retries_max, endpoint.batch_texts_max);
+        assert_eq!((numbers, endpoint.api_key.reveal()), ((7, 0, 8), Some("sesame")));
+        let messages: Vec<_> = warnings.iter().map(|warning| warning.message.as_str()).collect();
+        assert_eq!(messages.len(), 6, "{messages:?}");
+        for (message, new) in messages.iter().zip([
+            "endpoint.model",
+            "endpoint.url",
+            "endpoint.timeout_ms",
+            "endpoint.retries_max",
+            "endpoint.batch_texts_max",
+            "CODEINTEL_ENDPOINT_API_KEY",
+        ]) {
+            assert!(message.contains(new), "{message}");
+        }
+        let (_, none) = load_with_warnings("[endpoint]\nurl = \"http://a\"", &[], &[]).unwrap();
+        assert!(none.is_empty(), "{none:?}");
+    }
+
+    #[test]
+    fn an_old_name_beside_the_new_one_is_an_error_that_names_both() {
+        let file = "[vllm]\nurl = \"http://a\"\n[endpoint]\nurl = \"http://b\"";
+        let variables = [("CODEINTEL_VLLM_URL", "x"), ("CODEINTEL_ENDPOINT_URL", "y")];
+        let keys = [("CODEINTEL_VLLM_API_KEY", "x"), ("CODEINTEL_ENDPOINT_API_KEY", "y")];
+        let flags = [("vllm.url", "x"), ("endpoint.url", "y")];
+        for (text, env, flags, names) in [
+            (file, &[][..], &[][..], ["vllm.url", "endpoint.url"]),
+            ("", &variables, &[], ["CODEINTEL_VLLM_URL", "CODEINTEL_ENDPOINT_URL"]),
+            ("", &keys, &[], ["CODEINTEL_VLLM_API_KEY", "CODEINTEL_ENDPOINT_API_KEY"]),
+            ("", &[], &flags, ["vllm.url", "endpoint.url"]),
+        ] {
+            let message = load(text, env, flags).unwrap_err().to_string();
+            assert!(names.iter().all(|name| message.contains(name)), "{message}");
+        }
+        // A later layer wins over an earlier one, by whichever name.
+        let settings = load(file.split_once("\n[").unwrap().0, &variables[1..], &[]).unwrap();
+        assert_eq!(settings.endpoint.url, "y");
     }
 
     #[test]

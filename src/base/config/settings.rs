@@ -10,16 +10,16 @@ use super::value::{
     Value, VllmMode,
 };
 
-/// The name that the Python original gave to one variable.
+/// The short name of one variable, kept from the Python version.
 pub(super) const CAPTURE_QUERY: &str = "CODEINTEL_CAPTURE_QUERY";
 
-/// One setting as people see it.
+/// One setting: its name, help text and default, and how it is read and written.
 pub struct Key {
     /// Dotted, as in the file: `engine.threads`.
     pub name: &'static str,
-    /// What it does and its unit.
+    /// What it does, with its unit.
     pub help: &'static str,
-    /// The default, as the file would spell it.
+    /// The default, formatted as in the file.
     pub default: fn() -> String,
     pub(super) get: fn(&Settings) -> String,
     pub(super) set: fn(&mut Settings, &str) -> std::result::Result<(), String>,
@@ -28,16 +28,16 @@ pub struct Key {
 impl Key {
     /// The environment variable: `CODEINTEL_ENGINE_THREADS`.
     pub fn env(&self) -> String {
-        format!("CODEINTEL_{}", self.name.replace('.', "_").to_uppercase())
+        variable(self.name)
     }
 
-    /// The variables that set it, the one that wins last.
+    /// The variables that set it; a later one takes precedence.
     pub(super) fn variables(&self) -> impl Iterator<Item = String> {
         let short = (self.name == "telemetry.capture_query").then(|| CAPTURE_QUERY.to_owned());
         short.into_iter().chain([self.env()])
     }
 
-    /// Its value in `settings`, as the file would spell it.
+    /// Its value in `settings`, formatted as in the file.
     pub fn value(&self, settings: &Settings) -> String {
         (self.get)(settings)
     }
@@ -46,7 +46,7 @@ impl Key {
 macro_rules! settings {
     ($(
         $(#[$doc:meta])*
-        $section:ident, $head:literal: $Section:ident {
+        $section:ident: $Section:ident {
             $($field:ident: $type:ty = $default:expr $(, in $range:expr)?, $help:literal;)+
             $(+ $secret:ident, $secret_doc:literal;)?
         }
@@ -74,7 +74,7 @@ macro_rules! settings {
 
         /// Every setting, in the order of the default file.
         pub const KEYS: &[Key] = &[$($(Key {
-            name: concat!($head, ".", stringify!($field)),
+            name: concat!(stringify!($section), ".", stringify!($field)),
             help: $help,
             default: || { let value: $type = $default; value.toml() },
             get: |settings| settings.$section.$field.toml(),
@@ -89,122 +89,122 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Where the index is and how much of its past is kept.
-    data, "data": DataSettings {
+    /// The folder of the index.
+    data: DataSettings {
         dir: String = String::new(),
-            "Folder of the index; empty: the nearest .codeintel in this folder or above it";
+            "Folder of the index; empty: the nearest .codeintel in the current folder or above it";
         versions_kept: usize = 2, in 1..=100,
-            "Published versions kept for `rollback`, the current one included";
+            "Number of published versions kept for `rollback`, including the current one";
     }
-    /// Which embedding model, and where downloaded models are.
-    model, "model": ModelSettings {
+    /// The embedding model.
+    model: ModelSettings {
         name: String = "all-MiniLM-L6-v2".to_owned(),
-            "Embedding model: a name of `codeintel model list`, or a folder with config.json, tokenizer.json and safetensors";
+            "Embedding model: a name from `codeintel model list`, or a folder with config.json, tokenizer.json and safetensors files";
         dir: String = String::new(),
             "Folder of downloaded models; empty: codeintel/models in the user's data folder";
     }
-    /// How this process embeds.
-    engine, "engine": EngineSettings {
+    /// Embedding in this process.
+    engine: EngineSettings {
         threads: usize = 0, in 0..=1024,
-            "CPU threads for embedding and chunking; 0: every core";
+            "CPU threads for embedding and chunking; 0: one per core";
         device: DeviceChoice = DeviceChoice::Auto,
-            "Where networks compute: auto (a GPU where the build, the machine and the model allow one, else the CPU), cpu, cuda (the first GPU), cuda:N";
+            "Device that runs the model: auto (a GPU if the build, the machine and the model allow it, otherwise the CPU), cpu, cuda (the first GPU) or cuda:N";
         gpu_memory_utilization: f32 = 0.9, in 0.01..=1.0,
-            "Share of a GPU's memory that weights, activations and the vectors of the index may take";
+            "Fraction of GPU memory that weights, activations and the index's vectors may use";
         dtype: DtypeChoice = DtypeChoice::Auto,
-            "Numbers that linear layers multiply: auto (on the CPU the fastest whose vectors keep a cosine of .9999 to those of f32, on a GPU bf16), bf16, on the CPU also f32, int16 and int8, on a GPU also f16";
+            "Number format of the linear layers. auto: on the CPU the fastest format whose vectors stay within cosine 0.9999 of f32, on a GPU bf16. Both: bf16. CPU only: f32, int16, int8. GPU only: f16";
         max_batch_tokens: usize = 0, in 0..=1_048_576,
-            "Tokens in one forward pass; engine.batch_ms and the memory may allow fewer; 0: 4096 on the CPU, 65536 on a GPU";
+            "Maximum tokens in one forward pass; engine.batch_ms and the memory may lower it; 0: 4096 on the CPU, 65536 on a GPU";
         max_batch_seqs: usize = 0, in 0..=65_536,
-            "Sequences in one forward pass; 0: 256 on the CPU, 4096 on a GPU";
+            "Maximum sequences in one forward pass; 0: 256 on the CPU, 4096 on a GPU";
         batch_ms: u64 = 200, in 0..=600_000,
-            "Milliseconds that a forward pass may take, as far as earlier ones tell: a query that arrives waits for it; 0: no limit";
+            "Target for the duration of one forward pass in milliseconds, predicted from earlier passes, because a new query waits for the running pass; 0: no limit";
         queue_tokens_max: usize = 1_048_576, in 1024..=1_073_741_824,
-            "Tokens waiting in each lane; a request beyond it is answered `overloaded`";
+            "Maximum tokens waiting in each lane of the queue; further requests are rejected with `overloaded`";
         cache_dir: String = String::new(),
             "Folder of the vector cache; empty: codeintel/vectors in the user's cache folder";
         cache_bytes_max: u64 = 2 << 30, in 0..=1 << 44,
-            "Bytes of the vector cache on disk; the oldest vectors are dropped beyond it; 0: no cache";
+            "Maximum bytes of the vector cache on disk; the oldest vectors are dropped first; 0: no cache";
     }
-    /// Who embeds.
-    vllm, "vllm": VllmSettings {
+    /// Where embeddings are computed.
+    vllm: VllmSettings {
         mode: VllmMode = VllmMode::Inproc,
-            "Who embeds: inproc (this process), http (the endpoint vllm.url), auto (this process, the endpoint where that fails)";
+            "Where embeddings are computed: inproc (in this process), http (by the endpoint endpoint.url), auto (in this process, by the endpoint if that fails)";
     }
-    /// The endpoint that embeds instead of this process.
-    endpoint, "vllm": EndpointSettings {
+    /// An OpenAI-compatible endpoint that embeds instead of this process.
+    endpoint: EndpointSettings {
         url: String = String::new(),
-            "Base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000; its key comes from CODEINTEL_VLLM_API_KEY alone";
+            "Base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000; its API key is read only from CODEINTEL_ENDPOINT_API_KEY";
         model: String = String::new(),
-            "Name by which the endpoint knows the model; empty: that of model.name";
+            "Name of the model at the endpoint; empty: the value of model.name";
         timeout_ms: u64 = 30_000, in 1..=600_000,
-            "Milliseconds in which the endpoint must answer one request";
+            "Timeout of one request to the endpoint in milliseconds";
         retries_max: usize = 3, in 0..=20,
-            "Tries after the first where the endpoint is busy, fails or cannot be reached";
+            "Retries when the endpoint is busy, fails or cannot be reached";
         batch_texts_max: usize = 64, in 1..=2048,
-            "Texts in one request to the endpoint";
+            "Maximum texts in one request to the endpoint";
         parallel_max: usize = 4, in 1..=64,
-            "Requests that the endpoint is sent at once";
-        + api_key, "The key of the endpoint; read from the environment alone.";
+            "Maximum requests to the endpoint in flight at once";
+        + api_key, "API key of the endpoint, read only from the environment.";
     }
-    /// Which files are indexed.
-    source, "source": SourceSettings {
+    /// Selection of files.
+    source: SourceSettings {
         file_bytes_max: u64 = 1 << 20, in 1..=1 << 30,
-            "Bytes of the largest file indexed; larger ones are skipped and counted";
+            "Maximum size of an indexed file in bytes; larger files are skipped and counted";
         hidden: bool = false,
             "Whether hidden files and folders are indexed";
         history: bool = true,
             "Whether the time and author of each file's last commit are read from git";
     }
-    /// How files are cut into chunks.
-    chunk, "chunk": ChunkSettings {
+    /// Chunking of files.
+    chunk: ChunkSettings {
         tokens_max: usize = 256, in 32..=32_768,
-            "Tokens of a chunk with its header, in the model's own tokens; never more than the model takes";
+            "Maximum tokens of a chunk including its header, counted by the model's tokenizer; limited by what the model accepts";
     }
-    /// How vectors are indexed.
-    index, "index": IndexSettings {
+    /// The vector index.
+    index: IndexSettings {
         dense_kind: DenseKind = DenseKind::Auto,
             "Vector index: auto (by size), flat, ivf_flat, ivf_pq, hnsw";
         delta_ratio_max: f32 = 0.05, in 0.0..=1.0,
-            "Share of a version that may lie in its delta or be deleted before the index is compacted";
+            "Fraction of rows that may be in the delta or deleted before the next run rebuilds the base index";
     }
-    /// What a search may take and return.
-    search, "search": SearchSettings {
+    /// Searches.
+    search: SearchSettings {
         limit: usize = 10, in 1..=200,
-            "Results of a search";
+            "Number of results of a search";
         query_bytes_max: usize = 16_384, in 1..=1 << 20,
-            "Bytes of the longest query";
+            "Maximum length of a query in bytes";
         deadline_ms: u64 = 5_000, in 1..=600_000,
-            "Milliseconds in which the channels must answer; a late channel is dropped and reported";
+            "Deadline of a search in milliseconds; a channel that misses it is left out and reported";
         nprobe: usize = 32, in 1..=65_536,
-            "Inverted lists visited by an ivf index";
+            "Inverted lists visited by a search of an ivf index";
         ef_search: usize = 96, in 1..=65_536,
-            "Candidates kept while an hnsw index is searched";
+            "Candidates kept during a search of an hnsw index";
         dense_device: DenseDevice = DenseDevice::Auto,
-            "Where the vectors lie that `serve` searches: auto (in the memory of the GPU that embeds queries, where there is one and they fit, else on the CPU), cpu";
+            "Where `serve` searches vectors: auto (in the memory of the GPU that embeds queries if there is one and they fit, otherwise on the CPU), cpu";
     }
-    /// What the server accepts.
-    serve, "serve": ServeSettings {
+    /// The HTTP server.
+    serve: ServeSettings {
         address: String = "127.0.0.1:8080".to_owned(),
             "Address and port that `serve` listens on";
         body_bytes_max: usize = 2 << 20, in 1024..=1 << 30,
-            "Bytes of the largest request body";
+            "Maximum size of a request body in bytes";
         items_max: usize = 2048, in 1..=65_536,
-            "Texts in one embedding request";
+            "Maximum texts in one embedding request";
     }
     /// What telemetry records.
-    telemetry, "telemetry": TelemetrySettings {
+    telemetry: TelemetrySettings {
         capture_query: CaptureQuery = CaptureQuery::Hash,
-            "Whether a query's text goes onto spans: full, hash, none; also as CODEINTEL_CAPTURE_QUERY";
+            "How a query's text is recorded on spans: full, hash, none; also set by CODEINTEL_CAPTURE_QUERY";
         semconv_compat: SemconvCompat = SemconvCompat::None,
-            "Whether older names of attributes go onto spans too: none, part2";
+            "Whether spans also carry the older names of attributes: none, part2";
         runs_bytes_max: u64 = 64 << 20, in 0..=1 << 40,
-            "Bytes of the run reports kept in the data folder; the oldest are dropped beyond it; 0: none is kept";
+            "Maximum bytes of run reports kept in the data folder; the oldest are dropped first; 0: none is kept";
     }
-    /// Where metrics are served.
-    metrics, "metrics": MetricsSettings {
+    /// The metrics route.
+    metrics: MetricsSettings {
         route: MetricsRoute = MetricsRoute::On,
-            "Whether `serve` answers /metrics on its own port: on, gone (410, with the address of the second listener)";
+            "Whether `serve` answers /metrics on its own port: on, gone (410 with the address of the second listener)";
     }
 }
 
@@ -217,6 +217,11 @@ fn check<T: PartialOrd + Display>(
     } else {
         Err(format!("{} to {}", range.start(), range.end()))
     }
+}
+
+/// The environment variable of setting `name`.
+pub(super) fn variable(name: &str) -> String {
+    format!("CODEINTEL_{}", name.replace('.', "_").to_uppercase())
 }
 
 /// The help text of setting `name`; flags that set it show the same words.

@@ -1,4 +1,4 @@
-//! How is the value of a setting spelled, and which words are there?
+//! Values of settings: parsing from text, and formatting for the default file.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -10,10 +10,10 @@ pub trait Value: Sized {
 }
 
 macro_rules! value {
-    ($($type:ty, $what:literal);*) => {$(
+    ($($type:ty, $expected:literal);*) => {$(
         impl Value for $type {
             fn parse(text: &str) -> std::result::Result<Self, String> {
-                <$type>::from_str(text.trim()).map_err(|_| $what.to_owned())
+                <$type>::from_str(text.trim()).map_err(|_| $expected.to_owned())
             }
             fn toml(&self) -> String {
                 self.to_string()
@@ -32,12 +32,12 @@ impl Value for String {
     }
 }
 
-/// Where networks compute.
+/// The device that runs the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeviceChoice {
     Auto,
     Cpu,
-    /// The GPU of this number.
+    /// The GPU with this number.
     Cuda(usize),
 }
 
@@ -68,7 +68,7 @@ impl Value for DeviceChoice {
     }
 }
 
-/// A word out of a short list.
+/// An enum whose values are words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal),+ $(,)? }) => {
         $(#[$doc])*
@@ -99,32 +99,32 @@ macro_rules! words {
 }
 
 words! {
-    /// Which FAISS index holds the vectors.
+    /// Kind of FAISS index.
     DenseKind { Auto = "auto", Flat = "flat", IvfFlat = "ivf_flat", IvfPq = "ivf_pq", Hnsw = "hnsw" }
 }
 words! {
-    /// Where the vectors lie that a server searches.
+    /// Where a server searches vectors.
     DenseDevice { Auto = "auto", Cpu = "cpu" }
 }
 words! {
-    /// Which numbers linear layers multiply.
+    /// Number format of the linear layers.
     DtypeChoice {
         Auto = "auto", F32 = "f32", Bf16 = "bf16", F16 = "f16", Int16 = "int16", Int8 = "int8",
     }
 }
 words! {
-    /// Whether a query's text goes onto spans.
+    /// How a query's text is recorded on spans.
     CaptureQuery { Full = "full", Hash = "hash", None = "none" }
 }
 words! {
-    /// Whether the older names of attributes go onto spans beside the others.
+    /// Whether spans also carry the older names of attributes.
     SemconvCompat { None = "none", Part2 = "part2" }
 }
 words! {
-    /// Who embeds.
+    /// Where embeddings are computed.
     VllmMode { Inproc = "inproc", Http = "http", Auto = "auto" }
 }
 words! {
-    /// Whether `/metrics` answers.
+    /// Whether `/metrics` is served on the main port.
     MetricsRoute { On = "on", Gone = "gone" }
 }

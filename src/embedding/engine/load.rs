@@ -105,7 +105,7 @@ pub(super) fn describe(
     if let Some(d) = hidden.filter(|d| *d != dim) {
         let what = format!("the model {:?} at {}", remote.model(), remote.base());
         let remedy = format!(
-            "its vectors have {dim} values, those of {} have {d}; set vllm.model, or model.name to \
+            "its vectors have {dim} values, those of {} have {d}; set endpoint.model, or model.name to \
              the model that the endpoint serves",
             folder.name
         );
@@ -143,7 +143,7 @@ pub(super) fn describe(
 }
 
 /// Asks the endpoint of the settings for one vector, and says in words who answered. name: that of
-/// the model where `vllm.model` is empty.
+/// the model where `endpoint.model` is empty.
 pub fn probe(settings: &EndpointSettings, name: &str) -> Result<String> {
     let remote = Remote::new(settings, name)?;
     let d = remote.dimension()?;

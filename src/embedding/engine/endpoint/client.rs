@@ -111,7 +111,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Checks the settings; nothing is sent. name: that of the model, told where `vllm.model` is
+    /// Checks the settings; nothing is sent. name: that of the model, told where `endpoint.model` is
     /// empty.
     pub fn new(settings: &EndpointSettings, name: &str, policy: Policy) -> Result<Self> {
         let asked = settings.model.as_str();
@@ -250,7 +250,7 @@ impl Client {
 
     fn unavailable(&self, why: String) -> Error {
         let (base, model) = (&self.base, &self.model);
-        let what = format!("the embedding endpoint {base} (vllm.url, model {model:?})");
+        let what = format!("the embedding endpoint {base} (endpoint.url, model {model:?})");
         Error::Unavailable { what, remedy: why }
     }
 }
@@ -271,11 +271,11 @@ fn refusal(
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Fault::TooLarge,
         status if status.is_server_error() => Fault::Failing,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            what += "; set CODEINTEL_VLLM_API_KEY";
+            what += "; set CODEINTEL_ENDPOINT_API_KEY";
             Fault::Refused
         }
         StatusCode::NOT_FOUND => {
-            what += "; check vllm.url and vllm.model";
+            what += "; check endpoint.url and endpoint.model";
             Fault::Refused
         }
         _ => Fault::Refused,
@@ -313,7 +313,7 @@ fn read(
 /// The address for people and that of the route.
 fn address(base: &str) -> Result<(String, Url)> {
     let wrong = |expected: &str| Error::ConfigValue {
-        name: "vllm.url".to_owned(),
+        name: "endpoint.url".to_owned(),
         value: base.to_owned(),
         origin: "the settings".to_owned(),
         expected: expected.to_owned(),
@@ -322,10 +322,10 @@ fn address(base: &str) -> Result<(String, Url)> {
     let mut url = Url::parse(base.trim()).map_err(|_| wrong(EXAMPLE))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(Error::ConfigValue {
-            name: "vllm.url".to_owned(),
+            name: "endpoint.url".to_owned(),
             value: "(not shown)".to_owned(),
             origin: "the settings".to_owned(),
-            expected: "no password in it; put a key into CODEINTEL_VLLM_API_KEY".to_owned(),
+            expected: "no password in it; put a key into CODEINTEL_ENDPOINT_API_KEY".to_owned(),
         });
     }
     match url.scheme() {
@@ -348,7 +348,7 @@ fn address(base: &str) -> Result<(String, Url)> {
 fn authorization(key: &str) -> Result<HeaderValue> {
     let value = HeaderValue::from_str(&format!("Bearer {key}"));
     let mut value = value.map_err(|_| Error::ConfigValue {
-        name: "CODEINTEL_VLLM_API_KEY".to_owned(),
+        name: "CODEINTEL_ENDPOINT_API_KEY".to_owned(),
         value: "(not shown)".to_owned(),
         origin: "the environment".to_owned(),
         expected: "a key without line breaks and control characters".to_owned(),
@@ -373,9 +373,12 @@ mod tests {
         }
         for bad in ["", "localhost:8000", "ftp://h", "https://h", "http://"] {
             let error = address(bad).unwrap_err().to_string();
-            assert!(error.contains("vllm.url") && error.contains("http://"), "{error}");
+            assert!(error.contains("endpoint.url") && error.contains("http://"), "{error}");
         }
         let error = address("http://me:sesame@h").unwrap_err().to_string();
-        assert!(error.contains("CODEINTEL_VLLM_API_KEY") && !error.contains("sesame"), "{error}");
+        assert!(
+            error.contains("CODEINTEL_ENDPOINT_API_KEY") && !error.contains("sesame"),
+            "{error}"
+        );
     }
 }

@@ -15,7 +15,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint `vllm.url`; nothing is sent. name: that of the model, used where `vllm.model` is
+    /// The endpoint `endpoint.url`; nothing is sent. name: that of the model, used where `endpoint.model` is
     /// empty.
     pub fn new(settings: &EndpointSettings, name: &str) -> Result<Self> {
         Ok(Self { client: Client::new(settings, name, Policy::DEFAULT)? })

@@ -51,7 +51,7 @@ impl Failure {
     }
 
     pub fn slow(budget: Duration) -> Self {
-        let what = format!("no answer within {} ms (vllm.timeout_ms)", budget.as_millis());
+        let what = format!("no answer within {} ms (endpoint.timeout_ms)", budget.as_millis());
         Self::new(Fault::Slow, what)
     }
 

@@ -58,7 +58,7 @@ pub(super) struct Fetched {
 
 impl Remote {
     /// Checks the settings and starts the threads; nothing is sent. name: that of the model, used
-    /// where `vllm.model` is empty.
+    /// where `endpoint.model` is empty.
     pub fn new(settings: &EndpointSettings, name: &str) -> Result<Self> {
         Self::with_policy(settings, name, Policy::DEFAULT)
     }

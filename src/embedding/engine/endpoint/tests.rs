@@ -226,13 +226,13 @@ fn a_failure_names_the_endpoint_what_it_did_and_how_often_it_was_asked() {
         (Does::Says(200, "", ""), 1, &["no embeddings"]),
         (Does::BreaksOff, 3, &["broke off", "3 times"]),
         (Does::Answers(3), 1, &["vectors of 3 values, expected 64"]),
-        (Does::Says(401, "", "who?"), 1, &["401: who?", "CODEINTEL_VLLM_API_KEY"]),
-        (Does::Says(404, "", ""), 1, &["404", "vllm.model"]),
+        (Does::Says(401, "", "who?"), 1, &["401: who?", "CODEINTEL_ENDPOINT_API_KEY"]),
+        (Does::Says(404, "", ""), 1, &["404", "endpoint.model"]),
         (Does::Says(302, "location: http://127.0.0.1:1/\r\n", ""), 1, &["302"]),
     ] {
         let (error, asked) = failed(does);
         assert_eq!((error.kind(), asked), (ErrorKind::Unavailable, requests), "{error}");
-        for part in ["http://127.0.0.1:", "vllm.url", "far/bert"].iter().chain(parts) {
+        for part in ["http://127.0.0.1:", "endpoint.url", "far/bert"].iter().chain(parts) {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
     }
@@ -391,10 +391,10 @@ fn settings_that_cannot_work_are_refused_when_the_engine_starts() {
     for mode in [VllmMode::Http, VllmMode::Auto] {
         let error = start(&settings_with("", |s| s.vllm.mode = mode));
         assert_eq!(error.kind(), ErrorKind::Configuration);
-        assert!(error.to_string().contains("vllm.url"), "{error}");
+        assert!(error.to_string().contains("endpoint.url"), "{error}");
     }
     let error = start(&settings(&endpoint.url)).to_string();
-    for part in ["have 3 values", "have 64", "vllm.model", &endpoint.url] {
+    for part in ["have 3 values", "have 64", "endpoint.model", &endpoint.url] {
         assert!(error.contains(part), "{error}");
     }
     let pooling =
