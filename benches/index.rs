@@ -15,7 +15,7 @@ use codeintel::corpus::chunk::{Chunker, FileChunks, TokenCount};
 use codeintel::corpus::source::SourceFile;
 use codeintel::index::{
     DenseIndex, DenseParams, LexicalIndex, LexicalParams, LexicalWriter, SymbolEntry, SymbolIndex,
-    SymbolParams, dense::DenseKind,
+    dense::DenseKind,
 };
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
@@ -156,7 +156,7 @@ fn symbols() -> SymbolIndex {
         name: &symbol.name,
         qualified: &symbol.qualified,
         id: ChunkId(id),
-        kind: 0,
+        kind: symbol.kind,
     });
     SymbolIndex::build(entries).expect("names can be indexed")
 }
@@ -170,7 +170,5 @@ fn symbols_build(bencher: Bencher<'_, '_>) {
 #[divan::bench(args = ["CatalogWriter", "catalgo_writer", "how is a ChunkRow written"])]
 fn symbols_search(bencher: Bencher<'_, '_>, query: &str) {
     let index = symbols();
-    bencher.bench_local(|| {
-        index.search(query, K, &SymbolParams::default()).expect("a query of words")
-    });
+    bencher.bench_local(|| index.search(query, K, None, |_| 0.0).expect("a query of words"));
 }

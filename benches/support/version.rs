@@ -9,7 +9,7 @@ use codeintel::index::catalog::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRo
 
 use codeintel::base::config::DenseKind;
 use codeintel::base::hit::ChunkId;
-use codeintel::corpus::chunk::{Chunk, Chunker, FileChunks, HEADER_VERSION};
+use codeintel::corpus::chunk::{Chunk, Chunker, FileChunks, HEADER_VERSION, SymbolKind};
 use codeintel::corpus::source::SourceFile;
 use codeintel::embedding::engine::Engine;
 use codeintel::index::versions::{
@@ -231,16 +231,11 @@ fn chunk_row(id: ChunkId, file: &SourceFile, chunk: &Chunk) -> ChunkRow {
 
 fn write_symbols(catalog: &Path, folder: &Path) {
     let catalog = Catalog::open(catalog).expect("it was just written");
-    let weights = catalog.kind_weights().expect("it was just written");
-    let rank = |kind: &str| {
-        let weight = weights.iter().find(|row| row.kind == kind).map_or(1.0, |row| row.weight);
-        ((1.0 - weight) * 10.0).round().clamp(0.0, 9.0) as u8
-    };
     let symbols = catalog.symbols().expect("it was just written");
     let entries = symbols.iter().map(|symbol| SymbolEntry {
         name: &symbol.name,
         qualified: &symbol.qualified,
-        kind: rank(&symbol.kind),
+        kind: SymbolKind::parse(&symbol.kind).unwrap_or(SymbolKind::Function),
         id: symbol.chunk,
     });
     let index = SymbolIndex::build(entries).expect("names of a catalog can be indexed");

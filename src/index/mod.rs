@@ -18,4 +18,4 @@ pub mod versions;
 
 pub use dense::{DenseIndex, DenseParams, Resident};
 pub use lexical::{LexicalDoc, LexicalIndex, LexicalParams, LexicalWriter};
-pub use symbols::{SymbolEntry, SymbolIndex, SymbolParams};
+pub use symbols::{SymbolEntry, SymbolIndex};

@@ -12,7 +12,7 @@ use crate::base::error::Result;
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::base::vector::Matrix;
-use crate::corpus::chunk::{Chunker, HEADER_VERSION};
+use crate::corpus::chunk::{Chunker, HEADER_VERSION, SymbolKind};
 use crate::corpus::source::Repo;
 use crate::embedding::engine::Engine;
 use crate::index::catalog::{Catalog, CatalogWriter, RunRow, VersionRow};
@@ -244,17 +244,12 @@ impl Job<'_> {
 
 fn write_symbols(folder: &VersionFolder) -> Result<()> {
     let catalog = Catalog::open(&folder.catalog())?;
-    let weights = catalog.kind_weights()?;
-    // 0 for a weight of 1, and one more for each tenth less.
-    let rank = |kind: &str| {
-        let weight = weights.iter().find(|row| row.kind == kind).map_or(1.0, |row| row.weight);
-        ((1.0 - weight) * 10.0).round().clamp(0.0, 9.0) as u8
-    };
     let symbols = catalog.symbols()?;
     let entries = symbols.iter().map(|symbol| SymbolEntry {
         name: &symbol.name,
         qualified: &symbol.qualified,
-        kind: rank(&symbol.kind),
+        // A word of no kind is penalised as little as a function.
+        kind: SymbolKind::parse(&symbol.kind).unwrap_or(SymbolKind::Function),
         id: symbol.chunk,
     });
     SymbolIndex::build(entries)?.save(&folder.symbols())

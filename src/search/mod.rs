@@ -10,6 +10,7 @@ mod fuse;
 mod gather;
 mod plan;
 mod query;
+mod rank;
 mod searcher;
 
 pub use envelope::{Envelope, Explanation, Finding, FindingKind, Freshness};

@@ -10,14 +10,15 @@ use super::envelope::{self, Envelope};
 use super::fuse::fuse;
 use super::gather::{Gathered, gather};
 use super::query::{Channel, Query};
+use super::rank;
 use crate::base::config::{CaptureQuery, Settings};
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet, Hit};
 use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::embedding::engine::Engine;
-use crate::index::catalog::{Catalog, ChunkRow, PathWeights};
+use crate::index::catalog::{Catalog, ChunkRow};
 use crate::index::versions::IndexVersion;
-use crate::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams};
+use crate::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex};
 use crate::search::channels::dense::Dense;
 use crate::search::plan::gate::{self, Plan};
 use crate::search::plan::profile::Vocabulary;
@@ -36,7 +37,6 @@ pub(super) struct Channels(Arc<Parts>);
 
 struct Parts {
     catalog: Catalog,
-    weights: PathWeights,
     dense: Dense,
     lexical: LexicalIndex,
     symbols: SymbolIndex,
@@ -72,7 +72,6 @@ impl Searcher {
         let live = catalog.live()?;
         let dense = DenseIndex::open(&folder.dense(), manifest.model.dim)?;
         let parts = Parts {
-            weights: catalog.path_weights()?,
             live: (live.count() < live.universe()).then_some(live),
             catalog,
             dense: Dense::new(dense, engine, &settings.search),
@@ -199,9 +198,7 @@ impl Channels {
         let spoken = words(query);
         Ok(move |id: ChunkId| {
             let after = spans.partition_point(|span| span.first_chunk <= id);
-            let path = after.checked_sub(1).map(|i| spans[i].path.as_str());
-            let row = path.and_then(|path| self.0.weights.of(path));
-            row.filter(|row| !speaks_of(&spoken, &row.glob)).map_or(1.0, |row| row.weight.into())
+            after.checked_sub(1).map_or(1.0, |i| rank::path::weight(&spans[i].path, &spoken))
         })
     }
 
@@ -226,8 +223,7 @@ impl Channels {
                 Ok(hits(s, lexical.search(text, depth, &params)?))
             }),
             Channel::Symbol => cx.stage(Stage::Symbol, |s| {
-                let params = SymbolParams { filter: scope };
-                Ok(hits(s, symbols.search(text, depth, &params)?))
+                Ok(hits(s, symbols.search(text, depth, scope, rank::kind::penalty)?))
             }),
         }
     }
@@ -271,13 +267,4 @@ fn words(query: &str) -> HashSet<String> {
         words.insert(word);
     }
     words
-}
-
-/// Whether the query names what the glob is about: `test` for `**/tests/**`. `latest` does not.
-fn speaks_of(query: &HashSet<String>, glob: &str) -> bool {
-    let stem = glob.rsplit_once('.').map_or(glob, |(stem, _)| stem);
-    let about = stem.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
-    about.map(|word| word.trim_end_matches('s').to_lowercase()).any(|word| {
-        ["", "s", "ed", "ing"].iter().any(|end| query.contains(&format!("{word}{end}")))
-    })
 }

@@ -6,9 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use codeintel::base::hit::Hit;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
-use codeintel::index::{
-    DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex, SymbolParams,
-};
+use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex};
 use codeintel::ingest::Outcome;
 use codeintel::search::Channel;
 
@@ -170,7 +168,7 @@ fn known(place: &Place) -> Vec<Vec<Answer>> {
         let (all, filter) = (None, Some(&live));
         [
             rows(lexical.search(query, n, &LexicalParams { filter: all }).unwrap()),
-            rows(symbols.search(query, n, &SymbolParams { filter }).unwrap()),
+            rows(symbols.search(query, n, filter, |_| 0.0).unwrap()),
         ]
     };
     QUERIES.iter().flat_map(each).collect()

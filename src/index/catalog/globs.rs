@@ -2,7 +2,6 @@
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
-use super::rows::PathWeight;
 use crate::base::error::{Error, Result};
 
 /// A list of globs, those with `!` excluded.
@@ -12,8 +11,8 @@ use crate::base::error::{Error, Result};
 /// A list that only excludes starts from everything.
 #[derive(Debug, Clone)]
 pub struct GlobList {
-    include: Option<GlobSet>,
-    exclude: GlobSet,
+    include: Option<Globs>,
+    exclude: Globs,
 }
 
 impl GlobList {
@@ -24,9 +23,9 @@ impl GlobList {
         let exclude = exclude.iter().map(|glob| &glob[1..]);
         let include = match include.is_empty() {
             true => None,
-            false => Some(compile(include.iter().copied())?),
+            false => Some(Globs::new(include.iter().copied())?),
         };
-        Ok(Self { include, exclude: compile(exclude)? })
+        Ok(Self { include, exclude: Globs::new(exclude)? })
     }
 
     pub fn matches(&self, path: &str) -> bool {
@@ -34,54 +33,46 @@ impl GlobList {
     }
 }
 
-/// What chunks count by their paths.
+/// Globs that are matched together.
 #[derive(Debug, Clone)]
-pub struct PathWeights {
-    rows: Vec<PathWeight>,
-    set: GlobSet,
-}
+pub struct Globs(GlobSet);
 
-impl PathWeights {
-    pub fn new(rows: Vec<PathWeight>) -> Result<Self> {
-        let set = compile(rows.iter().map(|row| row.glob.as_str()))?;
-        Ok(Self { rows, set })
-    }
-
-    pub fn rows(&self) -> &[PathWeight] {
-        &self.rows
-    }
-
-    /// The row with the lowest weight among those that match; none means a weight of 1.
-    pub fn of(&self, path: &str) -> Option<&PathWeight> {
-        // Each row was compiled into two globs.
-        let matching = self.set.matches(path).into_iter().map(|i| &self.rows[i / 2]);
-        matching.min_by(|a, b| a.weight.total_cmp(&b.weight))
-    }
-}
-
-/// Two globs for each one given: itself, and everything beneath what it matches.
-fn compile<'a>(globs: impl Iterator<Item = &'a str>) -> Result<GlobSet> {
-    let mut set = GlobSetBuilder::new();
-    for given in globs {
-        let glob = given.strip_suffix('/').unwrap_or(given);
-        let rooted = match glob.strip_prefix('/') {
-            Some(from_root) => from_root.to_owned(),
-            None if glob.contains('/') => glob.trim_start_matches("./").to_owned(),
-            None => format!("**/{glob}"),
-        };
-        if glob.is_empty() || rooted.is_empty() {
-            return Err(invalid(given, "it is empty"));
+impl Globs {
+    /// globs: any number, read as [`GlobList`] reads them, without `!`.
+    pub fn new<'a>(globs: impl Iterator<Item = &'a str>) -> Result<Self> {
+        let mut set = GlobSetBuilder::new();
+        for given in globs {
+            let glob = given.strip_suffix('/').unwrap_or(given);
+            let rooted = match glob.strip_prefix('/') {
+                Some(from_root) => from_root.to_owned(),
+                None if glob.contains('/') => glob.trim_start_matches("./").to_owned(),
+                None => format!("**/{glob}"),
+            };
+            if glob.is_empty() || rooted.is_empty() {
+                return Err(invalid(given, "it is empty"));
+            }
+            // Two forms of each: itself, and everything below a folder that it matches.
+            for form in [rooted.clone(), format!("{rooted}/**")] {
+                let glob = GlobBuilder::new(&form)
+                    .literal_separator(true)
+                    .backslash_escape(true)
+                    .build()
+                    .map_err(|error| invalid(given, &error.kind().to_string()))?;
+                set.add(glob);
+            }
         }
-        for form in [rooted.clone(), format!("{rooted}/**")] {
-            let glob = GlobBuilder::new(&form)
-                .literal_separator(true)
-                .backslash_escape(true)
-                .build()
-                .map_err(|error| invalid(given, &error.kind().to_string()))?;
-            set.add(glob);
-        }
+        let set = set.build();
+        Ok(Self(set.map_err(|error| invalid(error.glob().unwrap_or("globs"), &error.to_string()))?))
     }
-    set.build().map_err(|error| invalid(error.glob().unwrap_or("globs"), &error.to_string()))
+
+    pub fn is_match(&self, path: &str) -> bool {
+        self.0.is_match(path)
+    }
+
+    /// The positions of the globs that match `path`, ascending; one may be repeated.
+    pub fn matching(&self, path: &str) -> impl Iterator<Item = usize> {
+        self.0.matches(path).into_iter().map(|form| form / 2)
+    }
 }
 
 fn invalid(glob: &str, why: &str) -> Error {
@@ -141,17 +132,5 @@ mod tests {
             assert!(matches!(error, Error::Argument { name: "glob", .. }), "{error}");
             assert!(error.to_string().contains(glob.trim_start_matches('!')), "{error}");
         }
-    }
-
-    #[test]
-    fn of_several_weights_the_lowest_counts() {
-        let row = |glob: &str, weight| PathWeight { glob: glob.to_owned(), weight };
-        let rows = vec![row("tests", 0.7), row("*.lock", 0.4), row("vendor", 0.5)];
-        let weights = PathWeights::new(rows).unwrap();
-        let of = |path| weights.of(path).map(|row| row.weight);
-        assert_eq!(of("src/a.rs"), None);
-        assert_eq!(of("tests/a.rs"), Some(0.7));
-        assert_eq!(of("vendor/x/tests/a.rs"), Some(0.5));
-        assert_eq!(of("tests/Cargo.lock"), Some(0.4));
     }
 }

@@ -1,7 +1,7 @@
 //! Here is a chunk id: what is it?
 //!
 //! One DuckDB file a version, `catalog.duckdb`: files, chunks with their text, symbols, references,
-//! runs, versions and weights. [`CatalogWriter`] writes it in one transaction, so that a killed
+//! runs and versions. [`CatalogWriter`] writes it in one transaction, so that a killed
 //! ingest leaves the file as it was; a published file never changes, and any number of
 //! [`Catalog`]s in any number of processes read it.
 
@@ -18,12 +18,9 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-pub use globs::{GlobList, PathWeights};
+pub use globs::{GlobList, Globs};
 pub use hydrate::Hydrated;
 pub use read::{Catalog, Counts, LanguageCount};
-pub use rows::{
-    ChunkRow, FileRow, FileSpan, KindWeight, PathWeight, RefRow, RunRow, SymbolName, SymbolRow,
-    VersionRow,
-};
+pub use rows::{ChunkRow, FileRow, FileSpan, RefRow, RunRow, SymbolName, SymbolRow, VersionRow};
 pub use scope::ScopeSpec;
 pub use write::CatalogWriter;

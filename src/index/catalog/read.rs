@@ -7,11 +7,9 @@ use std::sync::OnceLock;
 use duckdb::{Connection, Params, Row, params};
 
 use super::fault::{OnFile, While, corrupt};
-use super::globs::PathWeights;
 use super::pool::Pool;
 use super::rows::{
-    ChunkRow, FileRow, FileSpan, KindWeight, PathWeight, RefRow, RunRow, SymbolName, SymbolRow,
-    VersionRow, hash,
+    ChunkRow, FileRow, FileSpan, RefRow, RunRow, SymbolName, SymbolRow, VersionRow, hash,
 };
 use super::schema;
 use crate::base::error::{Error, Result};
@@ -222,20 +220,6 @@ impl Catalog {
                    from files group by language order by chunks desc, language";
         self.all(sql, |row| {
             Ok(LanguageCount { language: row.get(0)?, files: row.get(1)?, chunks: row.get(2)? })
-        })
-    }
-
-    /// What chunks count by their paths.
-    pub fn path_weights(&self) -> Result<PathWeights> {
-        let rows = self.all("select pattern, weight from path_weights order by rowid", |row| {
-            Ok(PathWeight { glob: row.get(0)?, weight: row.get(1)? })
-        })?;
-        PathWeights::new(rows)
-    }
-
-    pub fn kind_weights(&self) -> Result<Vec<KindWeight>> {
-        self.all("select kind, weight from kind_weights order by rowid", |row| {
-            Ok(KindWeight { kind: row.get(0)?, weight: row.get(1)? })
         })
     }
 

@@ -119,20 +119,6 @@ pub struct RunRow {
     pub report: String,
 }
 
-/// What chunks under a glob count.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PathWeight {
-    pub glob: String,
-    pub weight: f32,
-}
-
-/// What definitions of a kind count.
-#[derive(Debug, Clone, PartialEq)]
-pub struct KindWeight {
-    pub kind: String,
-    pub weight: f32,
-}
-
 impl FileRow {
     pub(super) const COLUMNS: &str = "path, root, language, size_bytes, modified_ns, hash, lines, \
         first_chunk, chunk_count, commit_id, commit_time_s, author, indexed_at_s";

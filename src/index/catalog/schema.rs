@@ -7,8 +7,10 @@ use duckdb::{Connection, params};
 use super::fault::{OnFile, While, corrupt};
 use crate::base::error::Result;
 
-/// Raised by every change of a table; a file with another number is refused.
-pub(super) const SCHEMA_VERSION: u32 = 1;
+/// Raised by every change of a table; a file with a higher number is refused.
+pub(super) const SCHEMA_VERSION: u32 = 2;
+/// The oldest schema that is read: 1 had two more tables, `path_weights` and `kind_weights`.
+const SCHEMA_VERSION_MIN: u32 = 1;
 
 /// The tables.
 ///
@@ -52,70 +54,9 @@ create table versions (
 create table runs (
     run_id varchar not null, started_at_ms bigint not null, tool varchar not null,
     duration_ms ubigint not null, status varchar not null, report varchar not null);
-create table path_weights (pattern varchar not null, weight float not null);
-create table kind_weights (kind varchar not null, weight float not null);
 ";
 
-/// What a chunk counts by its path; of several globs that match, the lowest weight counts.
-const PATH_WEIGHTS: &[(f32, &[&str])] = &[
-    (
-        0.7,
-        &[
-            "test",
-            "tests",
-            "testing",
-            "spec",
-            "__tests__",
-            "test_*",
-            "*_test.*",
-            "*_tests.*",
-            "*.test.*",
-            "*.spec.*",
-            "*Test.java",
-            "*Tests.cs",
-            "conftest.py",
-        ],
-    ),
-    (0.6, &["testdata", "fixtures", "__snapshots__", "golden"]),
-    (0.5, &["vendor", "vendored", "third_party", "third-party", "node_modules", "site-packages"]),
-    (
-        0.5,
-        &[
-            "generated",
-            "*.generated.*",
-            "*_generated.*",
-            "*.pb.go",
-            "*.pb.cc",
-            "*.pb.h",
-            "*_pb2.py",
-            "*_pb2_grpc.py",
-            "*.g.cs",
-            "*.min.js",
-            "*.min.css",
-            "dist",
-        ],
-    ),
-    (0.4, &["*.lock", "package-lock.json", "go.sum", "*.snap"]),
-    (0.8, &["example", "examples", "sample", "samples", "demo", "demos", "bench", "benches"]),
-];
-
-/// What a definition counts by its kind.
-const KIND_WEIGHTS: &[(&str, f32)] = &[
-    ("function", 1.0),
-    ("method", 1.0),
-    ("class", 1.0),
-    ("struct", 1.0),
-    ("trait", 1.0),
-    ("interface", 1.0),
-    ("enum", 0.95),
-    ("type", 0.95),
-    ("macro", 0.95),
-    ("module", 0.9),
-    ("constant", 0.9),
-    ("section", 0.8),
-];
-
-/// Makes the tables and the default weights in an empty file.
+/// Makes the tables in an empty file.
 pub(super) fn create(conn: &Connection, path: &Path) -> Result<()> {
     let make = || -> duckdb::Result<()> {
         conn.execute_batch("begin")?;
@@ -123,17 +64,16 @@ pub(super) fn create(conn: &Connection, path: &Path) -> Result<()> {
         let mut meta = conn.prepare("insert into meta values (?, ?)")?;
         meta.execute(params!["schema", SCHEMA_VERSION.to_string()])?;
         meta.execute(params!["universe", "0"])?;
-        let mut weights = conn.appender("path_weights")?;
-        for (weight, globs) in PATH_WEIGHTS {
-            weights.append_rows(globs.iter().map(|glob| (*glob, *weight)))?;
-        }
-        weights.flush()?;
-        let mut weights = conn.appender("kind_weights")?;
-        weights.append_rows(KIND_WEIGHTS.iter().copied())?;
-        weights.flush()?;
         conn.execute_batch("commit")
     };
     make().on(While::Writing, path)
+}
+
+/// Brings an older catalog to this schema, as a part of the writer's transaction.
+pub(super) fn upgrade(conn: &Connection) -> duckdb::Result<()> {
+    conn.execute_batch("drop table if exists path_weights; drop table if exists kind_weights;")?;
+    let sql = "update meta set value = ? where key = 'schema'";
+    conn.execute(sql, [SCHEMA_VERSION.to_string()]).map(drop)
 }
 
 /// Refuses a file that is no catalog, or one of another schema; gives the size of the universe:
@@ -147,12 +87,12 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<u32> {
         };
     }
     let schema = meta(conn, path, "schema")?;
-    if schema != SCHEMA_VERSION {
+    if !(SCHEMA_VERSION_MIN..=SCHEMA_VERSION).contains(&schema) {
         return Err(corrupt(
             path,
             format!(
-                "its schema is {schema} and this program reads {SCHEMA_VERSION}, so another \
-                 release wrote it"
+                "its schema is {schema} and this program reads {SCHEMA_VERSION_MIN} to \
+                 {SCHEMA_VERSION}, so another release wrote it"
             ),
         ));
     }

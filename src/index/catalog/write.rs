@@ -67,6 +67,7 @@ impl CatalogWriter {
         let universe = schema::check(&conn, path)?;
         let known = paths(&conn).on(While::Writing, path)?;
         conn.execute_batch("begin").on(While::Writing, path)?;
+        schema::upgrade(&conn).on(While::Writing, path)?;
         let (path, pending) = (path.to_path_buf(), Pending::default());
         Ok(Self { path, conn, pending, known, universe })
     }

@@ -2,7 +2,8 @@
 //!
 //! Names live in finite-state transducers; a query is looked up exactly, by its qualified path, by
 //! prefix, by its parts, and one edit away. The score is a fixed ladder ([`rung`]), so that it
-//! means the same in every index; a weaker kind of definition lowers it by a thousandth a step.
+//! means the same in every index, less a penalty for the kind of the definition, which the caller
+//! decides.
 //!
 //! Which words of a query count:
 //! - a query of one word is looked up on every rung, whatever the word;
@@ -20,11 +21,12 @@ mod search;
 mod store;
 mod words;
 
-pub use search::{SymbolParams, rung};
+pub use search::rung;
 pub use store::SymbolIndex;
 
 use super::lexical::{lower, parts};
 use crate::base::hit::ChunkId;
+use crate::corpus::chunk::SymbolKind;
 
 /// One definition.
 #[derive(Debug, Clone, Copy)]
@@ -36,8 +38,7 @@ pub struct SymbolEntry<'a> {
     pub qualified: &'a str,
     /// The chunk that the definition begins in.
     pub id: ChunkId,
-    /// 0 for the strongest kind of definition, more for weaker ones; 9 counts like all above it.
-    pub kind: u8,
+    pub kind: SymbolKind,
 }
 
 /// A name without case and underscores: the same for `HttpServer`, `http_server` and `HTTP_SERVER`.

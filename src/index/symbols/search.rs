@@ -6,9 +6,10 @@ use fst::{IntoStreamer, Streamer};
 
 use crate::base::error::Result;
 use crate::base::hit::{ChunkId, ChunkSet, Hit, Score, TopK};
+use crate::corpus::chunk::SymbolKind;
 
 use super::edit::OneEdit;
-use super::store::SymbolIndex;
+use super::store::{Entry, SymbolIndex};
 use super::words::{is_common, looks_like_identifier};
 use super::{folded, lower, parts, reversed, segments};
 
@@ -34,8 +35,6 @@ pub mod rung {
     pub const SUBWORD: Score = 0.6;
     /// One typing mistake.
     pub const EDIT: Score = 0.5;
-    /// What each step of a weaker kind takes off.
-    pub const KIND_STEP: Score = 0.001;
 }
 
 /// Bytes of the shortest prefix looked up.
@@ -46,84 +45,85 @@ const EDIT_BYTES_MIN: usize = 4;
 const WORDS_MAX: usize = 32;
 /// Words that are tried as one name together.
 const JOINED_WORDS_MAX: usize = 5;
-const KIND_MAX: u8 = 9;
 
-/// How to search, chosen for each call.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SymbolParams<'a> {
-    /// The chunks that may be returned; `None` for all.
-    pub filter: Option<&'a ChunkSet>,
-}
-
-/// The best score of each chunk that was met.
-struct Met<'a> {
-    filter: Option<&'a ChunkSet>,
+/// The best score of each chunk that matched.
+struct Matches<'a> {
+    scope: Option<&'a ChunkSet>,
+    penalty: fn(SymbolKind) -> Score,
     best: HashMap<ChunkId, Score>,
 }
 
-impl Met<'_> {
-    fn push(&mut self, id: ChunkId, kind: u8, score: Score) {
-        if self.filter.is_none_or(|set| set.contains(id)) {
-            let score = score - rung::KIND_STEP * Score::from(kind.min(KIND_MAX));
-            let best = self.best.entry(id).or_insert(score);
+impl Matches<'_> {
+    fn push(&mut self, entry: &Entry<'_>, score: Score) {
+        if self.scope.is_none_or(|scope| scope.contains(entry.id)) {
+            let score = score - (self.penalty)(entry.kind);
+            let best = self.best.entry(entry.id).or_insert(score);
             *best = best.max(score);
         }
     }
 }
 
 impl SymbolIndex {
-    /// The best `k` chunks that define what `query` names, best first.
-    pub fn search(&self, query: &str, k: usize, params: &SymbolParams<'_>) -> Result<Vec<Hit>> {
+    /// The best `k` chunks of `scope` (`None`: of all) that define what `query` names, best first.
+    ///
+    /// penalty: what is subtracted from the score of a definition of this kind.
+    pub fn search(
+        &self,
+        query: &str,
+        k: usize,
+        scope: Option<&ChunkSet>,
+        penalty: fn(SymbolKind) -> Score,
+    ) -> Result<Vec<Hit>> {
         let words = words(query);
-        let mut met = Met { filter: params.filter, best: HashMap::new() };
+        let mut matches = Matches { scope, penalty, best: HashMap::new() };
         match words[..] {
             [] => {}
-            [word] => self.every_rung(word, &mut met),
+            [word] => self.every_rung(word, &mut matches),
             _ => {
                 for word in words.iter().take(WORDS_MAX) {
                     if looks_like_identifier(word) {
-                        self.every_rung(word, &mut met);
+                        self.every_rung(word, &mut matches);
                     } else if !is_common(&lower(word)) {
-                        self.by_name(word, false, &mut met);
+                        self.by_name(word, false, &mut matches);
                     }
                 }
-                self.joined(&words, &mut met);
+                self.joined(&words, &mut matches);
             }
         }
         let mut top = TopK::new(k);
-        met.best.into_iter().for_each(|(id, score)| top.push(Hit { id, score }));
+        matches.best.into_iter().for_each(|(id, score)| top.push(Hit { id, score }));
         Ok(top.into_sorted())
     }
 
-    fn every_rung(&self, word: &str, met: &mut Met<'_>) {
+    fn every_rung(&self, word: &str, matches: &mut Matches<'_>) {
         if segments(word).nth(1).is_some() {
-            return self.by_path(word, met);
+            return self.by_path(word, matches);
         }
-        self.by_name(word, true, met);
+        self.by_name(word, true, matches);
         let key = folded(word);
-        self.by_prefix(&key, met);
-        self.by_parts(word, met);
-        self.one_edit_away(&key, met);
+        self.by_prefix(&key, matches);
+        self.by_parts(word, matches);
+        self.one_edit_away(&key, matches);
     }
 
     /// The name exactly, in another case, and where it is asked for in another style.
-    fn by_name(&self, word: &str, any_style: bool, met: &mut Met<'_>) {
+    fn by_name(&self, word: &str, any_style: bool, matches: &mut Matches<'_>) {
         let Some(list) = self.names.map.get(folded(word)) else { return };
         let in_lower = lower(word);
         for item in self.items(&self.names, list) {
             let entry = self.entry(item);
             if entry.name == word {
-                met.push(entry.id, entry.kind, rung::EXACT);
+                matches.push(&entry, rung::EXACT);
             } else if lower(entry.name) == in_lower {
-                met.push(entry.id, entry.kind, rung::CASE);
+                matches.push(&entry, rung::CASE);
             } else if any_style {
-                met.push(entry.id, entry.kind, rung::STYLE);
+                matches.push(&entry, rung::STYLE);
             }
         }
     }
 
     /// A qualified name: the whole path or the end of one; failing that, its last segment.
-    fn by_path(&self, word: &str, met: &mut Met<'_>) {
+    fn by_path(&self, word: &str, matches: &mut Matches<'_>) {
         let key = reversed(word);
         let longer = format!("{key}.");
         let mut stream = self.paths.map.range().ge(&key).into_stream();
@@ -140,7 +140,7 @@ impl SymbolIndex {
             let score = if whole { rung::EXACT } else { rung::QUALIFIED };
             for item in self.items(&self.paths, list) {
                 let entry = self.entry(item);
-                met.push(entry.id, entry.kind, score);
+                matches.push(&entry, score);
             }
         }
         if found {
@@ -150,12 +150,12 @@ impl SymbolIndex {
         if let Some(list) = self.names.map.get(folded(last)) {
             for item in self.items(&self.names, list) {
                 let entry = self.entry(item);
-                met.push(entry.id, entry.kind, rung::LAST_SEGMENT);
+                matches.push(&entry, rung::LAST_SEGMENT);
             }
         }
     }
 
-    fn by_prefix(&self, key: &str, met: &mut Met<'_>) {
+    fn by_prefix(&self, key: &str, matches: &mut Matches<'_>) {
         if key.len() < PREFIX_BYTES_MIN {
             return;
         }
@@ -166,12 +166,12 @@ impl SymbolIndex {
             }
             let share = key.len() as Score / name.len() as Score;
             let score = rung::SUBWORD + (rung::PREFIX - rung::SUBWORD) * share;
-            self.push_list(list, score, met);
+            self.push_list(list, score, matches);
         }
     }
 
     /// Names that have every part of the word, in any order.
-    fn by_parts(&self, word: &str, met: &mut Met<'_>) {
+    fn by_parts(&self, word: &str, matches: &mut Matches<'_>) {
         let mut wanted: Vec<String> = parts(word).map(lower).collect();
         wanted.sort_unstable();
         wanted.dedup();
@@ -189,38 +189,38 @@ impl SymbolIndex {
             let of = first.map_or(1, |item| parts(self.entry(item).name).count().max(1));
             let share = (wanted.len() as Score / of as Score).min(1.0);
             let score = rung::EDIT + (rung::SUBWORD - rung::EDIT) * share;
-            self.push_list(u64::from(list), score, met);
+            self.push_list(u64::from(list), score, matches);
         }
     }
 
-    fn one_edit_away(&self, key: &str, met: &mut Met<'_>) {
+    fn one_edit_away(&self, key: &str, matches: &mut Matches<'_>) {
         if key.len() < EDIT_BYTES_MIN {
             return;
         }
         let Some(edit) = OneEdit::new(key) else { return };
         let mut stream = self.names.map.search(edit).into_stream();
         while let Some((_, list)) = stream.next() {
-            self.push_list(list, rung::EDIT, met);
+            self.push_list(list, rung::EDIT, matches);
         }
     }
 
     /// All words of a short query, and all but its common ones, as one name.
-    fn joined(&self, words: &[&str], met: &mut Met<'_>) {
+    fn joined(&self, words: &[&str], matches: &mut Matches<'_>) {
         let telling: Vec<&str> =
             words.iter().copied().filter(|word| !is_common(&lower(word))).collect();
         for words in [words, &telling] {
             if (2..=JOINED_WORDS_MAX).contains(&words.len())
                 && let Some(list) = self.names.map.get(folded(&words.concat()))
             {
-                self.push_list(list, rung::JOINED, met);
+                self.push_list(list, rung::JOINED, matches);
             }
         }
     }
 
-    fn push_list(&self, list: u64, score: Score, met: &mut Met<'_>) {
+    fn push_list(&self, list: u64, score: Score, matches: &mut Matches<'_>) {
         for item in self.items(&self.names, list) {
             let entry = self.entry(item);
-            met.push(entry.id, entry.kind, score);
+            matches.push(&entry, score);
         }
     }
 }

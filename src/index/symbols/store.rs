@@ -10,7 +10,9 @@
 //! | paths | the qualified name reversed, `acquire.pool.net` | entries |
 //! | parts | a part of a name, lower case | numbers of lists of `names` |
 //!
-//! An entry is four `u32`: start and length of its name in the text section, chunk, kind.
+//! An entry is four `u32`: start and length of its name in the text section, chunk, and the kind as
+//! its position in [`SymbolKind::ALL`]. In files of the format before (`CISYMBL1`) the last is the
+//! penalty that the writer gave to the kind, 0 to 2.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -20,12 +22,15 @@ use memmap2::Mmap;
 
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
+use crate::corpus::chunk::SymbolKind;
 use crate::index::versions::file::{corrupt, digest, map, replace_with};
 
 use super::{SymbolEntry, folded, parts, reversed};
 
 const FILE: &str = "symbols.fst";
-const MAGIC: &[u8; 8] = b"CISYMBL1";
+const MAGIC: &[u8; 8] = b"CISYMBL2";
+/// The format before, which is still read.
+const MAGIC_1: &[u8; 8] = b"CISYMBL1";
 const SECTIONS: usize = 11;
 const ABOUT_BYTES: usize = 8 * SECTIONS;
 const HEAD_BYTES: usize = MAGIC.len() + 32 + ABOUT_BYTES;
@@ -39,6 +44,7 @@ pub struct SymbolIndex {
     pub(super) paths: Keys,
     pub(super) parts: Keys,
     names_count: usize,
+    kind_of: fn(u32) -> SymbolKind,
 }
 
 /// A transducer, whose bytes it copies nothing of but their place.
@@ -77,7 +83,7 @@ impl AsRef<[u8]> for Part {
 pub(super) struct Entry<'a> {
     pub(super) name: &'a str,
     pub(super) id: ChunkId,
-    pub(super) kind: u8,
+    pub(super) kind: SymbolKind,
 }
 
 impl SymbolIndex {
@@ -95,7 +101,7 @@ impl SymbolIndex {
                 (last, start, count) = (Some(entry.name), text.len(), count + 1);
                 text += entry.name;
             }
-            let fields = [start as u32, entry.name.len() as u32, entry.id.0, entry.kind.into()];
+            let fields = [start as u32, entry.name.len() as u32, entry.id.0, entry.kind as u32];
             rows.extend(fields.iter().flat_map(|field| field.to_le_bytes()));
             names.entry(folded(entry.name)).or_default().push(i as u32);
             let path = reversed(entry.qualified);
@@ -136,9 +142,11 @@ impl SymbolIndex {
             .ok_or_else(|| corrupt(path, format!("it has only {} bytes", all.len())))?;
         let (magic, rest) = head.split_at(MAGIC.len());
         let (stored, about) = rest.split_at(32);
-        if magic != MAGIC {
-            return Err(corrupt(path, "it does not begin like a symbol index"));
-        }
+        let kind_of = match magic {
+            magic if magic == MAGIC => kind_at,
+            magic if magic == MAGIC_1 => kind_of_penalty,
+            _ => return Err(corrupt(path, "it does not begin like a symbol index")),
+        };
         if digest(body, about) != stored {
             return Err(corrupt(path, "its digest does not fit its bytes"));
         }
@@ -157,6 +165,7 @@ impl SymbolIndex {
             paths,
             parts,
             names_count: 0,
+            kind_of,
         };
         index.names_count = index.count_names();
         Ok(index)
@@ -184,7 +193,7 @@ impl SymbolIndex {
         let range = at(0) as usize..(at(0) + at(1)) as usize;
         // The digest was right, so these are the bytes of a `str` that was written.
         let name = std::str::from_utf8(&self.section(1)[range]).unwrap_or_default();
-        Entry { name, id: ChunkId(at(2)), kind: at(3) as u8 }
+        Entry { name, id: ChunkId(at(2)), kind: (self.kind_of)(at(3)) }
     }
 
     /// Definitions in the index.
@@ -208,6 +217,20 @@ impl SymbolIndex {
             .map
             .get(folded(name))
             .is_some_and(|list| self.items(&self.names, list).any(|i| self.entry(i).name == name))
+    }
+}
+
+fn kind_at(position: u32) -> SymbolKind {
+    // The digest was right, so this is the position of a kind that was written.
+    SymbolKind::ALL.get(position as usize).copied().unwrap_or(SymbolKind::Function)
+}
+
+/// A kind that the writer of the format before gave this penalty.
+fn kind_of_penalty(penalty: u32) -> SymbolKind {
+    match penalty {
+        0 => SymbolKind::Function,
+        1 => SymbolKind::Module,
+        _ => SymbolKind::Section,
     }
 }
 

@@ -4,31 +4,41 @@ use std::fs;
 
 use super::*;
 use crate::base::error::Error;
-use crate::base::hit::{ChunkSet, Hit};
+use crate::base::hit::{ChunkSet, Hit, Score};
+use crate::corpus::chunk::SymbolKind::*;
 
-const SYMBOLS: &[(&str, &str, u8)] = &[
-    ("acquire", "net::Pool::acquire", 0),
-    ("acquire", "db::Lock::acquire", 0),
-    ("Pool", "net::Pool", 0),
-    ("pool", "net::pool", 3),
-    ("ConnectionPool", "net.http.ConnectionPool", 0),
-    ("connection_pool_size", "config.connection_pool_size", 2),
-    ("HTTPServer", "HTTPServer", 0),
-    ("parse_config_file", "config::parse_config_file", 0),
-    ("read", "io::read", 0),
-    ("tokenizer", "nlp.tokenizer", 0),
-    ("größe", "", 0),
+const SYMBOLS: &[(&str, &str, SymbolKind)] = &[
+    ("acquire", "net::Pool::acquire", Function),
+    ("acquire", "db::Lock::acquire", Function),
+    ("Pool", "net::Pool", Function),
+    ("pool", "net::pool", Section),
+    ("ConnectionPool", "net.http.ConnectionPool", Function),
+    ("connection_pool_size", "config.connection_pool_size", Module),
+    ("HTTPServer", "HTTPServer", Function),
+    ("parse_config_file", "config::parse_config_file", Function),
+    ("read", "io::read", Function),
+    ("tokenizer", "nlp.tokenizer", Function),
+    ("größe", "", Function),
 ];
 
 fn index() -> SymbolIndex {
-    let entry = |(i, (name, qualified, kind)): (usize, &(&'static str, &'static str, u8))| {
-        SymbolEntry { name, qualified, id: ChunkId(i as u32), kind: *kind }
-    };
+    let entry =
+        |(i, (name, qualified, kind)): (usize, &(&'static str, &'static str, SymbolKind))| {
+            SymbolEntry { name, qualified, id: ChunkId(i as u32), kind: *kind }
+        };
     SymbolIndex::build(SYMBOLS.iter().enumerate().map(entry)).unwrap()
 }
 
 fn search(index: &SymbolIndex, query: &str) -> Vec<Hit> {
-    index.search(query, 20, &SymbolParams::default()).unwrap()
+    index.search(query, 20, None, penalty).unwrap()
+}
+
+fn penalty(kind: SymbolKind) -> Score {
+    match kind {
+        Section => 0.003,
+        Module => 0.002,
+        _ => 0.0,
+    }
 }
 
 fn ids(hits: &[Hit]) -> Vec<u32> {
@@ -73,7 +83,7 @@ fn the_rungs_are_where_they_are_documented() {
     };
     assert_eq!(score("Pool", 2), Some(rung::EXACT));
     assert_eq!(score("POOL", 2), Some(rung::CASE));
-    assert_eq!(score("pool", 3), Some(rung::EXACT - 3.0 * rung::KIND_STEP));
+    assert_eq!(score("pool", 3), Some(rung::EXACT - penalty(Section)));
     assert_eq!(score("http_server", 6), Some(rung::STYLE));
     assert_eq!(score("http server", 6), Some(rung::JOINED));
     assert_eq!(score("net::pool::acquire", 0), Some(rung::EXACT));
@@ -116,8 +126,8 @@ fn a_scope_is_complete_and_nothing_else() {
             (0..SYMBOLS.len()).step_by(step).for_each(|id| set.insert(ChunkId(id as u32)));
             let expected: Vec<Hit> =
                 all.iter().filter(|hit| set.contains(hit.id)).take(2).copied().collect();
-            let params = SymbolParams { filter: Some(&set) };
-            assert_eq!(index.search(query, 2, &params).unwrap(), expected, "{query} {step}");
+            let found = index.search(query, 2, Some(&set), penalty).unwrap();
+            assert_eq!(found, expected, "{query} {step}");
         }
     }
 }
@@ -134,7 +144,8 @@ fn names_are_known_exactly_and_counted_once() {
 
 #[test]
 fn many_definitions_of_one_name_are_ordered_by_id() {
-    let entry = |id| SymbolEntry { name: "new", qualified: "T::new", id: ChunkId(id), kind: 1 };
+    let entry =
+        |id| SymbolEntry { name: "new", qualified: "T::new", id: ChunkId(id), kind: Method };
     let index = SymbolIndex::build((0..500).rev().map(entry)).unwrap();
     assert_eq!(ids(&search(&index, "new")), (0..20).collect::<Vec<_>>());
 }
@@ -150,12 +161,41 @@ fn what_is_saved_is_what_is_opened_and_the_order_of_building_does_not_show() {
     }
     assert_eq!(again.names(), index.names());
     let bytes = fs::read(folder.path().join("symbols.fst")).unwrap();
-    let entry = |(i, (name, qualified, kind)): (usize, &(&'static str, &'static str, u8))| {
-        SymbolEntry { name, qualified, id: ChunkId(i as u32), kind: *kind }
-    };
+    let entry =
+        |(i, (name, qualified, kind)): (usize, &(&'static str, &'static str, SymbolKind))| {
+            SymbolEntry { name, qualified, id: ChunkId(i as u32), kind: *kind }
+        };
     let reversed = SymbolIndex::build(SYMBOLS.iter().enumerate().rev().map(entry)).unwrap();
     reversed.save(folder.path()).unwrap();
     assert_eq!(fs::read(folder.path().join("symbols.fst")).unwrap(), bytes);
+}
+
+#[test]
+fn kinds_keep_their_numbers_on_disk() {
+    let words: Vec<&str> = SymbolKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let expected = "function method class struct enum trait module constant macro type section \
+                    key rule";
+    assert_eq!(words.join(" "), expected, "add kinds at the end, or raise the format");
+}
+
+#[test]
+fn a_file_of_the_format_before_has_penalties_in_place_of_kinds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("symbols.fst");
+    // The kinds with the positions 0, 1 and 2, which were penalties then.
+    let kinds = [Function, Method, Class].into_iter().zip(0..);
+    let entries =
+        kinds.map(|(kind, id)| SymbolEntry { name: "pool", qualified: "", id: ChunkId(id), kind });
+    SymbolIndex::build(entries).unwrap().save(folder.path()).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[..8].copy_from_slice(b"CISYMBL1");
+    fs::write(&path, bytes).unwrap();
+    let hits = search(&SymbolIndex::open(folder.path()).unwrap(), "pool");
+    let expected = [Function, Module, Section].map(|kind| rung::EXACT - penalty(kind));
+    for (hit, id) in hits.iter().zip([0, 1, 2]) {
+        assert_eq!((hit.id.0, hit.score), (id, expected[id as usize]));
+    }
+    assert_eq!(hits.len(), 3);
 }
 
 #[test]

@@ -42,7 +42,27 @@ fn another_schema_is_refused_with_both_numbers() {
     let path = path_in(&folder);
     let sql = "update meta set value = '99' where key = 'schema'";
     duckdb::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    refused(&path, "its schema is 99 and this program reads 1");
+    refused(&path, "its schema is 99 and this program reads 1 to 2");
+}
+
+#[test]
+fn a_catalog_with_tables_of_weights_is_read_and_loses_them_when_it_is_written() {
+    let (folder, reader) = catalog(&[whole("a.rs", "rust", 0, 2)]);
+    drop(reader);
+    let path = path_in(&folder);
+    let sql = "create table path_weights (pattern varchar not null, weight float not null);
+        create table kind_weights (kind varchar not null, weight float not null);
+        insert into path_weights values ('tests', 0.7);
+        update meta set value = '1' where key = 'schema'";
+    duckdb::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+    assert_eq!(Catalog::open(&path).unwrap().counts().unwrap().chunks, 2);
+    let mut writer = CatalogWriter::open(&path).unwrap();
+    append(&mut writer, &whole("b.rs", "rust", 2, 3));
+    writer.finish().unwrap();
+    assert_eq!(Catalog::open(&path).unwrap().counts().unwrap().chunks, 5);
+    let tables = "select count(*) from duckdb_tables() where table_name like '%weights'";
+    let conn = duckdb::Connection::open(&path).unwrap();
+    assert_eq!(conn.query_row(tables, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
 }
 
 #[test]

@@ -137,25 +137,3 @@ fn languages_are_counted_the_most_spoken_first() {
     let rows: Vec<_> = languages.iter().map(|l| (l.language.as_str(), l.files, l.chunks)).collect();
     assert_eq!(rows, [("rust", 1, 5), ("python", 1, 1)]);
 }
-
-#[test]
-fn the_default_weights_lower_tests_vendored_generated_and_examples() {
-    let (_folder, catalog) = catalog(&[]);
-    let weights = catalog.path_weights().unwrap();
-    for path in [
-        "tests/a.rs",
-        "pkg/x_test.go",
-        "vendor/lib/a.c",
-        "web/node_modules/a/index.js",
-        "api/a.pb.go",
-        "examples/hello.rs",
-        "Cargo.lock",
-    ] {
-        assert!(weights.of(path).is_some_and(|row| row.weight < 1.0), "{path}");
-    }
-    for path in ["src/lib.rs", "src/contest.rs", "latest/a.py", "src/attestation/x.go"] {
-        assert!(weights.of(path).is_none(), "{path}");
-    }
-    let kinds = catalog.kind_weights().unwrap();
-    assert!(kinds.iter().any(|row| row.kind == "function" && row.weight == 1.0));
-}

@@ -1,0 +1,134 @@
+//! How much the path of a chunk lowers its score: tests, examples, vendored and generated code.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use crate::index::catalog::Globs;
+
+/// Weights and the globs they apply to; of several that match, the lowest weight counts.
+const PATH_WEIGHTS: &[(f64, &[&str])] = &[
+    (
+        0.7,
+        &[
+            "test",
+            "tests",
+            "testing",
+            "spec",
+            "__tests__",
+            "test_*",
+            "*_test.*",
+            "*_tests.*",
+            "*.test.*",
+            "*.spec.*",
+            "*Test.java",
+            "*Tests.cs",
+            "conftest.py",
+        ],
+    ),
+    (0.6, &["testdata", "fixtures", "__snapshots__", "golden"]),
+    (0.5, &["vendor", "vendored", "third_party", "third-party", "node_modules", "site-packages"]),
+    (
+        0.5,
+        &[
+            "generated",
+            "*.generated.*",
+            "*_generated.*",
+            "*.pb.go",
+            "*.pb.cc",
+            "*.pb.h",
+            "*_pb2.py",
+            "*_pb2_grpc.py",
+            "*.g.cs",
+            "*.min.js",
+            "*.min.css",
+            "dist",
+        ],
+    ),
+    (0.4, &["*.lock", "package-lock.json", "go.sum", "*.snap"]),
+    (0.8, &["example", "examples", "sample", "samples", "demo", "demos", "bench", "benches"]),
+];
+
+/// A glob and its weight.
+struct Rule {
+    glob: &'static str,
+    weight: f64,
+}
+
+/// [`PATH_WEIGHTS`], compiled.
+struct Rules {
+    rules: Vec<Rule>,
+    globs: Globs,
+}
+
+static RULES: LazyLock<Rules> = LazyLock::new(|| {
+    let rules: Vec<Rule> = PATH_WEIGHTS
+        .iter()
+        .flat_map(|&(weight, globs)| globs.iter().map(move |&glob| Rule { glob, weight }))
+        .collect();
+    let globs = Globs::new(rules.iter().map(|rule| rule.glob)).expect("the globs above are valid");
+    Rules { rules, globs }
+});
+
+impl Rules {
+    /// The rule with the lowest weight among those that match.
+    fn lowest(&self, path: &str) -> Option<&Rule> {
+        let matching = self.globs.matching(path).map(|i| &self.rules[i]);
+        matching.min_by(|a, b| a.weight.total_cmp(&b.weight))
+    }
+}
+
+/// The weight of `path`, 0 to 1. A path that the query mentions has its full weight.
+pub fn weight(path: &str, query: &HashSet<String>) -> f64 {
+    let rule = RULES.lowest(path).filter(|rule| !mentions(query, rule.glob));
+    rule.map_or(1.0, |rule| rule.weight)
+}
+
+/// Whether the query has a word for what the glob selects: `test` for `**/tests/**`, but not
+/// `latest`.
+fn mentions(query: &HashSet<String>, glob: &str) -> bool {
+    let stem = glob.rsplit_once('.').map_or(glob, |(stem, _)| stem);
+    let about = stem.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+    about.map(|word| word.trim_end_matches('s').to_lowercase()).any(|word| {
+        ["", "s", "ed", "ing"].iter().any(|end| query.contains(&format!("{word}{end}")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_vendored_generated_and_example_files_weigh_less() {
+        let none = HashSet::new();
+        for (path, expected) in [
+            ("tests/a.rs", 0.7),
+            ("pkg/x_test.go", 0.7),
+            ("vendor/lib/a.c", 0.5),
+            ("web/node_modules/a/index.js", 0.5),
+            ("api/a.pb.go", 0.5),
+            ("examples/hello.rs", 0.8),
+            ("Cargo.lock", 0.4),
+            ("src/lib.rs", 1.0),
+            ("src/contest.rs", 1.0),
+            ("latest/a.py", 1.0),
+            ("src/attestation/x.go", 1.0),
+        ] {
+            assert_eq!(weight(path, &none), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn of_several_weights_the_lowest_counts() {
+        let none = HashSet::new();
+        assert_eq!(weight("vendor/x/tests/a.rs", &none), 0.5);
+        assert_eq!(weight("tests/Cargo.lock", &none), 0.4);
+    }
+
+    #[test]
+    fn a_path_that_the_query_mentions_has_its_full_weight() {
+        for (word, expected) in [("test", 1.0), ("tests", 1.0), ("testing", 1.0), ("latest", 0.7)] {
+            let query = HashSet::from([word.to_owned()]);
+            assert_eq!(weight("tests/a.rs", &query), expected, "{word}");
+        }
+    }
+}
