@@ -14,7 +14,7 @@ use codeintel::base::vector::Matrix;
 use codeintel::corpus::chunk::{Chunker, FileChunks, TokenCount};
 use codeintel::corpus::source::SourceFile;
 use codeintel::index::{
-    DenseIndex, DenseParams, LexicalIndex, LexicalParams, LexicalWriter, SymbolEntry, SymbolIndex,
+    DenseIndex, DenseParams, LexicalIndex, LexicalWriter, QueryText, SymbolEntry, SymbolIndex,
     dense::DenseKind,
 };
 use divan::counter::{BytesCount, ItemsCount};
@@ -143,8 +143,9 @@ fn lexical_search(bencher: Bencher<'_, '_>, query: &str) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     write_lexical(folder.path());
     let index = LexicalIndex::open(folder.path()).expect("it was just written");
+    let query = QueryText::new(query);
     bencher.bench_local(|| {
-        let hits = index.search(query, K, &LexicalParams::default()).expect("a query of words");
+        let hits = index.search(&query, K, None).expect("a query of words");
         assert!(!hits.is_empty());
         hits
     });
@@ -169,6 +170,6 @@ fn symbols_build(bencher: Bencher<'_, '_>) {
 
 #[divan::bench(args = ["CatalogWriter", "catalgo_writer", "how is a ChunkRow written"])]
 fn symbols_search(bencher: Bencher<'_, '_>, query: &str) {
-    let index = symbols();
-    bencher.bench_local(|| index.search(query, K, None, |_| 0.0).expect("a query of words"));
+    let (index, query) = (symbols(), QueryText::new(query));
+    bencher.bench_local(|| index.search(&query, K, None, |_| 0.0).expect("a query of words"));
 }

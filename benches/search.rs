@@ -93,7 +93,7 @@ fn search(searcher: &Searcher, text: &str, settings: &Settings) -> Vec<(&'static
     let answer = searcher.search(&query, &cx).expect("every part is here");
     let total = began.elapsed();
     assert!(!answer.findings.is_empty(), "nothing found for {text:?}");
-    let asked = answer.plan.channels.len();
+    let asked = answer.plan.legs.len();
     assert_eq!(answer.channels_used.len(), asked, "{text:?}: {:?}", answer.limits);
     let ms = |duration: Duration| 1e3 * duration.as_secs_f64();
     let report = &answer.report;

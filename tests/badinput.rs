@@ -11,7 +11,7 @@ use codeintel::base::config::Settings;
 use codeintel::base::error::ErrorKind;
 use codeintel::corpus::source::SkipReason;
 use codeintel::index::versions::IndexVersion;
-use codeintel::search::{Channel, Query, Searcher};
+use codeintel::search::{ChannelName, Query, Searcher};
 
 use crate::common::{Place, holds, rust_file, tiny_model};
 
@@ -97,7 +97,7 @@ fn files_that_are_no_text_are_left_out_and_counted() {
     ] {
         assert_eq!(report.skipped.get(reason), files, "{reason:?}");
     }
-    assert!(holds(&place.ask("plain_text", &Channel::ALL), "plain_text"));
+    assert!(holds(&place.ask("plain_text", &ChannelName::ALL), "plain_text"));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
     place.engine();
     let report = place.index();
     assert_eq!((report.files, report.chunks, report.chunks_truncated), (2, 2, 1), "{report:?}");
-    let found = place.ask("minified", &[Channel::Lexical]);
+    let found = place.ask("minified", &[ChannelName::Lexical]);
     assert_eq!(found[0].3, line, "all of it is in the catalog");
 }
 
@@ -346,6 +346,6 @@ fn a_query_out_of_bounds_is_refused_with_the_bound() {
     let million = "published_before ".repeat((1 << 20) / 17);
     assert!(Query::new(&format!("{million}{long}"), 10, &settings.search).is_err());
     let query = Query::new(&million, 10, &settings.search).unwrap();
-    let envelope = place.searcher().search(&query, &crate::common::cx()).unwrap();
-    assert!(envelope.findings[0].row.text.contains("published_before"));
+    let answer = place.searcher().search(&query, &crate::common::cx()).unwrap();
+    assert!(answer.findings[0].row.text.contains("published_before"));
 }

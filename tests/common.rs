@@ -21,7 +21,7 @@ use codeintel::embedding::engine::Engine;
 use codeintel::embedding::models;
 use codeintel::index::versions::IndexVersion;
 use codeintel::ingest::{Ingest, IngestReport};
-use codeintel::search::{Channel, Query, Searcher};
+use codeintel::search::{ChannelName, Query, Searcher};
 use tempfile::TempDir;
 
 /// The binary under test.
@@ -134,7 +134,7 @@ impl Place {
     }
 
     /// What the current version answers through these channels.
-    pub fn ask(&self, text: &str, channels: &[Channel]) -> Vec<Answer> {
+    pub fn ask(&self, text: &str, channels: &[ChannelName]) -> Vec<Answer> {
         ask(&self.searcher(), text, channels)
     }
 
@@ -202,21 +202,21 @@ impl Ran {
 
     /// The texts of the findings of `search --json`.
     pub fn snippets(&self) -> Vec<String> {
-        let envelope: serde_json::Value = serde_json::from_str(&self.out).unwrap();
-        let findings = envelope["findings"].as_array().unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&self.out).unwrap();
+        let findings = answer["findings"].as_array().unwrap();
         findings.iter().map(|f| f["snippet"].as_str().unwrap().to_owned()).collect()
     }
 }
 
 /// As many answers as there may be, best first.
-pub fn ask(searcher: &Searcher, text: &str, channels: &[Channel]) -> Vec<Answer> {
+pub fn ask(searcher: &Searcher, text: &str, channels: &[ChannelName]) -> Vec<Answer> {
     let query = Query::new(text, 200, &SearchSettings::default()).unwrap();
     let query = query.with_channels(channels.to_vec()).unwrap();
-    let envelope = searcher.search(&query, &cx()).unwrap();
+    let answer = searcher.search(&query, &cx()).unwrap();
     let failed = |code: &str| code.starts_with("channel");
-    let warnings = &envelope.report.warnings;
+    let warnings = &answer.report.warnings;
     assert!(!warnings.iter().any(|warning| failed(warning.code)), "{warnings:?}");
-    let rows = envelope.findings.into_iter().map(|finding| finding.row);
+    let rows = answer.findings.into_iter().map(|finding| finding.row);
     rows.map(|row| (row.path, row.start_line, row.end_line, row.text)).collect()
 }
 

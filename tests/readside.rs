@@ -13,7 +13,7 @@ use codeintel::embedding::engine::Engine;
 use codeintel::embedding::models;
 use codeintel::index::versions::DataFolder;
 use codeintel::ingest::{Ingest, IngestReport};
-use codeintel::search::{Channel, Envelope, Query, Searcher};
+use codeintel::search::{Answer, ChannelName, Query, Searcher};
 use tempfile::TempDir;
 
 /// A repository with room for its index and its vector cache.
@@ -161,25 +161,25 @@ pub fn run() -> RunContext {
 }
 
 #[track_caller]
-pub fn ask(searcher: &Searcher, query: &Query) -> Envelope {
+pub fn ask(searcher: &Searcher, query: &Query) -> Answer {
     searcher.search(query, &run()).unwrap()
 }
 
 /// The paths of an answer, best first.
-pub fn paths(envelope: &Envelope) -> Vec<&str> {
-    envelope.findings.iter().map(|f| f.row.path.as_str()).collect()
+pub fn paths(answer: &Answer) -> Vec<&str> {
+    answer.findings.iter().map(|f| f.row.path.as_str()).collect()
 }
 
-pub fn only(query: Query, channels: &[Channel]) -> Query {
+pub fn only(query: Query, channels: &[ChannelName]) -> Query {
     query.with_channels(channels.to_vec()).unwrap()
 }
 
 /// Every field of an answer's findings that is promised to be the same again.
-pub fn fingerprint(envelope: &Envelope) -> String {
+pub fn fingerprint(answer: &Answer) -> String {
     let line = |f: &codeintel::search::Finding| {
         format!("{} {} {:?} {:?}", f.row.id.0, f.row.path, f.score, f.why)
     };
-    envelope.findings.iter().map(line).collect::<Vec<_>>().join("\n")
+    answer.findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Some forty files in three languages with near-duplicate names, and a document.

@@ -6,7 +6,7 @@ mod quality;
 mod scope;
 
 use codeintel::base::config::SearchSettings;
-use codeintel::search::{Channel, Query, Searcher};
+use codeintel::search::{ChannelName, Query, Searcher};
 
 use crate::readside::{Place, ask, engine, fingerprint, many, only, paths};
 
@@ -21,7 +21,7 @@ const QUERIES: [&str; 7] = [
 ];
 
 #[test]
-fn every_score_is_its_contributions_times_the_prior() {
+fn every_score_is_its_contributions_times_its_factors() {
     let place = many();
     let searcher = place.searcher();
     let mut checked = 0;
@@ -31,9 +31,11 @@ fn every_score_is_its_contributions_times_the_prior() {
         for finding in &answer.findings {
             let why = &finding.why;
             let sum: f64 = why.contributions.iter().map(|c| c.score).sum();
-            assert!((sum * why.path_prior - finding.score).abs() < 1e-12, "{text}: {why:?}");
+            let product: f64 = why.factors.iter().map(|factor| factor.value).product();
+            assert!((sum * product - finding.score).abs() < 1e-12, "{text}: {why:?}");
+            assert!(why.factors.iter().any(|factor| factor.name == "path"), "{text}: {why:?}");
             for c in &why.contributions {
-                assert_eq!(c.weight, answer.plan.weight(c.channel));
+                assert_eq!(c.weight, answer.plan.leg(c.channel).unwrap().weight);
                 let score = c.weight / (why.rrf_k + c.rank) as f64;
                 assert!((score - c.score).abs() < 1e-12, "{text}: {c:?}");
                 checked += 1;
@@ -50,10 +52,10 @@ fn the_ranks_of_an_explanation_are_those_of_the_channels_asked_alone() {
     for text in QUERIES {
         let query = place.query(text, 200);
         let together = ask(&searcher, &query);
-        for channel in Channel::ALL {
+        for channel in ChannelName::ALL {
             let alone = ask(&searcher, &only(query.clone(), &[channel]));
             assert_eq!(alone.channels_used, [channel]);
-            // No path of this repository has a prior, so places are ranks.
+            // No path of this repository lowers a score, so positions are ranks.
             let of = |f: &codeintel::search::Finding| {
                 let c = f.why.contributions.iter().find(|c| c.channel == channel);
                 c.map(|c| (c.rank, f.row.id, c.raw_score))
@@ -76,7 +78,7 @@ fn scores_descend_and_equal_scores_are_ordered_by_chunk() {
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), text)).collect();
     let place = Place::indexed(&files);
     let searcher = place.searcher();
-    let symbol = only(place.query("count_lines", 50), &[Channel::Symbol]);
+    let symbol = only(place.query("count_lines", 50), &[ChannelName::Symbol]);
     let mut queries = vec![symbol];
     queries.extend(QUERIES.map(|text| place.query(text, 200)));
     queries.push(place.query("count_lines", 3));
@@ -86,7 +88,7 @@ fn scores_descend_and_equal_scores_are_ordered_by_chunk() {
         let order: Vec<_> = answer.findings.iter().map(|f| (f.score, f.row.id)).collect();
         for pair in order.windows(2) {
             let ((a, first), (b, second)) = (pair[0], pair[1]);
-            assert!(a > b || a == b && first < second, "{}: {order:?}", query.text);
+            assert!(a > b || a == b && first < second, "{}: {order:?}", query.text.raw);
         }
     }
 }
@@ -137,22 +139,25 @@ fn a_test_ranks_below_the_same_text_elsewhere_unless_the_query_speaks_of_tests()
     let files = [("tests/retry.rs", text), ("worker/retry.rs", text), ("tests/a.rs", "fn a() {}")];
     let place = Place::indexed(&files);
     let searcher = place.searcher();
-    let lexical = [Channel::Lexical, Channel::Symbol];
-    let priors = |text: &str| -> Vec<(String, f64)> {
+    let lexical = [ChannelName::Lexical, ChannelName::Symbol];
+    let factors = |text: &str| -> Vec<(String, f64)> {
         let answer = ask(&searcher, &only(place.query(text, 10), &lexical));
         let twins = answer.findings.iter().filter(|f| f.row.path.ends_with("retry.rs"));
-        twins.map(|f| (f.row.path.clone(), f.why.path_prior)).collect()
+        let of_path = |f: &codeintel::search::Finding| {
+            f.why.factors.iter().find(|factor| factor.name == "path").unwrap().value
+        };
+        twins.map(|f| (f.row.path.clone(), of_path(f))).collect()
     };
     for text in ["how is the retry limit computed", "retry_limit", "the latest retry limit"] {
         let twins = [("worker/retry.rs".to_owned(), 1.0), ("tests/retry.rs".to_owned(), 0.7)];
         let near =
             |(a, b): (&(String, f64), &(String, f64))| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6;
-        let found = priors(text);
+        let found = factors(text);
         assert!(found.len() == 2 && found.iter().zip(&twins).all(near), "{text}: {found:?}");
     }
     for text in ["tests of the retry limit", "testing retry_limit", "TestRetry limit"] {
-        let found = priors(text);
-        assert!(found.len() == 2 && found.iter().all(|(_, prior)| *prior == 1.0), "{found:?}");
+        let found = factors(text);
+        assert!(found.len() == 2 && found.iter().all(|(_, factor)| *factor == 1.0), "{found:?}");
     }
 }
 
@@ -160,14 +165,14 @@ fn a_test_ranks_below_the_same_text_elsewhere_unless_the_query_speaks_of_tests()
 fn only_the_channels_that_are_asked_answer_and_each_counts_once() {
     let place = many();
     let searcher = place.searcher();
-    for channels in [&[Channel::Lexical][..], &[Channel::Symbol, Channel::Dense]] {
+    for channels in [&[ChannelName::Lexical][..], &[ChannelName::Symbol, ChannelName::Dense]] {
         let answer = ask(&searcher, &only(place.query("parse_header", 20), channels));
         assert_eq!(answer.channels_used, channels);
         let contributions = answer.findings.iter().flat_map(|f| &f.why.contributions);
         assert!(contributions.clone().count() > 0);
         assert!(contributions.clone().all(|c| channels.contains(&c.channel)));
     }
-    use Channel::{Dense, Lexical};
+    use ChannelName::{Dense, Lexical};
     let twice = only(place.query("parse_header", 20), &[Dense, Lexical, Dense]);
     let once = only(place.query("parse_header", 20), &[Dense, Lexical]);
     let (twice, once) = (ask(&searcher, &twice), ask(&searcher, &once));
@@ -181,8 +186,8 @@ fn an_answer_names_its_version_its_method_and_its_best() {
     let answer = ask(&place.searcher(), &place.query("parse_header", 10));
     let best = &answer.findings[0].row;
     let place_of_best = format!("{}:{}-{}", best.path, best.start_line, best.end_line);
-    assert!(answer.answer.contains(&place_of_best), "{}", answer.answer);
-    assert!(answer.answer.starts_with("10 results in "), "{}", answer.answer);
+    assert!(answer.summary.contains(&place_of_best), "{}", answer.summary);
+    assert!(answer.summary.starts_with("10 results in "), "{}", answer.summary);
     assert_eq!(answer.freshness.version, "000001");
     assert!(answer.freshness.indexed_at.ends_with('Z'), "{}", answer.freshness.indexed_at);
     assert_eq!(answer.report.stopped_because, "completed");

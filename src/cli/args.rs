@@ -157,7 +157,7 @@ pub struct SearchArgs {
     pub query: Vec<String>,
     #[arg(short, long, value_name = "N", help = help("search.limit"))]
     pub limit: Option<usize>,
-    /// Print the envelope as JSON (docs/searching.md)
+    /// Print the answer as JSON (docs/searching.md)
     #[arg(long)]
     pub json: bool,
     /// Which channels to ask: dense, lexical, symbol

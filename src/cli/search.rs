@@ -7,7 +7,7 @@ use super::highlight::Highlighter;
 use super::out::{BOLD, DIM, Out, PATH, counted, paint, print_warning};
 use super::{Context, report};
 use crate::base::error::{Error, Result};
-use crate::search::Channel;
+use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
 use crate::tools::wire::{SearchAnswer, SearchFinding};
 
@@ -26,7 +26,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
     };
     // Checked before anything is opened, which takes a while.
     let query = input.clone().check(&cx.app.settings().search)?;
-    cx.app.open(query.channels.contains(&Channel::Dense))?;
+    cx.app.open(query.channels.contains(&ChannelName::Dense))?;
     let run = cx.begin(search::SPEC.label, search::SPEC.planned);
     let result = search::run(&cx.app, input, &run);
     cx.finish(&run, result.as_ref().err().map(|error| &**error));

@@ -13,9 +13,12 @@
 pub mod catalog;
 pub mod dense;
 pub mod lexical;
+mod query_text;
 pub mod symbols;
 pub mod versions;
+pub(crate) mod words;
 
 pub use dense::{DenseIndex, DenseParams, Resident};
-pub use lexical::{LexicalDoc, LexicalIndex, LexicalParams, LexicalWriter};
+pub use lexical::{LexicalDoc, LexicalIndex, LexicalWriter};
+pub use query_text::QueryText;
 pub use symbols::{SymbolEntry, SymbolIndex};

@@ -1,87 +1,103 @@
-//! What does each channel say, as long as it says it in time?
+//! Asks every planned channel at once, under one deadline.
 //!
-//! All channels run at once on a small pool of their own. One that fails or is late is left out,
-//! told in a warning, and never waited for.
+//! Channels run on a small thread pool of their own. One that fails or misses the deadline is left
+//! out of the answer with a warning; nothing waits for it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use super::query::{Channel, Query};
-use super::searcher::Channels;
+use super::channels::{ChannelName, Channels};
+use super::fuse::Ranking;
+use super::plan::Plan;
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::{StageSpan, attrs};
-use crate::index::catalog::ScopeSpec;
-use crate::search::plan::gate::Plan;
+use crate::index::QueryText;
 
 /// What the channels answered.
 pub struct Gathered {
-    /// Channel, its weight, its hits, best first.
-    pub rankings: Vec<(Channel, f64, Vec<Hit>)>,
+    /// In the order of the plan.
+    pub rankings: Vec<Ranking>,
     /// What the answer lacks.
     pub warnings: Vec<Warning>,
-    /// Chunks in the scope, when one was given.
-    pub scope_chunks: Option<usize>,
 }
 
-/// Asks every channel of the plan. An error only if the scope is wrong or no channel answered.
+/// The answer of one channel.
+struct Response {
+    channel: ChannelName,
+    hits: Result<Vec<Hit>>,
+}
+
+/// Asks every channel of the plan. An error only if none of them answered.
+///
+/// scope: the chunks that may be found; `None` for all.
 pub fn gather(
     channels: &Channels,
-    query: &Query,
+    query: &Arc<QueryText>,
     plan: &Plan,
+    scope: Option<&Arc<ChunkSet>>,
     deadline: Duration,
     span: &mut StageSpan,
 ) -> Result<Gathered> {
-    let scope = scope(channels, &query.scope)?;
     span.set(attrs::DEADLINE_MS, deadline.as_millis() as u64);
-    for channel in Channel::ALL {
-        if !plan.channels.iter().any(|(planned, ..)| *planned == channel) {
-            span.cx().skip(channel.stage(), "not-asked");
-        }
-    }
     let deadline_at = Instant::now() + deadline;
-    let (sender, answers) = mpsc::channel();
-    for &(channel, depth, _) in &plan.channels {
-        let sender = sender.clone();
-        let (asked, text, scope) = (channels.clone(), query.text.clone(), scope.clone());
-        let cx = span.cx();
-        channels.pool().spawn(move || {
-            let ask = || asked.ask(channel, &text, depth, scope.as_ref(), &cx);
-            let answer = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+    let (sender, receiver) = mpsc::channel();
+    for channel in channels.iter() {
+        let name = channel.name();
+        let Some(leg) = plan.leg(name) else {
+            span.cx().skip(channel.stage(), "not-asked");
+            continue;
+        };
+        let depth = leg.depth;
+        let (channel, query, scope) = (channel.clone(), query.clone(), scope.cloned());
+        let (sender, cx) = (sender.clone(), span.cx());
+        channels.pool.spawn(move || {
+            let search = || channel.search(&query, depth, scope.as_deref(), &cx);
+            let hits = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|_| {
                 Err(Error::Internal { what: "channel", detail: "it panicked".to_owned() })
             });
-            // Nobody listens any more when the deadline has passed.
-            let _ = sender.send((channel, answer));
+            // Nobody receives it after the deadline.
+            let _ = sender.send(Response { channel: name, hits });
         });
     }
     drop(sender);
 
-    let mut answered: Vec<(Channel, Result<Vec<Hit>>)> = Vec::new();
+    let mut responses = Vec::new();
     while let Some(left) = deadline_at.checked_duration_since(Instant::now())
-        && let Ok(answer) = answers.recv_timeout(left)
+        && let Ok(response) = receiver.recv_timeout(left)
     {
-        answered.push(answer);
+        responses.push(response);
     }
-    let scope_chunks = scope.as_ref().map(ChunkSet::count);
-    collect(plan, answered, deadline, scope_chunks, span)
+    let (gathered, failure) = collect(plan, responses, deadline);
+    let hits =
+        |name| gathered.rankings.iter().find(|r| r.channel == name).map_or(0, |r| r.hits.len());
+    let counts: Vec<_> =
+        channels.iter().map(|c| (c.hits_attribute(), hits(c.name()).into())).collect();
+    span.event("channels.gathered", &counts);
+    match failure {
+        Some(error) if gathered.rankings.is_empty() => Err(error),
+        _ => Ok(gathered),
+    }
 }
 
-/// Puts the answers into the plan's order; what is missing becomes a warning.
+/// Puts the responses into the order of the plan. A missing one becomes a warning; the error is that
+/// of a channel which failed, if one did.
 fn collect(
     plan: &Plan,
-    mut answered: Vec<(Channel, Result<Vec<Hit>>)>,
+    mut responses: Vec<Response>,
     deadline: Duration,
-    scope_chunks: Option<usize>,
-    span: &mut StageSpan,
-) -> Result<Gathered> {
-    let mut gathered = Gathered { rankings: Vec::new(), warnings: Vec::new(), scope_chunks };
+) -> (Gathered, Option<Error>) {
+    let mut gathered = Gathered { rankings: Vec::new(), warnings: Vec::new() };
     let mut failure = None;
-    for &(channel, _, weight) in &plan.channels {
-        let name = channel.as_str();
-        let position = answered.iter().position(|(c, _)| *c == channel);
-        match position.map(|at| answered.swap_remove(at).1) {
-            Some(Ok(hits)) => gathered.rankings.push((channel, weight, hits)),
+    for leg in &plan.legs {
+        let name = leg.channel.as_str();
+        let position = responses.iter().position(|response| response.channel == leg.channel);
+        match position.map(|at| responses.swap_remove(at).hits) {
+            Some(Ok(hits)) => {
+                let (channel, weight) = (leg.channel, leg.weight);
+                gathered.rankings.push(Ranking { channel, weight, hits });
+            }
             Some(Err(error)) => {
                 let message = format!("the {name} channel failed and was left out: {error}");
                 gathered.warnings.push(Warning::new("channel-failed", message));
@@ -92,36 +108,10 @@ fn collect(
                 let message =
                     format!("the {name} channel was left out: no answer within {budget_ms} ms");
                 gathered.warnings.push(Warning::new("channel-late", message));
-                let what = "the search";
-                failure.get_or_insert(Error::DeadlineExceeded { what, budget_ms });
+                let late = Error::DeadlineExceeded { what: "the search", budget_ms };
+                failure.get_or_insert(late);
             }
         }
     }
-    let count =
-        |channel| gathered.rankings.iter().find(|(c, ..)| *c == channel).map_or(0, |r| r.2.len());
-    span.event(
-        "channels.gathered",
-        &[
-            (attrs::DENSE, count(Channel::Dense).into()),
-            (attrs::SPARSE, count(Channel::Lexical).into()),
-            (attrs::SYMBOL, count(Channel::Symbol).into()),
-        ],
-    );
-    match failure {
-        Some(error) if gathered.rankings.is_empty() => Err(error),
-        _ => Ok(gathered),
-    }
-}
-
-/// The chunks that may be found: `None` for all of them.
-fn scope(channels: &Channels, spec: &ScopeSpec) -> Result<Option<ChunkSet>> {
-    let live = channels.live().cloned();
-    if spec.is_empty() {
-        return Ok(live);
-    }
-    let mut scope = channels.catalog().scope(spec)?;
-    if let Some(live) = &live {
-        scope.intersect(live);
-    }
-    Ok(Some(scope))
+    (gathered, failure)
 }

@@ -1,20 +1,24 @@
 //! How does a question become an answer?
 //!
-//! Gate (what kind of question is it, how deep should each channel look), gather (all channels at
-//! once, under one deadline), fuse (weighted reciprocal rank fusion), hydrate (rows from the
-//! catalog), seal (the envelope, with an explanation that adds up).
+//! Gate (what kind of query it is, how deep each channel looks), gather (all channels at once, under
+//! one deadline), fuse (weighted reciprocal rank fusion, times the factors of `rank`), hydrate (rows
+//! from the catalog), answer (with an explanation that adds up to the score).
 
+mod answer;
 mod channels;
-mod envelope;
 mod fuse;
 mod gather;
+mod hydrate;
 mod plan;
 mod query;
 mod rank;
 mod searcher;
 
-pub use envelope::{Envelope, Explanation, Finding, FindingKind, Freshness};
-pub use fuse::Contribution;
-pub use plan::{Plan, QueryClass, QueryProfile};
-pub use query::{Channel, Query};
+pub use answer::{Answer, Freshness};
+pub use channels::ChannelName;
+pub use fuse::{Contribution, Explanation};
+pub use hydrate::{Finding, FindingKind};
+pub use plan::{Leg, Plan, QueryClass, QueryProfile};
+pub use query::Query;
+pub use rank::Factor;
 pub use searcher::Searcher;

@@ -1,57 +1,24 @@
-//! What may be asked?
+//! A query, checked: its text, how many results, which channels, which part of the index.
 
+use std::sync::Arc;
+
+use super::channels::ChannelName;
 use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::Stage;
+use crate::index::QueryText;
 use crate::index::catalog::ScopeSpec;
 
 /// The largest number of results that one search returns.
 pub const LIMIT_MAX: usize = 200;
 
-/// A source of ranked chunks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Channel {
-    Dense,
-    Lexical,
-    Symbol,
-}
-
-impl Channel {
-    pub const ALL: [Channel; 3] = [Channel::Dense, Channel::Lexical, Channel::Symbol];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Dense => "dense",
-            Self::Lexical => "lexical",
-            Self::Symbol => "symbol",
-        }
-    }
-
-    /// The step that asks it.
-    pub fn stage(self) -> Stage {
-        match self {
-            Self::Dense => Stage::Dense,
-            Self::Lexical => Stage::Lexical,
-            Self::Symbol => Stage::Symbol,
-        }
-    }
-
-    pub fn parse(word: &str) -> Result<Self> {
-        Self::ALL.into_iter().find(|c| c.as_str() == word).ok_or_else(|| Error::Argument {
-            name: "channel",
-            value: word.to_owned(),
-            expected: Self::ALL.map(Self::as_str).join(", "),
-        })
-    }
-}
-
 /// One question, checked.
 #[derive(Debug, Clone)]
 pub struct Query {
-    pub text: String,
+    /// Shared with the threads that search the channels.
+    pub text: Arc<QueryText>,
     pub limit: usize,
     /// The channels to ask; the gate decides how deep each one looks.
-    pub channels: Vec<Channel>,
+    pub channels: Vec<ChannelName>,
     /// Which part of the index is searched.
     pub scope: ScopeSpec,
 }
@@ -61,13 +28,13 @@ impl Query {
     pub fn new(text: &str, limit: usize, settings: &SearchSettings) -> Result<Self> {
         let text = text.trim();
         if text.is_empty() {
-            return Err(Error::QueryInvalid { detail: "it is empty; ask something".to_owned() });
+            return Err(Error::QueryInvalid { detail: "it is empty".to_owned() });
         }
         if text.len() > settings.query_bytes_max {
             return Err(Error::QueryInvalid {
                 detail: format!(
-                    "it has {} bytes, the most is {} (search.query_bytes_max); \
-                     search for its most telling lines",
+                    "it has {} bytes and the limit is {} (search.query_bytes_max); \
+                     search for the lines that matter most",
                     text.len(),
                     settings.query_bytes_max
                 ),
@@ -81,17 +48,17 @@ impl Query {
             });
         }
         Ok(Self {
-            text: text.to_owned(),
+            text: Arc::new(QueryText::new(text)),
             limit,
-            channels: Channel::ALL.to_vec(),
+            channels: ChannelName::ALL.to_vec(),
             scope: ScopeSpec::default(),
         })
     }
 
     /// The same question to fewer channels.
-    pub fn with_channels(mut self, channels: Vec<Channel>) -> Result<Self> {
+    pub fn with_channels(mut self, channels: Vec<ChannelName>) -> Result<Self> {
         if channels.is_empty() {
-            let expected = Channel::ALL.map(Channel::as_str).join(", ");
+            let expected = ChannelName::ALL.map(ChannelName::as_str).join(", ");
             return Err(Error::Argument { name: "channels", value: String::new(), expected });
         }
         // A channel that is named twice is asked, and counts, once.
@@ -127,6 +94,5 @@ mod tests {
             let message = Query::new(text, limit, &settings).unwrap_err().to_string();
             assert!(message.contains(part), "{message}");
         }
-        assert!(Channel::parse("vector").unwrap_err().to_string().contains("lexical"));
     }
 }

@@ -11,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::index::catalog::ScopeSpec;
-use crate::search::{Channel, Query, Searcher};
+use crate::search::{ChannelName, Query, Searcher};
 
 pub const SPEC: ToolSpec =
     ToolSpec { name: "search", label: Tool::Search, planned: &Searcher::PLANNED };
@@ -46,7 +46,7 @@ impl SearchInput {
         if self.channels.is_empty() {
             return Ok(query);
         }
-        let channels = self.channels.iter().map(|name| Channel::parse(name));
+        let channels = self.channels.iter().map(|name| ChannelName::parse(name));
         query.with_channels(channels.collect::<Result<_>>()?)
     }
 }

@@ -1,4 +1,4 @@
-//! `POST /v1/search`: is the documented envelope there?
+//! `POST /v1/search`: the answer and its documented fields.
 
 use serde_json::{Value, json};
 
@@ -25,12 +25,13 @@ fn documented() -> Vec<&'static str> {
         "findings[].symbols",
         "findings[].why.text",
         "findings[].why.rrf_k",
-        "findings[].why.path_prior",
         "findings[].why.contributions[].channel",
         "findings[].why.contributions[].rank",
         "findings[].why.contributions[].raw_score",
         "findings[].why.contributions[].weight",
         "findings[].why.contributions[].score",
+        "findings[].why.factors[].name",
+        "findings[].why.factors[].value",
         "method.fusion",
         "method.rrf_k",
         "method.channels[].name",
@@ -101,7 +102,10 @@ fn the_answer_holds_every_documented_field() {
             .iter()
             .map(|c| c["score"].as_f64().unwrap())
             .sum();
-        let score = sum * why["path_prior"].as_f64().unwrap();
+        let factors = why["factors"].as_array().unwrap().iter();
+        let product: f64 = factors.map(|factor| factor["value"].as_f64().unwrap()).product();
+        let score = sum * product;
+        assert_eq!(why.get("path_prior"), None);
         assert!((score - finding["score"].as_f64().unwrap()).abs() < 1e-12);
     }
     assert_eq!(answer["query_kind"], "identifier");

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::catalog::ChunkRow;
-use codeintel::index::{DenseIndex, LexicalIndex, LexicalParams, SymbolIndex};
+use codeintel::index::{DenseIndex, LexicalIndex, QueryText, SymbolIndex};
 
 use crate::common::{Place, cx, rust_file};
 
@@ -79,10 +79,10 @@ fn check(place: &Place) {
     let names = catalog.symbols().unwrap();
     assert!(!names.is_empty());
     for symbol in names.iter().filter(|symbol| symbol.name.contains('_')) {
-        let lexical_params = LexicalParams { filter: Some(&live) };
-        let hits = lexical.search(&symbol.name, total, &lexical_params).unwrap();
+        let query = QueryText::new(&symbol.name);
+        let hits = lexical.search(&query, total, Some(&live)).unwrap();
         assert!(hits.iter().any(|hit| hit.id == symbol.chunk), "lexical: {symbol:?}");
-        let hits = symbols.search(&symbol.name, 1, None, |_| 0.0).unwrap();
+        let hits = symbols.search(&query, 1, None, |_| 0.0).unwrap();
         assert_eq!(hits[0].id, symbol.chunk, "symbols: {symbol:?}");
         let row = rows.iter().find(|row| row.id == symbol.chunk).unwrap();
         assert!(row.text.contains(&symbol.name), "catalog: {symbol:?}");

@@ -6,14 +6,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use codeintel::base::hit::Hit;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
-use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, LexicalParams, SymbolIndex};
+use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, QueryText, SymbolIndex};
 use codeintel::ingest::Outcome;
-use codeintel::search::Channel;
+use codeintel::search::ChannelName;
 
 use crate::common::{Answer, Place, ask, cx, holds, rust_file};
 
-const EACH: [&[Channel]; 4] =
-    [&[Channel::Dense], &[Channel::Lexical], &[Channel::Symbol], &Channel::ALL];
+const EACH: [&[ChannelName]; 4] =
+    [&[ChannelName::Dense], &[ChannelName::Lexical], &[ChannelName::Symbol], &ChannelName::ALL];
 
 /// Asserts that no channel finds `text` when asked for it.
 #[track_caller]
@@ -165,10 +165,10 @@ fn known(place: &Place) -> Vec<Vec<Answer>> {
         rows
     };
     let each = |query: &&str| {
-        let (all, filter) = (None, Some(&live));
+        let query = QueryText::new(query);
         [
-            rows(lexical.search(query, n, &LexicalParams { filter: all }).unwrap()),
-            rows(symbols.search(query, n, filter, |_| 0.0).unwrap()),
+            rows(lexical.search(&query, n, None).unwrap()),
+            rows(symbols.search(&query, n, Some(&live), |_| 0.0).unwrap()),
         ]
     };
     QUERIES.iter().flat_map(each).collect()

@@ -2,7 +2,7 @@
 
 use codeintel::base::error::ErrorKind;
 use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
-use codeintel::search::{Channel, Searcher};
+use codeintel::search::{ChannelName, Searcher};
 
 use crate::readside::{ask, many, only, run};
 
@@ -18,7 +18,7 @@ fn a_failing_channel_is_a_warning_and_the_answer_still_comes() {
     for engine in [None, Some(stopped)] {
         let answer = ask(&place.searcher_with(engine), &place.query("parse_header", 5));
         assert!(answer.findings.len() > 1);
-        assert_eq!(answer.channels_used, [Channel::Lexical, Channel::Symbol]);
+        assert_eq!(answer.channels_used, [ChannelName::Lexical, ChannelName::Symbol]);
         let told = answer.limits.iter().find(|limit| limit.contains("dense"));
         assert!(told.is_some_and(|t| t.contains("left out")), "{:?}", answer.limits);
         let report = &answer.report;
@@ -36,7 +36,7 @@ fn a_search_whose_channels_all_fail_fails() {
     let place = many();
     let searcher = place.searcher_with(None);
     let cx = run();
-    let query = only(place.query("parse_header", 5), &[Channel::Dense]);
+    let query = only(place.query("parse_header", 5), &[ChannelName::Dense]);
     let error = searcher.search(&query, &cx).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     let report = cx.report();
@@ -60,7 +60,7 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
         let result = searcher.search(&query, &cx);
         match result {
             Ok(answer) => {
-                let missing = Channel::ALL.iter().filter(|c| !answer.channels_used.contains(c));
+                let missing = ChannelName::ALL.iter().filter(|c| !answer.channels_used.contains(c));
                 for channel in missing {
                     late += 1;
                     assert!(has_warning(&answer.report, "channel-late", channel.as_str()));
@@ -69,7 +69,7 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
                 }
             }
             Err(error) => {
-                late += Channel::ALL.len();
+                late += ChannelName::ALL.len();
                 assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
                 assert!(error.to_string().contains("1 ms"), "{error}");
             }
@@ -78,7 +78,7 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
     assert!(late > 0, "no channel was ever late within 1 ms");
     // The late ones have not taken the threads of those who ask afterwards.
     let patient = place.searcher();
-    assert_eq!(ask(&patient, &place.query("parse_header", 5)).channels_used, Channel::ALL);
+    assert_eq!(ask(&patient, &place.query("parse_header", 5)).channels_used, ChannelName::ALL);
 }
 
 #[test]

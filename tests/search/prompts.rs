@@ -3,7 +3,7 @@
 use codeintel::base::error::Error;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::DenseIndex;
-use codeintel::search::{Channel, Searcher};
+use codeintel::search::{ChannelName, Searcher};
 
 use crate::readside::{Place, ask, bert, engine, only, run};
 
@@ -40,7 +40,7 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
     assert!(far(&stored, &vector(&format!("code: {}", row.embedded_text()))) < 1e-4);
     assert!(far(&stored, &vector(&row.embedded_text())) > 1e-3);
 
-    let query = only(place.query("where is a", 1), &[Channel::Dense]);
+    let query = only(place.query("where is a", 1), &[ChannelName::Dense]);
     let found = ask(&place.searcher(), &query).findings[0].why.contributions[0].raw_score;
     let cosine: f32 = stored.iter().zip(vector("find: where is a")).map(|(a, b)| a * b).sum();
     assert!((found - cosine).abs() < 1e-4, "{found} {cosine}");

@@ -1,7 +1,7 @@
 //! Does a scope hold in every channel?
 
 use codeintel::index::catalog::ScopeSpec;
-use codeintel::search::Channel;
+use codeintel::search::ChannelName;
 
 use crate::readside::{Place, ask, many, only, run};
 
@@ -36,18 +36,19 @@ fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
             let told = format!("the scope left {live} of ");
             assert!(answer.limits.iter().any(|l| l.starts_with(&told)), "{:?}", answer.limits);
             assert_eq!(answer.findings.len(), 5, "{scope:?} {text}");
-            for channels in [&Channel::ALL[..], &[Channel::Dense], &[Channel::Lexical]] {
+            for channels in [&ChannelName::ALL[..], &[ChannelName::Dense], &[ChannelName::Lexical]]
+            {
                 let answer = ask(&searcher, &only(query.clone(), channels));
                 let outside = answer.findings.iter().find(|f| !inside(&f.row.path));
                 assert!(outside.is_none(), "{scope:?} {text} {channels:?}: {outside:?}");
             }
             // The nearest vectors of the scope are there, however many nearer ones lie outside.
-            let dense = only(query.clone(), &[Channel::Dense]);
+            let dense = only(query.clone(), &[ChannelName::Dense]);
             assert_eq!(ask(&searcher, &dense).findings.len(), 5);
         }
     }
     // A name that is defined in every folder: the symbol channel looks only inside.
-    let query = only(place.query("parse_header", 5), &[Channel::Symbol]);
+    let query = only(place.query("parse_header", 5), &[ChannelName::Symbol]);
     let everywhere = ask(&searcher, &query);
     let best = everywhere.findings[0].row.path.clone();
     let without = ask(&searcher, &query.with_scope(spec(&[&format!("!{best}")], &[])));
@@ -77,13 +78,13 @@ fn a_wrong_scope_is_refused_and_named() {
 fn nothing_found_says_what_was_searched_and_what_to_try() {
     let place = many();
     let searcher = place.searcher();
-    let words = [Channel::Lexical, Channel::Symbol];
+    let words = [ChannelName::Lexical, ChannelName::Symbol];
     let query = only(place.query("zzqqxxv", 5), &words);
     let answer = ask(&searcher, &query);
     assert!(answer.findings.is_empty());
     let manifest = &searcher.version().manifest;
     let (chunks, files) = (manifest.live_chunks, manifest.files);
-    assert_eq!(answer.answer, format!("Nothing found in {chunks} chunks of {files} files."));
+    assert_eq!(answer.summary, format!("Nothing found in {chunks} chunks of {files} files."));
     assert!(answer.next_steps.iter().any(|s| s.contains("every channel")));
     assert!(!answer.next_steps.iter().any(|s| s.contains("scope")));
 

@@ -33,11 +33,10 @@ use tantivy::{Index, ReloadPolicy, Searcher, Term};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 
-pub use search::LexicalParams;
-pub(super) use terms::{lower, parts};
 pub use writer::LexicalWriter;
 
 use crate::index::versions::file::corrupt;
+use crate::index::words::lower;
 use directory::ReadOnly;
 
 const TEXT: &str = "text";

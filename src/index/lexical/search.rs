@@ -1,8 +1,9 @@
-//! Which chunks score best for these words, within a scope?
+//! Searching a lexical index: the best chunks of a scope for the words of a query.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
+use ordered_float::OrderedFloat;
 use tantivy::query::{Bm25StatisticsProvider, Bm25Weight, BooleanQuery, EnableScoring};
 use tantivy::query::{Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
@@ -10,6 +11,7 @@ use tantivy::{DocId, DocSet, SegmentReader, Term};
 
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet, Hit, TopK};
+use crate::index::QueryText;
 
 use super::LexicalIndex;
 use super::stop::is_stop_word;
@@ -22,14 +24,7 @@ const QUERY_TERMS_SEEN_MAX: usize = 4096;
 /// What two orders of adding up one score may differ by, as a share of it.
 const ROUNDING: f32 = 1e-5;
 
-/// How to search, chosen for each call.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct LexicalParams<'a> {
-    /// The chunks that may be returned; `None` for all.
-    pub filter: Option<&'a ChunkSet>,
-}
-
-/// A term of a query with all that its score needs.
+/// A term of a query with what its score needs.
 struct Scored {
     term: Term,
     weight: Bm25Weight,
@@ -45,8 +40,14 @@ struct Candidate {
 }
 
 impl LexicalIndex {
-    /// The best `k` chunks that hold at least one word of `query`, best first.
-    pub fn search(&self, query: &str, k: usize, params: &LexicalParams<'_>) -> Result<Vec<Hit>> {
+    /// The best `k` chunks of `scope` (`None`: of all) that hold at least one word of `query`, best
+    /// first.
+    pub fn search(
+        &self,
+        query: &QueryText,
+        k: usize,
+        scope: Option<&ChunkSet>,
+    ) -> Result<Vec<Hit>> {
         if k == 0 {
             return Ok(Vec::new());
         }
@@ -55,19 +56,21 @@ impl LexicalIndex {
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        let candidates = self.candidates(&terms, k, params.filter).map_err(failed())?;
+        let candidates = self.candidates(&terms, k, scope).map_err(failed())?;
         self.add_up(&terms, candidates, k).map_err(failed())
     }
 
     /// The terms of a query that the index knows, in the order of their text.
-    fn query_terms(&self, query: &str) -> tantivy::Result<Vec<Scored>> {
+    fn query_terms(&self, query: &QueryText) -> tantivy::Result<Vec<Scored>> {
         let mut seen = BTreeSet::new();
         with_analyzer(|analyzer| {
-            analyzer.each(query, |term, _, _| {
-                if seen.len() < QUERY_TERMS_SEEN_MAX && !seen.contains(term) {
-                    seen.insert(term.to_owned());
-                }
-            });
+            for word in &query.words {
+                analyzer.each_of_word(word, |term| {
+                    if seen.len() < QUERY_TERMS_SEEN_MAX && !seen.contains(term) {
+                        seen.insert(term.to_owned());
+                    }
+                });
+            }
         });
         if seen.iter().any(|term| !is_stop_word(term)) {
             seen.retain(|term| !is_stop_word(term));
@@ -100,7 +103,7 @@ impl LexicalIndex {
         &self,
         terms: &[Scored],
         k: usize,
-        filter: Option<&ChunkSet>,
+        scope: Option<&ChunkSet>,
     ) -> tantivy::Result<Vec<Candidate>> {
         let clause = |scored: &Scored| -> (Occur, Box<dyn Query>) {
             let query = TermQuery::new(scored.term.clone(), IndexRecordOption::WithFreqs);
@@ -115,7 +118,7 @@ impl LexicalIndex {
             weight.for_each_pruning(best.bar(), reader, &mut |doc, score| {
                 if alive.is_none_or(|alive| alive.is_alive(doc)) {
                     let chunk = ChunkId(chunks.get_val(doc) as u32);
-                    if filter.is_none_or(|set| set.contains(chunk)) {
+                    if scope.is_none_or(|scope| scope.contains(chunk)) {
                         best.push(Candidate { segment, doc, chunk, score });
                     }
                 }
@@ -174,24 +177,10 @@ impl LexicalIndex {
 /// The best `k` scores so far, and every candidate that rounding may still bring among them.
 struct Best {
     k: usize,
-    scores: BinaryHeap<Reverse<Ordered>>,
+    /// The worst on top.
+    scores: BinaryHeap<Reverse<OrderedFloat<f32>>>,
     kept: Vec<Candidate>,
     kept_max: usize,
-}
-
-#[derive(PartialEq)]
-struct Ordered(f32);
-
-impl Eq for Ordered {}
-impl PartialOrd for Ordered {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Ordered {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.total_cmp(&other.0)
-    }
 }
 
 impl Best {
@@ -202,16 +191,14 @@ impl Best {
     /// What a score must exceed to be looked at.
     fn bar(&self) -> f32 {
         match self.scores.peek() {
-            Some(Reverse(Ordered(worst))) if self.scores.len() == self.k => {
-                worst * (1.0 - ROUNDING)
-            }
+            Some(Reverse(worst)) if self.scores.len() == self.k => worst.0 * (1.0 - ROUNDING),
             _ => 0.0,
         }
     }
 
     fn push(&mut self, candidate: Candidate) {
         self.kept.push(candidate);
-        self.scores.push(Reverse(Ordered(candidate.score)));
+        self.scores.push(Reverse(OrderedFloat(candidate.score)));
         if self.scores.len() > self.k {
             self.scores.pop();
         }

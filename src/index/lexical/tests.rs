@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::base::hit::{ChunkSet, Hit};
+use crate::index::QueryText;
 
 const WORDS: &[&str] = &[
     "pool",
@@ -86,7 +87,7 @@ impl Corpus {
 }
 
 fn search(index: &LexicalIndex, query: &str, k: usize) -> Vec<Hit> {
-    index.search(query, k, &LexicalParams::default()).unwrap()
+    index.search(&QueryText::new(query), k, None).unwrap()
 }
 
 fn ids(hits: &[Hit]) -> Vec<u32> {
@@ -161,10 +162,10 @@ fn a_scope_is_complete_and_nothing_else() {
     for step in [1, 2, 7, 100] {
         let mut set = ChunkSet::none(300);
         (0..300).step_by(step).for_each(|id| set.insert(ChunkId(id)));
-        let params = LexicalParams { filter: Some(&set) };
         let expected: Vec<Hit> =
             all.iter().filter(|hit| set.contains(hit.id)).take(20).copied().collect();
-        let found = index.search("pool connection acquire", 20, &params).unwrap();
+        let query = QueryText::new("pool connection acquire");
+        let found = index.search(&query, 20, Some(&set)).unwrap();
         assert_eq!(found, expected, "every {step}");
     }
 }

@@ -1,25 +1,25 @@
-//! How do chunks get into the lexical index, and out of it?
+//! Writing a lexical index: chunks are added, deleted and committed.
 
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use tantivy::schema::Field;
-use tantivy::tokenizer::{PreTokenizedString, TextAnalyzer, Token};
+use tantivy::tokenizer::{PreTokenizedString, RawTokenizer, TextAnalyzer, Token};
 use tantivy::{Index, IndexWriter, TantivyDocument, Term};
 
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 use crate::index::versions::file::{corrupt, or_disk_full, remove_if_there, sync_folder};
 
-use super::terms::{Analyzer, CodeTokenizer};
+use super::terms::Analyzer;
 use super::{LexicalDoc, TOKENIZER, schema};
 
-/// Memory for postings before they are written as a segment, all threads together.
+/// Memory for postings before they are written as a segment, for all threads together.
 const HEAP_BYTES_MAX: usize = 64 << 20;
-/// tantivy wants 15 MB for each thread: four fit.
+/// tantivy requires 15 MB for each thread: four fit.
 const THREADS_MAX: usize = 4;
-/// Terms of one chunk, repetitions by weight included; the rest of its text is not indexed.
+/// Terms of one chunk, repetitions by weight included; text beyond them is not indexed.
 const DOC_TERMS_MAX: usize = 1 << 14;
 /// Lock files that tantivy leaves behind.
 const LOCKS: [&str; 2] = [".tantivy-writer.lock", ".tantivy-meta.lock"];
@@ -33,7 +33,7 @@ pub(super) fn with_analyzer<T>(work: impl FnOnce(&mut Analyzer) -> T) -> T {
     ANALYZER.with_borrow_mut(work)
 }
 
-/// Writes a lexical index. Nothing of it can be seen before [`LexicalWriter::finish`].
+/// Writes a lexical index. Nothing of it is visible before [`LexicalWriter::finish`].
 pub struct LexicalWriter {
     writer: IndexWriter,
     text: Field,
@@ -51,7 +51,7 @@ impl LexicalWriter {
         Self::new(index, folder, threads, true)
     }
 
-    /// Goes on with the index in `folder`, which may consist of hard links of a published one.
+    /// Opens the index in `folder` to add to it; its files may be hard links of a published one.
     pub fn append(folder: &Path, threads: usize) -> Result<Self> {
         let index =
             Index::open_in_dir(folder).map_err(|error| corrupt(folder, error.to_string()))?;
@@ -62,7 +62,8 @@ impl LexicalWriter {
     }
 
     fn new(index: Index, folder: &Path, threads: usize, fresh: bool) -> Result<Self> {
-        index.tokenizers().register(TOKENIZER, TextAnalyzer::from(CodeTokenizer));
+        // tantivy wants a tokenizer for the field, but chunks are added as terms and it never runs.
+        index.tokenizers().register(TOKENIZER, TextAnalyzer::from(RawTokenizer::default()));
         let threads = threads.clamp(1, THREADS_MAX);
         let writer = index
             .writer_with_num_threads(threads, HEAP_BYTES_MAX)
@@ -71,7 +72,7 @@ impl LexicalWriter {
         Ok(Self { writer, text, chunk, folder: folder.to_path_buf(), fresh })
     }
 
-    /// Adds a chunk; several threads may. A chunk of this id that is there stays there.
+    /// Adds a chunk; several threads may. An earlier chunk with this id stays in the index.
     pub fn add(&self, doc: &LexicalDoc<'_>) -> Result<()> {
         let mut document = TantivyDocument::new();
         document.add_u64(self.chunk, u64::from(doc.id.0));
@@ -79,7 +80,7 @@ impl LexicalWriter {
         self.writer.add_document(document).map(drop).map_err(failed("add a chunk", &self.folder))
     }
 
-    /// Removes every chunk of this id that was added before, in this run or an earlier one.
+    /// Removes every chunk with this id that was added before, in this run or an earlier one.
     pub fn delete_chunk(&self, id: ChunkId) {
         self.writer.delete_term(Term::from_field_u64(self.chunk, u64::from(id.0)));
     }
@@ -110,12 +111,12 @@ fn failed(action: &'static str, folder: &Path) -> impl FnOnce(tantivy::TantivyEr
     move |error| or_disk_full(Error::library("tantivy", action)(error), folder)
 }
 
-/// The terms of a chunk, each as often as the weight of its part says.
+/// The terms of a chunk, each repeated by the weight of its part.
 fn terms_of(doc: &LexicalDoc<'_>) -> PreTokenizedString {
     let mut tokens: Vec<Token> = Vec::new();
     with_analyzer(|analyzer| {
         for (text, weight) in doc.weighted() {
-            analyzer.each(text, |term, _, _| {
+            analyzer.each(text, |term| {
                 for _ in 0..weight.min(DOC_TERMS_MAX - tokens.len()) {
                     let position = tokens.len();
                     tokens.push(Token { text: term.to_owned(), position, ..Token::default() });

@@ -10,21 +10,20 @@
 //! - in a longer query a word that looks like an identifier (an underscore, `::`, a dot, a digit,
 //!   or an upper-case letter after its first) is looked up on every rung;
 //! - any other word counts only where a definition has just this name, upper and lower case aside,
-//!   and not at all when it is a [common word](words) of English or of talk about code: a function
+//!   and not at all when it is a [common word](common) of English or of talk about code: a function
 //!   called `read` is no answer to "how do I read a file";
 //! - the words of a short query are also tried as one name: "connection pool" is `ConnectionPool`.
 //!
 //! The best rung of a chunk counts, never a sum.
 
-mod edit;
+mod common;
 mod search;
 mod store;
-mod words;
 
 pub use search::rung;
 pub use store::SymbolIndex;
 
-use super::lexical::{lower, parts};
+use super::words::{lower, parts};
 use crate::base::hit::ChunkId;
 use crate::corpus::chunk::SymbolKind;
 

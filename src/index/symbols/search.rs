@@ -1,16 +1,19 @@
-//! Which definitions fit a query, and on which rung?
+//! Searching a symbol index: the definitions that a query names, each on its rung.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 use fst::{IntoStreamer, Streamer};
+use levenshtein_automata::LevenshteinAutomatonBuilder;
 
 use crate::base::error::Result;
 use crate::base::hit::{ChunkId, ChunkSet, Hit, Score, TopK};
 use crate::corpus::chunk::SymbolKind;
+use crate::index::QueryText;
 
-use super::edit::OneEdit;
+use super::common::{is_common, looks_like_identifier};
 use super::store::{Entry, SymbolIndex};
-use super::words::{is_common, looks_like_identifier};
 use super::{folded, lower, parts, reversed, segments};
 
 /// The ladder of scores.
@@ -39,8 +42,8 @@ pub mod rung {
 
 /// Bytes of the shortest prefix looked up.
 const PREFIX_BYTES_MIN: usize = 3;
-/// Bytes of the shortest word that may hold a typing mistake.
-const EDIT_BYTES_MIN: usize = 4;
+/// Characters of a word that may have a typing mistake. The automaton takes some 10 KiB a character.
+const EDIT_CHARS: RangeInclusive<usize> = 4..=62;
 /// Words of a query that are looked up.
 const WORDS_MAX: usize = 32;
 /// Words that are tried as one name together.
@@ -69,14 +72,14 @@ impl SymbolIndex {
     /// penalty: what is subtracted from the score of a definition of this kind.
     pub fn search(
         &self,
-        query: &str,
+        query: &QueryText,
         k: usize,
         scope: Option<&ChunkSet>,
         penalty: fn(SymbolKind) -> Score,
     ) -> Result<Vec<Hit>> {
-        let words = words(query);
+        let words = &query.identifiers;
         let mut matches = Matches { scope, penalty, best: HashMap::new() };
-        match words[..] {
+        match words.as_slice() {
             [] => {}
             [word] => self.every_rung(word, &mut matches),
             _ => {
@@ -87,7 +90,7 @@ impl SymbolIndex {
                         self.by_name(word, false, &mut matches);
                     }
                 }
-                self.joined(&words, &mut matches);
+                self.joined(words, &mut matches);
             }
         }
         let mut top = TopK::new(k);
@@ -193,22 +196,25 @@ impl SymbolIndex {
         }
     }
 
+    /// Names with one character more, fewer or other, or with two neighbours swapped.
     fn one_edit_away(&self, key: &str, matches: &mut Matches<'_>) {
-        if key.len() < EDIT_BYTES_MIN {
+        static ONE_EDIT: LazyLock<LevenshteinAutomatonBuilder> =
+            LazyLock::new(|| LevenshteinAutomatonBuilder::new(1, true));
+        if !EDIT_CHARS.contains(&key.chars().count()) {
             return;
         }
-        let Some(edit) = OneEdit::new(key) else { return };
-        let mut stream = self.names.map.search(edit).into_stream();
+        let mut stream = self.names.map.search(ONE_EDIT.build_dfa(key)).into_stream();
         while let Some((_, list)) = stream.next() {
             self.push_list(list, rung::EDIT, matches);
         }
     }
 
     /// All words of a short query, and all but its common ones, as one name.
-    fn joined(&self, words: &[&str], matches: &mut Matches<'_>) {
+    fn joined(&self, words: &[String], matches: &mut Matches<'_>) {
+        let all: Vec<&str> = words.iter().map(String::as_str).collect();
         let telling: Vec<&str> =
-            words.iter().copied().filter(|word| !is_common(&lower(word))).collect();
-        for words in [words, &telling] {
+            all.iter().copied().filter(|word| !is_common(&lower(word))).collect();
+        for words in [all, telling] {
             if (2..=JOINED_WORDS_MAX).contains(&words.len())
                 && let Some(list) = self.names.map.get(folded(&words.concat()))
             {
@@ -223,18 +229,4 @@ impl SymbolIndex {
             matches.push(&entry, score);
         }
     }
-}
-
-/// The words of a query with the separators of qualified names inside them, but not around them.
-fn words(query: &str) -> Vec<&str> {
-    let between = |c: char| {
-        c.is_whitespace()
-            || (!c.is_alphanumeric()
-                && !matches!(c, '_' | ':' | '.' | '#' | '/' | '\\' | '-' | '>'))
-    };
-    query
-        .split(between)
-        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_'))
-        .filter(|word| word.chars().any(char::is_alphanumeric))
-        .collect()
 }

@@ -1,4 +1,4 @@
-//! How are the names laid out on disk?
+//! The symbol index on disk, and opening it.
 //!
 //! `symbols.fst`, little-endian: a head of [`HEAD_BYTES`] (magic, version, a digest of all the
 //! rest, the lengths of the sections), then the sections. Three transducers map a key to the number

@@ -6,6 +6,7 @@ use super::*;
 use crate::base::error::Error;
 use crate::base::hit::{ChunkSet, Hit, Score};
 use crate::corpus::chunk::SymbolKind::*;
+use crate::index::QueryText;
 
 const SYMBOLS: &[(&str, &str, SymbolKind)] = &[
     ("acquire", "net::Pool::acquire", Function),
@@ -30,7 +31,7 @@ fn index() -> SymbolIndex {
 }
 
 fn search(index: &SymbolIndex, query: &str) -> Vec<Hit> {
-    index.search(query, 20, None, penalty).unwrap()
+    index.search(&QueryText::new(query), 20, None, penalty).unwrap()
 }
 
 fn penalty(kind: SymbolKind) -> Score {
@@ -96,6 +97,57 @@ fn the_rungs_are_where_they_are_documented() {
     assert!(part > rung::EDIT && part <= rung::SUBWORD);
 }
 
+fn index_of(name: &str) -> SymbolIndex {
+    let entry = SymbolEntry { name, qualified: "", id: ChunkId(0), kind: Function };
+    SymbolIndex::build([entry]).unwrap()
+}
+
+#[test]
+fn one_edit_is_one_character_more_fewer_or_other_or_two_swapped() {
+    for (word, name, expected) in [
+        ("pool", "pol", true),
+        ("pool", "ool", true),
+        ("pool", "poo", true),
+        ("pool", "spool", true),
+        ("pool", "tool", true),
+        ("pool", "poll", true),
+        ("pool", "opol", true),
+        ("pool", "polo", true),
+        ("pool", "pl", false),
+        ("pool", "loop", false),
+        ("pool", "spools", false),
+        ("groesse", "grösse", false),
+        ("grosse", "grösse", true),
+        ("größe", "grösse", false),
+        ("gröse", "größe", true),
+        ("gröeß", "größe", true),
+        ("größee", "größe", true),
+        ("ДобрУе", "добре", true),
+        // Words of fewer than four characters have no mistakes.
+        ("poo", "pool", true),
+        ("poo", "too", false),
+    ] {
+        let found = search(&index_of(name), word);
+        assert_eq!(!found.is_empty(), expected, "{word} and {name}");
+    }
+    let long = "a".repeat(63);
+    assert!(search(&index_of(&long[1..]), &long).is_empty(), "beyond the maximum");
+}
+
+proptest::proptest! {
+    #[test]
+    fn one_edit_agrees_with_the_definition(word in "[abö]{4,7}", name in "[abö]{1,8}") {
+        let hits = search(&index_of(&name), &word);
+        let expected = match strsim::osa_distance(&word, &name) {
+            0 => Some(rung::EXACT),
+            1 if !name.starts_with(&word) => Some(rung::EDIT),
+            // A prefix ranks higher, with a distance or without.
+            _ => name.starts_with(&word).then(|| hits[0].score),
+        };
+        proptest::prop_assert_eq!(hits.first().map(|hit| hit.score), expected);
+    }
+}
+
 #[test]
 fn words_of_a_question_count_only_when_they_are_meant_as_names() {
     let index = index();
@@ -126,7 +178,7 @@ fn a_scope_is_complete_and_nothing_else() {
             (0..SYMBOLS.len()).step_by(step).for_each(|id| set.insert(ChunkId(id as u32)));
             let expected: Vec<Hit> =
                 all.iter().filter(|hit| set.contains(hit.id)).take(2).copied().collect();
-            let found = index.search(query, 2, Some(&set), penalty).unwrap();
+            let found = index.search(&QueryText::new(query), 2, Some(&set), penalty).unwrap();
             assert_eq!(found, expected, "{query} {step}");
         }
     }

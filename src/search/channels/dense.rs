@@ -1,33 +1,35 @@
-//! Which chunks does the query's vector find, and where is it compared with theirs?
+//! The dense channel: the chunks whose vectors are nearest to that of the query.
 //!
-//! On the CPU, in the index as it was built. A server also copies the vectors into the memory of the
-//! GPU that embeds its queries: then embedding and search are one pass there, and only ids and scores
-//! come back.
+//! Vectors are searched on the CPU, in the index as it was built. A server also copies them into the
+//! memory of the GPU that embeds its queries: embedding and search are then one pass there, and only
+//! ids and scores come back.
 
 use std::sync::OnceLock;
 use std::time::Instant;
 
+use super::{Channel, ChannelName};
 use crate::base::config::{DenseDevice, SearchSettings};
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
+use crate::base::telemetry::attrs::{self, Attr};
 use crate::base::telemetry::labels::IndexKind;
-use crate::base::telemetry::{RunContext, Stage, attrs};
+use crate::base::telemetry::{RunContext, Stage};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind, Search};
-use crate::index::{DenseIndex, DenseParams, Resident};
+use crate::index::{DenseIndex, DenseParams, QueryText, Resident};
 
-/// The dense channel of one version.
-pub struct Dense {
+/// The vectors of one version, and the engine that embeds queries for them.
+pub struct DenseChannel {
     pub index: DenseIndex,
     engine: Option<Engine>,
     nprobe: usize,
     ef_search: usize,
     device: DenseDevice,
-    /// The vectors where queries are embedded, or why they are not there; empty before
-    /// [`Dense::place`].
+    /// The vectors on the device that embeds queries, or why they are not on it; empty before
+    /// [`DenseChannel::place`].
     resident: OnceLock<std::result::Result<Resident, String>>,
 }
 
-impl Dense {
+impl DenseChannel {
     pub fn new(index: DenseIndex, engine: Option<Engine>, settings: &SearchSettings) -> Self {
         Self {
             index,
@@ -64,46 +66,9 @@ impl Dense {
         }
     }
 
-    /// The best `depth` chunks of `scope`.
-    pub fn search(
-        &self,
-        text: &str,
-        depth: usize,
-        scope: Option<&ChunkSet>,
-        cx: &RunContext,
-    ) -> Result<Vec<Hit>> {
-        let near = self.near(depth, scope);
-        let search = near.map(|(on, k)| Search { index: on.index(), k });
-        let mut query = self.embed(text, search.as_ref(), cx)?;
-        let near = near.and_then(|(resident, _)| Some((resident, query.nearest.pop()?)));
-        let kind = if near.is_some() { IndexKind::Flat } else { self.index.kind_label() };
-        cx.stage(Stage::Dense, |s| {
-            s.set(attrs::FAISS_INDEX_KIND, kind.as_str());
-            s.set(attrs::FAISS_METRIC, "IP");
-            s.set(attrs::FAISS_DIM, self.index.d());
-            s.set(attrs::FAISS_K, depth);
-            s.set(attrs::FAISS_GPU, near.is_some());
-            let (hits, took) = match &near {
-                Some((resident, found)) => (resident.hits(found, depth), query.searched),
-                None => {
-                    s.set(attrs::FAISS_NPROBE, self.nprobe);
-                    let Self { nprobe, ef_search, .. } = *self;
-                    let params = DenseParams { nprobe, ef_search, filter: scope };
-                    let began = Instant::now();
-                    let hits = self.index.search(query.vectors.row(0), depth, &params)?;
-                    (hits, began.elapsed())
-                }
-            };
-            s.set(attrs::FAISS_SEARCH_MS, took.as_secs_f64() * 1e3);
-            s.set(attrs::CHANNEL_HITS, hits.len());
-            cx.instruments().searched(kind, near.is_some(), took);
-            Ok(hits)
-        })
-    }
-
-    /// The vectors on the device, and how many of them to ask for, if the best `depth` of `scope` can
-    /// be found there: FAISS knows no scope on a GPU.
-    fn near(&self, depth: usize, scope: Option<&ChunkSet>) -> Option<(&Resident, usize)> {
+    /// The vectors on the device, and how many candidates to ask it for, if the best `depth` of
+    /// `scope` can be found there: on a GPU FAISS searches all vectors or none.
+    fn on_device(&self, depth: usize, scope: Option<&ChunkSet>) -> Option<(&Resident, usize)> {
         let resident = self.resident.get()?.as_ref().ok()?;
         let all = scope.is_none_or(|scope| scope.count() == resident.n());
         Some((resident, resident.candidates(depth)?)).filter(|_| all)
@@ -112,10 +77,10 @@ impl Dense {
     /// The vector of `text`, or what `search` found for it.
     fn embed(&self, text: &str, search: Option<&Search>, cx: &RunContext) -> Result<Embeddings> {
         let Some(engine) = &self.engine else {
-            // A step, so that the span and the report tell it like any other failure.
+            // As a stage, so that the span and the report show it like any other failure.
             return cx.stage(Stage::EmbedQuery, |_| {
                 let what = "the dense channel".to_owned();
-                let remedy = "the embedding model was not loaded; start without --channels";
+                let remedy = "no embedding model is loaded; search the other channels, or load one";
                 Err(Error::Unavailable { what, remedy: remedy.to_owned() })
             });
         };
@@ -125,5 +90,55 @@ impl Dense {
             Some(search) => engine.nearest(request, search, cx),
             None => engine.embed(request, cx),
         }
+    }
+}
+
+impl Channel for DenseChannel {
+    fn name(&self) -> ChannelName {
+        ChannelName::Dense
+    }
+
+    fn stage(&self) -> Stage {
+        Stage::Dense
+    }
+
+    fn hits_attribute(&self) -> Attr {
+        attrs::DENSE
+    }
+
+    fn search(
+        &self,
+        query: &QueryText,
+        depth: usize,
+        scope: Option<&ChunkSet>,
+        cx: &RunContext,
+    ) -> Result<Vec<Hit>> {
+        let on_device = self.on_device(depth, scope);
+        let search = on_device.map(|(vectors, k)| Search { index: vectors.index(), k });
+        let mut embedded = self.embed(&query.raw, search.as_ref(), cx)?;
+        let found = on_device.and_then(|(vectors, _)| Some((vectors, embedded.nearest.pop()?)));
+        let kind = if found.is_some() { IndexKind::Flat } else { self.index.kind_label() };
+        cx.stage(self.stage(), |s| {
+            s.set(attrs::FAISS_INDEX_KIND, kind.as_str());
+            s.set(attrs::FAISS_METRIC, "IP");
+            s.set(attrs::FAISS_DIM, self.index.d());
+            s.set(attrs::FAISS_K, depth);
+            s.set(attrs::FAISS_GPU, found.is_some());
+            let (hits, took) = match &found {
+                Some((vectors, found)) => (vectors.hits(found, depth), embedded.searched),
+                None => {
+                    s.set(attrs::FAISS_NPROBE, self.nprobe);
+                    let Self { nprobe, ef_search, .. } = *self;
+                    let params = DenseParams { nprobe, ef_search, filter: scope };
+                    let began = Instant::now();
+                    let hits = self.index.search(embedded.vectors.row(0), depth, &params)?;
+                    (hits, began.elapsed())
+                }
+            };
+            s.set(attrs::FAISS_SEARCH_MS, took.as_secs_f64() * 1e3);
+            s.set(attrs::CHANNEL_HITS, hits.len());
+            cx.instruments().searched(kind, found.is_some(), took);
+            Ok(hits)
+        })
     }
 }

@@ -1,3 +1,150 @@
-//! Which chunks may answer? One file a channel.
+//! Which chunks may answer, and in which order does each channel rank them?
+//!
+//! A channel is one index with the way to ask it. To add one:
+//!
+//! 1. write its file here, with a type that implements [`Channel`];
+//! 2. add its name to [`ChannelName`] and its value to the list in [`Channels::open`], both below;
+//! 3. give it a depth and a weight for each class of query, in `plan/gate.rs`.
+//!
+//! Parsing, gathering, fusion, explanations and JSON work from the list. A channel with a stage or
+//! an attribute of its own also has rows in the tables of `base::telemetry`.
 
-pub(super) mod dense;
+mod dense;
+mod lexical;
+mod symbol;
+
+use std::sync::Arc;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use super::plan::profile::Vocabulary;
+use crate::base::config::SearchSettings;
+use crate::base::error::{Error, Result};
+use crate::base::hit::{ChunkSet, Hit};
+use crate::base::telemetry::attrs::Attr;
+use crate::base::telemetry::{RunContext, Stage};
+use crate::embedding::engine::Engine;
+use crate::index::versions::IndexVersion;
+use crate::index::{DenseIndex, LexicalIndex, QueryText, SymbolIndex};
+use dense::DenseChannel;
+use lexical::LexicalChannel;
+use symbol::SymbolChannel;
+
+/// The channel that is meant, in a query, a plan or an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChannelName {
+    Dense,
+    Lexical,
+    Symbol,
+}
+
+impl ChannelName {
+    pub const ALL: [ChannelName; 3] = [Self::Dense, Self::Lexical, Self::Symbol];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Dense => "dense",
+            Self::Lexical => "lexical",
+            Self::Symbol => "symbol",
+        }
+    }
+
+    pub fn parse(word: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|name| name.as_str() == word).ok_or_else(|| Error::Argument {
+            name: "channel",
+            value: word.to_owned(),
+            expected: Self::ALL.map(Self::as_str).join(", "),
+        })
+    }
+}
+
+/// A source of ranked chunks, open on one version. Any number of threads may search it at once.
+pub(super) trait Channel: Send + Sync {
+    fn name(&self) -> ChannelName;
+
+    /// The stage that a search records; it is recorded as skipped when the channel is not asked.
+    fn stage(&self) -> Stage;
+
+    /// The attribute of the event `channels.gathered` that counts its hits.
+    fn hits_attribute(&self) -> Attr;
+
+    /// The best `depth` chunks of `scope` (`None`: of all), best first. Records its own stage.
+    fn search(
+        &self,
+        query: &QueryText,
+        depth: usize,
+        scope: Option<&ChunkSet>,
+        cx: &RunContext,
+    ) -> Result<Vec<Hit>>;
+}
+
+/// The channels of one version.
+pub(super) struct Channels {
+    list: Vec<Arc<dyn Channel>>,
+    pub(super) dense: Arc<DenseChannel>,
+    pub(super) vocabulary: IndexVocabulary,
+    /// Channels run here, so that a slow one occupies one of these threads and not the caller's.
+    pub(super) pool: ThreadPool,
+}
+
+impl Channels {
+    /// Opens every channel of `version`. Without an engine the dense one answers with an error.
+    pub(super) fn open(
+        version: &IndexVersion,
+        engine: Option<Engine>,
+        settings: &SearchSettings,
+    ) -> Result<Self> {
+        let folder = &version.folder;
+        let vectors = DenseIndex::open(&folder.dense(), version.manifest.model.dim)?;
+        let lexical = Arc::new(LexicalIndex::open(&folder.lexical())?);
+        let symbols = Arc::new(SymbolIndex::open(&folder.symbols())?);
+        let dense = Arc::new(DenseChannel::new(vectors, engine, settings));
+        let list: Vec<Arc<dyn Channel>> = vec![
+            dense.clone(),
+            Arc::new(LexicalChannel(lexical.clone())),
+            Arc::new(SymbolChannel(symbols.clone())),
+        ];
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(2 * list.len())
+            .thread_name(|i| format!("channel-{i}"))
+            .build()
+            .map_err(Error::library("rayon", "start the channel threads"))?;
+        let vocabulary = IndexVocabulary { lexical, symbols };
+        Ok(Self { list, dense, vocabulary, pool })
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Channel>> {
+        self.list.iter()
+    }
+}
+
+/// The words and names of one version.
+pub(super) struct IndexVocabulary {
+    lexical: Arc<LexicalIndex>,
+    symbols: Arc<SymbolIndex>,
+}
+
+impl Vocabulary for IndexVocabulary {
+    fn is_symbol(&self, word: &str) -> bool {
+        self.symbols.contains(word)
+    }
+
+    fn share(&self, word: &str) -> f64 {
+        // A frequency that cannot be read counts as 0; the lexical channel itself reports the error.
+        self.lexical.doc_freq(word).unwrap_or(0) as f64 / self.lexical.n().max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_is_parsed_from_its_name_and_an_unknown_one_is_refused_with_all_names() {
+        for name in ChannelName::ALL {
+            assert_eq!(ChannelName::parse(name.as_str()).unwrap(), name);
+        }
+        let message = ChannelName::parse("vector").unwrap_err().to_string();
+        assert!(message.contains("dense, lexical, symbol"), "{message}");
+    }
+}

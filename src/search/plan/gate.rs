@@ -1,77 +1,112 @@
-//! How deep should each channel look for this question, and what should it count?
+//! Decides how deep each channel looks for a query and what its ranks weigh.
 
 use super::profile::{QueryClass, QueryProfile, Vocabulary, profile};
 use crate::base::error::{Result, Warning};
 use crate::base::telemetry::{StageSpan, attrs};
-use crate::search::query::{Channel, Query};
+use crate::search::channels::ChannelName;
+use crate::search::query::Query;
 
 /// What the gate decided for one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub profile: QueryProfile,
     pub rrf_k: usize,
-    /// Channel, hits asked of it, weight in the fusion; only channels that were asked for.
-    pub channels: Vec<(Channel, usize, f64)>,
+    /// One for each channel that was asked for.
+    pub legs: Vec<Leg>,
     pub warnings: Vec<Warning>,
 }
 
+/// What one channel does for a query.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Leg {
+    pub channel: ChannelName,
+    /// The most hits that it returns.
+    pub depth: usize,
+    /// What its ranks weigh in the fusion.
+    pub weight: f64,
+}
+
 impl Plan {
-    /// The hits asked of each channel, as an attribute.
-    pub fn depths(&self) -> String {
-        attrs::to_label_str(self.channels.iter().map(|(c, depth, _)| (c.as_str(), depth)))
+    pub fn leg(&self, channel: ChannelName) -> Option<&Leg> {
+        self.legs.iter().find(|leg| leg.channel == channel)
     }
 
-    pub fn weight(&self, channel: Channel) -> f64 {
-        self.channels.iter().find(|(c, ..)| *c == channel).map_or(0.0, |(.., weight)| *weight)
+    /// The depth of each channel, as an attribute.
+    pub fn depths(&self) -> String {
+        attrs::to_label_str(self.legs.iter().map(|leg| (leg.channel.as_str(), leg.depth)))
+    }
+
+    fn weights(&self) -> String {
+        attrs::to_label_str(self.legs.iter().map(|leg| (leg.channel.as_str(), leg.weight)))
     }
 }
 
 /// Profiles the query and decides its budgets.
 pub fn plan(query: &Query, vocabulary: &impl Vocabulary, span: &mut StageSpan) -> Result<Plan> {
-    let profile = profile(&query.text, vocabulary);
-    let plan = decide(profile, query);
+    let plan = decide(profile(&query.text, vocabulary), query);
     span.set(attrs::QUERY_CLASS, plan.profile.class.as_str());
     span.set(attrs::AMBIGUITY, plan.profile.ambiguity_score);
     span.set(attrs::RRF_K, plan.rrf_k);
-    let depths = plan.depths();
-    let weights = attrs::to_label_str(plan.channels.iter().map(|(c, _, w)| (c.as_str(), w)));
-    span.set(attrs::CHANNEL_DEPTHS, depths.clone());
-    span.set(attrs::CHANNEL_WEIGHTS, weights);
+    span.set(attrs::CHANNEL_DEPTHS, plan.depths());
+    span.set(attrs::CHANNEL_WEIGHTS, plan.weights());
     span.cx().instruments().gated(plan.rrf_k, plan.profile.ambiguity_score);
     span.event(
         "retrieval.gating.decision",
         &[
             (attrs::QUERY_CLASS, plan.profile.class.as_str().into()),
             (attrs::RRF_K, plan.rrf_k.into()),
-            (attrs::CHANNEL_DEPTHS, depths.into()),
+            (attrs::CHANNEL_DEPTHS, plan.depths().into()),
         ],
     );
     Ok(plan)
 }
 
 fn decide(profile: QueryProfile, query: &Query) -> Plan {
-    // Depths and weights for dense, lexical, symbol.
-    let (rrf_k, depths, weights) = match profile.class {
-        QueryClass::Identifier => (40, [80, 80, 50], [0.5, 1.0, 2.0]),
-        QueryClass::Path => (40, [80, 80, 30], [0.4, 1.5, 0.3]),
-        QueryClass::Literal | QueryClass::ErrorText => (40, [80, 80, 30], [0.7, 1.2, 0.3]),
-        QueryClass::NaturalLanguage if profile.looks_vague => (90, [150, 60, 50], [1.0, 0.8, 0.5]),
-        QueryClass::NaturalLanguage => (60, [100, 50, 50], [1.0, 0.8, 0.2]),
-        QueryClass::Mixed => (60, [100, 80, 50], [1.0, 1.0, 0.8]),
+    let rrf_k = match profile.class {
+        QueryClass::Identifier | QueryClass::Path => 40,
+        QueryClass::Literal | QueryClass::ErrorText => 40,
+        QueryClass::NaturalLanguage if profile.looks_vague => 90,
+        QueryClass::NaturalLanguage | QueryClass::Mixed => 60,
     };
-    // A channel looks at least as deep as the answer is long.
-    let budget =
-        |channel: Channel| (depths[channel as usize].max(query.limit), weights[channel as usize]);
-    let channels = query.channels.iter().map(|&channel| {
-        let (depth, weight) = budget(channel);
-        (channel, depth, weight)
+    let legs = query.channels.iter().map(|&channel| {
+        let leg = budget(channel, &profile);
+        // A channel looks at least as deep as the answer is long.
+        Leg { depth: leg.depth.max(query.limit), ..leg }
     });
+    let legs = legs.collect();
     let mut warnings = Vec::new();
     if profile.oov_ratio == 1.0 {
-        let message = "no word of the query occurs in the index; only meaning was searched";
+        let message = "no word of the query occurs in the index; only the dense channel can match";
         warnings.push(Warning::new("words-not-in-index", message));
     }
-    Plan { rrf_k, channels: channels.collect(), warnings, profile }
+    Plan { rrf_k, legs, warnings, profile }
+}
+
+/// Depth and weight of a channel for a class of query.
+fn budget(channel: ChannelName, profile: &QueryProfile) -> Leg {
+    use ChannelName::*;
+    use QueryClass::*;
+    let vague = profile.looks_vague;
+    let (depth, weight) = match (channel, profile.class) {
+        (Dense, Identifier) => (80, 0.5),
+        (Dense, Path) => (80, 0.4),
+        (Dense, Literal | ErrorText) => (80, 0.7),
+        (Dense, NaturalLanguage) if vague => (150, 1.0),
+        (Dense, NaturalLanguage | Mixed) => (100, 1.0),
+
+        (Lexical, Identifier | Mixed) => (80, 1.0),
+        (Lexical, Path) => (80, 1.5),
+        (Lexical, Literal | ErrorText) => (80, 1.2),
+        (Lexical, NaturalLanguage) if vague => (60, 0.8),
+        (Lexical, NaturalLanguage) => (50, 0.8),
+
+        (Symbol, Identifier) => (50, 2.0),
+        (Symbol, Path | Literal | ErrorText) => (30, 0.3),
+        (Symbol, NaturalLanguage) if vague => (50, 0.5),
+        (Symbol, NaturalLanguage) => (50, 0.2),
+        (Symbol, Mixed) => (50, 0.8),
+    };
+    Leg { channel, depth, weight }
 }
 
 #[cfg(test)]
@@ -97,14 +132,27 @@ mod tests {
     #[test]
     fn channels_look_at_least_as_deep_as_the_answer_is_long() {
         let plan = plan_of("how is a lock taken", 180);
-        assert!(plan.channels.iter().all(|(_, depth, _)| *depth >= 180));
+        assert!(plan.legs.iter().all(|leg| leg.depth >= 180));
         assert_eq!(plan.rrf_k, 60);
     }
 
     #[test]
-    fn literal_and_vague_questions_get_their_own_budgets() {
-        assert_eq!(plan_of("parse_url", 10).rrf_k, 40);
-        assert_eq!(plan_of("rate limiter", 10).rrf_k, 90);
+    fn each_class_of_query_has_its_own_budgets() {
+        // rrf_k, then depth and weight of dense, lexical and symbol.
+        for (text, expected) in [
+            ("parse_url", "40: 80 0.5, 80 1, 50 2"),
+            ("src/lib.rs", "40: 80 0.4, 80 1.5, 30 0.3"),
+            ("\"a lock is\"", "40: 80 0.7, 80 1.2, 30 0.3"),
+            ("TypeError: data is not iterable", "40: 80 0.7, 80 1.2, 30 0.3"),
+            ("rate limiter", "90: 150 1, 60 0.8, 50 0.5"),
+            ("how is a lock taken", "60: 100 1, 50 0.8, 50 0.2"),
+            ("how does parse_url work", "60: 100 1, 80 1, 50 0.8"),
+        ] {
+            let plan = plan_of(text, 10);
+            let legs: Vec<_> =
+                plan.legs.iter().map(|leg| format!("{} {}", leg.depth, leg.weight)).collect();
+            assert_eq!(format!("{}: {}", plan.rrf_k, legs.join(", ")), expected, "{text}");
+        }
         assert_eq!(plan_of("zzyzx", 10).warnings[0].code, "words-not-in-index");
     }
 }

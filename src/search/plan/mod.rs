@@ -1,8 +1,9 @@
-//! What sort of question is it, and what do the channels do about it?
+//! What kind of query is it, and how deep does each channel look?
 
-pub(super) mod gate;
+mod gate;
 pub(super) mod profile;
 mod shape;
 
-pub use gate::Plan;
+pub(super) use gate::plan;
+pub use gate::{Leg, Plan};
 pub use profile::{QueryClass, QueryProfile};

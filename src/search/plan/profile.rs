@@ -1,14 +1,15 @@
-//! What kind of question is this?
+//! The profile of a query: its features and its class.
 //!
-//! Features come from the shape of the words and from the index's own vocabulary (is the word a
-//! symbol here, how rare is it?), so that an English word is not taken for code because it could be
-//! an identifier.
+//! Features come from the shape of the words and from the vocabulary of the index (whether a word is
+//! a symbol of it, and how rare it is), so that an English word is not taken for code just because
+//! it could be an identifier.
 
 use std::collections::HashSet;
 
 use super::shape::*;
+use crate::index::QueryText;
 
-/// What the gate knows of the index.
+/// What the gate asks of the index.
 pub trait Vocabulary {
     /// Whether a definition has exactly this name.
     fn is_symbol(&self, word: &str) -> bool;
@@ -16,7 +17,7 @@ pub trait Vocabulary {
     fn share(&self, word: &str) -> f64;
 }
 
-/// What sort of thing was typed.
+/// The kind of text that was typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QueryClass {
     Identifier,
@@ -52,7 +53,7 @@ impl QueryClass {
 /// The features of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryProfile {
-    /// Words.
+    /// Words, separated by space.
     pub length: usize,
     /// Distinct words over words.
     pub unique_ratio: f64,
@@ -71,15 +72,16 @@ pub struct QueryProfile {
     pub class: QueryClass,
 }
 
-/// Profiles `text` against the words of the index.
-pub fn profile(text: &str, vocabulary: &impl Vocabulary) -> QueryProfile {
+/// Profiles a query against the vocabulary of the index.
+pub fn profile(query: &QueryText, vocabulary: &impl Vocabulary) -> QueryProfile {
+    let text = query.raw.as_str();
+    // Shapes are those of whole words, punctuation included.
     let words: Vec<&str> = text.split_whitespace().collect();
     let length = words.len();
     let ratio = |count: usize| count as f64 / length.max(1) as f64;
     let distinct: HashSet<String> = words.iter().map(|w| w.to_lowercase()).collect();
-    // What the index can know: the names inside of paths, calls and operators.
-    let names = text.split(|c: char| !c.is_alphanumeric() && c != '_');
-    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    // The index knows the names inside of paths, calls and operators.
+    let names = &query.words;
     let name_ratio = |count: usize| count as f64 / names.len().max(1) as f64;
     let chars = text.chars().count().max(1) as f64;
     let share_of =
@@ -129,11 +131,8 @@ fn classify(text: &str, words: &[&str], vocabulary: &impl Vocabulary) -> QueryCl
     if !is_question(text) && is_code_line(text, words) {
         return QueryClass::Literal;
     }
-    let shaped = |word: &&&str| is_code(word) || is_path(word) || is_flag(word);
-    match words.iter().filter(shaped).count() {
-        0 => QueryClass::NaturalLanguage,
-        _ => QueryClass::Mixed,
-    }
+    let shaped = |word: &&str| is_code(word) || is_path(word) || is_flag(word);
+    if words.iter().any(shaped) { QueryClass::Mixed } else { QueryClass::NaturalLanguage }
 }
 
 fn classify_word(word: &str, vocabulary: &impl Vocabulary) -> QueryClass {
@@ -177,7 +176,7 @@ mod tests {
         let (mut wrong, mut total) = (Vec::new(), 0);
         for line in lines {
             let (label, text) = line.split_once('\t').expect("class, tab, query");
-            let got = profile(text, &Words).class.as_str();
+            let got = profile(&QueryText::new(text), &Words).class.as_str();
             total += 1;
             if got != label {
                 wrong.push(format!("{text:?}: expected {label}, got {got}"));
@@ -190,8 +189,9 @@ mod tests {
 
     #[test]
     fn an_english_word_is_not_code_and_a_symbol_of_this_index_is() {
-        assert_eq!(profile("timeout", &Words).class, QueryClass::NaturalLanguage);
-        assert_eq!(profile("retry", &Words).class, QueryClass::Identifier);
-        assert_eq!(profile("zzyzx", &Words).oov_ratio, 1.0);
+        let profile = |text| profile(&QueryText::new(text), &Words);
+        assert_eq!(profile("timeout").class, QueryClass::NaturalLanguage);
+        assert_eq!(profile("retry").class, QueryClass::Identifier);
+        assert_eq!(profile("zzyzx").oov_ratio, 1.0);
     }
 }

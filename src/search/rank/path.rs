@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
+use crate::index::QueryText;
 use crate::index::catalog::Globs;
+use crate::index::words::{lower, parts};
 
 /// Weights and the globs they apply to; of several that match, the lowest weight counts.
 const PATH_WEIGHTS: &[(f64, &[&str])] = &[
@@ -78,9 +80,17 @@ impl Rules {
 }
 
 /// The weight of `path`, 0 to 1. A path that the query mentions has its full weight.
+///
+/// query: the words from [`mentioned`].
 pub fn weight(path: &str, query: &HashSet<String>) -> f64 {
     let rule = RULES.lowest(path).filter(|rule| !mentions(query, rule.glob));
     rule.map_or(1.0, |rule| rule.weight)
+}
+
+/// The words of a query in lower case, also those inside of identifiers: `TestParser` has `test`.
+pub fn mentioned(query: &QueryText) -> HashSet<String> {
+    let runs = query.words.iter().flat_map(|word| word.split('_'));
+    runs.flat_map(|run| std::iter::once(run).chain(parts(run))).map(lower).collect()
 }
 
 /// Whether the query has a word for what the glob selects: `test` for `**/tests/**`, but not
@@ -126,9 +136,18 @@ mod tests {
 
     #[test]
     fn a_path_that_the_query_mentions_has_its_full_weight() {
-        for (word, expected) in [("test", 1.0), ("tests", 1.0), ("testing", 1.0), ("latest", 0.7)] {
-            let query = HashSet::from([word.to_owned()]);
-            assert_eq!(weight("tests/a.rs", &query), expected, "{word}");
+        for (text, path, expected) in [
+            ("a test of it", "tests/a.rs", 1.0),
+            ("tests::open", "tests/a.rs", 1.0),
+            ("TestParser", "tests/a.rs", 1.0),
+            ("HTTPTest", "tests/a.rs", 1.0),
+            ("is it tested", "tests/a.rs", 1.0),
+            ("the latest", "tests/a.rs", 0.7),
+            ("contest", "tests/a.rs", 0.7),
+            ("message_pb2", "api/message_pb2.py", 1.0),
+        ] {
+            let query = mentioned(&QueryText::new(text));
+            assert_eq!(weight(path, &query), expected, "{text}");
         }
     }
 }

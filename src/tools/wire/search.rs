@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::runs::{RunResult, RunStep, steps};
-use crate::search::{Channel, Envelope, Finding, Plan};
+use crate::search::{Answer, ChannelName, Factor, Finding, Plan};
 
 /// The answer to a search.
 #[derive(Debug, Serialize)]
@@ -51,13 +51,13 @@ pub struct SnippetLocation {
     pub uri: String,
 }
 
-/// `score` is the sum of the contributions' scores, times `path_prior`.
+/// `score` is the sum of the contributions' scores times the product of the factors' values.
 #[derive(Debug, Serialize)]
 pub struct ScoreExplanation {
     pub text: String,
     pub rrf_k: usize,
-    pub path_prior: f64,
     pub contributions: Vec<ScoreContribution>,
+    pub factors: Vec<ScoreFactor>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,6 +67,12 @@ pub struct ScoreContribution {
     pub raw_score: f32,
     pub weight: f64,
     pub score: f64,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ScoreFactor {
+    pub name: &'static str,
+    pub value: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,25 +97,25 @@ pub struct IndexFreshness {
     pub indexed_at: String,
 }
 
-impl From<Envelope> for SearchAnswer {
-    fn from(envelope: Envelope) -> Self {
-        let report = &envelope.report;
-        let findings = envelope.findings.into_iter().enumerate();
+impl From<Answer> for SearchAnswer {
+    fn from(answer: Answer) -> Self {
+        let report = &answer.report;
+        let findings = answer.findings.into_iter().enumerate();
         Self {
-            answer: envelope.answer,
-            query: envelope.query,
-            query_kind: envelope.query_kind.as_str(),
+            answer: answer.summary,
+            query: answer.query,
+            query_kind: answer.query_kind.as_str(),
             method: SearchMethod {
                 fusion: "weighted_rrf",
-                rrf_k: envelope.plan.rrf_k,
-                channels: channels(&envelope.plan, &envelope.channels_used),
+                rrf_k: answer.plan.rrf_k,
+                channels: channels(&answer.plan, &answer.channels_used),
                 stages: steps(report),
             },
-            limits: envelope.limits,
-            next_steps: envelope.next_steps,
+            limits: answer.limits,
+            next_steps: answer.next_steps,
             freshness: IndexFreshness {
-                version: envelope.freshness.version,
-                indexed_at: envelope.freshness.indexed_at,
+                version: answer.freshness.version,
+                indexed_at: answer.freshness.indexed_at,
             },
             trace_id: report.trace_id.clone(),
             run_id: report.run_id.clone(),
@@ -120,14 +126,14 @@ impl From<Envelope> for SearchAnswer {
     }
 }
 
-fn channels(plan: &Plan, answered: &[Channel]) -> Vec<ChannelUse> {
-    plan.channels
+fn channels(plan: &Plan, answered: &[ChannelName]) -> Vec<ChannelUse> {
+    plan.legs
         .iter()
-        .map(|&(channel, depth, weight)| ChannelUse {
-            name: channel.as_str(),
-            depth,
-            weight,
-            answered: answered.contains(&channel),
+        .map(|leg| ChannelUse {
+            name: leg.channel.as_str(),
+            depth: leg.depth,
+            weight: leg.weight,
+            answered: answered.contains(&leg.channel),
         })
         .collect()
 }
@@ -142,6 +148,8 @@ impl SearchFinding {
             weight: c.weight,
             score: c.score,
         });
+        let factors = finding.why.factors.iter();
+        let factors = factors.map(|&Factor { name, value }| ScoreFactor { name, value });
         Self {
             rank,
             kind: finding.kind.as_str(),
@@ -158,8 +166,8 @@ impl SearchFinding {
             why: ScoreExplanation {
                 text: finding.why.to_string(),
                 rrf_k: finding.why.rrf_k,
-                path_prior: finding.why.path_prior,
                 contributions: contributions.collect(),
+                factors: factors.collect(),
             },
             chunk_id: row.id.0,
             symbols: row.enclosing,

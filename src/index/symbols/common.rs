@@ -1,4 +1,4 @@
-//! Which words are too common in questions to be taken for a name?
+//! Words that are too common in questions to be taken for a name.
 
 use std::collections::HashSet;
 use std::sync::OnceLock;
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_are_told_from_prose() {
+    fn identifiers_are_distinguished_from_prose() {
         for word in ["a_b", "a::b", "a.b", "camelCase", "HttpServer", "HTTPServer", "utf8", "__x"] {
             assert!(looks_like_identifier(word), "{word}");
         }

@@ -1,0 +1,111 @@
+//! The answer to a query: its findings, how they came about, and what is missing.
+
+use super::channels::ChannelName;
+use super::gather::Gathered;
+use super::hydrate::Finding;
+use super::plan::{Plan, QueryClass};
+use super::query::Query;
+use crate::base::telemetry::RunReport;
+use crate::index::versions::VersionManifest;
+
+/// The answer to one query.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub query: String,
+    /// One factual sentence.
+    pub summary: String,
+    pub query_kind: QueryClass,
+    /// The gate's decision.
+    pub plan: Plan,
+    pub channels_used: Vec<ChannelName>,
+    /// Best first.
+    pub findings: Vec<Finding>,
+    /// What the answer lacks, and why.
+    pub limits: Vec<String>,
+    pub next_steps: Vec<String>,
+    pub freshness: Freshness,
+    /// What every stage did; it carries the run, session and trace ids.
+    pub report: RunReport,
+}
+
+/// How old the index is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Freshness {
+    pub version: String,
+    /// RFC 3339, UTC.
+    pub indexed_at: String,
+}
+
+/// What the stages of a search produced.
+pub(super) struct AnswerParts {
+    pub plan: Plan,
+    pub gathered: Gathered,
+    /// Chunks in the scope of the query; `None` when nothing was restricted.
+    pub scope_chunks: Option<usize>,
+    /// Best first.
+    pub findings: Vec<Finding>,
+}
+
+impl Answer {
+    pub(super) fn build(
+        query: &Query,
+        parts: AnswerParts,
+        manifest: &VersionManifest,
+        report: RunReport,
+    ) -> Self {
+        let AnswerParts { plan, gathered, scope_chunks, findings } = parts;
+        let mut limits: Vec<String> = gathered.warnings.into_iter().map(|w| w.message).collect();
+        if let Some(chunks) = scope_chunks {
+            limits.push(format!("the scope left {chunks} of {} chunks", manifest.live_chunks));
+        }
+        Self {
+            query: query.text.raw.clone(),
+            summary: summary(&findings, manifest),
+            query_kind: plan.profile.class,
+            plan,
+            channels_used: gathered.rankings.iter().map(|ranking| ranking.channel).collect(),
+            next_steps: next_steps(&findings, query),
+            findings,
+            limits,
+            freshness: Freshness {
+                version: manifest.version.clone(),
+                indexed_at: manifest.created_at.clone(),
+            },
+            report,
+        }
+    }
+}
+
+fn summary(findings: &[Finding], manifest: &VersionManifest) -> String {
+    let Some(best) = findings.first() else {
+        let (chunks, files) = (manifest.live_chunks, manifest.files);
+        return format!("Nothing found in {chunks} chunks of {files} files.");
+    };
+    let paths: std::collections::HashSet<&str> =
+        findings.iter().map(|f| f.row.path.as_str()).collect();
+    let plural = |n: usize| if n == 1 { "" } else { "s" };
+    format!(
+        "{} result{} in {} file{}; the best is {}:{}-{}.",
+        findings.len(),
+        plural(findings.len()),
+        paths.len(),
+        plural(paths.len()),
+        best.row.path,
+        best.row.start_line,
+        best.row.end_line
+    )
+}
+
+fn next_steps(findings: &[Finding], query: &Query) -> Vec<String> {
+    let mut steps = Vec::new();
+    if findings.is_empty() {
+        if !query.scope.is_empty() {
+            steps.push("search again without the scope".to_owned());
+        }
+        if query.channels.len() < ChannelName::ALL.len() {
+            steps.push("search again with every channel".to_owned());
+        }
+        steps.push("use other words, or a name that occurs in the code".to_owned());
+    }
+    steps
+}

@@ -1,0 +1,124 @@
+//! Rows and text of the best chunks, from the catalog, and the line of each to show first.
+
+use std::cmp::Reverse;
+
+use super::channels::ChannelName;
+use super::fuse::{Explanation, Fused};
+use crate::base::error::Result;
+use crate::base::hit::ChunkId;
+use crate::base::telemetry::{Stage, StageSpan, attrs};
+use crate::index::QueryText;
+use crate::index::catalog::{Catalog, ChunkRow};
+
+/// One chunk of the answer.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    pub kind: FindingKind,
+    /// The line that defines what was asked for, else the definition that the chunk begins or lies
+    /// in, else its path.
+    pub title: String,
+    /// The line of the text, from 0, that holds most words of the query.
+    pub focus: usize,
+    pub row: ChunkRow,
+    pub score: f64,
+    pub why: Explanation,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FindingKind {
+    Definition,
+    Usage,
+    Doc,
+}
+
+impl FindingKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Definition => "definition",
+            Self::Usage => "usage",
+            Self::Doc => "doc",
+        }
+    }
+}
+
+/// The findings for `fused`, in its order.
+pub fn hydrate(
+    catalog: &Catalog,
+    query: &QueryText,
+    fused: Vec<Fused>,
+    span: &mut StageSpan,
+) -> Result<Vec<Finding>> {
+    let ids: Vec<ChunkId> = fused.iter().map(|chunk| chunk.id).collect();
+    let rows = rows(catalog, &ids, span)?;
+    let words = telling_words(query);
+    Ok(fused.into_iter().zip(rows).map(|(chunk, row)| Finding::new(chunk, row, &words)).collect())
+}
+
+/// The rows of `ids`, in their order.
+fn rows(catalog: &Catalog, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ChunkRow>> {
+    span.set(attrs::HYDRATE_ASKED, ids.len());
+    span.cx().stage(Stage::DuckdbHydrate, |s| {
+        let hydrated = catalog.rows(ids)?;
+        s.set(attrs::DUCKDB_ROWS, hydrated.rows.len());
+        s.set(attrs::DUCKDB_SQL_BYTES, hydrated.sql_bytes);
+        s.set(attrs::DB_SYSTEM, "duckdb");
+        s.set(attrs::DB_OPERATION, "SELECT");
+        s.set(attrs::DB_SUMMARY, "SELECT chunks");
+        Ok(hydrated.rows)
+    })
+}
+
+impl Finding {
+    fn new(chunk: Fused, row: ChunkRow, words: &[String]) -> Self {
+        let focus = focus(&row.text, words);
+        let is_named = chunk.why.contributions.iter().any(|c| c.channel == ChannelName::Symbol);
+        let kind = match row.language.as_str() {
+            _ if is_named => FindingKind::Definition,
+            "markdown" | "text" => FindingKind::Doc,
+            _ => FindingKind::Usage,
+        };
+        let line = row.text.lines().nth(focus).unwrap_or_default().trim();
+        let title = if is_named && words_in(line, words) > 0 {
+            line.to_owned()
+        } else if let Some(signature) = &row.signature {
+            signature.clone()
+        } else if row.enclosing.is_empty() {
+            row.path.clone()
+        } else {
+            row.enclosing.join(" > ")
+        };
+        Self { kind, title, focus, row, score: chunk.score, why: chunk.why }
+    }
+}
+
+/// The words of a query that can tell lines apart, in lower case.
+fn telling_words(query: &QueryText) -> Vec<String> {
+    let words = query.words.iter().filter(|word| word.chars().count() > 2);
+    words.map(|word| word.to_lowercase()).collect()
+}
+
+/// How many of `words` are in `line`.
+fn words_in(line: &str, words: &[String]) -> usize {
+    let line = line.to_lowercase();
+    words.iter().filter(|word| line.contains(word.as_str())).count()
+}
+
+/// The first line that holds most of `words`.
+fn focus(text: &str, words: &[String]) -> usize {
+    let lines = text.lines().enumerate().map(|(i, line)| (words_in(line, words), Reverse(i)));
+    lines.max().map_or(0, |(_, Reverse(line))| line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_focus_is_the_first_line_that_holds_most_words() {
+        let text = "//! Locks.\n\nstruct Lock;\nfn take_lock() {}\nfn take() {}\n";
+        let focus_of = |query: &str, text| focus(text, &telling_words(&QueryText::new(query)));
+        assert_eq!(focus_of("how do I take a lock?", text), 3);
+        assert_eq!(focus_of("zzyzx", text), 0);
+        assert_eq!(focus_of("lock", ""), 0);
+    }
+}
