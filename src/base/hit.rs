@@ -1,6 +1,6 @@
 //! What does a search return, before it means anything?
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 /// The number of a chunk: dense, and equal to its row in every index and in the catalog of one version.
@@ -30,29 +30,31 @@ impl Hit {
     }
 }
 
-struct Worst(Hit);
+/// A hit in the order of [`Hit::best_first`], so that the greatest is the worst.
+struct Ranked(Hit);
 
-impl PartialEq for Worst {
+impl PartialEq for Ranked {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other) == Ordering::Equal
     }
 }
-impl Eq for Worst {}
-impl PartialOrd for Worst {
+impl Eq for Ranked {}
+impl PartialOrd for Ranked {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl Ord for Worst {
+impl Ord for Ranked {
     fn cmp(&self, other: &Self) -> Ordering {
-        other.0.best_first(&self.0)
+        self.0.best_first(&other.0)
     }
 }
 
 /// Keeps the best `k` hits of any number pushed, in the order of [`Hit::best_first`].
 pub struct TopK {
     k: usize,
-    heap: BinaryHeap<Reverse<Worst>>,
+    /// The worst on top.
+    heap: BinaryHeap<Ranked>,
 }
 
 impl TopK {
@@ -64,20 +66,17 @@ impl TopK {
     pub fn push(&mut self, hit: Hit) {
         debug_assert!(!hit.score.is_nan());
         if self.heap.len() < self.k {
-            self.heap.push(Reverse(Worst(hit)));
-        } else if let Some(Reverse(Worst(worst))) = self.heap.peek()
-            && hit.best_first(worst) == Ordering::Less
+            self.heap.push(Ranked(hit));
+        } else if let Some(mut worst) = self.heap.peek_mut()
+            && hit.best_first(&worst.0) == Ordering::Less
         {
-            self.heap.pop();
-            self.heap.push(Reverse(Worst(hit)));
+            *worst = Ranked(hit);
         }
     }
 
     /// The hits, best first.
     pub fn into_sorted(self) -> Vec<Hit> {
-        let mut hits: Vec<Hit> = self.heap.into_iter().map(|Reverse(Worst(hit))| hit).collect();
-        hits.sort_by(Hit::best_first);
-        hits
+        self.heap.into_sorted_vec().into_iter().map(|Ranked(hit)| hit).collect()
     }
 }
 
