@@ -1,9 +1,9 @@
-//! `codeintel doctor`: what works on this machine?
+//! `codeintel doctor`: checks what works on this machine.
 
 use super::Context;
 use super::args::JsonArgs;
-use super::out::{BAD, BOLD, GOOD, WARN, bytes, paint};
-use crate::base::config::{DenseKind, VllmMode, process_env};
+use super::out::{BAD, BOLD, GOOD, WARN, bytes, counted, paint};
+use crate::base::config::{DenseKind, Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
 use crate::device::{Cpu, Selection};
@@ -15,23 +15,24 @@ use crate::index::versions::DataFolder;
 use crate::index::{DenseIndex, DenseParams};
 use crate::tools::wire::DoctorCheck;
 
-/// Less free disk than this is worth a word.
+/// With less free disk space than this, doctor notes it.
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
-    let opened = Selection::open(&cx.app.settings().engine);
+    let settings = cx.app.settings();
+    let opened = Selection::open(&settings.engine);
     let mut checks = vec![
         program(),
-        processor(&cx),
+        processor(settings),
         device(&opened),
         libraries(&opened),
-        model(&cx),
-        memory(&cx, &opened),
+        model(settings),
+        memory(settings, &opened),
         index(cx.app.data()),
         disk("disk of the index", cx.app.data().path()),
-        disk("disk of the models", &cx.app.settings().model.folder(process_env)),
+        disk("disk of the models", &settings.model.folder(process_env)),
     ];
-    checks.extend(endpoint(&cx));
+    checks.extend(endpoint(settings));
     if args.json {
         cx.out.json(&checks)?;
     }
@@ -76,14 +77,14 @@ fn program() -> DoctorCheck {
     ok("program", format!("codeintel {} for {arch} {os}", env!("CARGO_PKG_VERSION")))
 }
 
-fn processor(cx: &Context) -> DoctorCheck {
-    match Cpu::new(cx.app.settings().engine.threads) {
-        Ok(cpu) => ok("processor", format!("{}, {} threads", cpu.name(), cpu.threads())),
+fn processor(settings: &Settings) -> DoctorCheck {
+    match Cpu::new(settings.engine.threads) {
+        Ok(cpu) => ok("processor", format!("{}, {}", cpu.name(), counted(cpu.threads(), "thread"))),
         Err(error) => failed("processor", &error),
     }
 }
 
-/// Where networks compute, with the kernels loaded if that is a GPU, and why there.
+/// The device on which networks compute, and why that one. On a GPU this loads the kernels.
 fn device(opened: &Result<Selection>) -> DoctorCheck {
     let (device, reason) = match opened {
         Ok(Selection { device, reason }) => (device, reason),
@@ -98,24 +99,23 @@ fn device(opened: &Result<Selection>) -> DoctorCheck {
 }
 
 fn libraries(opened: &Result<Selection>) -> DoctorCheck {
-    let said = || -> Result<_> {
-        let (duckdb, index) = (Catalog::library_version()?, faiss_searches()?);
-        let said = format!("DuckDB {duckdb}, {}, FAISS searches", tantivy::version_string());
-        let near = opened.as_ref().map_or(Ok(None), |on| index.place(&on.device, None));
-        Ok((said, near))
+    let search = || -> Result<_> { Ok((Catalog::library_version()?, search_with_faiss()?)) };
+    let (duckdb, index) = match search() {
+        Ok(found) => found,
+        Err(error) => return failed("libraries", &error),
     };
-    match said() {
-        Ok((said, Ok(None))) => ok("libraries", said),
-        Ok((said, Ok(Some(_)))) => ok("libraries", format!("{said}, also on the GPU")),
-        Ok((said, Err(error))) => {
-            note("libraries", format!("{said}, but not on the GPU"), error.to_string())
+    let versions = format!("DuckDB {duckdb}, {}, FAISS searches", tantivy::version_string());
+    match opened.as_ref().map_or(Ok(None), |selected| index.place(&selected.device, None)) {
+        Ok(None) => ok("libraries", versions),
+        Ok(Some(_)) => ok("libraries", format!("{versions}, also on the GPU")),
+        Err(error) => {
+            note("libraries", format!("{versions}, but not on the GPU"), error.to_string())
         }
-        Err(error) => failed("libraries", &error),
     }
 }
 
-/// Searches two vectors for the second.
-fn faiss_searches() -> Result<DenseIndex> {
+/// Searches an index of two vectors for the second one.
+fn search_with_faiss() -> Result<DenseIndex> {
     let vectors = Matrix::new(vec![1.0, 0.0, 0.0, 1.0], 2)?;
     let index = DenseIndex::build(&vectors, DenseKind::Flat, 0)?;
     let params = DenseParams { nprobe: 1, ef_search: 1, filter: None };
@@ -126,37 +126,36 @@ fn faiss_searches() -> Result<DenseIndex> {
     }
 }
 
-fn model(cx: &Context) -> DoctorCheck {
-    let folder = cx.app.settings().model.folder(process_env);
-    match models::resolve(&cx.app.settings().model.name, &folder) {
+fn model(settings: &Settings) -> DoctorCheck {
+    match models::resolve(&settings.model.name, &settings.model.folder(process_env)) {
         Ok(model) => ok("model", format!("{} in {}", model.name, model.path.display())),
         Err(error) => {
-            let remedy = format!("codeintel model pull {}", cx.app.settings().model.name);
+            let remedy = format!("codeintel model pull {}", settings.model.name);
             note("model", error.to_string(), remedy)
         }
     }
 }
 
-/// What the model takes of the memory of the device, by its config.json alone.
-fn memory(cx: &Context, opened: &Result<Selection>) -> DoctorCheck {
+/// The device memory that the model needs, computed from its config.json alone.
+fn memory(settings: &Settings, opened: &Result<Selection>) -> DoctorCheck {
     let Ok(Selection { device, .. }) = opened else {
-        return note("memory of the model", "unknown", "choose a device that is here first");
+        return note("memory of the model", "unknown", "choose a device that exists first");
     };
     let read = || {
-        let folder = cx.app.settings().model.folder(process_env);
-        let model = models::resolve(&cx.app.settings().model.name, &folder)?;
+        let model = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
         let dtype = device.dtype().as_str();
         if device.is_gpu() {
-            let a_batch = bytes(cost.gpu_batch_bytes(batch_max(&cx.app.settings().engine, true).0));
+            let batch = bytes(cost.gpu_batch_bytes(batch_max(&settings.engine, true).0));
             return Ok(format!(
-                "{weights} of weights in {dtype}, at most {a_batch} of activations of a batch"
+                "{weights} of weights in {dtype}, at most {batch} of activations per batch"
             ));
         }
         let scratch = bytes(threads as u64 * cost.scratch_bytes());
         Ok(format!(
-            "{weights} of weights in {dtype}, at most {scratch} of activations on {threads} threads"
+            "{weights} of weights in {dtype}, at most {scratch} of activations on {}",
+            counted(threads, "thread")
         ))
     };
     match read() {
@@ -168,9 +167,8 @@ fn memory(cx: &Context, opened: &Result<Selection>) -> DoctorCheck {
     }
 }
 
-/// Nothing where this process embeds.
-fn endpoint(cx: &Context) -> Option<DoctorCheck> {
-    let settings = cx.app.settings();
+/// `None` if this process embeds.
+fn endpoint(settings: &Settings) -> Option<DoctorCheck> {
     if settings.vllm.mode == VllmMode::Inproc {
         return None;
     }
@@ -186,8 +184,8 @@ fn index(data: &DataFolder) -> DoctorCheck {
     match data.current() {
         Ok(version) => {
             let manifest = &version.manifest;
-            let (name, chunks) = (&manifest.version, manifest.live_chunks);
-            ok("index", format!("version {name}, {chunks} chunks, {}", manifest.dense_kind))
+            let (name, chunks) = (&manifest.version, counted(manifest.live_chunks, "chunk"));
+            ok("index", format!("version {name}, {chunks}, {}", manifest.dense_kind))
         }
         Err(Error::IndexMissing { data }) => {
             note("index", format!("none in {}", data.display()), "codeintel index PATH")
@@ -197,14 +195,16 @@ fn index(data: &DataFolder) -> DoctorCheck {
 }
 
 fn disk(name: &'static str, folder: &std::path::Path) -> DoctorCheck {
-    let there = folder.ancestors().find(|path| path.is_dir()).unwrap_or(std::path::Path::new("."));
-    match rustix::fs::statvfs(there) {
+    let existing =
+        folder.ancestors().find(|path| path.is_dir()).unwrap_or(std::path::Path::new("."));
+    match rustix::fs::statvfs(existing) {
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
-            let found = format!("{} free at {}", bytes(free), there.display());
-            match free < DISK_BYTES_MIN {
-                true => note(name, found, "free some space, or use another folder"),
-                false => ok(name, found),
+            let found = format!("{} free at {}", bytes(free), existing.display());
+            if free < DISK_BYTES_MIN {
+                note(name, found, "free some space, or use another folder")
+            } else {
+                ok(name, found)
             }
         }
         Err(errno) => note(name, format!("unknown: {errno}"), "check the folder"),

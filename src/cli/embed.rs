@@ -1,15 +1,103 @@
 //! `codeintel embed`: vectors of texts.
 
-use super::args::{EmbedArgs, OutputDtypeArg, PoolingArg, PromptArg};
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
 use super::{Context, out};
-use crate::base::config::process_env;
+use crate::base::config::{help, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Stage;
 use crate::base::telemetry::labels::Tool;
-use crate::batch::{self, Input, Output, SparseOutput, is_npy};
+use crate::batch::{self, Input, InputFormat, Output, OutputDtype, SparseOutput, is_npy};
 use crate::embedding::engine::{EngineOptions, PromptKind, SparseEncoder};
 use crate::embedding::models;
 use crate::embedding::nn::Pooling;
+
+#[derive(clap::Args)]
+pub struct EmbedArgs {
+    /// Texts [default: standard input, also for -]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Format of the input [default: jsonl if the name of the file ends in .jsonl, else lines]
+    #[arg(long, value_enum)]
+    pub format: Option<InputFormatArg>,
+    /// How token vectors become one vector [default: as the model's files say]
+    #[arg(long, value_enum)]
+    pub pooling: Option<PoolingArg>,
+    /// Do not normalise the vectors, even if the model's files ask for it
+    #[arg(long)]
+    pub no_normalize: bool,
+    #[arg(long, value_name = "TYPE", help = help("engine.dtype"))]
+    pub dtype: Option<String>,
+    /// Put this prompt of the model's before each text [default: none]
+    #[arg(long, value_enum)]
+    pub prompt: Option<PromptArg>,
+    /// Keep the first N values of each vector; for models trained for it (Matryoshka)
+    #[arg(long, value_name = "N")]
+    pub dimensions: Option<usize>,
+    /// Write to this file; if its name ends in .npy, a NumPy array with one row per text
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Number format of the output
+    #[arg(long, value_enum, default_value = "f32")]
+    pub output_dtype: OutputDtypeArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum InputFormatArg {
+    /// One text per line
+    Lines,
+    /// One object {"id", "text"} per line
+    Jsonl,
+}
+
+impl From<InputFormatArg> for InputFormat {
+    fn from(format: InputFormatArg) -> Self {
+        match format {
+            InputFormatArg::Lines => Self::Lines,
+            InputFormatArg::Jsonl => Self::Jsonl,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum PoolingArg {
+    Mean,
+    Cls,
+    Last,
+    Max,
+    Weightedmean,
+    /// Sparse vectors over the vocabulary, for models with a masked-language-model head
+    Splade,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum PromptArg {
+    Query,
+    Document,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+pub enum OutputDtypeArg {
+    F32,
+    F16,
+    /// The largest value of a vector becomes 127; a line of JSON also holds the scale
+    Int8,
+    /// One bit per value, 8 per byte: 1 if the value is above 0
+    Binary,
+}
+
+impl From<OutputDtypeArg> for OutputDtype {
+    fn from(dtype: OutputDtypeArg) -> Self {
+        match dtype {
+            OutputDtypeArg::F32 => Self::F32,
+            OutputDtypeArg::F16 => Self::F16,
+            OutputDtypeArg::Int8 => Self::Int8,
+            OutputDtypeArg::Binary => Self::Binary,
+        }
+    }
+}
 
 pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
     match args.pooling {

@@ -1,4 +1,4 @@
-//! Which words of a snippet get which colour?
+//! Syntax colours of snippets.
 
 use anstyle::{AnsiColor, Style};
 use tree_sitter_highlight::{Highlight, HighlightConfiguration, HighlightEvent};
@@ -6,7 +6,7 @@ use tree_sitter_highlight::{Highlight, HighlightConfiguration, HighlightEvent};
 use crate::corpus::chunk::grammar;
 use crate::corpus::source::Language;
 
-/// Capture names of the grammars' own highlight queries, with the style of each.
+/// The capture names of the grammars' highlight queries, each with its style.
 const STYLES: [(&str, Style); 12] = [
     ("comment", Style::new().dimmed()),
     ("string", AnsiColor::Green.on_default()),
@@ -33,7 +33,7 @@ impl Highlighter {
         Self { inner: tree_sitter_highlight::Highlighter::new(), configurations: Vec::new() }
     }
 
-    /// `text` with colours; as it is when the language has no grammar here.
+    /// `text` with colours, or unchanged if the language has no grammar.
     pub fn highlight(&mut self, language: &str, text: &str) -> String {
         if !self.configurations.iter().any(|(name, _)| name == language) {
             self.configurations.push((language.to_owned(), configure(language)));
@@ -53,7 +53,7 @@ fn configure(language: &str) -> Option<HighlightConfiguration> {
     Some(configuration)
 }
 
-/// The highlight queries that the grammars bring; where two are given, the second is the base.
+/// The highlight queries of the grammars; of two, the second is the base.
 fn queries(language: Language) -> Option<Vec<&'static str>> {
     Some(match language {
         Language::Rust => vec![tree_sitter_rust::HIGHLIGHTS_QUERY],
@@ -96,7 +96,7 @@ fn paint(
             }
             HighlightEvent::Source { start, end } => {
                 let style = styles.last().copied().unwrap_or_default();
-                // Lines are printed one by one, so no style may reach over a line's end.
+                // Lines are printed one by one, so a style must end with its line.
                 for line in text.get(start..end)?.split_inclusive('\n') {
                     let bare = line.trim_end_matches('\n');
                     painted += &format!("{style}{bare}{style:#}{}", &line[bare.len()..]);

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::IndexArgs;
 use super::out::{
     BOLD, DIM, GOOD, PATH, bytes, count, counted, duration, paint, print_error, print_warning,
 };
@@ -16,6 +15,22 @@ use crate::base::error::Result;
 use crate::base::telemetry::labels::Tool;
 use crate::ingest::{Ingest, IngestReport, Outcome, Phase, Progress, watch};
 use crate::tools::wire::{IngestAnswer, RunRecord};
+
+#[derive(clap::Args)]
+pub struct IndexArgs {
+    /// Folders or files; the index holds exactly these
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Keep running, and update the index whenever a file is saved
+    #[arg(long)]
+    pub watch: bool,
+    /// Read every file again, even if the model or the format of the index changed
+    #[arg(long)]
+    pub full: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
+}
 
 pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     let app = cx.app.clone();

@@ -6,6 +6,8 @@
 
 mod args;
 mod bench;
+mod completions;
+mod config;
 mod doctor;
 mod embed;
 mod highlight;
@@ -135,8 +137,8 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Versions(args) => versions::list(cx, args)?,
         Command::Rollback(args) => versions::rollback(cx, args)?,
         Command::Gc(args) => versions::gc(cx, args)?,
-        Command::Config(args) => status::config(cx, args)?,
-        Command::Completions(args) => args::completions(cx, args)?,
+        Command::Config(args) => config::run(cx, args)?,
+        Command::Completions(args) => completions::run(cx, args)?,
     }
     Ok(())
 }

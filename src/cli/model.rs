@@ -2,13 +2,33 @@
 
 use std::path::Path;
 
+use clap::Subcommand;
+
 use super::Context;
-use super::args::{ModelArgs, ModelCommand};
 use super::out::{BAD, BOLD, DIM, GOOD, paint};
 use crate::base::config::process_env;
 use crate::base::error::{Error, Result};
 use crate::embedding::models;
 use crate::tools::wire::ModelAnswer;
+
+#[derive(clap::Args)]
+pub struct ModelArgs {
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+#[derive(Subcommand)]
+pub enum ModelCommand {
+    /// Download a model and verify it; no other command needs the network
+    Pull { name: Option<String> },
+    /// List the known models, and which are installed
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Compare a model's files with their checksums
+    Verify { name: Option<String> },
+}
 
 pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
     let settings = cx.app.settings();

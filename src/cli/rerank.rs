@@ -1,6 +1,7 @@
 //! `codeintel rerank`: scores for pairs of texts.
 
-use super::args::RerankArgs;
+use std::path::PathBuf;
+
 use super::{Context, out};
 use crate::base::config::process_env;
 use crate::base::error::Result;
@@ -8,6 +9,19 @@ use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, PairInput, ScoreOutput};
 use crate::embedding::engine::Reranker;
 use crate::embedding::models;
+
+#[derive(clap::Args)]
+pub struct RerankArgs {
+    /// One object {"query", "text"} per line [default: standard input, also for -]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Write logits instead of the probabilities made of them
+    #[arg(long)]
+    pub raw: bool,
+    /// Write to this file
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
 
 pub fn run(cx: Context, args: RerankArgs) -> Result<()> {
     let mut input = PairInput::open(args.file.as_deref())?;

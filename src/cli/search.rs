@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::args::SearchArgs;
 use super::highlight::Highlighter;
 use super::out::{BOLD, DIM, Out, PATH, counted, paint, print_warning};
 use super::{Context, report};
+use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
@@ -15,6 +15,30 @@ use crate::tools::wire::{SearchAnswer, SearchFinding};
 const SNIPPET_LINES: usize = 10;
 /// Lines shown before the one that matches best.
 const LINES_BEFORE: usize = 2;
+
+#[derive(clap::Args)]
+pub struct SearchArgs {
+    /// A question, an identifier, a path, an error message
+    #[arg(required = true, value_name = "QUERY")]
+    pub query: Vec<String>,
+    #[arg(short, long, value_name = "N", help = help("search.limit"))]
+    pub limit: Option<usize>,
+    /// Print the answer as JSON (docs/searching.md)
+    #[arg(long)]
+    pub json: bool,
+    /// Search only these channels, of dense, lexical and symbol
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub channels: Vec<String>,
+    /// Show why each result ranked and how long each stage took
+    #[arg(long)]
+    pub explain: bool,
+    /// Search only these languages, such as rust,python
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub lang: Vec<String>,
+    /// Search only paths that match; a leading ! excludes those that match
+    #[arg(long, value_name = "GLOB")]
+    pub glob: Vec<String>,
+}
 
 pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
     let input = SearchInput {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
+use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::TelemetryConfig;
 use crate::http::{listen, metrics_router, router, serve};
@@ -14,6 +15,12 @@ use crate::tools::App;
 const REFRESH: Duration = Duration::from_millis(500);
 /// How long requests in flight may take after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
+
+#[derive(clap::Args)]
+pub struct ServeArgs {
+    #[arg(long, value_name = "HOST:PORT", help = help("serve.address"))]
+    pub address: Option<String>,
+}
 
 pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new().map_err(Error::library("tokio", "start"))?;

@@ -1,13 +1,20 @@
-//! `codeintel status` and `codeintel config`: the state of the index, and the settings.
+//! `codeintel status`: shows what the index holds.
 
 use super::Context;
-use super::args::{ConfigArgs, StatusArgs};
 use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, counted, paint};
-use crate::base::config::{KEYS, default_file};
 use crate::base::error::Result;
-use crate::base::telemetry::catalogue;
 use crate::index::catalog::Catalog;
 use crate::tools::wire::StatusAnswer;
+
+#[derive(clap::Args)]
+pub struct StatusArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Compare every file of the index with its checksum
+    #[arg(long)]
+    pub verify: bool,
+}
 
 pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     let data = cx.app.data();
@@ -46,24 +53,6 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     if args.verify {
         let line = format!("  {} every file matches its checksum", paint(GOOD, "verified:"));
         out.line(line)?;
-    }
-    Ok(())
-}
-
-pub fn config(mut cx: Context, args: ConfigArgs) -> Result<()> {
-    if args.defaults {
-        return cx.out.raw(default_file().as_bytes());
-    }
-    if args.telemetry {
-        return cx.out.raw(catalogue::markdown().as_bytes());
-    }
-    for key in KEYS {
-        let value = key.value(cx.app.settings());
-        let changed = if value == (key.default)() { "" } else { "  (default: " };
-        let default = if changed.is_empty() { String::new() } else { (key.default)() + ")" };
-        let note = paint(DIM, format!("{changed}{default}"));
-        cx.out.line(format!("{} = {value}{note}", paint(BOLD, key.name)))?;
-        cx.out.line(paint(DIM, format!("    {}. {}", key.help, key.env())))?;
     }
     Ok(())
 }

@@ -1,11 +1,34 @@
 //! `codeintel trace`: prints what happened in a run.
 
+use clap::ValueEnum;
+
 use super::Context;
-use super::args::{RunFormatArg, TraceArgs};
 use super::report::print_record;
 use crate::base::error::{Error, Result};
 use crate::tools::find_run;
 use crate::tools::wire::RunRecord;
+
+#[derive(clap::Args)]
+pub struct TraceArgs {
+    /// The id that --explain, --report or the header X-Run-Id shows
+    #[arg(default_value = "latest", value_name = "RUN_ID")]
+    pub run_id: String,
+    /// Ask a running server, such as http://127.0.0.1:8080, instead of the data folder
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Format of the output
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub format: RunFormatArg,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum RunFormatArg {
+    Text,
+    Json,
+    Markdown,
+    /// A gantt chart for Mermaid
+    Mermaid,
+}
 
 pub fn run(mut cx: Context, args: TraceArgs) -> Result<()> {
     let record = match &args.url {

@@ -1,10 +1,24 @@
 //! `codeintel versions`, `rollback` and `gc`: the published versions of an index.
 
 use super::Context;
-use super::args::{GcArgs, JsonArgs, RollbackArgs};
+use super::args::JsonArgs;
 use super::out::{BOLD, GOOD, bytes, counted, paint};
+use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::tools::wire::VersionAnswer;
+
+#[derive(clap::Args)]
+pub struct RollbackArgs {
+    /// A version that `codeintel versions` lists [default: the one before the current one]
+    #[arg(value_name = "VERSION")]
+    pub version: Option<String>,
+}
+
+#[derive(clap::Args)]
+pub struct GcArgs {
+    #[arg(long, value_name = "N", help = help("data.versions_kept"))]
+    pub keep: Option<usize>,
+}
 
 pub fn list(mut cx: Context, args: JsonArgs) -> Result<()> {
     let data = cx.app.data().clone();

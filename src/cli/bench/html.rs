@@ -12,14 +12,17 @@ pub fn page(report: &Report) -> String {
     let mut headlines = headlines(report).into_iter();
     let first = escaped(&headlines.next().unwrap_or_default());
     let about: String = headlines.map(|line| format!("<li>{}</li>", escaped(&line))).collect();
-    let notes: String = report.notes.iter().map(|n| format!("<li>{}</li>", escaped(n))).collect();
-    let notes = match notes.as_str() {
-        "" => notes,
-        notes => format!("<h2>Notes</h2><ul class=\"notes\">{notes}</ul>"),
+    let notes = if report.notes.is_empty() {
+        String::new()
+    } else {
+        let items: String =
+            report.notes.iter().map(|note| format!("<li>{}</li>", escaped(note))).collect();
+        format!("<h2>Notes</h2><ul class=\"notes\">{items}</ul>")
     };
-    let stopped = match report.complete {
-        true => "",
-        false => "<p class=\"notes\">Stopped before every cell was measured.</p>",
+    let stopped = if report.complete {
+        ""
+    } else {
+        "<p class=\"notes\">Stopped before every cell was measured.</p>"
     };
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\

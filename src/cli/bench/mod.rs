@@ -13,8 +13,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
-use super::args::BenchArgs;
 use super::out::print_warning;
+use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -22,6 +22,46 @@ use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
 
 /// The exit code of a program that a second Ctrl-C ends.
 const INTERRUPTED: i32 = 130;
+
+#[derive(clap::Args)]
+pub struct BenchArgs {
+    #[arg(long, value_name = "TYPE", help = help("engine.dtype"))]
+    pub dtype: Option<String>,
+    #[arg(long, value_name = "N", help = help("engine.threads"))]
+    pub threads: Option<usize>,
+    /// Texts per request [default: 1, 2, 4 … 256]
+    #[arg(long, value_delimiter = ',', value_name = "NUMBERS")]
+    pub batch_sizes: Vec<usize>,
+    /// Tokens of each text, or mixed: real texts as they are [default: 16,64,256,512,mixed]
+    #[arg(long, value_delimiter = ',', value_name = "LENGTHS")]
+    pub lengths: Vec<String>,
+    /// Texts of mixed, read as `embed` reads them [default: chunks of this folder's index, or of
+    /// codeintel's own sources]
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
+    /// Seconds for which each cell is measured, at least three rounds [default: 1]
+    #[arg(long, value_name = "S")]
+    pub seconds: Option<f64>,
+    /// Also search each text in N random vectors, on the device that embeds it
+    #[arg(long, value_name = "N", conflicts_with = "against")]
+    pub vectors: Option<usize>,
+    /// Also measure an OpenAI-compatible endpoint, such as http://127.0.0.1:8000, in turn with this
+    /// process
+    #[arg(long, value_name = "URL")]
+    pub against: Option<String>,
+    /// The endpoint's name of the model [default: that of --model]
+    #[arg(long, value_name = "NAME", requires = "against")]
+    pub against_model: Option<String>,
+    /// Write the figures as JSON; - prints them instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Write a page with the table and plots; it loads no other file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Measure fewer and shorter cells: 1, 8 and 32 texts of 64 tokens and mixed
+    #[arg(long)]
+    pub quick: bool,
+}
 
 pub fn run(mut cx: Context, args: BenchArgs) -> Result<()> {
     let plan = Plan::new(options(&args))?;
