@@ -261,7 +261,7 @@ fn an_index_of_another_model_is_refused_with_both_named_and_full_rebuilds_it() {
     let other = model_copy(&place, "othermodel", change_weights);
     let other = text(&other);
     let ran = place.run_index(&["--model", &other]);
-    ran.fails(10, &["made with", "bert", "othermodel", "--full"]);
+    ran.fails(10, &["built with", "bert", "othermodel", "--full"]);
     still_answers(&place);
     place.run_index(&["--model", &other, "--full"]).ok();
     let asked = ["search", "published_before"];
@@ -313,7 +313,7 @@ fn a_wrong_setting_names_itself_and_what_would_be_right() {
     for (content, parts) in [
         ("[engine]\nthread = 2\n", ["engine.thread", "engine.threads", "codeintel.toml"]),
         ("[engine]\nthreads = \"two\"\n", ["engine.threads", "two", "whole number"]),
-        ("[engine\n", ["cannot understand", "codeintel.toml", "1"]),
+        ("[engine\n", ["cannot parse", "codeintel.toml", "1"]),
     ] {
         fs::write(&file, content).unwrap();
         // What the environment sets is checked later than the file, and wins over it.

@@ -108,7 +108,10 @@ fn cuda_that_is_lost_makes_a_server_not_ready_and_says_why() {
     let engine = &ready.json()["probes"]["engine"];
     assert_eq!(engine["ready"], false);
     let why = engine["why"].as_str().unwrap();
-    assert!(why.contains("unspecified launch failure") && why.contains("start it anew"), "{why}");
+    assert!(
+        why.contains("unspecified launch failure") && why.contains("restart the program"),
+        "{why}"
+    );
 }
 
 #[test]

@@ -255,7 +255,7 @@ fn a_failure_to_open_the_model_or_the_index_keeps_its_kind() {
     std::fs::write(other.join("config.json"), format!("{config}\n")).unwrap();
     let server = Serving::start(&place, &["--model", "other"]);
     let reply = after_loading(&server, "/v1/search", &query);
-    refused(reply, 409, "search-index-mismatch", "index again with --full");
+    refused(reply, 409, "search-index-mismatch", "codeintel index --full");
 
     let version = place.data().current().unwrap();
     let symbols = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();

@@ -1,25 +1,26 @@
-//! What can go wrong, of what kind is it, and what should the reader do about it?
+//! The error type of the crate: every failure, its kind, and what to do about it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The result of everything here that can fail.
+/// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A failure of a library below us, kept whole as the source of an [`Error`].
+/// An error of a library, kept as the source of an [`Error`].
 pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
-/// Every failure of this crate. A message says what was wrong, with the value, and what to do.
+/// Every failure of this crate. A message says what was wrong, with the value, and what to do. It
+/// names settings and commands, never a flag, because every interface shows it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("path does not exist: {}; check the spelling, or that the folder is mounted", path.display())]
+    #[error("path does not exist: {}; check the spelling, and that the folder is mounted", path.display())]
     PathNotFound { path: PathBuf },
 
     #[error("cannot read {}: {source}; check its permissions", path.display())]
     PathUnreadable { path: PathBuf, source: io::Error },
 
     #[error(
-        "nothing to index under {roots}: {skipped}; name another path, or change the rule that removed the files"
+        "nothing to index under {roots}: {skipped}; choose another path, or change the rule that excludes the files"
     )]
     NothingToIndex { roots: String, skipped: String },
 
@@ -30,49 +31,47 @@ pub enum Error {
         nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
     ConfigUnknown { name: String, origin: String, nearest: Option<String> },
 
-    #[error(
-        "{old} ({old_origin}) and {new} ({new_origin}) are the same setting; keep only {new}, the new name"
-    )]
+    #[error("{old} (in {old_origin}) is the old name of {new} (in {new_origin}); remove {old}")]
     ConfigTwice { old: String, new: String, old_origin: String, new_origin: String },
 
-    #[error("cannot understand {}: {detail}", path.display())]
+    #[error("cannot parse {}: {detail}", path.display())]
     ConfigSyntax { path: PathBuf, detail: String },
 
     #[error("{name} = {value} is not valid: expected {expected}")]
     Argument { name: &'static str, value: String, expected: String },
 
     #[error(
-        "the request's body has more than {bytes_max} bytes (serve.body_bytes_max); send less at a time"
+        "the request body exceeds {bytes_max} bytes (serve.body_bytes_max); send less in one request"
     )]
     BodyTooLarge { bytes_max: usize },
 
     #[error("the query cannot be searched: {detail}")]
     QueryInvalid { detail: String },
 
-    #[error("model {model:?} is not here (looked in {looked_in}); get it with: {remedy}")]
+    #[error("model {model:?} not found in {looked_in}; get it with: {remedy}")]
     ModelMissing { model: String, looked_in: String, remedy: String },
 
     #[error("{found} is not supported; supported: {supported}")]
     ModelUnsupported { found: String, supported: String },
 
-    #[error("model file {} is damaged or does not fit: {detail}; get it again with `codeintel model pull`, or check it with `codeintel model verify`", path.display())]
+    #[error("model file {} is damaged or does not match: {detail}; check it with `codeintel model verify`, or fetch it again with `codeintel model pull`", path.display())]
     ModelBroken { path: PathBuf, detail: String },
 
-    #[error("no index in {}; make one with: codeintel index PATH --data {}", data.display(), data.display())]
+    #[error("no index in {} (data.dir); create one with `codeintel index`", data.display())]
     IndexMissing { data: PathBuf },
 
-    #[error("index file {} is damaged: {detail}; `codeintel rollback` returns to the version before, `codeintel index PATH --full` builds a new one", path.display())]
+    #[error("index file {} is damaged: {detail}; return to the previous version with `codeintel rollback`, or build a new index with `codeintel index --full`", path.display())]
     IndexCorrupt { path: PathBuf, detail: String },
 
     #[error(
-        "the index was made with {index}, but the settings ask for {asked}; search with that model, or index again with --full"
+        "the index was built with {index}, but the settings select {asked}; search with the index's model, or build a new index with `codeintel index --full`"
     )]
     IndexModelMismatch { index: String, asked: String },
 
-    #[error("{} is being written by {holder}; wait for it, or use another --data folder", data.display())]
+    #[error("{} is being written by {holder}; wait until it finishes, or use another folder (data.dir)", data.display())]
     IndexLocked { data: PathBuf, holder: String },
 
-    #[error("no space left while writing {}; free space or use another --data folder (the published index is untouched)", path.display())]
+    #[error("no space left while writing {}; free some space, or use another folder (data.dir). The published index is unchanged", path.display())]
     DiskFull { path: PathBuf, source: io::Error },
 
     #[error("cannot {action} {}: {source}", path.display())]
@@ -83,12 +82,12 @@ pub enum Error {
     Overloaded { what: &'static str, limit: String, retry_ms: Option<u64> },
 
     #[error(
-        "out of memory: {tokens} tokens at once need {bytes} bytes more; free some, lower engine.threads, raise engine.gpu_memory_utilization of a GPU, or embed shorter texts (chunk.tokens_max)"
+        "out of memory: a batch of {tokens} tokens needs {bytes} more bytes; free some memory, lower engine.threads, raise engine.gpu_memory_utilization on a GPU, or embed shorter texts (chunk.tokens_max)"
     )]
     OutOfMemory { tokens: usize, bytes: usize },
 
     #[error(
-        "the GPU is of no more use to this process: {detail}; start it anew, or let an endpoint embed (vllm.mode = auto)"
+        "the GPU has failed and this process can no longer use it: {detail}; restart the program, or set vllm.mode = auto to fall back to an endpoint"
     )]
     DeviceLost { detail: String },
 
@@ -104,7 +103,7 @@ pub enum Error {
     #[error("{what} row {row} holds a value that is not a finite number")]
     NotFinite { what: &'static str, row: usize },
 
-    #[error("{what} is not available here: {remedy}")]
+    #[error("{what} is not available: {remedy}")]
     Unavailable { what: String, remedy: String },
 
     #[error("{part} failed to {action}: {source}")]
@@ -114,7 +113,7 @@ pub enum Error {
     Internal { what: &'static str, detail: String },
 }
 
-/// What kind a failure is. It alone decides `error.type`, the HTTP status and the exit code.
+/// The kind of a failure. It alone decides `error.type`, the HTTP status and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     InvalidParameter,
@@ -140,17 +139,17 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// The word for `error.type`, for problem documents and for `--json`.
+    /// The code in `error.type`, in problem documents and in JSON output.
     pub fn code(self) -> &'static str {
         self.row().0
     }
 
-    /// The HTTP status that a door answers with.
+    /// The status of an HTTP response.
     pub fn http_status(self) -> u16 {
         self.row().1
     }
 
-    /// The exit code of the command line. 2 is also what a wrong flag gives.
+    /// The exit code of the command line. A wrong flag also exits with 2.
     pub fn exit_code(self) -> u8 {
         self.row().2
     }
@@ -206,7 +205,7 @@ impl ErrorKind {
 }
 
 impl Error {
-    /// What kind of failure this is.
+    /// The kind of this failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Argument { .. } | Self::Dimension { .. } | Self::NotFinite { .. } => {
@@ -237,7 +236,7 @@ impl Error {
         }
     }
 
-    /// An input or output failure on `path`; a full disk is told apart from the rest.
+    /// An I/O failure on `path`; a full disk has its own variant.
     pub fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
@@ -248,7 +247,7 @@ impl Error {
         }
     }
 
-    /// For `map_err`: a library `part` failed at `action`.
+    /// For `map_err`: the library `part` failed to do `action`.
     pub fn library<E: Into<BoxError>>(
         part: &'static str,
         action: &'static str,
@@ -257,10 +256,10 @@ impl Error {
     }
 }
 
-/// Something went wrong, and the answer still came.
+/// A problem that did not prevent the result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
-    /// A stable word, such as `channel-failed`.
+    /// A stable code, such as `channel-failed`.
     pub code: &'static str,
     /// A sentence for a person.
     pub message: String,
@@ -282,7 +281,7 @@ mod tests {
         let exits: std::collections::HashSet<_> =
             ErrorKind::ALL.iter().map(|k| k.exit_code()).collect();
         assert_eq!(codes.len(), ErrorKind::ALL.len());
-        // The two kinds of wrong input share 2 with clap.
+        // Both kinds of wrong input exit with 2, as clap does.
         assert_eq!(exits.len(), ErrorKind::ALL.len() - 1);
         assert!(!exits.contains(&0));
     }

@@ -1,9 +1,9 @@
-//! What does a search return, before it means anything?
+//! Search hits: chunk ids, scores, the best k, and sets of chunks.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// The number of a chunk: dense, and equal to its row in every index and in the catalog of one version.
+/// The id of a chunk: dense, and equal to its row in every index and in the catalog of a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChunkId(pub u32);
 
@@ -13,7 +13,7 @@ impl ChunkId {
     }
 }
 
-/// How near a chunk is; higher is nearer. Its scale belongs to the channel that gave it.
+/// Similarity of a chunk to the query; higher is better. Its scale depends on the channel.
 pub type Score = f32;
 
 /// One result of one channel.
@@ -62,7 +62,7 @@ impl TopK {
         Self { k, heap: BinaryHeap::with_capacity(k.min(1 << 16) + 1) }
     }
 
-    /// Scores must be finite: NaN is refused where vectors enter an index.
+    /// Scores must not be NaN; an index rejects vectors that contain one.
     pub fn push(&mut self, hit: Hit) {
         debug_assert!(!hit.score.is_nan());
         if self.heap.len() < self.k {
@@ -88,12 +88,12 @@ pub struct ChunkSet {
 }
 
 impl ChunkSet {
-    /// No chunk out of `len`.
+    /// The empty set over `len` chunks.
     pub fn none(len: usize) -> Self {
         Self { words: vec![0; len.div_ceil(64)], len }
     }
 
-    /// Every chunk of `len`.
+    /// All of `len` chunks.
     pub fn all(len: usize) -> Self {
         let mut set = Self { words: vec![u64::MAX; len.div_ceil(64)], len };
         if !len.is_multiple_of(64)
@@ -104,7 +104,7 @@ impl ChunkSet {
         set
     }
 
-    /// The number of chunks that the set ranges over, in it or not.
+    /// Number of chunks that the set ranges over, whether contained or not.
     pub fn universe(&self) -> usize {
         self.len
     }
@@ -128,7 +128,7 @@ impl ChunkSet {
         self.words.get(id.row() / 64).is_some_and(|w| w >> (id.row() % 64) & 1 == 1)
     }
 
-    /// Keeps what is in both.
+    /// Keeps only chunks that are in both sets.
     pub fn intersect(&mut self, other: &Self) {
         assert_eq!(self.len, other.len);
         for (word, theirs) in self.words.iter_mut().zip(&other.words) {

@@ -1,4 +1,4 @@
-//! Numbers in rows.
+//! Dense matrices and sparse vectors.
 
 use crate::base::error::{Error, Result};
 

@@ -127,7 +127,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "index/catalog/write.rs",
     "corpus/chunk/chunker.rs",
     "corpus/chunk/outline.rs",
-    "base/config/mod.rs",
+    "base/config/settings.rs",
     "device/cpu/ops/linear.rs",
     "device/cpu/ops/scores.rs",
     "embedding/engine/cache/mod.rs",
@@ -147,7 +147,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "corpus/source/history.rs",
     "corpus/source/listing.rs",
     "base/telemetry/context.rs",
-    "base/telemetry/setup.rs",
+    "base/telemetry/telemetry.rs",
     "embedding/token/tokenizer.rs",
 ];
 

@@ -42,7 +42,7 @@ fn place() -> Place {
 }
 
 fn says_space(ran: &Ran) {
-    ran.fails(12, &["no space left", "free space", "published index is untouched"]);
+    ran.fails(12, &["no space left", "free some space", "published index is unchanged"]);
 }
 
 #[test]

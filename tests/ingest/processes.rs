@@ -117,7 +117,7 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
     // SAFETY: the process is our child and was not waited for, so the id is still its own.
     unsafe { libc::kill(pid as i32, libc::SIGSTOP) };
     let data = place.data().path().display().to_string();
-    place.run_index(&[]).fails(11, &[&data, &format!("process {pid} "), "wait for it"]);
+    place.run_index(&[]).fails(11, &[&data, &format!("process {pid} "), "wait until"]);
     place.run(&["gc"]).fails(11, &[&format!("process {pid} ")]);
     // SAFETY: as above.
     unsafe { libc::kill(pid as i32, libc::SIGCONT) };

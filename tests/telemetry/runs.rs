@@ -187,7 +187,7 @@ fn report_tells_the_run_on_standard_error_and_leaves_the_result_alone() {
     let out =
         place.command(&["search", "parse_header", "--report", "--channels", "symbol"]).output();
     let told = String::from_utf8(out.unwrap().stderr).unwrap();
-    assert!(told.contains("hint: BM25 took no part"), "{told}");
+    assert!(told.contains("hint: the lexical channel (BM25) was not used"), "{told}");
     let skipped = told.lines().filter(|line| line.ends_with("skipped")).count();
     assert_eq!(skipped, 2, "dense and lexical were not asked: {told}");
 }

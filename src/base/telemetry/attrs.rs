@@ -1,4 +1,4 @@
-//! How is an attribute spelled? The only place that spells a key.
+//! The table of attributes: the only place that spells an attribute key.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use opentelemetry::{Array, KeyValue, StringValue, Value};
 #[derive(Clone, Copy)]
 pub struct Attr(&'static Row);
 
-/// What is known of a key.
+/// The columns of the table below.
 struct Row {
     key: &'static str,
     official: Option<&'static str>,
@@ -21,7 +21,7 @@ impl Attr {
         self.0.key
     }
 
-    /// The name of the OpenTelemetry conventions for the same thing; a span carries both.
+    /// The name in the OpenTelemetry conventions; a span carries both.
     pub fn official(self) -> Option<&'static str> {
         self.0.official
     }
@@ -31,7 +31,7 @@ impl Attr {
         self.0.part2
     }
 
-    /// What it says, with its unit.
+    /// What it means, with its unit.
     pub fn what(self) -> &'static str {
         self.0.what
     }
@@ -71,84 +71,84 @@ macro_rules! attrs {
 }
 
 attrs! {
-    RUN = "run.id", "The run, copied from the baggage onto every span";
-    SESSION = "session.id", "The caller's session, copied from the baggage onto every span";
-    RUN_ID = "mcp.run_id", "The run: 32 hexadecimal digits, or what the caller brought";
-    SESSION_ID = "mcp.session_id" | "mcp.session.id", "The session that the caller named";
-    TOOL = "mcp.tool" | "gen_ai.tool.name", "What was asked for, such as search:semantic";
+    RUN = "run.id", "The run, copied from the baggage to every span";
+    SESSION = "session.id", "The caller's session, copied from the baggage to every span";
+    RUN_ID = "mcp.run_id", "The run: 32 hexadecimal digits, or the id given by the caller";
+    SESSION_ID = "mcp.session_id" | "mcp.session.id", "The session given by the caller";
+    TOOL = "mcp.tool" | "gen_ai.tool.name", "The tool, such as search:semantic";
     REQUEST_STAGE = "request.stage" ~ "stage", "The stage, as in the run report";
-    ERROR_TYPE = "error.type", "The kind of the failure, as in the table of docs/operations.md";
-    WARNINGS = "codeintel.warnings", "Codes of what the answer lacks, or why a stage was skipped";
+    ERROR_TYPE = "error.type", "Code of the failure, as listed in docs/operations.md";
+    WARNINGS = "codeintel.warnings", "Codes of the warnings, or the reason why a stage was skipped";
 
     HTTP_METHOD = "http.request.method", "GET, POST, or _OTHER";
-    HTTP_ROUTE = "http.route", "The route as it is registered";
-    HTTP_STATUS = "http.response.status_code", "The status of the answer";
-    URL_PATH = "url.path", "The path that was asked for";
+    HTTP_ROUTE = "http.route", "The registered route";
+    HTTP_STATUS = "http.response.status_code", "The status of the response";
+    URL_PATH = "url.path", "The path of the request";
     URL_SCHEME = "url.scheme", "http";
 
-    QUERY_TEXT = "retrieval.query_text", "The query, its hash, or nothing: telemetry.capture_query";
-    QUERY_LEN = "retrieval.query_len", "Characters of the query";
-    TOP_K = "retrieval.top_k" | "gen_ai.request.top_k", "Results that were asked for";
-    CHANNELS_USED = "retrieval.channels_used", "Channels that answered";
-    CHANNEL_DEPTHS = "retrieval.channel_depths", "Candidates asked of each channel, as JSON";
+    QUERY_TEXT = "retrieval.query_text", "The query, its hash, or nothing, as telemetry.capture_query says";
+    QUERY_LEN = "retrieval.query_len", "Length of the query in characters";
+    TOP_K = "retrieval.top_k" | "gen_ai.request.top_k", "Number of results requested";
+    CHANNELS_USED = "retrieval.channels_used", "Channels that returned candidates";
+    CHANNEL_DEPTHS = "retrieval.channel_depths", "Candidates requested from each channel, as JSON";
     CHANNEL_WEIGHTS = "retrieval.channel_weights", "Weight of each channel, as JSON";
-    CHANNEL_HITS = "retrieval.channel_hits", "Candidates that the channel gave";
+    CHANNEL_HITS = "retrieval.channel_hits", "Candidates returned by the channel";
     RRF_K = "retrieval.rrf_k", "The constant of reciprocal rank fusion";
     FUSED_DOCS = "retrieval.fused_docs", "Distinct candidates after fusion";
-    HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows that were asked of the catalog";
-    QUERY_CLASS = "retrieval.query_class", "What sort of question the gate took it for";
+    HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows requested from the catalog";
+    QUERY_CLASS = "retrieval.query_class", "Class of the query, as decided by the gate";
     AMBIGUITY = "retrieval.query_ambiguity", "0 (certain) to 1 (vague)";
-    DEADLINE_MS = "codeintel.deadline_ms", "Milliseconds that the channels had";
+    DEADLINE_MS = "codeintel.deadline_ms", "Deadline of the channels in milliseconds";
 
     DENSE = "dense", "Candidates of the dense channel";
     SPARSE = "sparse", "Candidates of BM25";
     SYMBOL = "symbol", "Candidates of the symbol channel";
 
-    FAISS_INDEX_KIND = "faiss.index_kind" ~ "index.type", "Flat, IVFFlat, IVF-PQ or HNSW; +sec with a secondary part";
+    FAISS_INDEX_KIND = "faiss.index_kind" ~ "index.type", "Flat, IVFFlat, IVF-PQ or HNSW; +sec if there is a delta";
     FAISS_METRIC = "faiss.metric", "IP: inner product";
-    FAISS_DIM = "faiss.dim", "Values of a vector";
-    FAISS_K = "faiss.k", "Neighbours asked for";
+    FAISS_DIM = "faiss.dim", "Dimension of the vectors";
+    FAISS_K = "faiss.k", "Neighbours requested";
     FAISS_NPROBE = "faiss.nprobe", "Inverted lists visited";
-    FAISS_SEARCH_MS = "faiss.search_ms", "Milliseconds that FAISS searched; on a GPU its own time, a part of its batch's";
-    FAISS_GPU = "faiss.gpu" ~ "gpu.enabled", "Whether the index lies on a GPU";
+    FAISS_SEARCH_MS = "faiss.search_ms", "Duration of the FAISS search in milliseconds; on a GPU the search's part of its batch";
+    FAISS_GPU = "faiss.gpu" ~ "gpu.enabled", "Whether the index is in GPU memory";
 
-    VLLM_MODE = "vllm.mode", "Who embedded: inproc (this process) or http (an endpoint)";
+    VLLM_MODE = "vllm.mode", "Where embeddings were computed: inproc (in this process) or http (by an endpoint)";
     VLLM_MODEL = "vllm.model_name" | "gen_ai.request.model" ~ "llm.model", "The embedding model";
-    VLLM_DIM = "vllm.embed_dim" | "gen_ai.embeddings.dimension.count" ~ "llm.embedding_dim", "Values of a vector";
-    VLLM_BATCH_SIZE = "vllm.batch_size" ~ "batch.size", "Texts of the request; on engine.batch, sequences computed";
+    VLLM_DIM = "vllm.embed_dim" | "gen_ai.embeddings.dimension.count" ~ "llm.embedding_dim", "Dimension of the vectors";
+    VLLM_BATCH_SIZE = "vllm.batch_size" ~ "batch.size", "Texts in the request; on engine.batch, sequences in the batch";
     VLLM_BATCH_TOKENS = "vllm.batch_tokens", "Tokens computed";
-    VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens computed, as a share of those the batch might have had (engine.max_batch_tokens, engine.batch_ms)";
-    VLLM_DEVICE_MS = "vllm.device_ms", "Milliseconds that the device computed";
+    VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens as a fraction of the batch's limit (engine.max_batch_tokens, engine.batch_ms)";
+    VLLM_DEVICE_MS = "vllm.device_ms", "Time that the device computed, in milliseconds";
     VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
-    VLLM_DEVICE = "vllm.device", "What computed, such as cpu avx512, or the endpoint's address";
-    VLLM_DTYPE = "vllm.dtype", "The numbers it computed with";
-    VLLM_GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "Bytes of the GPU's memory that all programs use, at most a tenth of a second ago";
-    VLLM_GPU_MEMORY_TOTAL = "vllm.gpu.memory_total_bytes", "Bytes of the GPU's memory";
-    VLLM_GPU_MEMORY_PEAK = "vllm.gpu.memory_peak_bytes", "The most that was used of it since the engine began, as often as it was looked at";
+    VLLM_DEVICE = "vllm.device", "The device, such as cpu avx512, or the address of the endpoint";
+    VLLM_DTYPE = "vllm.dtype", "Number format of the computation";
+    VLLM_GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "GPU memory used by all programs, in bytes, at most 0.1 s old";
+    VLLM_GPU_MEMORY_TOTAL = "vllm.gpu.memory_total_bytes", "Total GPU memory in bytes";
+    VLLM_GPU_MEMORY_PEAK = "vllm.gpu.memory_peak_bytes", "Highest use of GPU memory seen since the engine started, in bytes";
     GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings";
     GEN_AI_PROVIDER = "gen_ai.provider.name", "codeintel";
-    GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of all texts, those of cached vectors included";
-    CACHE_HITS = "codeintel.cache.hits", "Vectors that the cache had";
+    GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of all texts, including those with cached vectors";
+    CACHE_HITS = "codeintel.cache.hits", "Vectors found in the cache";
 
-    DUCKDB_ROWS = "duckdb.rows" | "db.response.returned_rows", "Rows that came back";
-    DUCKDB_SQL_BYTES = "duckdb.sql_bytes", "Bytes of the statement";
+    DUCKDB_ROWS = "duckdb.rows" | "db.response.returned_rows", "Rows returned";
+    DUCKDB_SQL_BYTES = "duckdb.sql_bytes", "Length of the statement in bytes";
     DB_SYSTEM = "db.system.name", "duckdb";
     DB_OPERATION = "db.operation.name", "SELECT";
-    DB_SUMMARY = "db.query.summary", "The statement in few words";
+    DB_SUMMARY = "db.query.summary", "Summary of the statement";
 
     CPU_MODE = "cpu.mode", "user or system; a label of process.cpu.time";
     HW_ID = "hw.id", "The GPU; a label of hw.gpu.*";
 
     FILES = "codeintel.files", "Files seen";
-    FILES_CHANGED = "codeintel.files.changed", "Files that differ from the version before";
-    FILES_SKIPPED = "codeintel.files.skipped", "Files left out";
-    CHUNKS = "codeintel.chunks", "Chunks of the version or the part";
-    CHUNKS_EMBEDDED = "codeintel.chunks.embedded", "Chunks that no cache had";
+    FILES_CHANGED = "codeintel.files.changed", "Files that differ from the previous version";
+    FILES_SKIPPED = "codeintel.files.skipped", "Files skipped";
+    CHUNKS = "codeintel.chunks", "Chunks in the version or the part";
+    CHUNKS_EMBEDDED = "codeintel.chunks.embedded", "Chunks embedded, not found in a cache";
     TOKENS = "codeintel.tokens", "Tokens embedded";
     VERSION = "codeintel.index.version", "The published version";
 }
 
-/// What an attribute holds.
+/// The value of an attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttrValue {
     Bool(bool),
@@ -193,7 +193,7 @@ impl std::fmt::Display for AttrValue {
     }
 }
 
-/// A map as one text, since a span's attribute cannot be a map: JSON with sorted keys.
+/// A map as JSON with sorted keys, because an attribute of a span cannot be a map.
 pub fn to_label_str<V: serde::Serialize>(
     map: impl IntoIterator<Item = (&'static str, V)>,
 ) -> String {
@@ -201,17 +201,17 @@ pub fn to_label_str<V: serde::Serialize>(
     serde_json::to_string(&sorted).unwrap_or_default()
 }
 
-/// How values become those of a span.
+/// Converts attributes to those of a span.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Spelling {
-    /// The longest text, in characters.
+    /// Maximum length of a text in characters.
     pub chars_max: usize,
     /// Whether the older names are added.
     pub part2: bool,
 }
 
 impl Spelling {
-    /// Hands `attr` to `add` under each of its names.
+    /// Calls `add` with the attribute under each of its names.
     pub fn spell(self, attr: Attr, value: &AttrValue, mut add: impl FnMut(KeyValue)) {
         let others = [attr.official(), attr.part2().filter(|_| self.part2)];
         for name in others.into_iter().flatten() {

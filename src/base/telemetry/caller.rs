@@ -1,4 +1,4 @@
-//! Who asks, and of which trace and run is the question a part?
+//! Who is calling, and which trace and run does the call belong to?
 
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
@@ -7,28 +7,28 @@ use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
-use super::{RunContext, Telemetry, attrs};
+use super::attrs;
 
-/// The longest id that a caller may bring, in bytes.
+/// Maximum length of an id from a caller, in bytes.
 const ID_BYTES_MAX: usize = 128;
 
-/// The ids and the parent span that a request came with.
+/// The ids and the parent span of a request.
 #[derive(Clone)]
 pub struct Caller {
     pub(super) run_id: String,
     pub(super) session_id: Option<String>,
-    /// Its span, and its baggage with the ids of the run and the session.
+    /// The parent span, and the baggage with the ids of the run and the session.
     pub(super) context: Context,
 }
 
-/// Which headers are believed.
+/// Which headers are trusted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Propagation {
     pub trace: bool,
     pub baggage: bool,
 }
 
-/// What the propagators ask for, by name; they want references.
+/// The headers that the propagators read, by name; they need references.
 struct Incoming(Vec<(&'static str, String)>);
 
 impl Extractor for Incoming {
@@ -41,24 +41,18 @@ impl Extractor for Incoming {
     }
 }
 
-impl Telemetry {
-    /// Reads X-Run-ID, X-Session-ID, `baggage`, `traceparent` and `tracestate`. header: the headers
-    /// of HTTP in any case, or the members of another protocol's metadata.
-    ///
-    /// An id that is not one to 128 letters, digits and `._:-` counts as absent. A run id is made
-    /// if there is none.
-    pub fn caller(&self, header: &dyn Fn(&str) -> Option<String>) -> Caller {
-        Caller::read(self.propagation(), header)
-    }
-}
-
 impl Caller {
-    /// Nobody in particular: a run of its own trace.
+    /// No caller: the run begins a trace of its own.
     pub(super) fn nobody() -> Self {
         Self::with(Context::new(), None, None)
     }
 
-    fn read(propagation: Propagation, header: &dyn Fn(&str) -> Option<String>) -> Self {
+    /// Reads X-Run-ID, X-Session-ID, `baggage`, `traceparent` and `tracestate`. header: looks up an
+    /// HTTP header in any case, or a member of another protocol's metadata.
+    ///
+    /// An id must have 1 to 128 letters, digits and `._:-`; any other counts as absent. A run id is
+    /// generated if there is none.
+    pub(super) fn read(propagation: Propagation, header: &dyn Fn(&str) -> Option<String>) -> Self {
         let names = ["traceparent", "tracestate", "baggage"];
         let found = names.into_iter().filter_map(|name| Some((name, header(name)?)));
         let headers = Incoming(found.collect());
@@ -108,7 +102,7 @@ impl Caller {
     }
 }
 
-/// Headers of a request that this process makes.
+/// Headers of a request that this process sends.
 struct Outgoing(Vec<(String, String)>);
 
 impl Injector for Outgoing {
@@ -117,24 +111,20 @@ impl Injector for Outgoing {
     }
 }
 
-impl RunContext {
-    /// The headers (name, value) by which another process continues this trace and this run:
-    /// `traceparent`, `tracestate`, `baggage`, as far as OTEL_PROPAGATORS has them.
-    pub fn headers(&self) -> Vec<(String, String)> {
-        let propagation = self.telemetry().propagation();
-        let mut out = Outgoing(Vec::new());
-        if propagation.trace {
-            TraceContextPropagator::new().inject_context(&self.parent, &mut out);
-        }
-        if propagation.baggage {
-            BaggagePropagator::new().inject_context(&self.parent, &mut out);
-        }
-        out.0.retain(|(_, value)| !value.is_empty());
-        out.0
+/// The headers (name, value) that carry `context` to another process.
+pub(super) fn headers(context: &Context, propagation: Propagation) -> Vec<(String, String)> {
+    let mut out = Outgoing(Vec::new());
+    if propagation.trace {
+        TraceContextPropagator::new().inject_context(context, &mut out);
     }
+    if propagation.baggage {
+        BaggagePropagator::new().inject_context(context, &mut out);
+    }
+    out.0.retain(|(_, value)| !value.is_empty());
+    out.0
 }
 
-/// Ids go into headers, labels of files and reports.
+/// Whether `id` is safe in headers, file names and reports.
 fn is_id(id: &str) -> bool {
     let fine = |b: u8| b.is_ascii_alphanumeric() || b"._:-".contains(&b);
     (1..=ID_BYTES_MAX).contains(&id.len()) && id.bytes().all(fine) && !id.starts_with('.')
@@ -143,11 +133,17 @@ fn is_id(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::telemetry::{RunContext, Telemetry};
 
     const ALL: Propagation = Propagation { trace: true, baggage: true };
     const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-    fn read(propagation: Propagation, headers: &[(&str, &str)]) -> Caller {
+    /// Reads X-Run-ID, X-Session-ID, `baggage`, `traceparent` and `tracestate`. header: looks up an
+    /// HTTP header in any case, or a member of another protocol's metadata.
+    ///
+    /// An id must have 1 to 128 letters, digits and `._:-`; any other counts as absent. A run id is
+    /// generated if there is none.
+    pub(super) fn read(propagation: Propagation, headers: &[(&str, &str)]) -> Caller {
         let lookup = |name: &str| {
             headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_string())
         };
@@ -189,9 +185,9 @@ mod tests {
         let caller = read(ALL, &headers);
         assert_eq!((caller.trace_id().as_str(), caller.run_id()), (&PARENT[3..35], "b"));
         assert!(caller.context.span().span_context().is_remote());
-        let deaf = read(Propagation { trace: false, baggage: false }, &headers);
-        assert_ne!(deaf.run_id(), "b");
-        assert_eq!(deaf.trace_id(), "0".repeat(32));
+        let ignored = read(Propagation { trace: false, baggage: false }, &headers);
+        assert_ne!(ignored.run_id(), "b");
+        assert_eq!(ignored.trace_id(), "0".repeat(32));
         assert_eq!(read(ALL, &[("traceparent", "00-zz-1-01")]).trace_id(), "0".repeat(32));
     }
 }

@@ -1,14 +1,14 @@
-//! What can be seen of this program? The tables of docs/telemetry.md, made of the code's own.
+//! The reference tables of docs/telemetry.md, generated from the tables in the code.
 
 use std::fmt::Write;
 
 use super::Stage;
 use super::attrs::{self, Attr};
-use super::batch::{self, BatchSpan};
-use super::http::HttpSpan;
+use super::batch_span::{self, BatchSpan};
+use super::http_span::HttpSpan;
 use super::instruments::{MEASURED, Metric, MetricKind};
 use super::labels::Label;
-use super::observe::OBSERVED;
+use super::process::OBSERVED;
 
 /// Every metric.
 pub fn metrics() -> impl Iterator<Item = &'static Metric> {
@@ -32,24 +32,24 @@ pub fn markdown() -> String {
         row(stage.span_name(), &kind, stage.parent(), stage.name(), stage.attrs());
     }
     row(
-        batch::SPAN_NAME,
+        batch_span::SPAN_NAME,
         "internal",
         "none; links to the requests it served",
         "",
         BatchSpan::ATTRS,
     );
-    text += "\nEvery span of a stage also carries `request.stage`, and `error.type` when it failed; the first of a run \
+    text += "\nEvery span of a stage also carries `request.stage`, and `error.type` if it failed; the first span of a run \
              `mcp.tool`, `mcp.run_id` and `mcp.session_id`; every span of a run `run.id` and `session.id`. Channels link \
              to `retrieval.search`, and `retrieval.fuse` links to the channels. Events: `retrieval.gating.decision` on \
              `retrieval.gating`, `channels.gathered` on `retrieval.gather_channels`, \
-             `engine.batch.halved` on an `engine.batch` that the memory was too small for, `exception` on what failed.\n";
-    text += "\n### Attributes\n\n| attribute | official name beside it | with `semconv_compat = \"part2\"` | what it says |\n|---|---|---|---|\n";
+             `engine.batch.halved` on an `engine.batch` that did not fit into memory, `exception` on a span that failed.\n";
+    text += "\n### Attributes\n\n| attribute | official name set as well | with `semconv_compat = \"part2\"` | meaning |\n|---|---|---|---|\n";
     for attr in attrs::ALL {
         let name = |name: Option<&str>| name.map(|name| format!("`{name}`")).unwrap_or_default();
         let (official, part2) = (name(attr.official()), name(attr.part2()));
         let _ = writeln!(text, "| `{}` | {official} | {part2} | {} |", attr.key(), attr.what());
     }
-    text += "\n### Metrics\n\n| scraped as | declared as | kind | unit | labels | what it counts |\n|---|---|---|---|---|---|\n";
+    text += "\n### Metrics\n\n| scraped as | declared as | kind | unit | labels | meaning |\n|---|---|---|---|---|---|\n";
     for metric in metrics() {
         let kind = match metric.kind {
             MetricKind::Counter => "counter",

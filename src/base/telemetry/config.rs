@@ -1,7 +1,7 @@
-//! What do the variables of OpenTelemetry ask for?
+//! The configuration of telemetry, from the OpenTelemetry environment variables.
 //!
-//! Read through a function, so that tests never touch the environment of the process. What the SDK
-//! reads by itself (OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_BLRP_*, limits, the resource) stays there.
+//! They are read through a function, so that tests never touch the process environment. The SDK
+//! itself reads OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_BLRP_*, the limits and the resource.
 
 use opentelemetry_sdk::trace::Sampler;
 
@@ -18,7 +18,7 @@ pub enum Exporter {
     Prometheus,
 }
 
-/// What looks for attributes of the resource.
+/// A detector of resource attributes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Detector {
     Process,
@@ -29,29 +29,29 @@ pub enum Detector {
     ServiceInstance,
 }
 
-/// What the environment asks of telemetry, checked.
+/// The checked configuration of telemetry.
 #[derive(Debug, Clone)]
 pub struct TelemetryConfig {
-    /// OTEL_SDK_DISABLED: answers and reports are made all the same.
+    /// OTEL_SDK_DISABLED: results and run reports are unaffected.
     pub disabled: bool,
     pub traces: Vec<Exporter>,
     pub metrics: Vec<Exporter>,
     pub logs: Vec<Exporter>,
-    /// Which traces are exported; reports and the recorder see every one.
+    /// Decides which traces are exported; reports and the recorder receive all of them.
     pub sampler: Sampler,
     pub propagate_trace: bool,
     pub propagate_baggage: bool,
-    /// Characters of the longest text of an attribute.
+    /// Maximum length of a text attribute in characters.
     pub value_chars_max: usize,
     pub detectors: Vec<Detector>,
-    /// PROMETHEUS_HOST and PROMETHEUS_PORT: where else `serve` answers scrapes.
+    /// PROMETHEUS_HOST and PROMETHEUS_PORT: address of a second listener for scrapes.
     pub prometheus_address: Option<String>,
-    /// Whether older names of attributes go onto spans too.
+    /// Whether spans also carry the older names of attributes.
     pub part2: bool,
 }
 
 impl Default for TelemetryConfig {
-    /// Nothing is exported; `/metrics` lives.
+    /// Exports nothing except `/metrics`.
     fn default() -> Self {
         Self {
             disabled: false,
@@ -91,7 +91,7 @@ const METRIC_EXPORTERS: &Words<Exporter> = &[
 ];
 
 impl TelemetryConfig {
-    /// `env` looks up one variable; an empty one counts as unset.
+    /// env: looks up one variable; an empty value counts as unset.
     pub fn read(
         env: impl Fn(&str) -> Option<String>,
         settings: &TelemetrySettings,
@@ -141,7 +141,7 @@ fn list<T: Copy>(env: Lookup<'_>, name: &str, words: &Words<T>) -> Result<Option
     means.collect::<Result<_>>().map(Some)
 }
 
-/// The exporters of one signal. Without a word on it: `usual`, and OTLP as soon as it has an endpoint.
+/// The exporters of one signal. If its variable is unset: `usual`, and OTLP if an endpoint is set.
 fn exporters(
     env: Lookup<'_>,
     signal: &str,
@@ -190,7 +190,7 @@ fn sampler(env: Lookup<'_>) -> Result<Sampler> {
     Ok(if by_parent { Sampler::ParentBased(Box::new(root)) } else { root })
 }
 
-/// Those asked for, else all; Kubernetes only inside of it.
+/// The configured detectors, by default all; the one for Kubernetes only inside a cluster.
 fn detectors(env: Lookup<'_>) -> Result<Vec<Detector>> {
     let all = || DETECTORS.iter().map(|(_, detector)| *detector).collect();
     let mut detectors = list(env, "OTEL_RESOURCE_DETECTORS", DETECTORS)?.unwrap_or_else(all);

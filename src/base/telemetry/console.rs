@@ -1,4 +1,4 @@
-//! How do spans and measurements look on standard error? Standard output belongs to results.
+//! The console exporter: spans and measurements as lines on standard error.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use opentelemetry_sdk::metrics::data::{AggregatedMetrics, MetricData, ResourceMe
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
 use opentelemetry_sdk::trace::{SpanData, SpanExporter};
 
-/// Prints a line for each span, and for each series in which something was measured.
+/// Prints a line for each span and for each series that has a measurement.
 #[derive(Debug)]
 pub(super) struct Console;
 
 fn print(lines: &str) {
     use std::io::Write;
-    // Nobody may be there to read, and nothing depends on it.
+    // Standard error may be closed, and nothing depends on it.
     let _ = std::io::stderr().lock().write_all(lines.as_bytes());
 }
 

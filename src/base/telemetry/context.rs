@@ -1,31 +1,32 @@
-//! Which run is this, and what has it done so far?
+//! The context of a run: ids, deadline, cancellation, and the steps so far.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
-use opentelemetry::trace::{SpanContext, TraceContextExt, TraceId};
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt, TraceId};
+use parking_lot::Mutex;
 
-use super::caller::Caller;
+use super::attrs;
+use super::caller::{Caller, headers};
 use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
 use super::report::{RunReport, StepRecord, StepStatus};
-use super::span::StageSpan;
-use super::{Stage, Telemetry, attrs};
-use crate::base::error::{Error, Result, Warning};
+use super::stage::Stage;
+use super::telemetry::Telemetry;
+use crate::base::error::{Error, Warning};
 
-/// The most steps that one run records; a run has about ten.
+/// Maximum steps recorded for one run; a run has about ten.
 const STEPS_MAX: usize = 256;
-/// The most warnings that one run records.
+/// Maximum warnings recorded for one run.
 const WARNINGS_MAX: usize = 64;
 
-/// One run: its ids, its deadline, its steps so far. Cloning shares the run.
+/// One run: its ids, its deadline, its steps so far. Clones share the run.
 #[derive(Clone)]
 pub struct RunContext {
     pub(super) run: Arc<Run>,
-    /// What the next stage's span is a child of, with the baggage.
+    /// The parent of the next stage's span, with the baggage.
     pub(super) parent: Context,
     pub(super) depth: u8,
 }
@@ -39,28 +40,23 @@ pub(super) struct Run {
     deadline: Option<Instant>,
     cancelled: AtomicBool,
     planned: &'static [Stage],
-    /// The first stage of the run: what the channels link to.
+    /// Span of the run's first stage, to which channels link.
     pub root: OnceLock<SpanContext>,
-    /// The channels that ended: what the fusion links to.
+    /// Spans of the finished channels, to which the fusion links.
     pub channels: Mutex<Vec<SpanContext>>,
     steps: Mutex<Vec<Arc<StepRecord>>>,
     warnings: Mutex<Vec<Warning>>,
-    /// Where it failed first, and the kind of the failure.
+    /// Place and kind of the first failure.
     failure: Mutex<Option<(&'static str, &'static str)>>,
 }
 
-/// A panic while a list was being changed leaves it usable: each change is one operation.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl RunContext {
-    /// A run of `tool` that is expected to complete `planned`, on nobody's behalf.
+    /// A run of `tool` without a caller, expected to complete the stages `planned`.
     pub fn new(telemetry: &Telemetry, tool: Tool, planned: &'static [Stage]) -> Self {
         Self::of(telemetry, tool, planned, Caller::nobody())
     }
 
-    /// A run for `caller`: with its ids, as a child of its span.
+    /// A run for `caller`, with its ids and as a child of its span.
     pub fn of(
         telemetry: &Telemetry,
         tool: Tool,
@@ -86,7 +82,7 @@ impl RunContext {
         Self { run: Arc::new(run), parent: context, depth: 0 }
     }
 
-    /// The same run with a deadline `budget` after its beginning. To be called before the first stage.
+    /// The same run with a deadline `budget` after its start. Call it before the first stage.
     pub fn with_deadline(mut self, budget: Duration) -> Self {
         let deadline = self.run.started + budget;
         let run =
@@ -99,11 +95,23 @@ impl RunContext {
         &self.run.run_id
     }
 
-    /// 32 hexadecimal digits; empty before the first stage of a run that has no caller.
+    /// 32 hexadecimal digits; empty before the first stage of a run without a caller.
     pub fn trace_id(&self) -> String {
         let root = self.run.root.get().map(SpanContext::trace_id);
         let trace_id = root.unwrap_or_else(|| self.parent.span().span_context().trace_id());
         if trace_id == TraceId::INVALID { String::new() } else { trace_id.to_string() }
+    }
+
+    /// The headers (name, value) with which another process continues this trace and this run:
+    /// those of `traceparent`, `tracestate` and `baggage` that OTEL_PROPAGATORS enables.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        headers(&self.parent, self.telemetry().propagation())
+    }
+
+    /// A link to the span of this context.
+    pub(super) fn link(&self) -> Option<Link> {
+        let span = self.parent.span().span_context().clone();
+        span.is_valid().then(|| Link::new(span, Vec::new(), 0))
     }
 
     pub fn deadline(&self) -> Option<Instant> {
@@ -119,7 +127,7 @@ impl RunContext {
         &self.run.telemetry
     }
 
-    /// Asks the run to stop at the next step.
+    /// Requests the run to stop at its next step.
     pub fn cancel(&self) {
         self.run.cancelled.store(true, Ordering::Relaxed);
     }
@@ -128,47 +136,20 @@ impl RunContext {
         self.run.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Records a warning; the answer still comes.
+    /// Records a warning; the run continues.
     pub fn warn(&self, warning: Warning) {
-        let mut warnings = lock(&self.run.warnings);
+        let mut warnings = self.run.warnings.lock();
         if warnings.len() < WARNINGS_MAX {
             warnings.push(warning);
         }
     }
 
-    /// As [`RunContext::warn`], unless the run has a warning of that code already.
+    /// Like [`RunContext::warn`], unless the run already has a warning with that code.
     pub fn warn_once(&self, warning: Warning) {
-        let known = lock(&self.run.warnings).iter().any(|known| known.code == warning.code);
+        let known = self.run.warnings.lock().iter().any(|known| known.code == warning.code);
         if !known {
             self.warn(warning);
         }
-    }
-
-    /// Runs `work` as `stage`: one span, one step of the report, one measurement; an error is
-    /// recorded on all three, and so is a panic before it goes on.
-    pub fn stage<T>(
-        &self,
-        stage: Stage,
-        work: impl FnOnce(&mut StageSpan) -> Result<T>,
-    ) -> Result<T> {
-        if self.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        let mut span = StageSpan::open(self, stage);
-        // So that a log event inside of the stage carries its ids.
-        let attached = span.attach();
-        let result = catch_unwind(AssertUnwindSafe(|| work(&mut span)));
-        match &result {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => span.fail(error),
-            Err(_) => {
-                let detail = "it panicked".to_owned();
-                span.fail(&Error::Internal { what: stage.name(), detail });
-            }
-        }
-        drop(attached);
-        span.close();
-        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     /// Records that `stage` was not needed, and why.
@@ -186,14 +167,14 @@ impl RunContext {
     /// The run so far.
     pub fn report(&self) -> RunReport {
         let run = &*self.run;
-        let mut steps = lock(&run.steps).clone();
+        let mut steps = run.steps.lock().clone();
         steps.sort_by_key(|s| (s.started, s.depth));
         let done = |stage: &Stage| {
             steps.iter().any(|s| s.stage == *stage && s.status != StepStatus::Error)
         };
         let first_missing_stage = run.planned.iter().copied().find(|stage| !done(stage));
         let last_completed_stage = run.planned.iter().copied().rfind(done);
-        let stopped_because = match (*lock(&run.failure), first_missing_stage) {
+        let stopped_because = match (*run.failure.lock(), first_missing_stage) {
             (Some((place, kind)), Some(_)) => format!("{place}:{kind}"),
             (None, Some(stage)) => format!("not_reached:{}", stage.name()),
             (_, None) => "completed".to_owned(),
@@ -207,15 +188,15 @@ impl RunContext {
             budget: run.deadline.map(|deadline| deadline - run.started),
             gpus: run.telemetry.gpus(),
             steps,
-            warnings: lock(&run.warnings).clone(),
+            warnings: run.warnings.lock().clone(),
             last_completed_stage,
             first_missing_stage,
             stopped_because,
         }
     }
 
-    /// Ends the run with its result: it is counted, and its report is kept. To be called once, by
-    /// the door that began it.
+    /// Ends the run with its result: counts it and keeps its report. The interface that began the
+    /// run calls this once.
     pub fn finish(&self, error: Option<&Error>) -> Arc<RunReport> {
         let status = match error {
             None => RunStatus::Ok,
@@ -234,28 +215,30 @@ impl RunContext {
 
 impl Run {
     pub fn push(&self, step: StepRecord) {
-        let mut steps = lock(&self.steps);
-        // However many batches lie within the stages of a long run, the stages keep their places.
-        let most = if step.depth <= 1 { STEPS_MAX } else { STEPS_MAX / 2 };
-        if steps.len() < most {
+        let mut steps = self.steps.lock();
+        // Half of the room is reserved for outer stages, however many batches are inside them.
+        let limit = if step.depth <= 1 { STEPS_MAX } else { STEPS_MAX / 2 };
+        if steps.len() < limit {
             steps.push(Arc::new(step));
         }
     }
 
-    /// The innermost failing stage is the one that explains the run.
+    /// Keeps the first failure, which is that of the innermost stage.
     pub fn failed(&self, place: &'static str, kind: &'static str) {
-        lock(&self.failure).get_or_insert((place, kind));
+        self.failure.lock().get_or_insert((place, kind));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
     use super::*;
     use opentelemetry::trace::Status;
     use opentelemetry_sdk::trace::InMemorySpanExporter;
 
     #[test]
-    fn stages_nest_as_spans_and_a_failure_is_told_in_the_report() {
+    fn stages_nest_as_spans_and_a_failure_is_in_the_report() {
         let exporter = InMemorySpanExporter::default();
         let telemetry = Telemetry::with_exporter(exporter.clone());
         let cx =
@@ -293,7 +276,7 @@ mod tests {
         let exporter = InMemorySpanExporter::default();
         let telemetry = Telemetry::with_exporter(exporter.clone());
         let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
-        let panicking = || cx.stage(Stage::Gate, |_| -> Result<()> { panic!("a bug") });
+        let panicking = || cx.stage(Stage::Gate, |_| -> Result<(), Error> { panic!("a bug") });
         assert!(catch_unwind(AssertUnwindSafe(panicking)).is_err());
         let report = cx.report();
         assert_eq!(report.steps[0].status, StepStatus::Error);

@@ -1,4 +1,4 @@
-//! How do signals leave the process?
+//! Exporters of spans, metrics and logs, as the configuration selects them.
 
 use opentelemetry_otlp::{LogExporter, MetricExporter, SpanExporter};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -11,21 +11,21 @@ use super::console::Console;
 use super::resource;
 use crate::base::error::{Error, Result};
 
-/// Adds a reader to the provider that is being built.
+/// Adds a reader to a provider under construction.
 type AddReader = Box<dyn FnOnce(MeterProviderBuilder) -> MeterProviderBuilder>;
 
-/// What was asked for, ready.
+/// The configured exporters, ready for use.
 #[derive(Default)]
 pub(super) struct Outlets {
     pub spans: Vec<BatchSpanProcessor>,
     pub metrics: Vec<AddReader>,
     pub logs: Option<SdkLoggerProvider>,
-    /// There when something is exported over OTLP: gRPC needs a runtime around it.
+    /// Present if anything is exported over OTLP, because gRPC needs a runtime.
     pub runtime: Option<Runtime>,
 }
 
-/// Opens every exporter that the configuration names. Endpoint, protocol, headers, compression and
-/// timeouts are the SDK's own variables.
+/// Opens the configured exporters. The SDK itself reads the variables for endpoint, protocol,
+/// headers, compression and timeouts.
 pub(super) fn outlets(config: &TelemetryConfig) -> Result<Outlets> {
     let mut outlets = Outlets::default();
     let all = [&config.traces, &config.metrics, &config.logs];
@@ -39,15 +39,13 @@ pub(super) fn outlets(config: &TelemetryConfig) -> Result<Outlets> {
     }
     let failed = |signal: &'static str| {
         move |error: opentelemetry_otlp::ExporterBuildError| Error::Unavailable {
-            what: format!("the OTLP exporter of {signal}"),
+            what: format!("the OTLP exporter for {signal}"),
             remedy: format!("{error}; check the variables OTEL_EXPORTER_OTLP_*"),
         }
     };
     for exporter in &config.traces {
         outlets.spans.push(match exporter {
             Exporter::Otlp => {
-                // The guard lives only for the building: the blocking client of OTLP over HTTP
-                // must be built outside of it.
                 let build = || SpanExporter::builder().build();
                 let built = within(&outlets.runtime, "TRACES", build).map_err(failed("traces"))?;
                 BatchSpanProcessor::builder(built).build()
@@ -79,11 +77,11 @@ pub(super) fn outlets(config: &TelemetryConfig) -> Result<Outlets> {
     Ok(outlets)
 }
 
-/// Runs `build` inside the runtime where the protocol of `signal` is gRPC, and outside of it where
-/// it is HTTP: the one needs a runtime, the other's blocking client refuses to be built in one.
+/// Runs `build` inside the runtime if the protocol of `signal` is gRPC, which needs one, and
+/// outside of it for HTTP, whose blocking client cannot be built inside a runtime.
 fn within<T>(runtime: &Option<Runtime>, signal: &str, build: impl FnOnce() -> T) -> T {
     let own = format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL");
-    // As the SDK reads them: in any case, and a word that it does not know counts as unset.
+    // The SDK ignores case and treats an unknown word as unset.
     let is_grpc = [&own, "OTEL_EXPORTER_OTLP_PROTOCOL"].into_iter().find_map(|name| {
         let word = crate::base::config::process_env(name)?.to_ascii_lowercase();
         ["grpc", "http/protobuf"].contains(&word.as_str()).then(|| word == "grpc")

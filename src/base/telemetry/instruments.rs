@@ -1,20 +1,21 @@
-//! Which metrics are there, and with which labels?
+//! The table of metrics, their labels, and the instruments that record them.
 //!
-//! One table declares them. Every combination of labels is bound when the process starts, so that
-//! each series is there, with zeros, from the first scrape, and a measurement looks nothing up.
+//! Every combination of labels is bound when the process starts, so that each series exists, with
+//! zeros, from the first scrape, and a measurement needs no lookup.
 
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use opentelemetry::metrics::{BoundCounter, BoundGauge, BoundHistogram, Meter};
 
-use super::Stage;
+use super::batch_facts::BatchFacts;
 use super::labels::{
     DeviceKind, EmbedOutcome, IndexKind, LabelSet, Lane, Mode, OnGpu, Outcome, Route, RunStatus,
     StatusClass, Tool,
 };
+use super::stage::Stage;
 
-/// What sort of metric it is.
+/// Kind of a metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricKind {
     Counter,
@@ -22,22 +23,22 @@ pub enum MetricKind {
     Histogram,
 }
 
-/// One metric as it is documented.
+/// One metric, as documented.
 pub struct Metric {
-    /// As it is declared to OpenTelemetry.
+    /// Name declared to OpenTelemetry.
     pub name: &'static str,
     pub kind: MetricKind,
-    /// Of the UCUM; empty where the name says it.
+    /// Unit in UCUM notation; empty if the name contains it.
     pub unit: &'static str,
-    /// As Prometheus scrapes it, without `_bucket`, `_sum` and `_count`.
+    /// Name in a Prometheus scrape, without `_bucket`, `_sum` and `_count`.
     pub scraped: &'static str,
     pub labels: fn() -> Vec<&'static str>,
     pub what: &'static str,
-    /// The upper ends of the buckets of a histogram.
+    /// Upper bounds of the buckets of a histogram.
     pub bounds: &'static [f64],
 }
 
-/// A metric whose series are all bound.
+/// A metric with all of its series bound.
 trait Family: Sized {
     const KIND: MetricKind;
     fn names() -> Vec<&'static str>;
@@ -92,25 +93,25 @@ const TENTHS: &[f64] = &[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0];
 const RRF_KS: &[f64] = &[10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 100.0];
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 const TOKENS: &[f64] = &[16.0, 64.0, 256.0, 1024.0, 2048.0, 4096.0, 8192.0, 16_384.0, 65_536.0];
-/// Those of the OpenTelemetry conventions for `http.server.request.duration`.
+/// Bounds from the OpenTelemetry conventions for `http.server.request.duration`.
 pub(super) const HTTP_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Those of the conventions for `gen_ai.client.embeddings.duration`.
+/// Bounds from the OpenTelemetry conventions for `gen_ai.client.embeddings.duration`.
 const GEN_AI_SECONDS: &[f64] =
     &[0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 
-/// What a batch is labelled with.
-type Batch = (Mode, DeviceKind, Lane);
+/// The labels of a batch.
+type BatchLabels = (Mode, DeviceKind, Lane);
 
 macro_rules! instruments {
     ($($field:ident: $family:ident<$labels:ty> = $name:literal [$unit:literal] as $scraped:literal
         $(in $bounds:ident)?, $what:literal;)+) => {
-        /// Every instrument, made once from the provider and handed down.
+        /// Every instrument, created once from the meter.
         pub struct Instruments {
             $($field: $family<$labels>,)+
         }
 
-        /// The table of the metrics that the journeys and doors measure.
+        /// The metrics that pipelines and interfaces measure.
         pub const MEASURED: &[Metric] = &[$(Metric {
             name: $name,
             kind: <$family<$labels> as Family>::KIND,
@@ -137,37 +138,37 @@ instruments! {
     runs: Counters<(Tool, RunStatus)> = "codeintel.mcp.runs" ["{run}"] as "codeintel_mcp_runs_total",
         "Finished runs";
     faiss: Histograms<(IndexKind, OnGpu)> = "codeintel.faiss.search.ms" [""] as "codeintel_faiss_search_ms"
-        in FAISS_MS, "Milliseconds of one search in the vector index";
+        in FAISS_MS, "Duration of one vector search in milliseconds";
     rrf_k: Histograms<(Tool,)> = "codeintel.retrieval.rrf_k" [""] as "codeintel_retrieval_rrf_k"
-        in RRF_KS, "The constant of reciprocal rank fusion that the gate chose";
+        in RRF_KS, "Reciprocal rank fusion constant chosen by the gate";
     ambiguity: Histograms<(Tool,)> = "codeintel.retrieval.query_ambiguity" [""]
-        as "codeintel_retrieval_query_ambiguity" in TENTHS, "How vague queries are, 0 to 1";
+        as "codeintel_retrieval_query_ambiguity" in TENTHS, "Ambiguity of queries, 0 to 1";
     latency: Histograms<(Route, StatusClass)> = "codeintel.request.latency.ms" [""]
-        as "codeintel_request_latency_ms" in REQUEST_MS, "Milliseconds of a request over HTTP";
+        as "codeintel_request_latency_ms" in REQUEST_MS, "Duration of an HTTP request in milliseconds";
     stage: Histograms<(Stage, Outcome)> = "codeintel.stage.duration" ["s"]
-        as "codeintel_stage_duration_seconds" in SECONDS, "Seconds of one stage";
-    batch_duration: Histograms<Batch> = "codeintel.embed.batch.duration" ["s"]
-        as "codeintel_embed_batch_duration_seconds" in SECONDS, "Seconds that the device computed one batch, or that the endpoint took to answer it";
-    batch_size: Histograms<Batch> = "codeintel.embed.batch.size" ["{sequence}"]
-        as "codeintel_embed_batch_size" in SIZES, "Sequences of one batch";
-    batch_tokens: Histograms<Batch> = "codeintel.embed.batch.tokens" ["{token}"]
-        as "codeintel_embed_batch_tokens" in TOKENS, "Tokens of one batch";
-    fill_ratio: Histograms<Batch> = "codeintel.embed.batch.fill_ratio" [""]
-        as "codeintel_embed_batch_fill_ratio" in TENTHS, "Tokens of one batch, as a share of those it might have had (engine.max_batch_tokens, engine.batch_ms)";
-    queue_duration: Histograms<Batch> = "codeintel.embed.queue.duration" ["s"]
-        as "codeintel_embed_queue_duration_seconds" in SECONDS, "Seconds that the oldest text of a batch waited";
+        as "codeintel_stage_duration_seconds" in SECONDS, "Duration of one stage in seconds";
+    batch_duration: Histograms<BatchLabels> = "codeintel.embed.batch.duration" ["s"]
+        as "codeintel_embed_batch_duration_seconds" in SECONDS, "Seconds that the device or the endpoint took for one batch";
+    batch_size: Histograms<BatchLabels> = "codeintel.embed.batch.size" ["{sequence}"]
+        as "codeintel_embed_batch_size" in SIZES, "Sequences in one batch";
+    batch_tokens: Histograms<BatchLabels> = "codeintel.embed.batch.tokens" ["{token}"]
+        as "codeintel_embed_batch_tokens" in TOKENS, "Tokens in one batch";
+    fill_ratio: Histograms<BatchLabels> = "codeintel.embed.batch.fill_ratio" [""]
+        as "codeintel_embed_batch_fill_ratio" in TENTHS, "Tokens in one batch as a fraction of the batch's limit (engine.max_batch_tokens, engine.batch_ms)";
+    queue_duration: Histograms<BatchLabels> = "codeintel.embed.queue.duration" ["s"]
+        as "codeintel_embed_queue_duration_seconds" in SECONDS, "Seconds that the oldest text of a batch waited in the queue";
     embed_tokens: Counters<(Lane,)> = "codeintel.embed.tokens" ["{token}"]
         as "codeintel_embed_tokens_total", "Tokens computed";
     embed_requests: Counters<(EmbedOutcome,)> = "codeintel.embed.requests" ["{request}"]
-        as "codeintel_embed_requests_total", "Requests to embed";
+        as "codeintel_embed_requests_total", "Embedding requests";
     queue_depth: Gauges<(Lane,)> = "codeintel.embed.queue.depth" ["{token}"]
-        as "codeintel_embed_queue_depth", "Tokens that wait, as of the last batch or request";
+        as "codeintel_embed_queue_depth", "Tokens waiting in the queue after the last batch or request";
     cache_hits: Counters<(Lane,)> = "codeintel.embed.cache.hits" ["{vector}"]
-        as "codeintel_embed_cache_hits_total", "Vectors that the cache had";
+        as "codeintel_embed_cache_hits_total", "Vectors found in the cache";
     cache_misses: Counters<(Lane,)> = "codeintel.embed.cache.misses" ["{vector}"]
-        as "codeintel_embed_cache_misses_total", "Vectors that the cache had not";
+        as "codeintel_embed_cache_misses_total", "Vectors not found in the cache";
     gen_ai: Histograms<(Mode,)> = "gen_ai.client.embeddings.duration" ["s"]
-        as "gen_ai_client_embeddings_duration_seconds" in GEN_AI_SECONDS, "Seconds of one request to embed";
+        as "gen_ai_client_embeddings_duration_seconds" in GEN_AI_SECONDS, "Duration of one embedding request in seconds";
 }
 
 impl Instruments {
@@ -183,25 +184,25 @@ impl Instruments {
         self.latency.record((route, status), took.as_secs_f64() * 1e3);
     }
 
-    /// One search of the vector index.
+    /// Records one search of the vector index.
     pub fn searched(&self, kind: IndexKind, gpu: bool, took: Duration) {
         let gpu = if gpu { OnGpu::Yes } else { OnGpu::No };
         self.faiss.record((kind, gpu), took.as_secs_f64() * 1e3);
     }
 
-    /// One decision of the gate. ambiguity: 0 to 1.
+    /// Records one decision of the gate. ambiguity: 0 to 1.
     pub fn gated(&self, rrf_k: usize, ambiguity: f64) {
         self.rrf_k.record((Tool::Search,), rrf_k as f64);
         self.ambiguity.record((Tool::Search,), ambiguity);
     }
 
-    /// One request to embed, from the call to its answer.
+    /// Records one embedding request, from the call to its response.
     pub fn embedded(&self, mode: Mode, outcome: EmbedOutcome, took: Duration) {
         self.embed_requests.add((outcome,), 1);
         self.gen_ai.record((mode,), took.as_secs_f64());
     }
 
-    /// One batch that an endpoint answered. tokens: as it counted them.
+    /// Records one batch that an endpoint answered. tokens: as counted by the endpoint.
     pub fn fetched(&self, lane: Lane, sequences: usize, tokens: usize, took: Duration) {
         let labels = (Mode::Http, DeviceKind::Endpoint, lane);
         self.batch_duration.record(labels, took.as_secs_f64());
@@ -210,19 +211,19 @@ impl Instruments {
         self.embed_tokens.add((lane,), tokens as u64);
     }
 
-    /// What the cache knew of a request's texts.
+    /// Records the cache hits and misses of one request.
     pub fn looked_up(&self, lane: Lane, hits: usize, misses: usize) {
         self.cache_hits.add((lane,), hits as u64);
         self.cache_misses.add((lane,), misses as u64);
     }
 
-    /// Tokens that wait in each lane.
+    /// Records the tokens waiting in each lane.
     pub fn waiting(&self, interactive: usize, bulk: usize) {
         self.queue_depth.record((Lane::Interactive,), interactive as u64);
         self.queue_depth.record((Lane::Bulk,), bulk as u64);
     }
 
-    pub(super) fn batched(&self, lane: Lane, facts: &super::batch::BatchFacts) {
+    pub(super) fn batched(&self, lane: Lane, facts: &BatchFacts) {
         let labels = (Mode::Inproc, DeviceKind::Cpu, lane);
         self.batch_duration.record(labels, facts.computed.as_secs_f64());
         self.batch_size.record(labels, facts.sequences as f64);

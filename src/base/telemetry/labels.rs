@@ -1,4 +1,4 @@
-//! Which values can a label have? Each is an enumeration, so that no path or query becomes one.
+//! Labels of metrics. Each is an enumeration, so that no path or query can become a label value.
 
 use opentelemetry::KeyValue;
 
@@ -7,10 +7,10 @@ pub trait Label: Copy + 'static {
     const NAME: &'static str;
     const ALL: &'static [Self];
 
-    /// The value as it is scraped.
+    /// The value in a scrape.
     fn value(self) -> &'static str;
 
-    /// Its place in [`Label::ALL`].
+    /// Its index in [`Label::ALL`].
     fn place(self) -> usize;
 }
 
@@ -42,7 +42,7 @@ macro_rules! labels {
 }
 
 labels! {
-    /// What was asked for.
+    /// The tool of a run.
     Tool: "tool" {
         Search = "search:semantic",
         Ingest = "ingest",
@@ -55,7 +55,7 @@ labels! {
     RunStatus: "status" { Ok = "ok", Error = "error", Cancelled = "cancelled" }
     /// How a stage ended.
     Outcome: "outcome" { Run = "run", Error = "error" }
-    /// A FAISS index, `+sec` with a secondary part.
+    /// Kind of a FAISS index; `+sec` if it has a delta beside its base.
     IndexKind: "index_kind" {
         Flat = "Flat",
         FlatSec = "Flat+sec",
@@ -66,9 +66,9 @@ labels! {
         Hnsw = "HNSW",
         HnswSec = "HNSW+sec",
     }
-    /// Whether the index lies on a GPU.
+    /// Whether the index is in GPU memory.
     OnGpu: "gpu" { No = "false", Yes = "true" }
-    /// A route of the HTTP door.
+    /// A route of the HTTP interface.
     Route: "route" {
         Alive = "/healthz",
         Ready = "/readyz",
@@ -79,16 +79,16 @@ labels! {
         Search = "/v1/search",
         Unmatched = "unmatched",
     }
-    /// The first digit of an HTTP status; `aborted` when the caller went away.
+    /// Class of an HTTP status; `aborted` if the caller disconnected.
     StatusClass: "status" { C2xx = "2xx", C3xx = "3xx", C4xx = "4xx", C5xx = "5xx", Aborted = "aborted" }
-    /// Who embeds: this process, or an endpoint over HTTP.
+    /// Where embeddings are computed: in this process, or by an endpoint over HTTP.
     Mode: "mode" { Inproc = "inproc", Http = "http" }
-    /// Where the encoder runs.
+    /// What computed a batch.
     DeviceKind: "device" { Cpu = "cpu", Endpoint = "endpoint" }
-    /// Where a request to embed waits: somebody waits for a query; ingest and large requests have
-    /// leisure.
+    /// Queue lane of an embedding request: interactive for queries, bulk for ingest and large
+    /// requests.
     Lane: "lane" { Interactive = "interactive", Bulk = "bulk" }
-    /// How a request to embed ended.
+    /// How an embedding request ended.
     EmbedOutcome: "outcome" {
         Ok = "ok",
         Overloaded = "overloaded",
@@ -99,7 +99,7 @@ labels! {
 }
 
 impl Route {
-    /// The route that is registered as `path`.
+    /// The route registered as `path`.
     pub fn of(path: Option<&str>) -> Self {
         let known = |path: &str| Self::ALL.iter().copied().find(|route| route.value() == path);
         path.and_then(known).unwrap_or(Self::Unmatched)
@@ -118,13 +118,13 @@ impl StatusClass {
     }
 }
 
-/// The labels of one metric together.
+/// All labels of one metric.
 pub trait LabelSet: Copy {
     /// Their names.
     fn names() -> Vec<&'static str>;
     /// Every combination, in the order of [`LabelSet::place`].
     fn combinations() -> Vec<Vec<KeyValue>>;
-    /// The place of this combination.
+    /// The index of this combination.
     fn place(self) -> usize;
 }
 

@@ -1,6 +1,6 @@
-//! How do log lines look, and where do they go?
+//! Logging to standard error and to a collector, as text or JSON.
 //!
-//! Each carries the ids of the span it was written in. A person gets lines, a machine JSON.
+//! Each line carries the ids of the span in which it was written.
 
 use std::fmt;
 
@@ -20,18 +20,18 @@ use tracing_subscriber::{Layer, fmt as layer};
 
 use super::Telemetry;
 
-/// Who writes what a collector is sent; its own client must not write about itself.
+/// Crates whose log events are not exported: the exporter would log about its own requests.
 const SILENT: [&str; 6] = ["hyper", "h2", "tonic", "tower", "reqwest", "opentelemetry"];
 
-/// How a line of the log looks.
+/// Format of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
     Human,
     Json,
 }
 
-/// Begins logging to standard error, and to a collector if there is one. `filter` as RUST_LOG has
-/// it. Only the first call counts.
+/// Starts logging to standard error, and to a collector if one is configured. filter: in the
+/// syntax of RUST_LOG. Only the first call has an effect.
 pub fn init(telemetry: &Telemetry, format: LogFormat, filter: &str) {
     let filter = EnvFilter::new(filter);
     let stderr = layer::layer().with_writer(std::io::stderr).event_format(format);

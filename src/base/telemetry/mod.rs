@@ -1,38 +1,40 @@
-//! What happened, and why did it stop?
+//! What happened in a run, and why did it stop?
 //!
 //! A [`Stage`] writes one record; the span, the measurement and the run report are views of it.
-//! OpenTelemetry types stay inside this folder. Every journey takes a [`RunContext`] and runs its
+//! OpenTelemetry types stay inside this folder. Every pipeline takes a [`RunContext`] and runs its
 //! steps in [`RunContext::stage`].
 
 pub mod attrs;
-mod batch;
+mod batch_facts;
+mod batch_span;
 mod caller;
 pub mod catalogue;
 mod config;
 mod console;
 mod context;
 mod export;
-mod finished;
-mod http;
+mod finished_span;
+mod http_span;
 mod instruments;
 pub mod labels;
 pub mod log;
-mod observe;
+mod process;
 mod recorder;
 mod report;
 mod resource;
-mod setup;
-mod span;
 mod stage;
+mod stage_span;
+mod telemetry;
 
-pub use batch::{BatchFacts, BatchSpan, MemoryInfo};
+pub use batch_facts::{BatchFacts, MemoryInfo};
+pub use batch_span::BatchSpan;
 pub use caller::Caller;
 pub use config::TelemetryConfig;
 pub use context::RunContext;
-pub use finished::FinishedSpan;
-pub use http::HttpSpan;
+pub use finished_span::FinishedSpan;
+pub use http_span::HttpSpan;
 pub use instruments::Instruments;
 pub use report::{Hint, RunReport, StepRecord, StepStatus};
-pub use setup::Telemetry;
-pub use span::StageSpan;
 pub use stage::Stage;
+pub use stage_span::StageSpan;
+pub use telemetry::Telemetry;

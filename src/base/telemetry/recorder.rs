@@ -1,7 +1,7 @@
-//! What happened lately? A ring of finished spans and one of finished runs, whatever is sampled.
+//! The flight recorder: rings of the latest finished spans and runs, independent of sampling.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::trace::{Span as _, TraceId};
@@ -12,13 +12,15 @@ use opentelemetry_sdk::trace::{
     BatchSpanProcessor, Sampler, SamplingDecision, SamplingResult, ShouldSample, Span, SpanData,
     SpanProcessor,
 };
+use parking_lot::Mutex;
 
 use super::attrs;
-use super::{FinishedSpan, RunReport};
+use super::finished_span::FinishedSpan;
+use super::report::RunReport;
 
-/// Finished spans that are kept; a search has about 12, each of some 2 kB.
+/// Maximum finished spans kept. A search has about 12 of about 2 kB each.
 const SPANS_MAX: usize = 4096;
-/// Finished runs that are kept.
+/// Maximum finished runs kept.
 const RUNS_MAX: usize = 256;
 
 /// The flight recorder.
@@ -34,14 +36,9 @@ impl std::fmt::Debug for Recorder {
     }
 }
 
-/// A push is one operation: a panic elsewhere leaves the ring usable.
-fn lock<T>(ring: &Mutex<T>) -> MutexGuard<'_, T> {
-    ring.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The oldest goes when the ring is full; it is given back so that it is freed outside the lock.
+/// Adds to the ring. When it is full, the oldest entry is returned, to be freed outside the lock.
 fn push<T>(ring: &Mutex<VecDeque<T>>, item: T, most: usize) -> Option<T> {
-    let mut ring = lock(ring);
+    let mut ring = ring.lock();
     let oldest = if ring.len() == most { ring.pop_front() } else { None };
     ring.push_back(item);
     oldest
@@ -54,13 +51,13 @@ impl Recorder {
 
     /// The newest run with this id; `latest` is the newest of all.
     pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
-        let runs = lock(&self.runs);
+        let runs = self.runs.lock();
         runs.iter().rev().find(|run| run_id == "latest" || run.run_id == run_id).cloned()
     }
 
     /// The spans of a trace, in the order in which they began.
     pub fn spans(&self, trace_id: TraceId) -> Vec<FinishedSpan> {
-        let all = lock(&self.spans);
+        let all = self.spans.lock();
         let of_trace = all.iter().filter(|s| s.span_context.trace_id() == trace_id);
         let mut spans: Vec<FinishedSpan> = of_trace.map(FinishedSpan::from).collect();
         spans.sort_by_key(|span| span.started);
@@ -68,7 +65,7 @@ impl Recorder {
     }
 }
 
-/// The only processor: with two, the SDK would clone every span for each of them.
+/// The only span processor: with several, the SDK would clone every span for each.
 #[derive(Debug)]
 pub(super) struct Processor {
     pub recorder: Arc<Recorder>,
@@ -76,7 +73,7 @@ pub(super) struct Processor {
 }
 
 impl SpanProcessor for Processor {
-    /// Copies the ids of the run and the session from the baggage; never other keys of it.
+    /// Copies the ids of the run and the session from the baggage, and no other key.
     fn on_start(&self, span: &mut Span, context: &Context) {
         for attr in [attrs::RUN, attrs::SESSION] {
             if let Some(value) = context.baggage().get(attr.key()) {
@@ -86,7 +83,7 @@ impl SpanProcessor for Processor {
     }
 
     fn on_end(&self, span: SpanData) {
-        // The batch processor does not look at the sampled flag itself.
+        // The batch processor ignores the sampled flag.
         if span.span_context.is_sampled() {
             self.export.iter().for_each(|export| export.on_end(span.clone()));
         }
@@ -106,7 +103,7 @@ impl SpanProcessor for Processor {
     }
 }
 
-/// Asks `0`, and records what it would drop: a report needs every span, the collector does not.
+/// Wraps a sampler and records the spans it drops: reports need every span, collectors do not.
 #[derive(Debug, Clone)]
 pub(super) struct RecordAll(pub Sampler);
 
@@ -134,7 +131,7 @@ mod tests {
     use opentelemetry::trace::{TraceContextExt, Tracer, TracerProvider};
     use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 
-    /// Ends one span under `sampler`; gives how many were exported and how many recorded.
+    /// Ends one span under `sampler`; returns how many were exported and how many recorded.
     fn one_span(sampler: Sampler, parent: &Context) -> (usize, usize) {
         let (recorder, exporter) = (Arc::new(Recorder::default()), InMemorySpanExporter::default());
         let export = vec![BatchSpanProcessor::builder(exporter.clone()).build()];
@@ -172,6 +169,6 @@ mod tests {
         let ring = Mutex::new(VecDeque::new());
         let gone: Vec<_> = (0..5).map(|i| push(&ring, i, 3)).collect();
         assert_eq!(gone, [None, None, None, Some(0), Some(1)]);
-        assert_eq!(Vec::from(ring.into_inner().unwrap()), [2, 3, 4]);
+        assert_eq!(Vec::from(ring.into_inner()), [2, 3, 4]);
     }
 }

@@ -1,11 +1,11 @@
-//! What did one run do, in order, and where did it end?
+//! The report of one run: its steps in order, where it stopped, and hints.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Stage;
 use super::attrs::{self, Attr, AttrValue};
 use super::labels::Tool;
+use super::stage::Stage;
 use crate::base::error::Warning;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,16 +30,16 @@ impl StepStatus {
 pub struct StepRecord {
     pub stage: Stage,
     pub status: StepStatus,
-    /// Since the run began.
+    /// Time since the run began.
     pub started: Duration,
     pub duration: Duration,
-    /// How deep the step is nested; the run's own step is 0.
+    /// Depth of nesting; the outermost step has 0.
     pub depth: u8,
     pub attrs: Vec<(Attr, AttrValue)>,
 }
 
 impl StepRecord {
-    /// What the step says of `attr`.
+    /// The value of `attr`, if the step has it.
     pub fn get(&self, attr: Attr) -> Option<&AttrValue> {
         self.attrs.iter().find(|(key, _)| *key == attr).map(|(_, value)| value)
     }
@@ -52,7 +52,7 @@ impl StepRecord {
     }
 }
 
-/// The story of one run. It needs no telemetry backend.
+/// The report of one run. It needs no telemetry backend.
 #[derive(Debug, Clone)]
 pub struct RunReport {
     /// 32 hexadecimal digits.
@@ -60,23 +60,23 @@ pub struct RunReport {
     pub session_id: Option<String>,
     pub run_id: String,
     pub tool: Tool,
-    /// Since the run began.
+    /// Time since the run began.
     pub elapsed: Duration,
-    /// The time that the whole run had, where it had a limit.
+    /// Time limit of the whole run, if it had one.
     pub budget: Option<Duration>,
     /// GPUs of this machine.
     pub gpus: usize,
     /// In the order in which they began.
     pub steps: Vec<Arc<StepRecord>>,
     pub warnings: Vec<Warning>,
-    /// Where the run stopped.
+    /// The last planned stage that completed.
     pub last_completed_stage: Option<Stage>,
     pub first_missing_stage: Option<Stage>,
     /// `completed`, `<stage>:<error kind>` or `not_reached:<stage>`.
     pub stopped_because: String,
 }
 
-/// Something that the reader may want to change.
+/// Advice on how a run could go better.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint {
     pub code: &'static str,
@@ -84,10 +84,10 @@ pub struct Hint {
 }
 
 impl RunReport {
-    /// The version of the report's shape, written into every rendering of it.
+    /// Version of the report's schema, written into every rendering.
     pub const SCHEMA_VERSION: u32 = 2;
 
-    /// The time that `stage` took, if it ran.
+    /// Duration of `stage`, if it ran.
     pub fn duration_of(&self, stage: Stage) -> Option<Duration> {
         self.steps
             .iter()
@@ -99,18 +99,18 @@ impl RunReport {
         self.steps.iter().find(|s| s.stage == stage).map(Arc::as_ref)
     }
 
-    /// What the gate decided; nothing for a run that has none.
+    /// The decisions of the gate; empty for a run without one.
     pub fn decision(&self) -> &[(Attr, AttrValue)] {
         self.step(Stage::Gate).map_or(&[], |gate| &gate.attrs)
     }
 
-    /// Milliseconds that the run, or else its channels, had.
+    /// Deadline of the run, or else of its channels, in milliseconds.
     pub fn deadline_ms(&self) -> Option<i64> {
         let channels = || self.step(Stage::Gather)?.int(attrs::DEADLINE_MS);
         self.budget.map(|budget| budget.as_millis() as i64).or_else(channels)
     }
 
-    /// What in this run could go better.
+    /// Advice that applies to this run.
     pub fn hints(&self) -> Vec<Hint> {
         let detectors = [hydrate_gap, sparse_disabled, small_batches, idle_gpu, budget_exceeded];
         detectors.iter().filter_map(|detect| detect(self)).collect()
@@ -128,7 +128,7 @@ fn hydrate_gap(report: &RunReport) -> Option<Hint> {
     hint(
         "hydrate-gap",
         format!(
-            "the catalog had {rows} of {asked} rows; `codeintel status --verify` checks the index"
+            "the catalog has only {rows} of {asked} rows; check the index with `codeintel status --verify`"
         ),
     )
 }
@@ -139,7 +139,7 @@ fn sparse_disabled(report: &RunReport) -> Option<Hint> {
     (!used.iter().any(|channel| channel == "lexical")).then_some(())?;
     hint(
         "sparse-disabled",
-        "BM25 took no part; names and rare words are found better with it".to_owned(),
+        "the lexical channel (BM25) was not used; it finds names and rare words better".to_owned(),
     )
 }
 
@@ -152,7 +152,7 @@ fn small_batches(report: &RunReport) -> Option<Hint> {
     hint(
         "small-batches",
         format!(
-            "{steps} requests to embed had fewer than 4 texts; more texts a request use the device better"
+            "{steps} embedding requests had fewer than 4 texts; larger requests use the device better"
         ),
     )
 }
@@ -162,7 +162,11 @@ fn idle_gpu(report: &RunReport) -> Option<Hint> {
     (on_cpu && report.gpus > 0).then_some(())?;
     hint(
         "gpu-idle",
-        format!("the vectors were searched on the CPU, and this machine has {} GPUs", report.gpus),
+        format!(
+            "vectors were searched on the CPU although this machine has {} GPU{}",
+            report.gpus,
+            if report.gpus == 1 { "" } else { "s" }
+        ),
     )
 }
 
@@ -174,7 +178,7 @@ fn budget_exceeded(report: &RunReport) -> Option<Hint> {
     hint(
         "budget-exceeded",
         format!(
-            "{budget_ms} ms were not enough; raise search.deadline_ms, or see which stage took them"
+            "the deadline of {budget_ms} ms was missed; raise search.deadline_ms, or find the slow stage in the report"
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! Which process on which machine is this?
+//! Resource attributes: the service, the process and the host.
 
 use opentelemetry::KeyValue;
 use opentelemetry_resource_detectors::{
@@ -10,14 +10,14 @@ use opentelemetry_sdk::resource::{ResourceDetector, SdkProvidedResourceDetector}
 
 use super::config::Detector;
 
-/// Arguments may hold what nobody else should read.
-const NEVER: [&str; 2] = ["process.command_args", "process.command_line"];
+/// Attributes that are never exported, because arguments may contain secrets.
+const EXCLUDED: [&str; 2] = ["process.command_args", "process.command_line"];
 
-/// What OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say, before what the detectors find, before
-/// our own defaults.
+/// Precedence: OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES, then the detectors, then our
+/// defaults.
 pub(super) fn detect(detectors: &[Detector]) -> Resource {
-    // The SDK lets OTEL_RESOURCE_ATTRIBUTES win over OTEL_SERVICE_NAME; the specification has it the
-    // other way round, so the name is asked for once more, last.
+    // In the SDK OTEL_RESOURCE_ATTRIBUTES takes precedence over OTEL_SERVICE_NAME, contrary to the
+    // specification, so the name is read once more, last.
     let named = Resource::builder().with_detector(Box::new(SdkProvidedResourceDetector)).build();
     let unnamed = named
         .get(&"service.name".into())
@@ -31,7 +31,7 @@ pub(super) fn detect(detectors: &[Detector]) -> Resource {
         attributes
             .extend(found.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
     }
-    attributes.retain(|kv| !NEVER.contains(&kv.key.as_str()));
+    attributes.retain(|kv| !EXCLUDED.contains(&kv.key.as_str()));
     let given = named.iter().filter(|(key, _)| !(unnamed && key.as_str() == "service.name"));
     attributes.extend(given.map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
     if unnamed {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_process_is_named_and_its_arguments_are_not_told() {
+    fn the_process_is_named_and_its_arguments_are_not_exported() {
         let all = [
             Detector::Process,
             Detector::Os,

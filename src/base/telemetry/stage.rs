@@ -1,4 +1,4 @@
-//! Which steps are there, what is each one's span called, and what does it carry?
+//! The table of stages: span name, kind, parent and attributes of each.
 
 use opentelemetry::trace::SpanKind;
 
@@ -17,7 +17,7 @@ struct Row {
 macro_rules! stages {
     ($($(#[$doc:meta])* $stage:ident = $span:literal, $name:literal, $kind:ident, in $parent:literal,
         [$($attr:ident),* $(,)?];)+) => {
-        /// One step of a journey.
+        /// One step of a pipeline.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Stage { $($(#[$doc])* $stage),+ }
 
@@ -51,12 +51,12 @@ macro_rules! stages {
 }
 
 stages! {
-    Search = "retrieval.search", "search", Internal, in "the door",
+    Search = "retrieval.search", "search", Internal, in "the interface",
         [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS];
     Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];
-    EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the door",
+    EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS];
@@ -68,7 +68,7 @@ stages! {
     Hydrate = "retrieval.hydrate", "hydrate", Internal, in "retrieval.search", [HYDRATE_ASKED];
     DuckdbHydrate = "duckdb.hydrate", "duckdb", Internal, in "retrieval.hydrate",
         [DUCKDB_ROWS, DUCKDB_SQL_BYTES, DB_SYSTEM, DB_OPERATION, DB_SUMMARY];
-    Embed = "vllm.embed_batch", "embed", Client, in "ingest.build, or the door",
+    Embed = "vllm.embed_batch", "embed", Client, in "ingest.build, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS];
@@ -82,32 +82,33 @@ stages! {
 }
 
 impl Stage {
-    /// The span's name.
+    /// Name of the span.
     pub fn span_name(self) -> &'static str {
         self.row().span
     }
 
-    /// The short name for `request.stage`, reports and tables.
+    /// Short name for `request.stage`, reports and tables.
     pub fn name(self) -> &'static str {
         self.row().name
     }
 
-    /// Which span holds this one.
+    /// Name of the parent span.
     pub fn parent(self) -> &'static str {
         self.row().parent
     }
 
-    /// The attributes that it can carry, beside those of every span.
+    /// The attributes that the span can carry, beside those of every span.
     pub fn attrs(self) -> &'static [Attr] {
         self.row().attrs
     }
 
-    /// A call to an embedding model is a client span by the conventions, even in one process.
+    /// Kind of the span. By the conventions a call to an embedding model is a client span, even
+    /// within one process.
     pub fn kind(self) -> SpanKind {
         self.row().kind
     }
 
-    /// Whether it asks one channel of a search.
+    /// Whether the stage is a channel of a search.
     pub fn is_channel(self) -> bool {
         matches!(self, Self::Dense | Self::Lexical | Self::Symbol)
     }

@@ -1,4 +1,4 @@
-//! What is left of a span when it has ended, in plain types?
+//! A finished span in plain types.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,14 +18,14 @@ pub struct FinishedSpan {
     pub parent_span_id: Option<String>,
     pub started: SystemTime,
     pub duration: Duration,
-    /// Why it failed.
+    /// The description of the failure, if it failed.
     pub error: Option<String>,
-    /// Whether it was exported too, if anything is.
+    /// Whether it was sampled, and so exported if an exporter is configured.
     pub sampled: bool,
     pub attributes: Vec<(String, AttrValue)>,
-    /// Name and attributes, in order.
+    /// Name and attributes of each event, in order.
     pub events: Vec<(String, Vec<(String, AttrValue)>)>,
-    /// Trace and span.
+    /// Trace id and span id of each link.
     pub links: Vec<(String, String)>,
 }
 
@@ -60,12 +60,12 @@ impl From<&SpanData> for FinishedSpan {
     }
 }
 
-fn attributes(of: &[KeyValue]) -> Vec<(String, AttrValue)> {
-    of.iter().map(|kv| (kv.key.to_string(), value(&kv.value))).collect()
+fn attributes(pairs: &[KeyValue]) -> Vec<(String, AttrValue)> {
+    pairs.iter().map(|kv| (kv.key.to_string(), attr_value(&kv.value))).collect()
 }
 
-fn value(of: &Value) -> AttrValue {
-    match of {
+fn attr_value(value: &Value) -> AttrValue {
+    match value {
         Value::Bool(v) => (*v).into(),
         Value::I64(v) => (*v).into(),
         Value::F64(v) => (*v).into(),

@@ -1,68 +1,26 @@
-//! What is told of one batch of the engine?
+//! The span of one batch of the engine.
 //!
-//! It serves many requests, so it is a child of none: its span links to each.
-
-use std::time::Duration;
+//! A batch serves many requests, so its span is a child of none of them and links to each.
 
 use opentelemetry::Context;
 use opentelemetry::trace::{Span as _, SpanKind};
 use opentelemetry_sdk::trace::Span;
 
 use super::attrs::{self, Attr, AttrValue};
+use super::batch_facts::{BatchFacts, MemoryInfo};
+use super::context::RunContext;
 use super::labels::{Label, Lane, Mode};
-use super::{RunContext, Telemetry, span};
+use super::stage_span;
+use super::telemetry::Telemetry;
 use crate::base::error::{Error, Result};
 
-/// The most links of one span, as the specification's default has it.
+/// Maximum links of one span: the default of the OpenTelemetry specification.
 const LINKS_MAX: usize = 128;
 
 /// The name of the span.
 pub const SPAN_NAME: &str = "engine.batch";
 
-/// What a batch was.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchFacts {
-    /// Distinct sequences.
-    pub sequences: usize,
-    pub tokens: usize,
-    /// The tokens that it might have had.
-    pub tokens_max: usize,
-    /// How long the oldest sequence waited.
-    pub queued: Duration,
-    /// How long the device computed.
-    pub computed: Duration,
-    /// Of a device that has its own.
-    pub memory: Option<MemoryInfo>,
-}
-
-/// The memory of a GPU, all programs that use it together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryInfo {
-    pub used_bytes: u64,
-    pub total_bytes: u64,
-    /// The most that was used whenever somebody looked.
-    pub peak_bytes: u64,
-}
-
-impl MemoryInfo {
-    /// What spans say of it.
-    pub fn attrs(self) -> [(Attr, u64); 3] {
-        [
-            (attrs::VLLM_GPU_MEMORY_USED, self.used_bytes),
-            (attrs::VLLM_GPU_MEMORY_TOTAL, self.total_bytes),
-            (attrs::VLLM_GPU_MEMORY_PEAK, self.peak_bytes),
-        ]
-    }
-}
-
-impl BatchFacts {
-    /// 0 to 1; a sequence that is longer than a batch counts as a full one.
-    pub fn fill_ratio(&self) -> f64 {
-        (self.tokens as f64 / self.tokens_max.max(1) as f64).min(1.0)
-    }
-}
-
-/// A batch that is being computed.
+/// The open span of a batch that is being computed.
 pub struct BatchSpan {
     telemetry: Telemetry,
     span: Option<Span>,
@@ -86,8 +44,8 @@ impl BatchSpan {
         attrs::VLLM_GPU_MEMORY_PEAK,
     ];
 
-    /// Begins a batch that serves `requests`; the first one's telemetry tells it. lane: the one
-    /// that its first sequence waited in.
+    /// Begins the span of a batch that serves `requests`, in the telemetry of the first one. lane:
+    /// the lane of its first sequence.
     pub fn open<'a>(lane: Lane, requests: impl Iterator<Item = &'a RunContext>) -> Option<Self> {
         let mut requests = requests.peekable();
         let telemetry = requests.peek()?.telemetry().clone();
@@ -96,13 +54,14 @@ impl BatchSpan {
         Some(Self { telemetry, span, lane })
     }
 
-    /// Ends it: one span, one measurement of each of the batch's metrics.
+    /// Ends the span and measures each metric of the batch.
     pub fn close<T>(self, facts: &BatchFacts, result: &Result<T>) {
         self.telemetry.instruments().batched(self.lane, facts);
         self.end(facts, result.as_ref().err());
     }
 
-    /// Ends a batch that did not fit the memory: its halves are batches of their own, and measured.
+    /// Ends the span of a batch that did not fit into memory. Its halves are batches of their own,
+    /// and only they are measured.
     pub fn halved(mut self, facts: &BatchFacts, error: &Error) {
         if let Some(span) = &mut self.span {
             span.add_event(Self::HALVED, Vec::new());
@@ -127,7 +86,7 @@ impl BatchSpan {
         }
         if let Some(error) = error {
             set(attrs::ERROR_TYPE, error.kind().code().into());
-            span::record(&mut span, error);
+            stage_span::record(&mut span, error);
         }
         span.end();
     }

@@ -1,4 +1,4 @@
-//! Where do spans, measurements and log records go? Made once, handed down.
+//! The telemetry of a process: providers, exporters, recorder and scrape.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -21,28 +21,30 @@ use opentelemetry_sdk::trace::{
 use prometheus::TextEncoder;
 
 use super::attrs::Spelling;
-use super::caller::Propagation;
+use super::caller::{Caller, Propagation};
 use super::config::{Exporter, TelemetryConfig};
+use super::finished_span::FinishedSpan;
 use super::instruments::{HTTP_SECONDS, Instruments, MEASURED};
 use super::labels::RunStatus;
 use super::recorder::{Processor, RecordAll, Recorder};
-use super::{FinishedSpan, RunReport, export, observe, resource};
+use super::report::RunReport;
+use super::{export, process, resource};
 use crate::base::error::{Error, Result};
 
-/// The name of our tracer and meter.
+/// Name of our tracer and meter.
 const SCOPE: &str = "codeintel";
-/// How long the last export may take when the process ends.
+/// Time limit of the last export when the process ends.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
-/// Is told of every run that a door ended.
+/// Called with every run that ends.
 pub type RunListener = Box<dyn Fn(&Telemetry, &RunReport, RunStatus) + Send + Sync>;
 
-/// The process's telemetry. Cloning shares it.
+/// The telemetry of a process. Clones share it.
 #[derive(Clone)]
 pub struct Telemetry(Arc<Parts>);
 
 struct Parts {
-    /// `None` when the SDK is disabled: no span is made, and everything else is as ever.
+    /// `None` if the SDK is disabled: no spans are created, and all else works as usual.
     tracer: Option<SdkTracer>,
     traces: Option<SdkTracerProvider>,
     metrics: SdkMeterProvider,
@@ -55,14 +57,14 @@ struct Parts {
     spelling: Spelling,
     gpus: usize,
     listener: OnceLock<RunListener>,
-    /// The exporters over gRPC run here.
+    /// Runs the gRPC exporters.
     _runtime: Option<tokio::runtime::Runtime>,
 }
 
 static INSTALLED: OnceLock<Telemetry> = OnceLock::new();
 
 impl Telemetry {
-    /// The telemetry of this process; the second call returns the first one's.
+    /// The telemetry of this process; later calls return that of the first.
     pub fn install(config: &TelemetryConfig) -> Result<Self> {
         if let Some(installed) = INSTALLED.get() {
             return Ok(installed.clone());
@@ -71,21 +73,21 @@ impl Telemetry {
         Ok(INSTALLED.get_or_init(|| telemetry).clone())
     }
 
-    /// Telemetry of its own that exports nothing, for tests and for hosts that keep several.
+    /// Separate telemetry that exports nothing, for tests and for hosts with several.
     pub fn detached() -> Self {
         let config = TelemetryConfig::default();
         let (traces, metrics) = (SdkTracerProvider::builder(), SdkMeterProvider::builder());
         Self::extend(traces, metrics, &config)
     }
 
-    /// Telemetry that hands every finished span to `exporter` at once.
+    /// Telemetry that passes every finished span to `exporter` at once.
     pub fn with_exporter(exporter: impl SpanExporter + 'static) -> Self {
         let traces = SdkTracerProvider::builder().with_simple_exporter(exporter);
         Self::extend(traces, SdkMeterProvider::builder(), &TelemetryConfig::default())
     }
 
-    /// Adds our recorder and our registry to the providers that a host program is building; what
-    /// it exports stays its own, and nothing is exported twice.
+    /// Adds our recorder and registry to providers that a host program is building. The host's
+    /// exporters stay its own, and nothing is exported twice.
     pub fn extend(
         traces: TracerProviderBuilder,
         metrics: MeterProviderBuilder,
@@ -96,10 +98,8 @@ impl Telemetry {
     }
 
     fn build(config: &TelemetryConfig) -> Result<Self> {
-        let outlets = match config.disabled {
-            true => export::Outlets::default(),
-            false => export::outlets(config)?,
-        };
+        let outlets =
+            if config.disabled { export::Outlets::default() } else { export::outlets(config)? };
         let resource = resource::detect(&config.detectors);
         let traces = SdkTracerProvider::builder()
             .with_sampler(RecordAll(config.sampler.clone()))
@@ -126,11 +126,11 @@ impl Telemetry {
         }
         let metrics = metrics.with_view(buckets).build();
         let meter = metrics.meter(SCOPE);
-        let gpus = observe::register(&meter);
+        let gpus = process::register(&meter);
         let http_duration = meter
-            .f64_histogram(observe::HTTP_DURATION.name)
-            .with_unit(observe::HTTP_DURATION.unit)
-            .with_description(observe::HTTP_DURATION.what)
+            .f64_histogram(process::HTTP_DURATION.name)
+            .with_unit(process::HTTP_DURATION.unit)
+            .with_description(process::HTTP_DURATION.what)
             .build();
         Self(Arc::new(Parts {
             tracer: traces.as_ref().map(|provider| provider.tracer(SCOPE)),
@@ -152,8 +152,8 @@ impl Telemetry {
         }))
     }
 
-    /// Begins a span as a child of `parent`'s, and says where it stands. Without an SDK only the
-    /// ids go on.
+    /// Starts a span as a child of the one in `parent`, and returns its context. Without an SDK
+    /// only the ids are passed on.
     pub(super) fn start(
         &self,
         name: impl Into<Cow<'static, str>>,
@@ -183,6 +183,11 @@ impl Telemetry {
         &self.0.http_duration
     }
 
+    /// Reads the caller of a request from its headers; see [`Caller::read`].
+    pub fn caller(&self, header: &dyn Fn(&str) -> Option<String>) -> Caller {
+        Caller::read(self.propagation(), header)
+    }
+
     pub(super) fn propagation(&self) -> Propagation {
         self.0.propagation
     }
@@ -195,12 +200,12 @@ impl Telemetry {
         self.0.logs.as_ref()
     }
 
-    /// Devices that NVML sees.
+    /// Number of GPUs that NVML reports.
     pub fn gpus(&self) -> usize {
         self.0.gpus
     }
 
-    /// Tells `listener` of every run that ends from now on. Only the first call counts.
+    /// Calls `listener` with every run that ends from now on. Only the first call has an effect.
     pub fn on_finished(&self, listener: RunListener) {
         let _ = self.0.listener.set(listener);
     }
@@ -212,17 +217,17 @@ impl Telemetry {
         }
     }
 
-    /// The report of a run that ended lately; `latest` is the last one.
+    /// The report of a recent run; `latest` is the last one.
     pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
         self.0.recorder.run(run_id)
     }
 
-    /// The spans of a trace, 32 hexadecimal digits, that ended lately; sampled or not.
+    /// The recent spans of a trace, sampled or not. trace_id: 32 hexadecimal digits.
     pub fn spans(&self, trace_id: &str) -> Vec<FinishedSpan> {
         TraceId::from_hex(trace_id).map(|id| self.0.recorder.spans(id)).unwrap_or_default()
     }
 
-    /// Every metric in the text format of Prometheus, version 0.0.4.
+    /// Every metric in the Prometheus text format 0.0.4.
     pub fn scrape(&self) -> Result<String> {
         let families = self.0.registry.gather();
         TextEncoder::new()
@@ -230,8 +235,8 @@ impl Telemetry {
             .map_err(Error::library("prometheus", "write the metrics"))
     }
 
-    /// Flushes and closes what was opened: traces, metrics, then logs. To be called last, from a
-    /// thread that runs no async work; takes some seconds at most.
+    /// Flushes and closes traces, metrics and logs. Call it last, from a thread that runs no async
+    /// work; it takes a few seconds at most.
     pub fn shutdown(&self) {
         let closed = [
             self.0.traces.as_ref().map(|p| p.shutdown_with_timeout(SHUTDOWN)),
@@ -254,15 +259,15 @@ fn prometheus_reader(
     registry: &prometheus::Registry,
 ) -> opentelemetry_prometheus::PrometheusExporter {
     opentelemetry_prometheus::exporter()
-        // Without a registry of ours the exporter would make one that nobody can reach.
+        // Without this the exporter would create a registry that we cannot read.
         .with_registry(registry.clone())
         .scope_info_enabled(false)
         .build()
         .expect("a new registry holds nothing that could clash")
 }
 
-/// The buckets of each histogram. Least and greatest are not kept: those of a series that nothing
-/// was measured for yet are infinite, and a collector would be sent them.
+/// The buckets of each histogram. Minimum and maximum are not kept: for a series without
+/// measurements they are infinite, and would be exported so.
 fn buckets(instrument: &Instrument) -> Option<Stream> {
     if instrument.kind() != InstrumentKind::Histogram {
         return None;

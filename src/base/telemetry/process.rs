@@ -1,4 +1,4 @@
-//! What does the process use, and the GPUs? Read when somebody collects, and not before.
+//! Metrics of the process and of the GPUs, read only when they are collected.
 
 use std::fs;
 use std::sync::Arc;
@@ -22,14 +22,14 @@ const fn row(
     Metric { name, kind, unit, scraped, labels, what, bounds: &[] }
 }
 
-/// The metric of the HTTP conventions. Its series appear with the first request of each kind.
+/// The metric of the OpenTelemetry HTTP conventions. A series appears with its first request.
 pub(super) const HTTP_DURATION: Metric = Metric {
     name: "http.server.request.duration",
     kind: MetricKind::Histogram,
     unit: "s",
     scraped: "http_server_request_duration_seconds",
     labels: || vec!["http_request_method", "http_route", "http_response_status_code"],
-    what: "Seconds of a request over HTTP",
+    what: "Duration of an HTTP request in seconds",
     bounds: HTTP_SECONDS,
 };
 
@@ -39,7 +39,7 @@ const CPU: Metric = row(
     "s",
     "process_cpu_time_seconds_total",
     || vec!["cpu_mode"],
-    "CPU seconds of the process",
+    "CPU time of the process in seconds",
 );
 const MEMORY: Metric = row(
     "process.memory.usage",
@@ -47,7 +47,7 @@ const MEMORY: Metric = row(
     "By",
     "process_memory_usage_bytes",
     Vec::new,
-    "Bytes of physical memory in use",
+    "Physical memory of the process in bytes",
 );
 const VIRTUAL: Metric = row(
     "process.memory.virtual",
@@ -55,7 +55,7 @@ const VIRTUAL: Metric = row(
     "By",
     "process_memory_virtual_bytes",
     Vec::new,
-    "Bytes of address space",
+    "Address space of the process in bytes",
 );
 const THREADS: Metric = row(
     "process.thread.count",
@@ -79,7 +79,7 @@ const UPTIME: Metric = row(
     "s",
     "process_uptime_seconds",
     Vec::new,
-    "Seconds since the start",
+    "Seconds since the process started",
 );
 const GPU_USED: Metric = row(
     "hw.gpu.memory.usage",
@@ -87,7 +87,7 @@ const GPU_USED: Metric = row(
     "By",
     "hw_gpu_memory_usage_bytes",
     || vec!["hw_id"],
-    "Bytes in use on the GPU; absent without one",
+    "Used GPU memory in bytes; absent without a GPU",
 );
 const GPU_LIMIT: Metric = row(
     "hw.gpu.memory.limit",
@@ -95,7 +95,7 @@ const GPU_LIMIT: Metric = row(
     "By",
     "hw_gpu_memory_limit_bytes",
     || vec!["hw_id"],
-    "Bytes of the GPU; absent without one",
+    "Total GPU memory in bytes; absent without a GPU",
 );
 const GPU_BUSY: Metric = row(
     "hw.gpu.utilization",
@@ -103,15 +103,15 @@ const GPU_BUSY: Metric = row(
     "1",
     "hw_gpu_utilization_ratio",
     || vec!["hw_id"],
-    "Share of time in which the GPU computed; absent without one",
+    "Fraction of time that the GPU was busy; absent without a GPU",
 );
 
-/// The metrics that are read when they are collected, and the one of the HTTP conventions.
+/// The metrics read at collection, and the one of the HTTP conventions.
 pub const OBSERVED: &[Metric] =
     &[HTTP_DURATION, CPU, MEMORY, VIRTUAL, THREADS, FILES, UPTIME, GPU_USED, GPU_LIMIT, GPU_BUSY];
 
-/// Registers all of them; returns the number of GPUs. A reading that fails is left out: a panic in
-/// a callback would end the thread that collects.
+/// Registers all of them and returns the number of GPUs. A reading that fails is left out, because
+/// a panic in a callback would end the collecting thread.
 pub(super) fn register(meter: &Meter) -> usize {
     let started = Instant::now();
     meter
@@ -181,15 +181,15 @@ fn gpus(meter: &Meter) -> usize {
     count as usize
 }
 
-/// A number of /proc/self/status.
+/// A number from /proc/self/status.
 fn status(name: &str) -> Option<u64> {
     let text = fs::read_to_string("/proc/self/status").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
 }
 
-/// User and system seconds: fields 14 and 15 of /proc/self/stat, in clock ticks. The name of the
-/// process, field 2, may hold spaces; it ends with the last parenthesis.
+/// User and system seconds: fields 14 and 15 of /proc/self/stat, in clock ticks. Field 2, the name
+/// of the process, may contain spaces; it ends at the last parenthesis.
 fn cpu_seconds() -> Option<[f64; 2]> {
     let text = fs::read_to_string("/proc/self/stat").ok()?;
     let mut fields = text.rsplit(')').next()?.split_whitespace().skip(11);
@@ -207,7 +207,13 @@ mod tests {
         assert!(status("VmRSS:").unwrap() > 1000);
         assert!(status("Threads:").unwrap() >= 1);
         assert_eq!(status("NoSuchField:"), None);
-        let [user, system] = cpu_seconds().unwrap();
-        assert!(user + system >= 0.0);
+        let before = cpu_seconds().unwrap();
+        let begun = Instant::now();
+        // Longer than a clock tick.
+        while begun.elapsed().as_millis() < 50 {
+            std::hint::spin_loop();
+        }
+        let after = cpu_seconds().unwrap();
+        assert!(after[0] + after[1] > before[0] + before[1], "{before:?} {after:?}");
     }
 }

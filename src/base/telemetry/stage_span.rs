@@ -1,5 +1,6 @@
-//! What is told of one step while it is taken?
+//! One running step: its timing, attributes and outcome, as a span and a step of the report.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,14 +8,14 @@ use opentelemetry::ContextGuard;
 use opentelemetry::trace::{Link, Span as _, SpanContext, Status, TraceContextExt};
 use opentelemetry_sdk::trace::Span;
 
-use super::Stage;
 use super::attrs::{self, Attr, AttrValue};
-use super::context::{Run, RunContext, lock};
+use super::context::{Run, RunContext};
 use super::labels::{Label, Outcome};
 use super::report::{StepRecord, StepStatus};
-use crate::base::error::Error;
+use super::stage::Stage;
+use crate::base::error::{Error, Result};
 
-/// A step that is being taken.
+/// A running step.
 pub struct StageSpan {
     stage: Stage,
     within: RunContext,
@@ -22,7 +23,7 @@ pub struct StageSpan {
     span: Option<Span>,
     started: Instant,
     status: StepStatus,
-    /// Written once here; the span and the report are made of it when the step ends.
+    /// Collected here; copied to the span and the report when the step ends.
     attrs: Vec<(Attr, AttrValue)>,
 }
 
@@ -50,13 +51,13 @@ impl StageSpan {
         Self { stage, within, span, started: Instant::now(), status, attrs }
     }
 
-    /// Makes the step the current one of this thread, for log events.
+    /// Makes the step current on this thread, for log events.
     pub(super) fn attach(&self) -> ContextGuard {
         self.within.parent.clone().attach()
     }
 
-    /// The run as seen from inside this step: its stages become children of this one. It may go to
-    /// another thread.
+    /// The context of the run inside this step: stages in it become children of this step. It may
+    /// be sent to another thread.
     pub fn cx(&self) -> RunContext {
         self.within.clone()
     }
@@ -107,7 +108,7 @@ impl StageSpan {
             span.end();
         }
         if self.stage.is_channel() {
-            lock(&run.channels).push(self.within.parent.span().span_context().clone());
+            run.channels.lock().push(self.within.parent.span().span_context().clone());
         }
         let failed = self.status == StepStatus::Error;
         let outcome = if failed { Outcome::Error } else { Outcome::Run };
@@ -123,36 +124,58 @@ impl StageSpan {
     }
 }
 
-/// The one way in which a failure gets onto a span.
+/// Records a failure on a span.
 pub(super) fn record(span: &mut Span, error: &Error) {
     span.record_error(error);
     span.set_status(Status::error(error.to_string()));
 }
 
-/// Ours are warnings; the caller's mistakes are details.
-fn log(place: &'static str, error: &Error) {
+/// Our failures are logged as warnings, mistakes of the caller as details.
+fn log(stage: &'static str, error: &Error) {
     let kind = error.kind().code();
-    match error.kind().http_status() {
-        500.. => tracing::warn!(stage = place, error.kind = kind, %error, "stage failed"),
-        _ => tracing::debug!(stage = place, error.kind = kind, %error, "stage failed"),
+    if error.kind().http_status() >= 500 {
+        tracing::warn!(stage, error.kind = kind, %error, "stage failed");
+    } else {
+        tracing::debug!(stage, error.kind = kind, %error, "stage failed");
     }
 }
 
-/// A channel links to the search it serves, the fusion to the channels it fuses: threads and
-/// joins that the tree of parents does not tell.
+/// A channel links to its search, and the fusion to its channels: relations between threads that
+/// the tree of parents does not show.
 fn links(run: &Arc<Run>, stage: Stage) -> Vec<Link> {
     let link = |to: SpanContext| Link::new(to, Vec::new(), 0);
     match stage {
         stage if stage.is_channel() => run.root.get().cloned().map(link).into_iter().collect(),
-        Stage::Fuse => lock(&run.channels).iter().cloned().map(link).collect(),
+        Stage::Fuse => run.channels.lock().iter().cloned().map(link).collect(),
         _ => Vec::new(),
     }
 }
 
 impl RunContext {
-    /// What another span may link to: the step that this context lies in.
-    pub(super) fn link(&self) -> Option<Link> {
-        let here = self.parent.span().span_context().clone();
-        here.is_valid().then(|| Link::new(here, Vec::new(), 0))
+    /// Runs `work` as `stage`, with one span, one step of the report and one measurement. An error
+    /// is recorded on all three; so is a panic, which then continues.
+    pub fn stage<T>(
+        &self,
+        stage: Stage,
+        work: impl FnOnce(&mut StageSpan) -> Result<T>,
+    ) -> Result<T> {
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        let mut span = StageSpan::open(self, stage);
+        // Log events inside the stage carry its ids.
+        let attached = span.attach();
+        let result = catch_unwind(AssertUnwindSafe(|| work(&mut span)));
+        match &result {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => span.fail(error),
+            Err(_) => {
+                let detail = "it panicked".to_owned();
+                span.fail(&Error::Internal { what: stage.name(), detail });
+            }
+        }
+        drop(attached);
+        span.close();
+        result.unwrap_or_else(|panic| resume_unwind(panic))
     }
 }

@@ -1,4 +1,4 @@
-//! What is told of one request over HTTP?
+//! The server span of one HTTP request.
 
 use std::future::Future;
 use std::time::Instant;
@@ -8,15 +8,15 @@ use opentelemetry::context::FutureExt;
 use opentelemetry::trace::{Span as _, SpanKind, Status};
 use opentelemetry_sdk::trace::Span;
 
-use super::Telemetry;
 use super::attrs::{self, Attr, AttrValue};
 use super::caller::Caller;
 use super::labels::{Label, Route, StatusClass};
+use super::telemetry::Telemetry;
 
-/// The status of a request whose caller went away before the answer.
+/// The status of a request whose caller disconnected before the response.
 const CLIENT_CLOSED: u16 = 499;
 
-/// The server span of one request; ends when it is told the status, or dropped.
+/// The open server span of one request. It ends with the response's status, or when dropped.
 pub struct HttpSpan {
     telemetry: Telemetry,
     span: Option<Span>,
@@ -28,8 +28,8 @@ pub struct HttpSpan {
 }
 
 impl Telemetry {
-    /// Begins the span of a request. header: its headers, looked up in any case; route: as it is
-    /// registered, `None` where there is none.
+    /// Begins the span of a request. header: looks up a request header in any case; route: the
+    /// registered route, `None` if no route matches.
     pub fn http(
         &self,
         method: &str,
@@ -88,7 +88,7 @@ impl HttpSpan {
         }
     }
 
-    /// Who asks, as seen from inside this span.
+    /// The caller, with this span as its parent span.
     pub fn caller(&self) -> &Caller {
         &self.caller
     }
@@ -98,7 +98,7 @@ impl HttpSpan {
         work.with_context(self.caller.context.clone())
     }
 
-    /// Ends the span with the answer's status.
+    /// Ends the span with the status of the response.
     pub fn finish(mut self, status: u16) {
         self.end(status);
     }
