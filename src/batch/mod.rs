@@ -13,7 +13,7 @@ mod rerank;
 
 pub use dtype::OutputDtype;
 pub use embed::{embed, expand};
-pub use input::{Input, InputFormat, Item};
+pub use input::{Input, InputFormat};
 pub use output::{Output, SparseOutput, is_npy};
 pub use rerank::{PairInput, ScoreOutput, rerank};
 

@@ -13,5 +13,5 @@ mod texts;
 mod vectors;
 
 pub use plan::{EndpointOptions, Options, Plan};
-pub use report::{Against, Cell, Cosine, Machine, Report, Roof, StagesMs};
+pub use report::{Cell, Report};
 pub use session::{Progress, Session};

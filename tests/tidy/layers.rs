@@ -167,7 +167,7 @@ fn paths(base: &[String], text: &str) -> Vec<Vec<String>> {
     if !is_module {
         return vec![base.to_vec()];
     }
-    let path = [base, &[name.clone()]].concat();
+    let path = [base, std::slice::from_ref(&name)].concat();
     match text[name.len()..].strip_prefix("::") {
         Some(rest) => paths(&path, rest),
         None => vec![path],
