@@ -7,8 +7,9 @@
 use std::path::Path;
 
 use codeintel::base::hit::ChunkId;
+use codeintel::corpus::chunk::SymbolKind;
 use codeintel::index::catalog::{
-    Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, ScopeSpec, SymbolRow,
+    Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, ScopeSpec, SymbolRow,
 };
 use divan::{Bencher, black_box};
 
@@ -81,7 +82,7 @@ fn write(at: &Path) {
         let symbol = |id: u32| SymbolRow {
             name: format!("name_{id}"),
             qualified: format!("Thing::name_{id}"),
-            kind: "method".to_owned(),
+            kind: SymbolKind::Method,
             signature: format!("fn name_{id}(&self) -> Result<()>"),
             doc: None,
             path: path.clone(),
@@ -94,7 +95,8 @@ fn write(at: &Path) {
         let used =
             |id: u32| RefRow { name: format!("call_{}", id % 900), chunk: ChunkId(id), line: id };
         let refs: Vec<_> = ids.map(used).collect();
-        writer.append_file(&file, &chunks, &symbols, &refs).expect("room on the disk");
+        let rows = FileRows { file, chunks, symbols, references: refs };
+        writer.append_file(rows).expect("room on the disk");
     }
     writer.finish().expect("room on the disk");
 }

@@ -17,10 +17,11 @@ use codeintel::index::{
     DenseIndex, DenseParams, LexicalIndex, LexicalWriter, QueryText, SymbolEntry, SymbolIndex,
     dense::DenseKind,
 };
+use codeintel::ingest::add_lexical;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 
-use support::{ModelTokens, corpus, size, vectors, version};
+use support::{ModelTokens, corpus, size, vectors};
 
 mod support;
 
@@ -122,7 +123,7 @@ fn write_lexical(folder: &std::path::Path) -> usize {
         FILES.iter().flat_map(|(file, cut)| cut.chunks.iter().map(move |c| (file, cut, c)));
     let mut n = 0;
     for (file, cut, chunk) in chunks {
-        version::add_lexical(&writer, ChunkId(n), file, cut, chunk);
+        add_lexical(&writer, ChunkId(n), file, cut, chunk).expect("room on the disk");
         n += 1;
     }
     writer.finish().expect("room on the disk");

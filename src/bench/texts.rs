@@ -122,9 +122,9 @@ macro_rules! sources {
 
 /// Some of this program's sources: path and text.
 const SOURCES: &[(&str, &str)] = sources![
-    "index/catalog/read.rs",
-    "index/versions/version.rs",
-    "index/catalog/write.rs",
+    "index/catalog/reader.rs",
+    "index/versions/data_folder.rs",
+    "index/catalog/writer.rs",
     "corpus/chunk/chunker.rs",
     "corpus/chunk/outline.rs",
     "base/config/settings.rs",
@@ -138,8 +138,8 @@ const SOURCES: &[(&str, &str)] = sources![
     "index/dense/store.rs",
     "index/lexical/search.rs",
     "index/symbols/store.rs",
-    "ingest/journey.rs",
-    "ingest/write.rs",
+    "ingest/pipeline.rs",
+    "ingest/version_writer.rs",
     "embedding/nn/network.rs",
     "search/searcher.rs",
     "search/plan/shape.rs",

@@ -13,7 +13,7 @@ use super::out::{
 use super::{Context, report};
 use crate::base::error::Result;
 use crate::base::telemetry::labels::Tool;
-use crate::ingest::{Ingest, IngestReport, Outcome, Phase, Progress, watch};
+use crate::ingest::{Ingest, IngestOutcome, IngestReport, Phase, Progress, watch};
 use crate::tools::wire::{IngestAnswer, RunRecord};
 
 #[derive(clap::Args)]
@@ -45,7 +45,7 @@ pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     eprintln!("watching {}; stop with Ctrl-C", list(&args.paths));
     watch(&args.paths, app.data().path(), |saved| {
         match once(&mut cx, &ingest, &args, false) {
-            Ok(Outcome::Unchanged) => {}
+            Ok(IngestOutcome::Unchanged) => {}
             Ok(_) => eprintln!("searchable {} after it was saved", duration(saved.elapsed())),
             // The next change may fix it: a half-written file, a disk that was full.
             Err(error) => print_error(&error),
@@ -54,7 +54,7 @@ pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
     })
 }
 
-fn once(cx: &mut Context, ingest: &Ingest, args: &IndexArgs, full: bool) -> Result<Outcome> {
+fn once(cx: &mut Context, ingest: &Ingest, args: &IndexArgs, full: bool) -> Result<IngestOutcome> {
     let run = cx.begin(Tool::Ingest, &Ingest::PLANNED);
     let bar = Bar::start(ingest.progress());
     let result = ingest.run(&args.paths, full, &run);
@@ -64,7 +64,7 @@ fn once(cx: &mut Context, ingest: &Ingest, args: &IndexArgs, full: bool) -> Resu
     run.report().warnings.iter().for_each(|warning| print_warning(&warning.message));
     if args.json {
         cx.out.json(&IngestAnswer::new(&done, &run.report()))?;
-    } else if !(args.watch && done.outcome == Outcome::Unchanged) {
+    } else if !(args.watch && done.outcome == IngestOutcome::Unchanged) {
         print(cx, &done, &args.paths)?;
         if tracing::enabled!(tracing::Level::INFO) {
             {
@@ -78,9 +78,9 @@ fn once(cx: &mut Context, ingest: &Ingest, args: &IndexArgs, full: bool) -> Resu
 
 fn print(cx: &mut Context, done: &IngestReport, paths: &[PathBuf]) -> Result<()> {
     let verb = match done.outcome {
-        Outcome::Built => "Indexed",
-        Outcome::Updated => "Updated the index of",
-        Outcome::Unchanged => "Nothing changed in",
+        IngestOutcome::Built => "Indexed",
+        IngestOutcome::Updated => "Updated the index of",
+        IngestOutcome::Unchanged => "Nothing changed in",
     };
     let out = &mut cx.out;
     out.line(format!(
@@ -91,7 +91,7 @@ fn print(cx: &mut Context, done: &IngestReport, paths: &[PathBuf]) -> Result<()>
         paint(BOLD, counted(done.chunks, "chunk")),
         duration(done.elapsed),
     ))?;
-    if done.outcome != Outcome::Unchanged {
+    if done.outcome != IngestOutcome::Unchanged {
         let mut line = format!(
             "  {} read, {} removed; {} written, {} embedded",
             counted(done.files_changed, "file"),

@@ -1,25 +1,25 @@
-//! How are changed files written into a version that is being staged?
+//! Chunks, embeds and writes the changed files of a version.
 //!
-//! Three threads, three blocks under way: files are chunked on all cores, embedded, and written to
-//! the catalog, the lexical index and the vectors, in the order of the listing.
+//! Three threads work on three blocks of files at once: one is chunked on all cores, one is embedded,
+//! and one is written, in the order of the listing.
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use super::prepare::{Block, Prepared, prepare};
+use super::prepare::{Block, prepare};
 use super::progress::Progress;
-use crate::base::error::{Error, Result};
+use super::version_writer::{FileOrigin, VersionWriter};
+use crate::base::error::Result;
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
 use crate::corpus::chunk::{Chunk, Chunker};
 use crate::corpus::source::{Commit, Entry, Repo, RepoPath, Skipped};
 use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
-use crate::index::catalog::{CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
-use crate::index::{DenseIndex, LexicalDoc, LexicalWriter};
+use crate::index::DenseIndex;
 
-/// Vectors of the version before, found by the hash of the text that they were made from.
+/// Vectors of the previous version, by the hash of the embedded text.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     pub rows: &'a HashMap<[u8; 32], ChunkId>,
@@ -32,7 +32,7 @@ impl Known<'_> {
     }
 }
 
-/// What is read to build.
+/// The files to build from, and what chunks and embeds them.
 pub struct Sources<'a> {
     pub repo: &'a Repo,
     pub entries: &'a [Entry],
@@ -43,24 +43,16 @@ pub struct Sources<'a> {
     pub progress: &'a Progress,
 }
 
-/// What is written.
-pub struct Target {
-    pub catalog: CatalogWriter,
-    pub lexical: LexicalWriter,
-    /// The vectors of the new rows, `[rows, d]`.
-    pub vectors: Matrix,
-    /// The id of the next new row.
-    pub next: u32,
-}
-
-/// What was done.
-#[derive(Debug, Default)]
+/// The vectors and counts of a build.
+#[derive(Debug)]
 pub struct Built {
+    /// The vectors of the new rows, `[chunks, d]`.
+    pub vectors: Matrix,
     pub files: usize,
     pub chunks: usize,
-    /// Chunks whose vector neither the version before nor the cache had.
+    /// Chunks whose vector was neither in the previous version nor in the cache.
     pub embedded: usize,
-    /// Tokens that the model read for them.
+    /// Tokens that were embedded for them.
     pub tokens: usize,
     pub truncated: usize,
     pub skipped: Skipped,
@@ -68,7 +60,7 @@ pub struct Built {
 
 struct Embedded {
     block: Block,
-    /// One row for each chunk of the block, in order.
+    /// One row per chunk of the block, in order.
     vectors: Matrix,
     embedded: usize,
     tokens: usize,
@@ -76,14 +68,18 @@ struct Embedded {
 }
 
 /// Chunks, embeds and writes `sources.entries`.
-pub fn build(sources: &Sources<'_>, target: &mut Target, cx: &RunContext) -> Result<Built> {
+pub fn build(
+    sources: &Sources<'_>,
+    writer: &mut VersionWriter<'_>,
+    cx: &RunContext,
+) -> Result<Built> {
     std::thread::scope(|scope| {
         let (block_sender, blocks) = sync_channel(1);
         let (embedded_sender, embedded) = sync_channel(1);
         let Sources { repo, entries, chunker, engine, .. } = sources;
         scope.spawn(move || prepare(repo, entries, chunker, engine.tokenizer(), &block_sender));
         scope.spawn(move || embed_blocks(sources, &blocks, &embedded_sender, cx));
-        write_blocks(sources, target, &embedded)
+        write_blocks(sources, writer, &embedded)
     })
 }
 
@@ -96,7 +92,7 @@ fn embed_blocks(
     for block in blocks {
         let result = block.and_then(|block| embed_block(sources, block, cx));
         let failed = result.is_err();
-        // The writer hangs up when it fails; either way there is nothing left to do.
+        // If sending fails, the writer has failed and nothing is left to do.
         if embedded.send(result).is_err() || failed {
             return;
         }
@@ -139,126 +135,42 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
 
 fn write_blocks(
     sources: &Sources<'_>,
-    target: &mut Target,
+    writer: &mut VersionWriter<'_>,
     embedded: &Receiver<Result<Embedded>>,
 ) -> Result<Built> {
-    let mut built = Built::default();
+    let mut built = Built {
+        vectors: Matrix::with_capacity(0, sources.engine.identity().dim),
+        files: 0,
+        chunks: 0,
+        embedded: 0,
+        tokens: 0,
+        truncated: 0,
+        skipped: Skipped::default(),
+    };
     for part in embedded {
         let part = part?;
         let mut vectors = part.vectors.rows();
-        for prepared in &part.block.files {
-            let commit = sources.commits.get(&prepared.file.path);
-            let root = sources.repo.root_of(&prepared.file.path).unwrap_or(Path::new(""));
-            target.write_file(prepared, root, commit)?;
-            for _ in &prepared.chunks.chunks {
-                target.vectors.push_row(vectors.next().expect("one vector for each chunk"));
+        let files = part.block.files.len();
+        for prepared in part.block.files {
+            let chunks = prepared.chunks.chunks.len();
+            for _ in 0..chunks {
+                built.vectors.push_row(vectors.next().expect("one vector for each chunk"));
             }
-            built.chunks += prepared.chunks.chunks.len();
+            let path = prepared.file.path.clone();
+            let origin = FileOrigin {
+                root: sources.repo.root_of(&path).unwrap_or(Path::new("")),
+                commit: sources.commits.get(&path),
+                read_at_s: prepared.read_at_s,
+            };
+            writer.add_file(prepared.file, prepared.chunks, &origin)?;
+            built.chunks += chunks;
         }
-        built.files += part.block.files.len();
+        built.files += files;
         built.embedded += part.embedded;
         built.tokens += part.tokens;
         built.truncated += part.truncated;
         part.block.skipped.iter().for_each(|reason| built.skipped.add(*reason));
-        let files = part.block.files.len() + part.block.skipped.len();
-        sources.progress.add_files(files, part.block.bytes);
+        sources.progress.add_files(files + part.block.skipped.len(), part.block.bytes);
     }
     Ok(built)
-}
-
-impl Target {
-    fn write_file(
-        &mut self,
-        prepared: &Prepared,
-        root: &Path,
-        commit: Option<&Commit>,
-    ) -> Result<()> {
-        let Prepared { file, chunks, read_at_s } = prepared;
-        let path = file.path.as_str();
-        let first = self.next;
-        let id = |ordinal: u32| ChunkId(first + ordinal);
-        let count = u32::try_from(chunks.chunks.len()).unwrap_or(u32::MAX);
-        self.next = first.checked_add(count).ok_or(Error::Overloaded {
-            what: "the index",
-            limit: format!("{} chunks", u32::MAX),
-            retry_ms: None,
-        })?;
-        let row = FileRow {
-            path: path.to_owned(),
-            root: root.to_string_lossy().into_owned(),
-            language: file.language.name().to_owned(),
-            size_bytes: file.size_bytes,
-            modified_ns: file.modified_ns,
-            hash: file.hash,
-            lines: file.text.lines().count() as u32,
-            first_chunk: ChunkId(first),
-            chunk_count: count,
-            commit_id: commit.map(|c| c.id.clone()),
-            commit_time_s: commit.map(|c| c.time_s),
-            author: commit.map(|c| c.author.clone()),
-            indexed_at_s: *read_at_s,
-        };
-        let mut rows = Vec::with_capacity(chunks.chunks.len());
-        for (ordinal, chunk) in (0..).zip(&chunks.chunks) {
-            self.add_lexical(id(ordinal), prepared, chunk)?;
-            rows.push(chunk_row(id(ordinal), prepared, chunk));
-        }
-        let symbols: Vec<SymbolRow> = chunks
-            .symbols
-            .iter()
-            .map(|s| SymbolRow {
-                name: s.name.clone(),
-                qualified: s.qualified.clone(),
-                kind: s.kind.as_str().to_owned(),
-                signature: s.signature.clone(),
-                doc: s.doc.clone(),
-                path: path.to_owned(),
-                start_line: s.start_line,
-                end_line: s.end_line,
-                start_col: s.start_col,
-                chunk: id(s.chunk),
-            })
-            .collect();
-        let references: Vec<RefRow> = chunks
-            .references
-            .iter()
-            .map(|r| RefRow { name: r.name.clone(), chunk: id(r.chunk), line: r.line })
-            .collect();
-        self.catalog.append_file(&row, &rows, &symbols, &references)
-    }
-
-    fn add_lexical(&mut self, id: ChunkId, prepared: &Prepared, chunk: &Chunk) -> Result<()> {
-        let starts: Vec<_> =
-            chunk.symbols.iter().map(|&i| &prepared.chunks.symbols[i as usize]).collect();
-        let join = |names: Vec<&str>| names.join(" ");
-        self.lexical.add(&LexicalDoc {
-            id,
-            name: &join(starts.iter().map(|s| s.name.as_str()).collect()),
-            qualified: &chunk.enclosing.join(" "),
-            signature: &join(starts.iter().map(|s| s.signature.as_str()).collect()),
-            body: &chunk.text,
-            comments: "",
-            doc: chunk.doc.as_deref().unwrap_or_default(),
-            path: prepared.file.path.as_str(),
-        })
-    }
-}
-
-fn chunk_row(id: ChunkId, prepared: &Prepared, chunk: &Chunk) -> ChunkRow {
-    ChunkRow {
-        id,
-        path: prepared.file.path.as_str().to_owned(),
-        language: prepared.file.language.name().to_owned(),
-        start_line: chunk.start_line,
-        end_line: chunk.end_line,
-        start_byte: chunk.start_byte,
-        end_byte: chunk.end_byte,
-        header: chunk.header.clone(),
-        text: chunk.text.clone(),
-        enclosing: chunk.enclosing.clone(),
-        signature: chunk.signature.clone(),
-        doc: chunk.doc.clone(),
-        hash: chunk.hash,
-        tokens: chunk.tokens,
-    }
 }

@@ -1,4 +1,4 @@
-//! Which files differ from the version before?
+//! Difference: the files that differ from the previous version.
 
 use std::collections::HashMap;
 
@@ -10,16 +10,16 @@ use crate::index::catalog::FileRow;
 
 const NS_PER_S: i64 = 1_000_000_000;
 
-/// What a new version must take in and leave out.
+/// What a new version must add and remove.
 #[derive(Debug, Default)]
 pub struct Difference {
     /// New or edited, in the order of the listing.
     pub changed: Vec<Entry>,
-    /// Paths of the version before that are edited, gone, or no longer text.
+    /// Paths of the previous version that are edited, gone, or no longer text.
     pub outdated: Vec<String>,
-    /// Paths among `outdated` that are not in `changed`.
+    /// How many paths in `outdated` are not in `changed`.
     pub removed: usize,
-    /// Files that hold nothing to index; complete only when there was a version before.
+    /// Files that were skipped; complete only if there was a previous version.
     pub skipped: Skipped,
 }
 
@@ -35,8 +35,8 @@ enum Verdict {
     Skipped(SkipReason),
 }
 
-/// Compares `listing` with the files of the version before. Files whose size and time are the same
-/// are not read; of the others the content decides.
+/// Compares `listing` with the files of the previous version. A file with the same size and time is not
+/// read; for other files the content decides.
 pub fn diff(repo: &Repo, listing: Listing, known: &[FileRow]) -> Result<Difference> {
     let mut difference = Difference { skipped: listing.skipped, ..Difference::default() };
     if known.is_empty() {
@@ -44,24 +44,24 @@ pub fn diff(repo: &Repo, listing: Listing, known: &[FileRow]) -> Result<Differen
         return Ok(difference);
     }
     let known: HashMap<&str, &FileRow> = known.iter().map(|row| (row.path.as_str(), row)).collect();
-    let judged: Vec<(Entry, Verdict)> = listing
+    let verdicts: Vec<(Entry, Verdict)> = listing
         .entries
         .into_par_iter()
         .map(|entry| {
             let row = known.get(entry.path.as_str()).copied();
-            judge(repo, &entry, row).map(|verdict| (entry, verdict))
+            compare(repo, &entry, row).map(|verdict| (entry, verdict))
         })
         .collect::<Result<_>>()?;
 
     let mut kept = std::collections::HashSet::new();
-    for (entry, verdict) in judged {
+    for (entry, verdict) in verdicts {
         match verdict {
             Verdict::Same => {
                 kept.insert(entry.path.as_str().to_owned());
             }
             Verdict::Changed => difference.changed.push(entry),
             Verdict::Skipped(reason) => {
-                // Of a file that never holds still the state before is better than none.
+                // Of a file that changes all the time, the previous state is better than none.
                 if reason == SkipReason::ChangedWhileRead {
                     kept.insert(entry.path.as_str().to_owned());
                 }
@@ -77,12 +77,12 @@ pub fn diff(repo: &Repo, listing: Listing, known: &[FileRow]) -> Result<Differen
     Ok(difference)
 }
 
-fn judge(repo: &Repo, entry: &Entry, known: Option<&FileRow>) -> Result<Verdict> {
+fn compare(repo: &Repo, entry: &Entry, known: Option<&FileRow>) -> Result<Verdict> {
     if let Some(row) = known
         && row.size_bytes == entry.size_bytes
         && row.modified_ns == entry.modified_ns
-        // A file written in the second in which it was read may have been written again within one
-        // tick of the file system's clock: its content decides.
+        // A file that was written in the second in which it was read may have been written again within
+        // one tick of the file system's clock.
         && entry.modified_ns < row.indexed_at_s * NS_PER_S
     {
         return Ok(Verdict::Same);

@@ -1,17 +1,20 @@
 //! How does a repository become an index?
 //!
-//! Walk, find what changed, chunk and embed only that, write a new version beside the old one, and
-//! publish it. A kill at any instant leaves the old version or the new one.
+//! [`Ingest`] walks the files, finds what changed, chunks and embeds only that, writes a new version
+//! beside the old one and publishes it. A process that is killed at any instant leaves the old version
+//! or the new one.
 
 mod build;
 mod diff;
-mod journey;
+mod pipeline;
 mod prepare;
 mod progress;
+mod version_job;
+mod version_writer;
 mod watch;
-mod write;
 
-pub use journey::{Ingest, IngestReport, Outcome};
+pub use pipeline::{Ingest, IngestOutcome, IngestReport};
 pub use prepare::ModelTokens;
 pub use progress::{Phase, Progress};
+pub use version_writer::{FileOrigin, MadeFrom, VersionWriter, add_lexical};
 pub use watch::watch;

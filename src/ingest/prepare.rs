@@ -1,4 +1,4 @@
-//! Which chunks do these files give?
+//! Reads and chunks files, block by block.
 
 use std::sync::mpsc::SyncSender;
 use std::time::SystemTime;
@@ -10,11 +10,11 @@ use crate::corpus::chunk::{Chunker, FileChunks, TokenCount};
 use crate::corpus::source::{Entry, Repo, SkipReason, SourceFile};
 use crate::embedding::token::Tokenizer;
 
-/// Source bytes that are chunked, embedded and written together. Three blocks are under way at most:
-/// one being chunked, one embedded, one written.
+/// Source bytes that are chunked, embedded and written together. At most three blocks are in memory: one
+/// that is chunked, one that is embedded and one that is written.
 const BLOCK_BYTES: u64 = 192 << 10;
 
-/// One file, ready to be embedded.
+/// A file with its chunks.
 pub struct Prepared {
     pub file: SourceFile,
     pub chunks: FileChunks,
@@ -22,16 +22,16 @@ pub struct Prepared {
     pub read_at_s: i64,
 }
 
-/// A run of files in the order of the listing.
+/// Consecutive files of the listing.
 #[derive(Default)]
 pub struct Block {
     pub files: Vec<Prepared>,
     pub skipped: Vec<SkipReason>,
-    /// Bytes that the listing gave these files.
+    /// Bytes of these files according to the listing.
     pub bytes: usize,
 }
 
-/// The tokenizer as the chunker sees it.
+/// Counts tokens for the chunker with the tokenizer of the model.
 pub struct ModelTokens<'a>(pub &'a Tokenizer);
 
 impl TokenCount for ModelTokens<'_> {
@@ -40,8 +40,8 @@ impl TokenCount for ModelTokens<'_> {
     }
 }
 
-/// Reads and chunks `entries` on all cores and sends them on in order, block by block. Ends early
-/// when nobody receives any more.
+/// Reads and chunks `entries` on all cores and sends them in order, block by block. Returns early if the
+/// receiver is gone.
 pub fn prepare(
     repo: &Repo,
     entries: &[Entry],

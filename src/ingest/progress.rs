@@ -1,8 +1,8 @@
-//! How far is the work?
+//! Progress: the counters of an ingest, for a progress bar.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-/// What an ingest is doing.
+/// The phase of an ingest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Waiting,
@@ -35,7 +35,7 @@ impl Phase {
     }
 }
 
-/// Counters that the journey raises and a progress bar reads, without either waiting for the other.
+/// Counters that an ingest raises and a progress bar reads, without locks.
 #[derive(Debug, Default)]
 pub struct Progress {
     phase: AtomicU8,
@@ -52,12 +52,12 @@ impl Progress {
         PHASES[usize::from(self.phase.load(Ordering::Relaxed)).min(PHASES.len() - 1)]
     }
 
-    /// Files done and files in all.
+    /// Files done, and all files.
     pub fn files(&self) -> (usize, usize) {
         (self.files_done.load(Ordering::Relaxed), self.files_total.load(Ordering::Relaxed))
     }
 
-    /// Bytes of source done and in all.
+    /// Source bytes done, and all source bytes.
     pub fn bytes(&self) -> (usize, usize) {
         (self.bytes_done.load(Ordering::Relaxed), self.bytes_total.load(Ordering::Relaxed))
     }
@@ -66,7 +66,7 @@ impl Progress {
         self.chunks_done.load(Ordering::Relaxed)
     }
 
-    /// Tokens embedded; those of vectors that were known already are not among them.
+    /// Tokens that were embedded, without those whose vectors were known.
     pub fn tokens(&self) -> usize {
         self.tokens_done.load(Ordering::Relaxed)
     }

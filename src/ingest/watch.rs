@@ -1,4 +1,4 @@
-//! When did something change?
+//! Watches folders for changes.
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -8,16 +8,16 @@ use notify::{EventKind, RecursiveMode, Watcher};
 
 use crate::base::error::{Error, Result};
 
-/// Quiet time after a change before it is acted upon: editors write in several steps.
+/// Quiet time after a change before it is reported, because editors write in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
-/// A change is acted upon after this time even if more keep coming.
+/// A change is reported after this time even if more follow.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
 
-/// Calls `changed` once when the watch has begun, so that nothing saved just before it is missed,
-/// and after each burst of changes under `roots`, with the instant of its first one.
-/// Ends when `changed` returns an error or false.
+/// Calls `changed` when the watch has begun, so that no earlier change is missed, and after each burst of
+/// changes under `roots`, with the instant of the first one. Returns when `changed` returns an error or
+/// false.
 ///
-/// Changes inside `ignored` (the index's own folder) do not count.
+/// Changes inside `ignored`, the folder of the index itself, are ignored.
 pub fn watch(
     roots: &[PathBuf],
     ignored: &Path,
@@ -33,7 +33,7 @@ pub fn watch(
     for root in roots {
         watcher.watch(root, RecursiveMode::Recursive).map_err(failed)?;
     }
-    // What was saved before the watch began is no event.
+    // Changes from before the watch have no event.
     if !changed(Instant::now())? {
         return Ok(());
     }

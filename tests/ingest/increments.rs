@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use codeintel::base::hit::Hit;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, QueryText, SymbolIndex};
-use codeintel::ingest::Outcome;
+use codeintel::ingest::IngestOutcome;
 use codeintel::search::ChannelName;
 
 use crate::common::{Answer, Place, ask, cx, holds, rust_file};
@@ -37,9 +37,9 @@ fn here(place: &Place, text: &str) {
 fn a_run_without_changes_publishes_nothing() {
     let place = Place::with(&[("a.rs", "fn alpha() {}\n"), ("b.py", "def beta(): pass\n")]);
     let first = place.index();
-    assert_eq!(first.outcome, Outcome::Built);
+    assert_eq!(first.outcome, IngestOutcome::Built);
     let again = place.index();
-    assert_eq!((again.outcome, &again.version), (Outcome::Unchanged, &first.version));
+    assert_eq!((again.outcome, &again.version), (IngestOutcome::Unchanged, &first.version));
     assert_eq!((again.files, again.chunks), (first.files, first.chunks));
     assert_eq!((again.chunks_written, again.chunks_embedded), (0, 0));
 
@@ -47,7 +47,7 @@ fn a_run_without_changes_publishes_nothing() {
     let file = fs::File::options().write(true).open(place.repo.join("a.rs")).unwrap();
     file.set_modified(later).unwrap();
     let touched = place.index();
-    assert_eq!((touched.outcome, touched.version), (Outcome::Unchanged, first.version));
+    assert_eq!((touched.outcome, touched.version), (IngestOutcome::Unchanged, first.version));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
     let first = place.index();
     place.write("edited.rs", text.replace("old_name(", "new_name("));
     let second = place.index();
-    assert_eq!(second.outcome, Outcome::Updated);
+    assert_eq!(second.outcome, IngestOutcome::Updated);
     assert_eq!((second.files, second.files_changed, second.files_removed), (2, 1, 0));
     assert_eq!(second.chunks, first.chunks);
     assert!(second.chunks_written > 4, "{second:?}");
@@ -69,7 +69,7 @@ fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
     here(&place, "new_name");
 
     let full = place.try_index(true).unwrap();
-    assert_eq!((full.outcome, full.chunks_embedded), (Outcome::Built, 0));
+    assert_eq!((full.outcome, full.chunks_embedded), (IngestOutcome::Built, 0));
     assert_eq!(full.chunks_written, first.chunks);
 }
 
@@ -94,7 +94,7 @@ fn files_that_come_and_go_are_found_and_not_found() {
     here(&place, "newly_written");
     here(&place, "kept_as_it_is");
     let again = place.index();
-    assert_eq!(again.outcome, Outcome::Unchanged, "a file left out is no change");
+    assert_eq!(again.outcome, IngestOutcome::Unchanged, "a file left out is no change");
 
     place.write("delete.rs", "fn soon_deleted() {}\n");
     place.index();
@@ -120,7 +120,7 @@ fn another_content_of_the_same_size_and_time_in_the_same_second_is_noticed() {
         }
         place.write("a.rs", "fn value_two() {}\n");
         fs::File::options().write(true).open(&path).unwrap().set_modified(written).unwrap();
-        assert_eq!(place.index().outcome, Outcome::Updated);
+        assert_eq!(place.index().outcome, IngestOutcome::Updated);
         here(&place, "value_two");
         return gone(&place, "value_one");
     }
@@ -240,7 +240,7 @@ fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
             _ => {}
         }
         let report = place.index();
-        assert_eq!(report.outcome, Outcome::Updated);
+        assert_eq!(report.outcome, IngestOutcome::Updated);
         assert!(report.chunks_embedded < 40, "only what changed is embedded: {report:?}");
         let manifest = place.version().manifest;
         if round == 4 {

@@ -19,7 +19,7 @@ mod symbol;
 #[cfg(test)]
 mod tests;
 
-pub use chunker::{Chunk, Chunker, FileChunks, TokenCount};
+pub use chunker::{Chunk, Chunker, FileChunks, TokenCount, embedded_text};
 pub use grammar::grammar;
 pub use header::HEADER_VERSION;
 pub use symbol::{Reference, Symbol, SymbolKind};

@@ -1,4 +1,4 @@
-//! Does this path match these globs?
+//! GlobList: matches paths against globs.
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -6,9 +6,9 @@ use crate::base::error::{Error, Result};
 
 /// A list of globs, those with `!` excluded.
 ///
-/// A glob without a slash matches a name at any depth, one with a slash from the root; `*` stays
-/// within a name and `**` crosses folders. A glob that matches a folder means everything in it.
-/// A list that only excludes starts from everything.
+/// A glob without a slash matches a name at any depth, one with a slash matches from the root. `*` does
+/// not cross folders, `**` does. A glob that matches a folder matches everything in it. A list that
+/// only excludes matches everything else.
 #[derive(Debug, Clone)]
 pub struct GlobList {
     include: Option<Globs>,

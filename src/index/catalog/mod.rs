@@ -1,26 +1,25 @@
-//! Here is a chunk id: what is it?
+//! What is the chunk with this id?
 //!
-//! One DuckDB file a version, `catalog.duckdb`: files, chunks with their text, symbols, references,
-//! runs and versions. [`CatalogWriter`] writes it in one transaction, so that a killed
-//! ingest leaves the file as it was; a published file never changes, and any number of
-//! [`Catalog`]s in any number of processes read it.
+//! One DuckDB file per version: files, chunks with their text, symbols and references.
+//! [`CatalogWriter`] writes it in one transaction, so that a killed ingest leaves the file as it was.
+//! A published file never changes, and any number of [`Catalog`]s in any number of processes read it.
 
-mod fault;
+mod duckdb_error;
 mod globs;
 mod hydrate;
 mod pool;
-mod read;
+mod reader;
 mod rows;
 mod schema;
 mod scope;
-mod write;
+mod writer;
 
 #[cfg(test)]
 mod tests;
 
 pub use globs::{GlobList, Globs};
 pub use hydrate::Hydrated;
-pub use read::{Catalog, Counts, LanguageCount};
-pub use rows::{ChunkRow, FileRow, FileSpan, RefRow, RunRow, SymbolName, SymbolRow, VersionRow};
+pub use reader::{Catalog, Counts, LanguageCount};
+pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, SymbolName, SymbolRow};
 pub use scope::ScopeSpec;
-pub use write::CatalogWriter;
+pub use writer::CatalogWriter;

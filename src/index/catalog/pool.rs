@@ -1,38 +1,38 @@
-//! Which connection runs this query?
+//! Pool: read-only connections to one file.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use duckdb::{AccessMode, Config, Connection};
+use parking_lot::{Condvar, Mutex};
 
-use super::fault::{OnFile, While};
+use super::duckdb_error::{read_error, write_error};
 use crate::base::error::Result;
 
-/// Queries that run at once; one more waits. A connection holds about 1 MiB of cached statements
+/// The most queries that run at once; others wait. A connection holds about 1 MiB of cached statements
 /// and their last results, so all of them hold about 16 MiB.
 const CONNECTIONS_MAX: usize = 16;
 
-/// Prepared statements kept by a connection: the sizes of a hydration and one for each other query.
+/// Prepared statements per connection: one for each size of a hydration and one per other query.
 const STATEMENTS_MAX: usize = 32;
 
-/// Memory of a reader's block cache and running queries together.
+/// Memory of a reader for its block cache and running queries together.
 const READER_MEMORY_MAX: &str = "512MiB";
 
-/// Memory of a writer; beyond it DuckDB spills into the folder beside the file.
+/// Memory of a writer, beyond which DuckDB spills into the folder beside the file.
 const WRITER_MEMORY_MAX: &str = "1GiB";
 
-/// DuckDB plans a statement with parameters anew at each run, and turning a list of ids into a join
-/// first, only to find that the key serves it, was a third of a hydration: 20 rows took 1.4 ms
-/// instead of 2.0 ms without that step (CPU time), 256 rows the same.
+/// DuckDB plans a statement with parameters at each run. Turning the list of ids into a join, only to
+/// use the key in the end, took a third of a hydration: without that step 20 rows take 1.4 ms of CPU
+/// time instead of 2.0 ms, and 256 rows take the same time.
 const READER_SETTINGS: &str = "set disabled_optimizers = 'in_clause'";
 
 fn config() -> duckdb::Result<Config> {
-    // One thread a query: the callers are already many, and twenty rows are no work to share.
-    // Nothing here needs an extension, so that none may be looked for on the network.
+    // One thread per query, because there are many callers and twenty rows are too few to divide. No
+    // query needs an extension, so none may be looked up on the network.
     Config::default().threads(1)?.enable_autoload_extension(false)
 }
 
-/// Opens `path` to read and write; DuckDB lets no other process open it meanwhile.
+/// Opens `path` to read and write. DuckDB locks it against other processes.
 pub(super) fn open_writer(path: &Path) -> Result<Connection> {
     let open = || {
         let config = config()?
@@ -41,17 +41,17 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
             .with("temp_directory", spill_folder(path).to_string_lossy())?;
         Connection::open_with_flags(path, config)
     };
-    open().on(While::Writing, path)
+    open().map_err(write_error(path))
 }
 
-/// Where a writer of `path` spills: beside the file, thus inside the staging folder.
+/// Where a writer of `path` spills: beside the file, so inside the staging folder.
 pub(super) fn spill_folder(path: &Path) -> PathBuf {
     let mut folder = path.as_os_str().to_owned();
     folder.push(".spill");
     folder.into()
 }
 
-/// Connections to one file opened read-only, lent to one query each.
+/// Read-only connections to one file. A query has a connection for itself.
 pub(super) struct Pool {
     path: PathBuf,
     state: Mutex<State>,
@@ -60,8 +60,8 @@ pub(super) struct Pool {
 
 struct State {
     idle: Vec<Connection>,
-    made: usize,
-    /// Only cloned, never queried, so that a clone can be made while all others are lent.
+    opened: usize,
+    /// Cloned and never queried, so that it is always free to be cloned.
     seed: Connection,
 }
 
@@ -76,10 +76,10 @@ impl Pool {
             seed.execute_batch(READER_SETTINGS)?;
             Ok(seed)
         };
-        let seed = open().on(While::Reading, path)?;
+        let seed = open().map_err(read_error(path))?;
         Ok(Self {
             path: path.to_path_buf(),
-            state: Mutex::new(State { idle: Vec::new(), made: 0, seed }),
+            state: Mutex::new(State { idle: Vec::new(), opened: 0, seed }),
             returned: Condvar::new(),
         })
     }
@@ -88,44 +88,38 @@ impl Pool {
         &self.path
     }
 
-    /// Runs `query` on a connection of its own, waiting for one if all are busy.
+    /// Runs `query` on a connection, after waiting for one if all are busy.
     pub(super) fn with<T>(&self, query: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
-        let lent = Lent { pool: self, connection: Some(self.take()?) };
-        query(lent.connection.as_ref().expect("only the drop of a loan takes it"))
+        let pooled = PooledConnection { pool: self, connection: Some(self.take()?) };
+        query(pooled.connection.as_ref().expect("only drop takes the connection"))
     }
 
     fn take(&self) -> Result<Connection> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         loop {
             if let Some(connection) = state.idle.pop() {
                 return Ok(connection);
             }
-            if state.made < CONNECTIONS_MAX {
-                let connection = state.seed.try_clone().on(While::Reading, &self.path)?;
+            if state.opened < CONNECTIONS_MAX {
+                let connection = state.seed.try_clone().map_err(read_error(&self.path))?;
                 connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-                state.made += 1;
+                state.opened += 1;
                 return Ok(connection);
             }
-            state = self.returned.wait(state).unwrap_or_else(PoisonError::into_inner);
+            self.returned.wait(&mut state);
         }
-    }
-
-    /// Nothing that runs under this lock can leave the list half changed, so a panic elsewhere
-    /// does not spoil it.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Gives the connection back even when a query panics.
-struct Lent<'a> {
+/// A connection that returns to the pool when it is dropped, also when a query panics.
+struct PooledConnection<'a> {
     pool: &'a Pool,
     connection: Option<Connection>,
 }
 
-impl Drop for Lent<'_> {
+impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
-        self.pool.lock().idle.extend(self.connection.take());
+        self.pool.state.lock().idle.extend(self.connection.take());
         self.pool.returned.notify_one();
     }
 }

@@ -1,8 +1,9 @@
-//! What does one row of each table hold?
+//! The rows of each table.
 
 use duckdb::{Error as DuckError, Row, params};
 
 use crate::base::hit::ChunkId;
+use crate::corpus::chunk::{SymbolKind, embedded_text};
 
 type Appended = duckdb::Result<()>;
 type Appender<'a> = duckdb::Appender<'a>;
@@ -11,7 +12,7 @@ type Appender<'a> = duckdb::Appender<'a>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileRow {
     pub path: String,
-    /// The root that it was found under, as the path of a folder.
+    /// The root that contains it.
     pub root: String,
     pub language: String,
     pub size_bytes: u64,
@@ -29,7 +30,7 @@ pub struct FileRow {
     pub indexed_at_s: i64,
 }
 
-/// A piece of a file that can be found alone.
+/// A chunk of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChunkRow {
     pub id: ChunkId,
@@ -41,9 +42,9 @@ pub struct ChunkRow {
     pub end_line: u32,
     pub start_byte: u32,
     pub end_byte: u32,
-    /// What is embedded before the text.
+    /// The header that is embedded before the text.
     pub header: String,
-    /// The plain lines.
+    /// The lines, without the header.
     pub text: String,
     /// Names of the enclosing symbols, outermost first.
     pub enclosing: Vec<String>,
@@ -54,12 +55,24 @@ pub struct ChunkRow {
     pub tokens: u32,
 }
 
+/// A file with everything in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileRows {
+    pub file: FileRow,
+    /// `[file.chunk_count]`
+    pub chunks: Vec<ChunkRow>,
+    /// The definitions in these chunks.
+    pub symbols: Vec<SymbolRow>,
+    /// The references in these chunks.
+    pub references: Vec<RefRow>,
+}
+
 /// A definition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymbolRow {
     pub name: String,
     pub qualified: String,
-    pub kind: String,
+    pub kind: SymbolKind,
     pub signature: String,
     pub doc: Option<String>,
     pub path: String,
@@ -69,16 +82,16 @@ pub struct SymbolRow {
     pub chunk: ChunkId,
 }
 
-/// What the symbol index needs of a definition.
+/// The parts of a definition that the symbol index needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SymbolName {
     pub name: String,
     pub qualified: String,
-    pub kind: String,
+    pub kind: SymbolKind,
     pub chunk: ChunkId,
 }
 
-/// A place that uses a name.
+/// The use of a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefRow {
     pub name: String,
@@ -86,37 +99,13 @@ pub struct RefRow {
     pub line: u32,
 }
 
-/// What a scope needs of a file: its chunks are `first_chunk .. first_chunk + chunk_count`.
+/// The parts of a file that a scope needs. Its chunks are `first_chunk .. first_chunk + chunk_count`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpan {
     pub path: String,
     pub language: String,
     pub first_chunk: ChunkId,
     pub chunk_count: u32,
-}
-
-/// A published version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionRow {
-    pub name: String,
-    pub created_at_s: i64,
-    pub files: u64,
-    pub chunks: u64,
-    pub symbols: u64,
-    /// The key of the model that made the vectors.
-    pub model: String,
-}
-
-/// A finished run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunRow {
-    pub run_id: String,
-    pub started_at_ms: i64,
-    pub tool: String,
-    pub duration_ms: u64,
-    pub status: String,
-    /// The run report, as the caller spells it.
-    pub report: String,
 }
 
 impl FileRow {
@@ -164,9 +153,9 @@ impl ChunkRow {
     pub(super) const COLUMNS: &str = "id, path, language, start_line, end_line, start_byte, \
         end_byte, header, text, enclosing, signature, doc, hash, tokens";
 
-    /// What is embedded and hashed.
+    /// The text that the model embeds.
     pub fn embedded_text(&self) -> String {
-        format!("{}\n{}", self.header, self.text)
+        embedded_text(&self.header, &self.text)
     }
 
     pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
@@ -216,7 +205,7 @@ impl SymbolRow {
         Ok(Self {
             name: row.get(0)?,
             qualified: row.get(1)?,
-            kind: row.get(2)?,
+            kind: kind(row, 2)?,
             signature: row.get(3)?,
             doc: row.get(4)?,
             path: row.get(5)?,
@@ -231,7 +220,7 @@ impl SymbolRow {
         to.append_row(params![
             self.name,
             self.qualified,
-            self.kind,
+            self.kind.as_str(),
             self.signature,
             self.doc,
             self.path,
@@ -244,13 +233,15 @@ impl SymbolRow {
 }
 
 impl SymbolName {
-    pub(super) const COLUMNS: &str = "name, qualified, kind, chunk_id";
+    /// All definitions, in the order of the chunks.
+    pub(super) const SQL: &str =
+        "select name, qualified, kind, chunk_id from symbols order by chunk_id, rowid";
 
     pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
         Ok(Self {
             name: row.get(0)?,
             qualified: row.get(1)?,
-            kind: row.get(2)?,
+            kind: kind(row, 2)?,
             chunk: ChunkId(row.get(3)?),
         })
     }
@@ -281,34 +272,14 @@ impl FileSpan {
     }
 }
 
-impl VersionRow {
-    pub(super) const COLUMNS: &str = "name, created_at_s, files, chunks, symbols, model";
-
-    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
-        Ok(Self {
-            name: row.get(0)?,
-            created_at_s: row.get(1)?,
-            files: row.get(2)?,
-            chunks: row.get(3)?,
-            symbols: row.get(4)?,
-            model: row.get(5)?,
-        })
-    }
-}
-
-impl RunRow {
-    pub(super) const COLUMNS: &str = "run_id, started_at_ms, tool, duration_ms, status, report";
-
-    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
-        Ok(Self {
-            run_id: row.get(0)?,
-            started_at_ms: row.get(1)?,
-            tool: row.get(2)?,
-            duration_ms: row.get(3)?,
-            status: row.get(4)?,
-            report: row.get(5)?,
-        })
-    }
+/// The kind of definition in column `i`.
+fn kind(row: &Row<'_>, i: usize) -> duckdb::Result<SymbolKind> {
+    let value = row.get_ref(i)?;
+    let word = value.as_str()?;
+    SymbolKind::parse(word).ok_or_else(|| {
+        let found = format!("{word:?} is no kind of definition");
+        DuckError::FromSqlConversionFailure(i, value.data_type(), found.into())
+    })
 }
 
 /// The 32 bytes in column `i`.
@@ -321,11 +292,11 @@ pub(super) fn hash(row: &Row<'_>, i: usize) -> duckdb::Result<[u8; 32]> {
     })
 }
 
-/// Ends each name; `ESCAPE` stands before it, and before itself, where a name holds one.
+/// Ends each name. `ESCAPE` precedes each `END` and `ESCAPE` inside a name.
 const END: char = '\u{1f}';
 const ESCAPE: char = '\u{1b}';
 
-/// One text for a list of names: the appender cannot write lists.
+/// Joins a list of names into one text, because the appender cannot write lists.
 fn join_names(names: &[String]) -> String {
     let mut text = String::new();
     for name in names {

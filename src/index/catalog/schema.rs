@@ -1,27 +1,30 @@
-//! Which tables does a catalog have, and is this file one?
+//! The tables of a catalog, and the check that a file is one.
 
 use std::path::Path;
 
 use duckdb::{Connection, params};
 
-use super::fault::{OnFile, While, corrupt};
+use super::duckdb_error::{read_error, write_error};
 use crate::base::error::Result;
+use crate::index::versions::file::corrupt;
 
 /// Raised by every change of a table; a file with a higher number is refused.
 pub(super) const SCHEMA_VERSION: u32 = 2;
-/// The oldest schema that is read: 1 had two more tables, `path_weights` and `kind_weights`.
+/// The oldest schema that is read: 1 had the tables [`DROPPED`], too.
 const SCHEMA_VERSION_MIN: u32 = 1;
+/// Tables that an older release wrote and nothing reads.
+const DROPPED: [&str; 4] = ["path_weights", "kind_weights", "runs", "versions"];
 
 /// The tables.
 ///
-/// A hydration fetches some twenty rows from anywhere, and a compressed column is decoded again for
-/// each of them. Measured on 100,000 chunks of 900 bytes, 20 rows with every column, CPU time: all
-/// columns as DuckDB chooses 3.2 ms and 52 MiB, only `text` uncompressed 3.3 ms and 91 MiB, all
-/// texts uncompressed 1.5 ms and 103 MiB, and writing takes a third of the time. Smaller blocks
-/// (16 and 64 KiB) were slower than the default 256 KiB at both.
+/// A hydration fetches about twenty scattered rows, and a compressed column is decompressed for each
+/// of them. Measured on 100,000 chunks of 900 bytes, 20 rows with all columns, CPU time: with the
+/// compression that DuckDB chooses 3.2 ms and 52 MiB, with only `text` uncompressed 3.3 ms and 91 MiB,
+/// with all texts uncompressed 1.5 ms and 103 MiB, and a third of the time for writing. Smaller blocks
+/// (16 and 64 KiB) were slower than the default 256 KiB for both.
 ///
-/// `files.path` is unique too, but the writer checks that: a file that is replaced is deleted and
-/// appended in one transaction, which an index of DuckDB would refuse.
+/// `files.path` is unique, which the writer checks: a replaced file is deleted and appended in one
+/// transaction, which a unique index of DuckDB would refuse.
 const TABLES: &str = "
 create table meta (key varchar not null, value varchar not null);
 create table files (
@@ -48,12 +51,6 @@ create table symbols (
     chunk_id uinteger not null);
 create table symbol_refs (
     name varchar not null, chunk_id uinteger not null, line uinteger not null);
-create table versions (
-    name varchar not null, created_at_s bigint not null, files ubigint not null,
-    chunks ubigint not null, symbols ubigint not null, model varchar not null);
-create table runs (
-    run_id varchar not null, started_at_ms bigint not null, tool varchar not null,
-    duration_ms ubigint not null, status varchar not null, report varchar not null);
 ";
 
 /// Makes the tables in an empty file.
@@ -66,25 +63,28 @@ pub(super) fn create(conn: &Connection, path: &Path) -> Result<()> {
         meta.execute(params!["universe", "0"])?;
         conn.execute_batch("commit")
     };
-    make().on(While::Writing, path)
+    make().map_err(write_error(path))
 }
 
 /// Brings an older catalog to this schema, as a part of the writer's transaction.
 pub(super) fn upgrade(conn: &Connection) -> duckdb::Result<()> {
-    conn.execute_batch("drop table if exists path_weights; drop table if exists kind_weights;")?;
+    for table in DROPPED {
+        conn.execute_batch(&format!("drop table if exists {table}"))?;
+    }
     let sql = "update meta set value = ? where key = 'schema'";
     conn.execute(sql, [SCHEMA_VERSION.to_string()]).map(drop)
 }
 
-/// Refuses a file that is no catalog, or one of another schema; gives the size of the universe:
-/// one more than the highest chunk id ever given.
+/// Checks that a file is a catalog of a schema that is read. Returns the size of its universe: one more
+/// than the highest chunk id ever assigned.
 pub(super) fn check(conn: &Connection, path: &Path) -> Result<u32> {
     if let Err(error) = conn.prepare("select key, value from meta") {
         let foreign = error.to_string().contains("Catalog Error");
-        return match foreign {
-            true => Err(corrupt(path, "it is a DuckDB file, but not a catalog of codeintel")),
-            false => Err(error).on(While::Reading, path),
-        };
+        return Err(if foreign {
+            corrupt(path, "it is a DuckDB file, but not a catalog of codeintel")
+        } else {
+            read_error(path)(error)
+        });
     }
     let schema = meta(conn, path, "schema")?;
     if !(SCHEMA_VERSION_MIN..=SCHEMA_VERSION).contains(&schema) {
@@ -103,7 +103,7 @@ fn meta(conn: &Connection, path: &Path, key: &str) -> Result<u32> {
     let value: Option<String> = conn
         .prepare("select value from meta where key = ?")
         .and_then(|mut statement| statement.query_map([key], |row| row.get(0))?.next().transpose())
-        .on(While::Reading, path)?;
+        .map_err(read_error(path))?;
     let value = value.ok_or_else(|| corrupt(path, format!("it has no {key} number")))?;
     value.parse().map_err(|_| corrupt(path, format!("its {key} number is {value:?}")))
 }
@@ -111,19 +111,19 @@ fn meta(conn: &Connection, path: &Path, key: &str) -> Result<u32> {
 /// A DuckDB file begins with three headers of 4 KiB.
 const HEADERS_BYTES: i64 = 3 * 4096;
 
-/// Refuses a file that was cut short, which DuckDB itself finds only when it reads the lost part.
+/// Refuses a truncated file, which DuckDB notices only when it reads the missing part.
 ///
-/// Only blocks in use count: a checkpoint takes free blocks off the end of the file after it wrote
-/// the header that still counts them.
+/// Only blocks in use count: a checkpoint removes free blocks from the end of the file after it has
+/// written the header that still counts them.
 pub(super) fn check_length(conn: &Connection, path: &Path) -> Result<()> {
     let sql = "select block_size * used_blocks from pragma_database_size()";
-    let blocks: i64 = conn.query_row(sql, [], |row| row.get(0)).on(While::Reading, path)?;
+    let blocks: i64 = conn.query_row(sql, [], |row| row.get(0)).map_err(read_error(path))?;
     let expected = blocks.saturating_add(HEADERS_BYTES);
     let found = std::fs::metadata(path)
         .map_err(|source| crate::base::error::Error::io("read", path, source))?
         .len();
     match u64::try_from(expected) {
         Ok(expected) if found >= expected => Ok(()),
-        _ => Err(corrupt(path, format!("it has {found} bytes of {expected}: it was cut short"))),
+        _ => Err(corrupt(path, format!("it has {found} of {expected} bytes: it is truncated"))),
     }
 }

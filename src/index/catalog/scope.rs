@@ -1,18 +1,18 @@
-//! Which chunks may a search find?
+//! ScopeSpec: restricts a search to paths and languages.
 
 use std::collections::BTreeSet;
 
 use super::globs::GlobList;
-use super::read::Catalog;
+use super::reader::Catalog;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet};
 
-/// What a search is restricted to; the empty one is everything.
+/// What a search is restricted to. An empty one restricts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ScopeSpec {
-    /// Paths, as [`GlobList`] reads them; those with `!` are excluded.
+    /// Globs of paths, see [`GlobList`]; those with `!` exclude.
     pub globs: Vec<String>,
-    /// Names of languages, in any case; none means all of them.
+    /// Names of languages in upper or lower case; none means all of them.
     pub languages: Vec<String>,
 }
 
@@ -23,19 +23,20 @@ impl ScopeSpec {
     }
 }
 
-/// Languages that an error names.
+/// The most languages that an error names.
 const LANGUAGES_NAMED_MAX: usize = 5;
 
 impl Catalog {
-    /// The chunks that are not deleted and in scope. A glob may match nothing; a language that no
-    /// file is in is refused, because it is a slip more often than a wish.
+    /// The chunks in scope that are not deleted. A glob may match nothing, but a language without files
+    /// is an error, because it is most likely misspelled.
     pub fn scope(&self, spec: &ScopeSpec) -> Result<ChunkSet> {
         let globs = GlobList::new(&spec.globs)?;
         let languages = self.known_languages(&spec.languages)?;
         let mut set = ChunkSet::none(self.universe());
         for span in self.file_spans()? {
-            let spoken = languages.is_empty() || languages.contains(&span.language.to_lowercase());
-            if spoken && globs.matches(&span.path) {
+            let in_language =
+                languages.is_empty() || languages.contains(&span.language.to_lowercase());
+            if in_language && globs.matches(&span.path) {
                 span.ids().for_each(|id| set.insert(ChunkId(id)));
             }
         }
@@ -47,24 +48,25 @@ impl Catalog {
         if asked.is_empty() {
             return Ok(asked);
         }
-        let here: BTreeSet<&str> =
+        let indexed: BTreeSet<&str> =
             self.file_spans()?.iter().map(|span| span.language.as_str()).collect();
-        let known = |name: &&String| here.iter().any(|have| have.to_lowercase() == **name);
+        let known =
+            |name: &&String| indexed.iter().any(|language| language.to_lowercase() == **name);
         match asked.iter().find(|name| !known(name)) {
-            Some(unknown) => Err(unknown_language(unknown, &here)),
+            Some(unknown) => Err(unknown_language(unknown, &indexed)),
             None => Ok(asked),
         }
     }
 }
 
-fn unknown_language(asked: &str, here: &BTreeSet<&str>) -> Error {
-    let mut nearest: Vec<&str> = here.iter().copied().collect();
+fn unknown_language(asked: &str, indexed: &BTreeSet<&str>) -> Error {
+    let mut nearest: Vec<&str> = indexed.iter().copied().collect();
     let distance = |name: &str| strsim::damerau_levenshtein(asked, &name.to_lowercase());
     nearest.sort_by_key(|name| distance(name));
     let more = nearest.len().saturating_sub(LANGUAGES_NAMED_MAX);
     nearest.truncate(LANGUAGES_NAMED_MAX);
     let expected = match (nearest.is_empty(), more) {
-        (true, _) => "no language, because the index holds no file".to_owned(),
+        (true, _) => "no language, because the index has no files".to_owned(),
         (_, 0) => format!("a language of this index: {}", nearest.join(", ")),
         _ => format!("a language of this index, such as {} ({more} more)", nearest.join(", ")),
     };

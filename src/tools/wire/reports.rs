@@ -31,13 +31,13 @@ pub struct IngestAnswer<'a> {
 
 impl<'a> IngestAnswer<'a> {
     pub fn new(done: &'a crate::ingest::IngestReport, report: &RunReport) -> Self {
-        use crate::ingest::Outcome;
+        use crate::ingest::IngestOutcome;
         let skipped = done.skipped.iter().filter(|(_, files)| *files > 0);
         Self {
             outcome: match done.outcome {
-                Outcome::Built => "built",
-                Outcome::Updated => "updated",
-                Outcome::Unchanged => "unchanged",
+                IngestOutcome::Built => "built",
+                IngestOutcome::Updated => "updated",
+                IngestOutcome::Unchanged => "unchanged",
             },
             version: &done.version,
             files: done.files,

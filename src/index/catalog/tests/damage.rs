@@ -46,13 +46,16 @@ fn another_schema_is_refused_with_both_numbers() {
 }
 
 #[test]
-fn a_catalog_with_tables_of_weights_is_read_and_loses_them_when_it_is_written() {
+fn a_catalog_of_an_older_schema_is_read_and_loses_its_dropped_tables_when_it_is_written() {
     let (folder, reader) = catalog(&[whole("a.rs", "rust", 0, 2)]);
     drop(reader);
     let path = path_in(&folder);
     let sql = "create table path_weights (pattern varchar not null, weight float not null);
         create table kind_weights (kind varchar not null, weight float not null);
+        create table versions (name varchar not null, created_at_s bigint not null);
+        create table runs (run_id varchar not null, report varchar not null);
         insert into path_weights values ('tests', 0.7);
+        insert into runs values ('r1', 'walk=1.2ms');
         update meta set value = '1' where key = 'schema'";
     duckdb::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
     assert_eq!(Catalog::open(&path).unwrap().counts().unwrap().chunks, 2);
@@ -60,7 +63,8 @@ fn a_catalog_with_tables_of_weights_is_read_and_loses_them_when_it_is_written() 
     append(&mut writer, &whole("b.rs", "rust", 2, 3));
     writer.finish().unwrap();
     assert_eq!(Catalog::open(&path).unwrap().counts().unwrap().chunks, 5);
-    let tables = "select count(*) from duckdb_tables() where table_name like '%weights'";
+    let tables = "select count(*) from duckdb_tables()
+        where table_name like '%weights' or table_name in ('runs', 'versions')";
     let conn = duckdb::Connection::open(&path).unwrap();
     assert_eq!(conn.query_row(tables, [], |row| row.get::<_, u64>(0)).unwrap(), 0);
 }

@@ -1,4 +1,4 @@
-//! Does a catalog keep its promises?
+//! Catalogs for tests.
 
 mod damage;
 mod processes;
@@ -9,20 +9,12 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Catalog, CatalogWriter, ChunkRow, FileRow, RefRow, SymbolRow};
+use super::{Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, SymbolRow};
 use crate::base::hit::ChunkId;
-
-/// A file with everything in it.
-#[derive(Debug, Clone, PartialEq)]
-struct Whole {
-    file: FileRow,
-    chunks: Vec<ChunkRow>,
-    symbols: Vec<SymbolRow>,
-    refs: Vec<RefRow>,
-}
+use crate::corpus::chunk::SymbolKind;
 
 /// A file of `chunk_count` chunks from `first`, with one definition and one reference in each.
-fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> Whole {
+fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> FileRows {
     let file = FileRow {
         path: path.to_owned(),
         root: "/repo".to_owned(),
@@ -42,7 +34,7 @@ fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> Whole {
     let symbol = |id: u32| SymbolRow {
         name: format!("name_{id}"),
         qualified: format!("{path}::name_{id}"),
-        kind: "function".to_owned(),
+        kind: SymbolKind::Function,
         signature: format!("fn name_{id}()"),
         doc: id.is_multiple_of(2).then(|| "What it does.".to_owned()),
         path: path.to_owned(),
@@ -51,11 +43,11 @@ fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> Whole {
         start_col: 4,
         chunk: ChunkId(id),
     };
-    Whole {
+    FileRows {
         file,
         chunks: ids.clone().map(|id| chunk(path, language, id)).collect(),
         symbols: ids.clone().map(symbol).collect(),
-        refs: ids
+        references: ids
             .map(|id| RefRow { name: "called".to_owned(), chunk: ChunkId(id), line: id + 3 })
             .collect(),
     }
@@ -80,22 +72,22 @@ fn chunk(path: &str, language: &str, id: u32) -> ChunkRow {
     }
 }
 
-fn append(writer: &mut CatalogWriter, whole: &Whole) {
-    writer.append_file(&whole.file, &whole.chunks, &whole.symbols, &whole.refs).unwrap();
+fn append(writer: &mut CatalogWriter, rows: &FileRows) {
+    writer.append_file(rows.clone()).unwrap();
 }
 
 fn path_in(folder: &TempDir) -> PathBuf {
     folder.path().join("catalog.duckdb")
 }
 
-fn write(path: &Path, files: &[Whole]) {
+fn write(path: &Path, files: &[FileRows]) {
     let mut writer = CatalogWriter::create(path).unwrap();
     files.iter().for_each(|file| append(&mut writer, file));
     writer.finish().unwrap();
 }
 
 /// A catalog of `files`, in a folder that goes with it.
-fn catalog(files: &[Whole]) -> (TempDir, Catalog) {
+fn catalog(files: &[FileRows]) -> (TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();
     write(&path_in(&folder), files);
     let catalog = Catalog::open(&path_in(&folder)).unwrap();

@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::super::{Catalog, CatalogWriter, ChunkRow, RunRow, SymbolName, VersionRow};
-use super::{Whole, append, catalog, chunk, ids, path_in, whole, write};
+use super::super::{Catalog, CatalogWriter, ChunkRow, FileRows, SymbolName};
+use super::{append, catalog, chunk, ids, path_in, whole, write};
 use crate::base::error::Error;
 use crate::base::hit::ChunkId;
 
@@ -19,14 +19,13 @@ fn everything_written_comes_back() {
     assert_eq!(catalog.symbols_of(&ids(&[2, 0])).unwrap()[1], files[0].symbols[2]);
     assert_eq!(catalog.symbols_in("a.rs").unwrap(), files[0].symbols);
     assert_eq!(catalog.symbols_named("name_1").unwrap(), files[0].symbols[1..2]);
-    assert_eq!(catalog.references("called", 2).unwrap(), files[0].refs[..2]);
-    assert_eq!(catalog.references_in(1..3).unwrap(), files[0].refs[1..]);
-    let hashes: Vec<_> = files[0].chunks[1..].iter().map(|c| (c.id, c.hash)).collect();
-    assert_eq!(catalog.chunk_hashes(1..9).unwrap(), hashes);
+    assert_eq!(catalog.references("called", 2).unwrap(), files[0].references[..2]);
+    let hashes: Vec<_> = files[0].chunks.iter().map(|c| (c.id, c.hash)).collect();
+    assert_eq!(catalog.chunk_hashes().unwrap(), hashes);
     let name = |s: &super::super::SymbolRow| SymbolName {
         name: s.name.clone(),
         qualified: s.qualified.clone(),
-        kind: s.kind.clone(),
+        kind: s.kind,
         chunk: s.chunk,
     };
     let names: Vec<_> = files[0].symbols.iter().map(name).collect();
@@ -34,36 +33,6 @@ fn everything_written_comes_back() {
     let counts = catalog.counts().unwrap();
     assert_eq!((counts.files, counts.chunks, counts.symbols, counts.references), (2, 3, 3, 3));
     assert_eq!(counts.source_bytes, 3000);
-}
-
-#[test]
-fn runs_and_versions_come_back_the_latest_first() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut writer = CatalogWriter::create(&path_in(&folder)).unwrap();
-    let run = |n: i64| RunRow {
-        run_id: format!("run-{n}"),
-        started_at_ms: 1_700_000_000_000 + n,
-        tool: "index".to_owned(),
-        duration_ms: 12,
-        status: "ok".to_owned(),
-        report: "{\"files\": 3}".to_owned(),
-    };
-    let version = VersionRow {
-        name: "v1".to_owned(),
-        created_at_s: 1_700_000_000,
-        files: 1,
-        chunks: 2,
-        symbols: 3,
-        model: "tiny".to_owned(),
-    };
-    for n in [2, 3, 1] {
-        writer.record_run(&run(n)).unwrap();
-    }
-    writer.record_version(&version).unwrap();
-    writer.finish().unwrap();
-    let catalog = Catalog::open(&path_in(&folder)).unwrap();
-    assert_eq!(catalog.runs(2).unwrap(), [run(3), run(2)]);
-    assert_eq!(catalog.versions().unwrap(), [version]);
 }
 
 #[test]
@@ -84,8 +53,9 @@ fn a_replaced_file_gets_new_ids_and_the_old_ones_stay_holes() {
     let catalog = Catalog::open(&path).unwrap();
     assert_eq!(catalog.universe(), 10);
     assert_eq!(catalog.live().unwrap().iter().collect::<Vec<_>>(), ids(&[0, 1, 9]));
-    assert_eq!(catalog.chunk_ids_of("new.rs").unwrap(), ids(&[9]));
-    assert_eq!(catalog.chunk_ids_of("gone.rs").unwrap(), []);
+    let spans = catalog.file_spans().unwrap();
+    let of_file: Vec<_> = spans.iter().map(|s| (s.path.as_str(), s.first_chunk.0)).collect();
+    assert_eq!(of_file, [("kept.rs", 0), ("new.rs", 9)]);
     assert_eq!(catalog.rows_in(0..10).unwrap().len(), 3);
     assert_eq!(catalog.rows(&ids(&[9])).unwrap().rows, new.chunks);
     let counts = catalog.counts().unwrap();
@@ -136,10 +106,10 @@ fn a_wrong_number_is_refused_before_anything_is_written() {
     let gap = whole("c.rs", "rust", 3, 2);
     let twice = whole("a.rs", "rust", 2, 2);
     for bad in [other_path, foreign_symbol, short, gap, twice] {
-        let Whole { file, chunks, symbols, refs } = bad;
-        let error = writer.append_file(&file, &chunks, &symbols, &refs).unwrap_err();
+        let path = bad.file.path.clone();
+        let error = writer.append_file(bad).unwrap_err();
         assert!(matches!(error, Error::Internal { what: "catalog", .. }), "{error}");
-        assert!(error.to_string().contains(&file.path), "{error}");
+        assert!(error.to_string().contains(&path), "{error}");
     }
     append(&mut writer, &whole("c.rs", "rust", 2, 2));
     writer.finish().unwrap();
@@ -222,7 +192,7 @@ proptest! {
         for (id, chunk) in (0..).zip(&mut chunks) {
             (chunk.id, chunk.path) = (ChunkId(id), path.clone());
         }
-        let written = Whole { file, chunks, symbols: vec![], refs: vec![] };
+        let written = FileRows { file, chunks, symbols: vec![], references: vec![] };
         let (_folder, catalog) = catalog(std::slice::from_ref(&written));
         prop_assert_eq!(catalog.files().unwrap(), vec![written.file]);
         let all: Vec<ChunkId> = written.chunks.iter().map(|chunk| chunk.id).collect();

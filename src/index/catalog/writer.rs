@@ -1,4 +1,4 @@
-//! How does a difference get into a catalog, all of it or nothing?
+//! CatalogWriter: writes a catalog in one transaction.
 
 use std::collections::HashSet;
 use std::io;
@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 
 use duckdb::{Appender, Connection, params, params_from_iter};
 
-use super::fault::{OnFile, While};
-use super::read::Counts;
-use super::rows::{ChunkRow, FileRow, RefRow, RunRow, SymbolRow, VersionRow};
+use super::duckdb_error::write_error;
+use super::reader::Counts;
+use super::rows::{ChunkRow, FileRow, FileRows, RefRow, SymbolName, SymbolRow};
 use super::{pool, schema};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 
-/// Bytes of rows kept until they go to DuckDB together: an appender for each file would cost more
-/// than its rows.
+/// Bytes of rows that are collected before they go to DuckDB together: an appender per file would cost
+/// more than its rows.
 const PENDING_BYTES_MAX: usize = 8 << 20;
 
-/// Files deleted by one statement; each statement reads the paths of all chunks once.
+/// Files deleted by one statement, which reads the paths of all chunks once.
 const DELETE_BATCH: usize = 1000;
 
-/// Writes one catalog that nobody reads yet.
+/// Writes a catalog that is not published yet.
 ///
 /// Everything after [`CatalogWriter::create`] or [`CatalogWriter::open`] is one transaction, which
-/// [`CatalogWriter::finish`] commits. Dropped or killed before that, it leaves the file as it was.
-/// Not legal: writing a published file, or one file by two writers (`IndexLocked`).
+/// [`CatalogWriter::finish`] commits. If it is dropped or killed before that, the file stays as it was.
+/// It must not write a published file. A second writer of one file is refused with `IndexLocked`.
 pub struct CatalogWriter {
     path: PathBuf,
     conn: Connection,
     pending: Pending,
     known: HashSet<String>,
-    /// One more than the highest chunk id ever given.
+    /// One more than the highest chunk id ever assigned.
     universe: u32,
 }
 
@@ -39,12 +39,12 @@ struct Pending {
     files: Vec<FileRow>,
     chunks: Vec<ChunkRow>,
     symbols: Vec<SymbolRow>,
-    refs: Vec<RefRow>,
+    references: Vec<RefRow>,
     bytes: usize,
 }
 
 impl CatalogWriter {
-    /// Makes a new, empty catalog; a file that is already there is an error.
+    /// Creates an empty catalog. An existing file is an error.
     pub fn create(path: &Path) -> Result<Self> {
         if path.exists() {
             return Err(Error::io("create", path, io::ErrorKind::AlreadyExists.into()));
@@ -54,7 +54,7 @@ impl CatalogWriter {
         Self::start(path, conn)
     }
 
-    /// Opens the copy of a catalog to change it.
+    /// Opens a copy of a catalog to change it.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(Error::io("open", path, io::ErrorKind::NotFound.into()));
@@ -65,9 +65,9 @@ impl CatalogWriter {
 
     fn start(path: &Path, conn: Connection) -> Result<Self> {
         let universe = schema::check(&conn, path)?;
-        let known = paths(&conn).on(While::Writing, path)?;
-        conn.execute_batch("begin").on(While::Writing, path)?;
-        schema::upgrade(&conn).on(While::Writing, path)?;
+        let known = paths(&conn).map_err(write_error(path))?;
+        conn.execute_batch("begin").map_err(write_error(path))?;
+        schema::upgrade(&conn).map_err(write_error(path))?;
         let (path, pending) = (path.to_path_buf(), Pending::default());
         Ok(Self { path, conn, pending, known, universe })
     }
@@ -77,79 +77,56 @@ impl CatalogWriter {
         ChunkId(self.universe)
     }
 
-    /// Adds a file with everything in it. Its path must not be in the catalog (delete it first),
-    /// and its chunks must be numbered from [`CatalogWriter::next_chunk`] without a gap.
-    ///
-    /// chunks: `[file.chunk_count]`; symbols, refs: any number, of these chunks.
-    pub fn append_file(
-        &mut self,
-        file: &FileRow,
-        chunks: &[ChunkRow],
-        symbols: &[SymbolRow],
-        refs: &[RefRow],
-    ) -> Result<()> {
-        self.check(file, chunks, symbols, refs)?;
-        self.universe += file.chunk_count;
-        self.known.insert(file.path.clone());
-        self.pending.add(file, chunks, symbols, refs);
+    /// Adds a file with everything in it. Its path must not be in the catalog (delete it first), and its
+    /// chunks must be numbered from [`CatalogWriter::next_chunk`] without a gap.
+    pub fn append_file(&mut self, rows: FileRows) -> Result<()> {
+        self.check(&rows)?;
+        self.universe += rows.file.chunk_count;
+        self.known.insert(rows.file.path.clone());
+        self.pending.add(rows);
         if self.pending.bytes >= PENDING_BYTES_MAX {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Removes files with everything in them and gives the ids of their chunks, ascending; those
-    /// ids stay holes. Paths that are not in the catalog are passed over.
+    /// Removes files with everything in them and returns the ids of their chunks, ascending. These ids
+    /// are not assigned again. Paths that are not in the catalog are ignored.
     ///
     /// paths: any number, as in [`FileRow::path`].
     pub fn delete_files(&mut self, paths: &[String]) -> Result<Vec<ChunkId>> {
         self.flush()?;
-        let there: Vec<&String> = paths.iter().filter(|path| self.known.remove(*path)).collect();
+        let present: Vec<&String> = paths.iter().filter(|path| self.known.remove(*path)).collect();
         let mut removed = Vec::new();
-        for batch in there.chunks(DELETE_BATCH) {
-            removed.extend(delete(&self.conn, batch).on(While::Writing, &self.path)?);
+        for batch in present.chunks(DELETE_BATCH) {
+            removed.extend(delete(&self.conn, batch).map_err(write_error(&self.path))?);
         }
         removed.sort_unstable();
         Ok(removed)
     }
 
-    /// How many rows the catalog will hold.
+    /// Name, kind and chunk of all definitions written so far, in the order of the chunks.
+    pub fn symbols(&mut self) -> Result<Vec<SymbolName>> {
+        self.flush()?;
+        let read = || -> duckdb::Result<Vec<SymbolName>> {
+            self.conn.prepare(SymbolName::SQL)?.query_map([], SymbolName::read)?.collect()
+        };
+        read().map_err(write_error(&self.path))
+    }
+
+    /// How many rows the catalog will have.
     pub fn counts(&mut self) -> Result<Counts> {
         self.flush()?;
-        self.conn.query_row(Counts::SQL, [], Counts::read).on(While::Writing, &self.path)
+        self.conn.query_row(Counts::SQL, [], Counts::read).map_err(write_error(&self.path))
     }
 
-    pub fn record_run(&mut self, run: &RunRow) -> Result<()> {
-        let row = params![
-            run.run_id,
-            run.started_at_ms,
-            run.tool,
-            run.duration_ms,
-            run.status,
-            run.report
-        ];
-        self.insert("insert into runs values (?, ?, ?, ?, ?, ?)", row)
-    }
-
-    pub fn record_version(&mut self, version: &VersionRow) -> Result<()> {
-        let row = params![
-            version.name,
-            version.created_at_s,
-            version.files,
-            version.chunks,
-            version.symbols,
-            version.model
-        ];
-        self.insert("insert into versions values (?, ?, ?, ?, ?, ?)", row)
-    }
-
-    /// Commits, writes everything into the one file and closes it.
+    /// Commits, writes everything into one file and closes it.
     pub fn finish(mut self) -> Result<()> {
         self.flush()?;
         let universe = self.universe.to_string();
         self.insert("update meta set value = ? where key = 'universe'", params![universe])?;
-        self.conn.execute_batch("commit; checkpoint").on(While::Writing, &self.path)?;
-        self.conn.close().map_err(|(_, error)| error).on(While::Writing, &self.path)?;
+        self.conn.execute_batch("commit; checkpoint").map_err(write_error(&self.path))?;
+        self.conn.close().map_err(|(_, error)| error).map_err(write_error(&self.path))?;
         let spill = pool::spill_folder(&self.path);
         match std::fs::remove_dir_all(&spill) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
@@ -160,23 +137,18 @@ impl CatalogWriter {
     }
 
     fn insert(&self, sql: &str, row: &[&dyn duckdb::ToSql]) -> Result<()> {
-        self.conn.execute(sql, row).on(While::Writing, &self.path)?;
+        self.conn.execute(sql, row).map_err(write_error(&self.path))?;
         Ok(())
     }
 
     fn flush(&mut self) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
-        pending.write(&self.conn).on(While::Writing, &self.path)
+        pending.write(&self.conn).map_err(write_error(&self.path))
     }
 
-    /// The journey that numbers the chunks is ours, so a wrong number is a bug, named with values.
-    fn check(
-        &self,
-        file: &FileRow,
-        chunks: &[ChunkRow],
-        symbols: &[SymbolRow],
-        refs: &[RefRow],
-    ) -> Result<()> {
+    /// The ingest that numbers the chunks is ours, so a wrong number is a bug.
+    fn check(&self, rows: &FileRows) -> Result<()> {
+        let FileRows { file, chunks, symbols, references } = rows;
         let first = self.universe;
         let Some(end) = first.checked_add(file.chunk_count) else {
             return Err(bug(file, format!("chunk ids end at {}", u32::MAX)));
@@ -185,16 +157,17 @@ impl CatalogWriter {
             return Err(bug(file, "it is already in the catalog".to_owned()));
         }
         if file.first_chunk.0 != first || file.chunk_count as usize != chunks.len() {
-            let (given, count) = (file.first_chunk.0, file.chunk_count);
+            let (claimed, from) = (file.chunk_count, file.first_chunk.0);
             let found = chunks.len();
-            let detail = format!("{found} chunks, said to be {count} from {given}, not {first}");
+            let detail =
+                format!("{found} chunks from {first} expected, not {claimed} chunks from {from}");
             return Err(bug(file, detail));
         }
         let wrong = (first..).zip(chunks).find(|(id, c)| c.id.0 != *id || c.path != file.path);
         if let Some((id, chunk)) = wrong {
             return Err(bug(file, format!("chunk {} of {} as {id}", chunk.id.0, chunk.path)));
         }
-        let used = symbols.iter().map(|s| s.chunk).chain(refs.iter().map(|r| r.chunk));
+        let used = symbols.iter().map(|s| s.chunk).chain(references.iter().map(|r| r.chunk));
         match used.into_iter().find(|chunk| !(first..end).contains(&chunk.0)) {
             Some(chunk) => Err(bug(file, format!("a symbol in chunk {} of another", chunk.0))),
             None => Ok(()),
@@ -207,23 +180,23 @@ fn bug(file: &FileRow, detail: String) -> Error {
 }
 
 impl Pending {
-    fn add(&mut self, file: &FileRow, chunks: &[ChunkRow], symbols: &[SymbolRow], refs: &[RefRow]) {
-        self.files.push(file.clone());
-        self.chunks.extend_from_slice(chunks);
-        self.symbols.extend_from_slice(symbols);
-        self.refs.extend_from_slice(refs);
+    fn add(&mut self, rows: FileRows) {
         let text = |c: &ChunkRow| c.text.len() + c.header.len() + size_of::<ChunkRow>();
-        self.bytes += chunks.iter().map(text).sum::<usize>()
+        self.bytes += rows.chunks.iter().map(text).sum::<usize>()
             + size_of::<FileRow>()
-            + size_of_val(symbols)
-            + size_of_val(refs);
+            + size_of_val(rows.symbols.as_slice())
+            + size_of_val(rows.references.as_slice());
+        self.files.push(rows.file);
+        self.chunks.extend(rows.chunks);
+        self.symbols.extend(rows.symbols);
+        self.references.extend(rows.references);
     }
 
     fn write(&self, conn: &Connection) -> duckdb::Result<()> {
         append(conn, "files", &self.files, FileRow::append)?;
         append(conn, "chunks", &self.chunks, ChunkRow::append)?;
         append(conn, "symbols", &self.symbols, SymbolRow::append)?;
-        append(conn, "symbol_refs", &self.refs, RefRow::append)
+        append(conn, "symbol_refs", &self.references, RefRow::append)
     }
 }
 
@@ -245,10 +218,10 @@ fn paths(conn: &Connection) -> duckdb::Result<HashSet<String>> {
     conn.prepare("select path from files")?.query_map([], |row| row.get(0))?.collect()
 }
 
-/// Removes the files of `batch` and gives the ids of their chunks.
+/// Removes the files of `batch` and returns the ids of their chunks.
 ///
-/// No temporary table and no cached statement: DuckDB 1.5.6 loses rows of a prepared join against a
-/// temporary table that is filled again.
+/// Without a temporary table and cached statements, because DuckDB 1.5.6 loses rows of a prepared join
+/// with a temporary table that is filled again.
 fn delete(conn: &Connection, batch: &[&String]) -> duckdb::Result<Vec<ChunkId>> {
     let marks = vec!["?"; batch.len()].join(",");
     let of_paths = format!("select id from chunks where path in ({marks})");

@@ -1,15 +1,16 @@
-//! Which of our errors is a failure of DuckDB?
+//! Maps the errors of DuckDB to ours, with the path of the file.
 
 use std::io;
 use std::path::Path;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::Error;
+use crate::index::versions::file::corrupt;
 
 const PART: &str = "duckdb";
 
 /// What was done to the file when it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum While {
+enum While {
     Reading,
     Writing,
 }
@@ -23,22 +24,17 @@ impl While {
     }
 }
 
-/// Gives the failures of DuckDB the path of the file and one of our kinds.
-pub(super) trait OnFile<T> {
-    fn on(self, doing: While, path: &Path) -> Result<T>;
+/// Maps a failure to read the file at `path`.
+pub(super) fn read_error(path: &Path) -> impl FnOnce(duckdb::Error) -> Error {
+    move |error| explain(While::Reading, path, error)
 }
 
-impl<T> OnFile<T> for duckdb::Result<T> {
-    fn on(self, doing: While, path: &Path) -> Result<T> {
-        self.map_err(|error| explain(doing, path, error))
-    }
+/// Maps a failure to write the file at `path`.
+pub(super) fn write_error(path: &Path) -> impl FnOnce(duckdb::Error) -> Error {
+    move |error| explain(While::Writing, path, error)
 }
 
-pub(super) fn corrupt(path: &Path, detail: impl Into<String>) -> Error {
-    Error::IndexCorrupt { path: path.to_path_buf(), detail: detail.into() }
-}
-
-/// DuckDB has no error codes that reach us, so its words decide.
+/// The message decides, because no error code of DuckDB reaches us.
 fn explain(doing: While, path: &Path, error: duckdb::Error) -> Error {
     let message = match &error {
         duckdb::Error::DuckDBFailure(_, Some(message)) => message.clone(),
@@ -65,7 +61,7 @@ fn explain(doing: While, path: &Path, error: duckdb::Error) -> Error {
     Error::Library { part: PART, action: doing.action(), source: error.into() }
 }
 
-/// What DuckDB says of a file that was cut, overwritten, or written by something else.
+/// Parts of messages about a file that was truncated, overwritten or written by another program.
 const DAMAGE: [&str; 9] = [
     "not a valid DuckDB database",
     "Could not read",
@@ -78,15 +74,15 @@ const DAMAGE: [&str; 9] = [
     "FATAL Error",
 ];
 
-/// What it says when a table or column that we wrote is not there.
+/// Parts of messages about a table or column of ours that is missing.
 const SCHEMA: [&str; 3] = ["Catalog Error", "Binder Error", "Conversion Error"];
 
-/// Whether the library failed, and not the conversion of a value that it gave.
+/// Whether the library itself failed, rather than the conversion of a value that it returned.
 fn is_from_duckdb(error: &duckdb::Error) -> bool {
     matches!(error, duckdb::Error::DuckDBFailure(..))
 }
 
-/// "PID 123" out of "Conflicting lock is held in /bin/x (PID 123)".
+/// The process in "Conflicting lock is held in /bin/x (PID 123)".
 fn holder(message: &str) -> String {
     let pid = message
         .split_once("PID ")

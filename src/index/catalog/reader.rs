@@ -1,4 +1,4 @@
-//! What does a published catalog hold?
+//! Catalog: reads the rows of a published catalog.
 
 use std::ops::Range;
 use std::path::Path;
@@ -6,22 +6,21 @@ use std::sync::OnceLock;
 
 use duckdb::{Connection, Params, Row, params};
 
-use super::fault::{OnFile, While, corrupt};
+use super::duckdb_error::read_error;
 use super::pool::Pool;
-use super::rows::{
-    ChunkRow, FileRow, FileSpan, RefRow, RunRow, SymbolName, SymbolRow, VersionRow, hash,
-};
+use super::rows::{ChunkRow, FileRow, FileSpan, RefRow, SymbolName, SymbolRow, hash};
 use super::schema;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet};
+use crate::index::versions::file::corrupt;
 
 /// One published catalog, read-only and shared by all threads.
 ///
-/// Any number of these, in any number of processes, read one file at once. Not legal: a writer on
-/// the same file meanwhile; it is refused with `IndexLocked`.
+/// Any number of these, in any number of processes, can read one file at once. A writer on the same
+/// file meanwhile is refused with `IndexLocked`.
 pub struct Catalog {
     pub(super) pool: Pool,
-    /// One more than the highest chunk id ever given.
+    /// One more than the highest chunk id ever assigned.
     universe: u32,
     spans: OnceLock<Vec<FileSpan>>,
 }
@@ -64,8 +63,8 @@ impl Counts {
 }
 
 impl Catalog {
-    /// Opens a published catalog; one that is missing, cut short, of another schema or no catalog
-    /// at all is `IndexCorrupt`.
+    /// Opens a published catalog. One that is missing, truncated, of an unknown schema or not a catalog
+    /// is `IndexCorrupt`.
     pub fn open(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Err(corrupt(path, "the file is missing"));
@@ -82,12 +81,13 @@ impl Catalog {
         self.pool.path()
     }
 
-    /// The number of chunk ids ever given, holes included: the rows of every index of the version.
+    /// The number of chunk ids ever assigned, deleted ones included. Every index of the version has so
+    /// many rows.
     pub fn universe(&self) -> usize {
         self.universe as usize
     }
 
-    /// Every file, by path.
+    /// All files, ordered by path.
     pub fn files(&self) -> Result<Vec<FileRow>> {
         self.all(&format!("select {} from files order by path", FileRow::COLUMNS), FileRow::read)
     }
@@ -97,7 +97,7 @@ impl Catalog {
         Ok(self.query(&sql, [path], FileRow::read)?.pop())
     }
 
-    /// The light form of [`Catalog::files`], in the order of the chunks; read once and kept.
+    /// The path, language and chunks of all files, in the order of the chunks. They are read once.
     pub fn file_spans(&self) -> Result<&[FileSpan]> {
         if let Some(spans) = self.spans.get() {
             return Ok(spans);
@@ -113,12 +113,6 @@ impl Catalog {
         Ok(self.spans.get_or_init(|| spans))
     }
 
-    /// The chunks of a file, ascending; none when the file is not in the catalog.
-    pub fn chunk_ids_of(&self, path: &str) -> Result<Vec<ChunkId>> {
-        let span = self.file_spans()?.iter().find(|span| span.path == path);
-        Ok(span.map(|span| span.ids().map(ChunkId).collect()).unwrap_or_default())
-    }
-
     /// Every chunk that is not deleted.
     pub fn live(&self) -> Result<ChunkSet> {
         let mut set = ChunkSet::none(self.universe());
@@ -128,22 +122,19 @@ impl Catalog {
         Ok(set)
     }
 
-    /// Name, kind and chunk of every definition, in the order of the chunks.
+    /// Name, kind and chunk of all definitions, in the order of the chunks.
     pub fn symbols(&self) -> Result<Vec<SymbolName>> {
-        let columns = SymbolName::COLUMNS;
-        let sql = format!("select {columns} from symbols order by chunk_id, rowid");
-        self.all(&sql, SymbolName::read)
+        self.all(SymbolName::SQL, SymbolName::read)
     }
 
-    /// The definitions that start in these chunks, in the order of the chunks' ids.
+    /// The definitions that start in these chunks, in the order of the chunk ids.
     ///
     /// ids: any number, in any order.
     pub fn symbols_of(&self, ids: &[ChunkId]) -> Result<Vec<SymbolRow>> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        // A join, because readers run long lists slowly (see the settings of the pool); planned
-        // afresh, and numbers cannot be misread as SQL.
+        // A join, because readers run long lists slowly (see the settings of the pool).
         let list: Vec<String> = ids.iter().map(|id| format!("({})", id.0)).collect();
         let (columns, list) = (SymbolRow::COLUMNS, list.join(","));
         let sql = format!(
@@ -153,7 +144,7 @@ impl Catalog {
         self.all(&sql, SymbolRow::read)
     }
 
-    /// The definitions of exactly this name.
+    /// The definitions with exactly this name.
     pub fn symbols_named(&self, name: &str) -> Result<Vec<SymbolRow>> {
         let columns = SymbolRow::COLUMNS;
         let sql = format!(
@@ -171,7 +162,7 @@ impl Catalog {
         self.query(&sql, [path], SymbolRow::read)
     }
 
-    /// The first `limit` places that use this name, in the order of the chunks.
+    /// The first `limit` uses of this name, in the order of the chunks.
     pub fn references(&self, name: &str, limit: usize) -> Result<Vec<RefRow>> {
         let columns = RefRow::COLUMNS;
         let sql = format!(
@@ -180,28 +171,18 @@ impl Catalog {
         self.query(&sql, params![name, limit as u64], RefRow::read)
     }
 
-    /// The chunks in a range of ids that are not deleted, ascending; a compaction reads with it.
+    /// The chunks in a range of ids that are not deleted, ascending.
     pub fn rows_in(&self, ids: Range<u32>) -> Result<Vec<ChunkRow>> {
         let columns = ChunkRow::COLUMNS;
         let sql = format!("select {columns} from chunks where id >= ? and id < ? order by id");
         self.query(&sql, params![ids.start, ids.end], ChunkRow::read)
     }
 
-    /// The references in a range of chunk ids, in the order of the chunks.
-    pub fn references_in(&self, ids: Range<u32>) -> Result<Vec<RefRow>> {
-        let columns = RefRow::COLUMNS;
-        let sql = format!(
-            "select {columns} from symbol_refs where chunk_id >= ? and chunk_id < ? \
-             order by chunk_id, rowid"
-        );
-        self.query(&sql, params![ids.start, ids.end], RefRow::read)
-    }
-
-    /// Id and content hash of the chunks in a range that are not deleted, ascending.
-    pub fn chunk_hashes(&self, ids: Range<u32>) -> Result<Vec<(ChunkId, [u8; 32])>> {
-        let sql = "select id, hash from chunks where id >= ? and id < ? order by id";
-        let read = |row: &Row<'_>| Ok((ChunkId(row.get(0)?), hash(row, 1)?));
-        self.query(sql, params![ids.start, ids.end], read)
+    /// Id and content hash of every chunk that is not deleted, ascending.
+    pub fn chunk_hashes(&self) -> Result<Vec<(ChunkId, [u8; 32])>> {
+        self.all("select id, hash from chunks order by id", |row| {
+            Ok((ChunkId(row.get(0)?), hash(row, 1)?))
+        })
     }
 
     pub fn counts(&self) -> Result<Counts> {
@@ -214,30 +195,13 @@ impl Catalog {
         version.map_err(Error::library("DuckDB", "say its version"))
     }
 
-    /// Languages, the one with most chunks first.
+    /// Languages, those with most chunks first.
     pub fn languages(&self) -> Result<Vec<LanguageCount>> {
         let sql = "select language, count(*)::ubigint, sum(chunk_count)::ubigint as chunks \
                    from files group by language order by chunks desc, language";
         self.all(sql, |row| {
             Ok(LanguageCount { language: row.get(0)?, files: row.get(1)?, chunks: row.get(2)? })
         })
-    }
-
-    /// The latest `limit` runs, the latest first.
-    pub fn runs(&self, limit: usize) -> Result<Vec<RunRow>> {
-        let columns = RunRow::COLUMNS;
-        let sql =
-            format!("select {columns} from runs order by started_at_ms desc, rowid desc limit ?");
-        self.query(&sql, [limit as u64], RunRow::read)
-    }
-
-    /// The versions that led to this one, the latest first.
-    pub fn versions(&self) -> Result<Vec<VersionRow>> {
-        let columns = VersionRow::COLUMNS;
-        self.all(
-            &format!("select {columns} from versions order by created_at_s desc, rowid desc"),
-            VersionRow::read,
-        )
     }
 
     fn all<T>(&self, sql: &str, read: fn(&Row<'_>) -> duckdb::Result<T>) -> Result<Vec<T>> {
@@ -253,12 +217,12 @@ impl Catalog {
         let run = |conn: &Connection| -> duckdb::Result<Vec<T>> {
             conn.prepare(sql)?.query_map(params, read)?.collect()
         };
-        self.pool.with(|conn| run(conn).on(While::Reading, self.path()))
+        self.pool.with(|conn| run(conn).map_err(read_error(self.path())))
     }
 }
 
 impl FileSpan {
-    /// One more than its last chunk id, as far as a number can go.
+    /// One more than its last chunk id, saturating.
     pub(super) fn end(&self) -> u32 {
         self.first_chunk.0.saturating_add(self.chunk_count)
     }

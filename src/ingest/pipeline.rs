@@ -1,12 +1,14 @@
-//! In which order is an index made?
+//! Ingest: the order of the steps that make or refresh an index.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
 
 use super::diff::{Difference, diff};
 use super::progress::{Phase, Progress};
-use super::write::{Job, Shape, model_name};
+use super::version_job::{Parent, VersionJob, model_name};
 use crate::base::config::Settings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::{RunContext, Stage, attrs};
@@ -19,9 +21,20 @@ use crate::index::versions::{DataFolder, IndexVersion, WriteLock};
 /// A version is compacted only when at least this many of its rows are delta or deleted.
 const COMPACT_ROWS_MIN: usize = 256;
 
+/// Which files a run indexes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Extent {
+    /// All files, whatever model made the previous version.
+    Full,
+    /// All files, because there is no previous version or its chunks differ.
+    AllFiles,
+    /// Files that changed.
+    Changes,
+}
+
 type Loader = Box<dyn Fn() -> Result<Engine> + Send + Sync>;
 
-/// Makes and refreshes the index in one data folder.
+/// Builds and refreshes the index in one data folder.
 pub struct Ingest {
     data: DataFolder,
     settings: Settings,
@@ -30,21 +43,21 @@ pub struct Ingest {
     progress: Arc<Progress>,
 }
 
-/// What a run of [`Ingest::run`] came to.
+/// The outcome of [`Ingest::run`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum IngestOutcome {
     /// Every file was read.
     Built,
     /// Only what changed was read.
     Updated,
-    /// Nothing had changed; the version before stays current.
+    /// Nothing had changed; the previous version stays current.
     Unchanged,
 }
 
-/// What a run of [`Ingest::run`] did.
+/// The report of [`Ingest::run`].
 #[derive(Debug)]
 pub struct IngestReport {
-    pub outcome: Outcome,
+    pub outcome: IngestOutcome,
     pub version: String,
     pub files: usize,
     pub files_changed: usize,
@@ -60,11 +73,11 @@ pub struct IngestReport {
 }
 
 impl Ingest {
-    /// The steps that a run that finds changes is expected to complete.
+    /// The stages of a run that finds changes.
     pub const PLANNED: [Stage; 6] =
         [Stage::Walk, Stage::Diff, Stage::Build, Stage::Index, Stage::Catalog, Stage::Publish];
 
-    /// `load` starts the engine; it is called once, and only when there is something to embed.
+    /// `load` starts the engine. It is called at most once, when there is something to embed.
     pub fn new(
         data: DataFolder,
         settings: Settings,
@@ -78,7 +91,7 @@ impl Ingest {
         self.progress.clone()
     }
 
-    /// Brings the index up to date with `roots`. With `full` every file is read and indexed anew.
+    /// Brings the index up to date with `roots`. With `full` every file is read and indexed again.
     pub fn run(&self, roots: &[PathBuf], full: bool, cx: &RunContext) -> Result<IngestReport> {
         let started = Instant::now();
         cx.stage(Stage::Ingest, |s| {
@@ -89,11 +102,18 @@ impl Ingest {
             if let Some(parent) = parent.as_ref().filter(|_| !full) {
                 self.check_model(parent)?;
             }
-            let whole = full || !parent.as_ref().is_some_and(|v| self.same_chunks(v));
-            let difference = self.compare(&repo, parent.as_ref().filter(|_| !whole), &cx)?;
-            let report = match &parent {
-                Some(parent) if difference.is_empty() && !whole => unchanged(parent, difference),
-                _ => self.write(&repo, parent, difference, (full, whole), &lock, &cx)?,
+            let extent = if full {
+                Extent::Full
+            } else if parent.as_ref().is_some_and(|version| self.same_chunks(version)) {
+                Extent::Changes
+            } else {
+                Extent::AllFiles
+            };
+            let compared = parent.as_ref().filter(|_| extent == Extent::Changes);
+            let difference = self.compare(&repo, compared, &cx)?;
+            let report = match compared {
+                Some(parent) if difference.is_empty() => unchanged(parent, difference),
+                _ => self.write(&repo, parent.as_ref(), difference, extent, &lock, &cx)?,
             };
             s.set(attrs::VERSION, report.version.clone());
             s.set(attrs::FILES, report.files);
@@ -102,7 +122,7 @@ impl Ingest {
         })
     }
 
-    /// The version to build upon; none when there is none, or when it is damaged and not wanted.
+    /// The previous version; `None` if there is none, or if it is damaged and not needed.
     fn parent(&self, full: bool) -> Result<Option<IndexVersion>> {
         match self.data.current() {
             Ok(version) => Ok(Some(version)),
@@ -143,15 +163,15 @@ impl Ingest {
         })
     }
 
-    /// Whether files that did not change would be cut into the same chunks again.
+    /// Whether files that did not change would be split into the same chunks again.
     fn same_chunks(&self, version: &IndexVersion) -> bool {
         let manifest = &version.manifest;
         (manifest.chunk_tokens_max, manifest.header_version)
             == (self.settings.chunk.tokens_max, HEADER_VERSION)
     }
 
-    /// Refuses a model that did not make the vectors of `parent`. By its name alone when that is the
-    /// same, so that a run that finds nothing to do loads no weights.
+    /// Refuses a model that did not make the vectors of `parent`. If the names are equal, nothing else is
+    /// compared, so that a run without changes loads no weights.
     fn check_model(&self, parent: &IndexVersion) -> Result<()> {
         let record = &parent.manifest.model;
         if model_name(&self.settings, &self.settings.model.name) == record.name {
@@ -165,63 +185,68 @@ impl Ingest {
         Err(Error::IndexModelMismatch { index, asked })
     }
 
-    /// The engine, started at the first call and kept.
+    /// The engine, which is started by the first call.
     fn engine(&self) -> Result<Engine> {
-        let mut slot = self.engine.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slot = self.engine.lock();
         if slot.is_none() {
             *slot = Some((self.load)()?);
         }
-        Ok(slot.clone().expect("it was just put there"))
+        Ok(slot.clone().expect("it was just started"))
     }
 
     fn write(
         &self,
         repo: &Repo,
-        parent: Option<IndexVersion>,
+        parent: Option<&IndexVersion>,
         mut difference: Difference,
-        (full, whole): (bool, bool),
+        extent: Extent,
         lock: &WriteLock,
         cx: &RunContext,
     ) -> Result<IngestReport> {
         let engine = self.engine()?;
         let key = engine.identity().index_key();
-        let same_vectors = |version: &&IndexVersion| version.manifest.model.key == key;
-        if let Some(parent) = &parent
-            && !full
-            && !same_vectors(&parent)
+        let has_same_model = |version: &&IndexVersion| version.manifest.model.key == key;
+        if let Some(parent) = parent
+            && extent != Extent::Full
+            && !has_same_model(&parent)
         {
             let index = parent.manifest.model.to_string();
             let asked = engine.identity().to_string();
             return Err(Error::IndexModelMismatch { index, asked });
         }
-        let usable = parent.as_ref().filter(same_vectors);
-        let shape = match usable {
-            Some(version) if !whole && !self.outgrown(version, &difference) => {
-                Shape::Delta(version)
+        let usable = parent.filter(has_same_model);
+        let parent = match usable {
+            Some(version) if extent == Extent::Changes => {
+                if self.needs_compaction(version, &difference) {
+                    tracing::info!("the delta is too large for its base: writing a new base");
+                    // Every file is read again, so the skipped ones are counted again, too.
+                    let listing = repo.walk()?;
+                    difference.changed = listing.entries;
+                    difference.skipped = listing.skipped;
+                    Parent::Vectors(Some(version))
+                } else {
+                    Parent::Rows(version)
+                }
             }
-            Some(version) if !whole => {
-                tracing::info!("the delta has outgrown the base: writing a whole version");
-                // Every file is read once more, and judged then.
-                let listing = repo.walk()?;
-                (difference.changed, difference.skipped) = (listing.entries, listing.skipped);
-                Shape::Whole(Some(version))
-            }
-            usable => Shape::Whole(usable),
+            usable => Parent::Vectors(usable),
         };
-        let job = Job {
+        let job = VersionJob {
             repo,
             engine: &engine,
             settings: &self.settings,
             progress: &self.progress,
             difference: &difference,
-            shape,
+            parent,
         };
-        let (built, version) = job.write(self.data.stage(lock)?, cx)?;
+        let (built, version) = job.run(self.data.stage(lock)?, cx)?;
         self.data.gc(lock, self.settings.data.versions_kept)?;
         let mut skipped = difference.skipped;
-        // A file is judged once: left out while comparing, it is not among those that are built.
+        // A file is counted once: one that the comparison skipped is not built.
         skipped.merge(&built.skipped);
-        let outcome = if whole { Outcome::Built } else { Outcome::Updated };
+        let outcome = match extent {
+            Extent::Full | Extent::AllFiles => IngestOutcome::Built,
+            Extent::Changes => IngestOutcome::Updated,
+        };
         Ok(IngestReport {
             files_changed: built.files,
             files_removed: difference.removed,
@@ -233,8 +258,8 @@ impl Ingest {
         })
     }
 
-    /// Whether so many rows are delta or deleted that a whole new version searches better.
-    fn outgrown(&self, version: &IndexVersion, difference: &Difference) -> bool {
+    /// Whether so many rows would be in the delta or deleted that a new base is faster to search.
+    fn needs_compaction(&self, version: &IndexVersion, difference: &Difference) -> bool {
         let manifest = &version.manifest;
         let loose = 2 * manifest.total_chunks - manifest.base_chunks - manifest.live_chunks;
         let per_file = manifest.live_chunks / manifest.files.max(1) + 1;
@@ -245,11 +270,11 @@ impl Ingest {
 }
 
 fn unchanged(version: &IndexVersion, difference: Difference) -> IngestReport {
-    report(Outcome::Unchanged, version, difference.skipped)
+    report(IngestOutcome::Unchanged, version, difference.skipped)
 }
 
-/// What can be read off the version itself.
-fn report(outcome: Outcome, version: &IndexVersion, skipped: Skipped) -> IngestReport {
+/// The part of the report that the version itself provides.
+fn report(outcome: IngestOutcome, version: &IndexVersion, skipped: Skipped) -> IngestReport {
     let manifest = &version.manifest;
     IngestReport {
         outcome,

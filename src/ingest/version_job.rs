@@ -1,0 +1,150 @@
+//! VersionJob: makes one version from its difference to the previous one.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::build::{Built, Known, Sources, build};
+use super::diff::Difference;
+use super::progress::Progress;
+use super::version_writer::{MadeFrom, VersionWriter};
+use crate::base::config::Settings;
+use crate::base::error::Result;
+use crate::base::hit::ChunkId;
+use crate::base::telemetry::{RunContext, Stage, attrs};
+use crate::corpus::chunk::Chunker;
+use crate::corpus::source::Repo;
+use crate::embedding::engine::Engine;
+use crate::index::DenseIndex;
+use crate::index::catalog::Catalog;
+use crate::index::versions::{IndexVersion, ModelRecord, Staging};
+
+/// Seeds the sample that FAISS trains on, so that the same vectors always make the same index.
+const TRAINING_SEED: u64 = 1234;
+
+/// What a version takes over from the previous one.
+pub enum Parent<'a> {
+    /// No rows; the vectors of texts that occur again are reused, if there is a version.
+    Vectors(Option<&'a IndexVersion>),
+    /// All rows; changed files are appended.
+    Rows(&'a IndexVersion),
+}
+
+/// One version to make.
+pub struct VersionJob<'a> {
+    pub repo: &'a Repo,
+    pub engine: &'a Engine,
+    pub settings: &'a Settings,
+    pub progress: &'a Progress,
+    pub difference: &'a Difference,
+    pub parent: Parent<'a>,
+}
+
+/// The vectors of the previous version, and the row of each text.
+struct Previous {
+    dense: DenseIndex,
+    rows: HashMap<[u8; 32], ChunkId>,
+}
+
+impl VersionJob<'_> {
+    /// Writes the version into `staging` and publishes it.
+    pub fn run(self, staging: Staging, cx: &RunContext) -> Result<(Built, IndexVersion)> {
+        let previous = self.previous()?;
+        let threads = self.settings.engine.thread_count();
+        let mut writer = match self.parent {
+            Parent::Vectors(_) => VersionWriter::create(staging, threads)?,
+            Parent::Rows(parent) => {
+                let mut writer = VersionWriter::append(staging, parent, threads)?;
+                writer.delete_files(&self.difference.outdated)?;
+                writer
+            }
+        };
+        let built = cx.stage(Stage::Build, |s| {
+            let built = self.build(&mut writer, previous.as_ref(), &s.cx())?;
+            if writer.is_empty()? {
+                let mut skipped = self.difference.skipped.clone();
+                skipped.merge(&built.skipped);
+                return Err(self.repo.nothing_to_index(&skipped));
+            }
+            s.set(attrs::CHUNKS, built.chunks);
+            s.set(attrs::CHUNKS_EMBEDDED, built.embedded);
+            s.set(attrs::TOKENS, built.tokens);
+            Ok(built)
+        })?;
+        let dense = || self.dense(previous, &built);
+        let version = writer.publish(dense, self.made_from(), self.progress, cx)?;
+        Ok((built, version))
+    }
+
+    fn previous(&self) -> Result<Option<Previous>> {
+        let (Parent::Vectors(Some(version)) | Parent::Rows(version)) = self.parent else {
+            return Ok(None);
+        };
+        let catalog = Catalog::open(&version.folder.catalog())?;
+        let dense = DenseIndex::open(&version.folder.dense(), version.manifest.model.dim)?;
+        let rows = catalog.chunk_hashes()?.into_iter().map(|(id, hash)| (hash, id)).collect();
+        Ok(Some(Previous { dense, rows }))
+    }
+
+    fn build(
+        &self,
+        writer: &mut VersionWriter<'_>,
+        previous: Option<&Previous>,
+        cx: &RunContext,
+    ) -> Result<Built> {
+        let entries = &self.difference.changed;
+        self.progress.begin(entries.len(), entries.iter().map(|e| e.size_bytes as usize).sum());
+        let commits = if self.settings.source.history {
+            let wanted: Vec<_> = entries.iter().map(|e| e.path.clone()).collect();
+            self.repo.last_commits(&wanted)
+        } else {
+            HashMap::new()
+        };
+        let identity = self.engine.identity();
+        // The model's prompt takes room from the chunk, and leaves it half of what the model reads.
+        let prompt = self.engine.tokenizer().count_lines(&[&identity.document_prompt])[0] as usize;
+        let room = identity.max_tokens.saturating_sub(prompt).max(identity.max_tokens / 2);
+        let budget = self.settings.chunk.tokens_max.min(room);
+        let sources = Sources {
+            repo: self.repo,
+            entries,
+            commits,
+            chunker: Chunker::new(budget, self.engine.tokenizer().specials()),
+            engine: self.engine,
+            known: previous.map(|p| Known { rows: &p.rows, dense: &p.dense }),
+            progress: self.progress,
+        };
+        build(&sources, writer, cx)
+    }
+
+    fn dense(&self, previous: Option<Previous>, built: &Built) -> Result<DenseIndex> {
+        match (&self.parent, previous) {
+            (Parent::Rows(_), Some(Previous { mut dense, .. })) => {
+                dense.append(&built.vectors)?;
+                Ok(dense)
+            }
+            _ => DenseIndex::build(&built.vectors, self.settings.index.dense_kind, TRAINING_SEED),
+        }
+    }
+
+    fn made_from(&self) -> MadeFrom {
+        let identity = self.engine.identity();
+        MadeFrom {
+            roots: self.repo.roots().map(|root| root.display().to_string()).collect(),
+            model: ModelRecord {
+                name: model_name(self.settings, &identity.name),
+                key: identity.index_key(),
+                dim: identity.dim,
+            },
+            chunk_tokens_max: self.settings.chunk.tokens_max,
+        }
+    }
+}
+
+/// The name under which a later search finds the model: the absolute path of a folder, or else `name`.
+pub fn model_name(settings: &Settings, name: &str) -> String {
+    let folder = Path::new(&settings.model.name);
+    match folder.is_dir().then(|| folder.canonicalize()) {
+        Some(Ok(path)) => path.display().to_string(),
+        _ => name.to_owned(),
+    }
+}
