@@ -50,13 +50,6 @@ impl<T: Clone> Slot<T> {
     }
 }
 
-/// One probe of readiness.
-pub struct Probe {
-    pub name: &'static str,
-    /// Why it is not ready; `None` if it is.
-    pub why_not: Option<String>,
-}
-
 impl App {
     /// Opens nothing yet.
     pub fn new(settings: Settings, telemetry: Telemetry, data: DataFolder) -> Self {
@@ -96,15 +89,6 @@ impl App {
     /// The searcher of the version that is open.
     pub fn searcher(&self) -> Result<Arc<Searcher>, Arc<Error>> {
         self.0.searcher.get()
-    }
-
-    pub fn probes(&self) -> [Probe; 2] {
-        let engine = match self.engine() {
-            Ok(engine) => engine.why_not(),
-            Err(error) => Some(error.to_string()),
-        };
-        let index = self.searcher().err().map(|error| error.to_string());
-        [Probe { name: "engine", why_not: engine }, Probe { name: "index", why_not: index }]
     }
 }
 

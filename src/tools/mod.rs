@@ -10,7 +10,7 @@ mod runs;
 pub mod search;
 pub mod wire;
 
-pub use app::{App, Probe};
+pub use app::App;
 pub use runs::{KeptRuns, RunFolder, find_run};
 
 use crate::base::telemetry::labels::Tool;

@@ -4,10 +4,14 @@
 //! The JSON of a pipeline (lines of vectors, the figures of a bench) is that pipeline's.
 
 mod markdown;
+mod readiness;
 mod reports;
 mod runs;
 mod search;
 
+pub use readiness::{
+    EngineProbe, EngineState, IndexProbe, IndexState, MemoryBytes, Probes, Readiness, WaitingWork,
+};
 pub use reports::{
     DoctorCheck, IngestAnswer, LanguageCount, ModelAnswer, StatusAnswer, VersionAnswer,
 };
