@@ -129,7 +129,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "corpus/chunk/outline.rs",
     "base/config/settings.rs",
     "device/cpu/ops/linear.rs",
-    "device/cpu/ops/scores.rs",
+    "device/cpu/ops/flash_attention.rs",
     "embedding/engine/cache/mod.rs",
     "embedding/engine/call.rs",
     "embedding/engine/scheduler/lanes.rs",

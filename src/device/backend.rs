@@ -1,24 +1,24 @@
-//! Which operations must a device have, so that a network computes there?
+//! The operations that a kind of device must have, so that a network computes there.
 
 use std::ops::Range;
 
 use crate::base::error::Result;
 use crate::device::cpu::ops::{Activation, Attention, Embedding, Norm, RelativeBias, Rotary};
 
-/// The operations of a network on one kind of device, and what they read and write there.
+/// The operations of a network on one kind of device, and the types that they read and write there.
 ///
-/// `place_…` brings what is known on the host to the device. Rows are `[n, d]` activations:
-/// [`Backend::reserve`] takes their memory, and an operation makes them as large as its outcome.
-/// What is computed may fail at any later operation, since a device need not wait for the host.
+/// `place_…` copies weights from the host to the device. Rows are `[n, d]` activations:
+/// [`Backend::reserve`] takes their memory, and an operation resizes its output to the result. A
+/// failure may be reported by any later operation, since a device computes asynchronously.
 pub trait Backend {
     type Rows: Default;
     type Linear;
     type Norm;
     type Embedding;
     type RelativeBias;
-    /// Cosines and sines of places.
-    type Turns: Default;
-    /// What is known of the tokens and of the sequences of a batch.
+    /// The cosines and sines of every position, for rotary embeddings.
+    type CosSin: Default;
+    /// The tokens and the sequences of a batch, as the operations read them.
     type Batch<'a>;
 
     /// weight: `[outputs, inputs]`, row-major, as checkpoints store it; bias: `[outputs]`.
@@ -35,13 +35,13 @@ pub trait Backend {
 
     fn place_bias(&self, bias: RelativeBias) -> Result<Self::RelativeBias>;
 
-    /// Makes `turns` good for the places below `n`, if it is not yet.
-    fn extend(&self, rotary: &Rotary, turns: &mut Self::Turns, n: usize) -> Result<()>;
+    /// Extends `cos_sin` to the positions below `n`, if it has fewer.
+    fn extend_cos_sin(&self, rotary: &Rotary, cos_sin: &mut Self::CosSin, n: usize) -> Result<()>;
 
-    /// Takes the memory of `[n, d]`, or says that it is not there.
+    /// Takes the memory of `[n, d]`; an error if there is not enough.
     fn reserve(&self, rows: &mut Self::Rows, n: usize, d: usize) -> Result<()>;
 
-    /// out becomes `[tokens, d]`: `norm(scale word + type + position)`.
+    /// out becomes `[tokens, d]`: `norm(scale * word + token type + position)`.
     fn embed(
         &self,
         table: &Self::Embedding,
@@ -71,23 +71,25 @@ pub trait Backend {
         self.norm(x, norm, out)
     }
 
-    /// Each of the heads in each row becomes its norm. x: `[n, all heads * head_dim]`.
+    /// Normalises each of `heads` in each row. x: `[n, all heads * head_dim]`.
     fn norm_heads(&self, x: &mut Self::Rows, heads: Range<usize>, norm: &Self::Norm) -> Result<()>;
 
-    /// Turns the first `heads` heads of each row by its place. x: `[n, all heads * head_dim]`.
+    /// Applies rotary position embeddings to the first `heads` heads of each row. x:
+    /// `[n, all heads * head_dim]`.
     fn rotary(
         &self,
         x: &mut Self::Rows,
         heads: usize,
         head_dim: usize,
-        turns: &Self::Turns,
+        cos_sin: &Self::CosSin,
         batch: &Self::Batch<'_>,
     ) -> Result<()>;
 
-    /// out becomes `[tokens, heads * head_dim]`: `softmax(scale q k^T + bias) v`. qkv: as `of` has it.
+    /// out becomes `[tokens, heads * head_dim]`: `softmax(scale q k^T + bias) v`. qkv:
+    /// `[tokens, config.row_dim()]`.
     fn attention(
         &self,
-        of: &Attention,
+        config: &Attention,
         qkv: &Self::Rows,
         batch: &Self::Batch<'_>,
         bias: Option<&Self::RelativeBias>,
@@ -103,14 +105,14 @@ pub trait Backend {
         out: &mut Self::Rows,
     ) -> Result<()>;
 
-    /// out becomes `activation(gate) * up`, which the layer gives side by side. x: `[n, inputs]`;
-    /// wide, for the sums between: `[n, 2 * d]`; out: `[n, d]`.
+    /// out becomes `activation(gate) * up` of a layer that computes both. x: `[n, inputs]`; gate_up,
+    /// the layer's output: `[n, 2 * d]`, the gate first; out: `[n, d]`.
     fn gated_linear(
         &self,
         layer: &Self::Linear,
         x: &Self::Rows,
         activation: Activation,
-        wide: &mut Self::Rows,
+        gate_up: &mut Self::Rows,
         out: &mut Self::Rows,
     ) -> Result<()>;
 }

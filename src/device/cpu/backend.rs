@@ -9,21 +9,21 @@ use super::ops::{
 use crate::base::error::Result;
 use crate::device::{Backend, Rows};
 
-/// What the CPU knows of a batch.
+/// A batch on the CPU.
 pub struct CpuBatch<'a> {
     pub tokens: Tokens<'a>,
     /// `[n + 1]`.
     pub cu_seqlens: &'a [u32],
 }
 
-/// The CPU's operations, in f32; none fails.
+/// No operation fails; only taking memory does.
 impl Backend for Cpu {
     type Rows = Rows;
     type Linear = Linear;
     type Norm = Norm;
     type Embedding = Embedding;
     type RelativeBias = RelativeBias;
-    type Turns = Rows;
+    type CosSin = Rows;
     type Batch<'a> = CpuBatch<'a>;
 
     fn place_linear(
@@ -48,8 +48,8 @@ impl Backend for Cpu {
         Ok(bias)
     }
 
-    fn extend(&self, rotary: &Rotary, turns: &mut Rows, n: usize) -> Result<()> {
-        rotary.extend(turns, n);
+    fn extend_cos_sin(&self, rotary: &Rotary, cos_sin: &mut Rows, n: usize) -> Result<()> {
+        rotary.extend(cos_sin, n);
         Ok(())
     }
 
@@ -93,22 +93,22 @@ impl Backend for Cpu {
         x: &mut Rows,
         heads: usize,
         head_dim: usize,
-        turns: &Rows,
+        cos_sin: &Rows,
         batch: &CpuBatch<'_>,
     ) -> Result<()> {
-        ops::rotary(self, x, heads, head_dim, turns, batch.tokens.places);
+        ops::rotary(self, x, heads, head_dim, cos_sin, batch.tokens.position_ids);
         Ok(())
     }
 
     fn attention(
         &self,
-        of: &Attention,
+        config: &Attention,
         qkv: &Rows,
         batch: &CpuBatch<'_>,
         bias: Option<&RelativeBias>,
         out: &mut Rows,
     ) -> Result<()> {
-        ops::attention(self, of, qkv, batch.cu_seqlens, bias, out);
+        ops::attention(self, config, qkv, batch.cu_seqlens, bias, out);
         Ok(())
     }
 
@@ -128,11 +128,11 @@ impl Backend for Cpu {
         layer: &Linear,
         x: &Rows,
         activation: Activation,
-        wide: &mut Rows,
+        gate_up: &mut Rows,
         out: &mut Rows,
     ) -> Result<()> {
-        ops::linear(self, layer, x, Activation::None, wide);
-        ops::glu(self, wide, activation, out);
+        ops::linear(self, layer, x, Activation::None, gate_up);
+        ops::glu(self, gate_up, activation, out);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! How is packed attention started?
+//! Launches of attention over packed sequences.
 
 use super::batch::Sequences;
 use super::context::Cuda;
@@ -31,15 +31,15 @@ struct Shape {
 /// its values. Heads of 16, 32, 64 and 128.
 pub fn attention<T: Element>(
     cuda: &Cuda,
-    of: &Attention,
+    config: &Attention,
     qkv: &DeviceRows<T>,
     sequences: &Sequences,
     bias: Option<&DeviceBias>,
     out: &mut DeviceRows<T>,
 ) -> Result<()> {
-    let Attention { heads, heads_kv, head_dim, .. } = *of;
+    let Attention { heads, heads_kv, head_dim, .. } = *config;
     assert!(heads_kv > 0 && heads.is_multiple_of(heads_kv), "{heads} heads on {heads_kv}");
-    assert_eq!(qkv.d(), of.row_dim(), "values of a row of queries, keys and values");
+    assert_eq!(qkv.d(), config.row_dim(), "values of a row of queries, keys and values");
     assert_eq!(sequences.rows(), qkv.n(), "the tiles are of these rows");
     assert_eq!((out.n(), out.d()), (qkv.n(), heads * head_dim), "a context for each token");
     assert!(bias.is_none_or(|bias| bias.heads == heads), "a bias for each head");
@@ -49,9 +49,9 @@ pub fn attention<T: Element>(
     let shape = Shape {
         heads: as_int(heads),
         heads_kv: as_int(heads_kv),
-        scale: of.scale,
-        before: as_int(of.mask.before.min(DISTANCE_MAX)),
-        after: as_int(of.mask.after.min(DISTANCE_MAX)),
+        scale: config.scale,
+        before: as_int(config.mask.before.min(DISTANCE_MAX)),
+        after: as_int(config.mask.after.min(DISTANCE_MAX)),
         reach: bias.map_or(0, |bias| as_int(bias.reach)),
     };
     let bias = bias.map_or(0, |bias| bias.values.pointer(cuda));

@@ -1,18 +1,20 @@
-//! How does a network compute on a GPU?
+//! The operations of a network on a GPU.
 
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::batch::{CudaBatch, DeviceTokens, Plan, Sequences};
+use parking_lot::{Mutex, MutexGuard};
+
+use super::batch::{BatchLayout, CudaBatch, DeviceTokens, Sequences};
 use super::context::Cuda;
 use super::element::Element;
 use super::graph::Graphs;
 use super::memory::{Arena, DeviceRows};
-use super::slot::Flight;
+use super::slot::SlotGuard;
 use super::staging::Staging;
-use super::weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
+use super::weights::{DeviceBias, DeviceCosSin, DeviceEmbedding, DeviceLinear, DeviceNorm};
 use super::{attention, matmul, rows};
 use crate::base::error::Result;
 use crate::device::cpu::ops::{
@@ -23,17 +25,17 @@ use crate::device::{Backend, Rows};
 /// Page-locked memory of the host, through which weights go up and hidden states come down in pieces.
 const STAGING_BYTES: usize = 16 << 20;
 
-/// More than any batch takes that is filled up, so that the graphs of these stay good.
+/// More than any padded batch takes, so that the addresses in their graphs stay valid.
 const ARENA_BYTES: usize = 256 << 10;
 
-/// The fewest places that turns are computed for, so that few batches need longer ones.
-const PLACES_MIN: usize = 512;
+/// The minimum number of positions to compute cosines and sines for, so that few batches need more.
+const POSITIONS_MIN: usize = 512;
 
 /// The operations of a network on one GPU, with rows and weights in `T` and sums in f32.
 pub struct OnCuda<T> {
     cuda: Arc<Cuda>,
     staging: Mutex<Staging>,
-    /// How often memory that a pass uses was replaced: its launches lead to other addresses then.
+    /// How often memory that a pass uses was replaced, which changes the addresses of its launches.
     moves: AtomicUsize,
     element: PhantomData<T>,
 }
@@ -44,26 +46,27 @@ impl<T: Element> OnCuda<T> {
         Ok(Self { cuda, staging, moves: AtomicUsize::new(0), element: PhantomData })
     }
 
-    /// What batches are placed in, one after the other.
+    /// The memory of batches, one after the other.
     pub fn arena(&self) -> Result<Arena> {
         Arena::new(&self.cuda, ARENA_BYTES)
     }
 
-    /// The graphs of a network, which are good as long as what its launches lead to stays where it is.
+    /// The graphs of a network, valid as long as the memory that its launches use does not move.
     pub fn graphs(&self) -> Result<Graphs> {
         Graphs::new(&self.cuda)
     }
 
-    /// Enqueues what `launch` launches for a batch of this plan, as a graph where it is filled up.
+    /// Enqueues the launches of `launch` for a batch of this layout, as a graph if it is padded.
     pub fn enqueue(
         &self,
         graphs: &mut Graphs,
-        plan: &Plan,
+        layout: &BatchLayout,
         mut launch: impl FnMut() -> Result<()>,
     ) -> Result<()> {
-        match plan.filled {
-            true => graphs.run(&self.cuda, plan.frame, self.moves.load(Ordering::Relaxed), launch),
-            false => launch(),
+        if layout.padded {
+            graphs.run(&self.cuda, layout.frame, self.moves.load(Ordering::Relaxed), launch)
+        } else {
+            launch()
         }
     }
 
@@ -71,36 +74,36 @@ impl<T: Element> OnCuda<T> {
         self.moves.fetch_add(usize::from(moved), Ordering::Relaxed);
     }
 
-    /// Sends a batch in one copy. Each part of `tokens`: `[tokens]`; cu_seqlens: `[n + 1]`; plan: that
-    /// of `cu_seqlens`. The batch that was in `arena` is gone.
+    /// Sends a batch in one copy. Each part of `tokens`: `[tokens]`; cu_seqlens: `[n + 1]`; layout: made
+    /// of `cu_seqlens`. It replaces the batch that was in `arena`.
     pub fn place_batch(
         &self,
-        flight: &mut Flight,
+        slot: &mut SlotGuard,
         arena: &mut Arena,
         tokens: Tokens<'_>,
         cu_seqlens: &[u32],
-        plan: &Plan,
+        layout: &BatchLayout,
     ) -> Result<CudaBatch> {
-        let bytes = plan.bytes(cu_seqlens.len() - 1);
+        let bytes = layout.bytes(cu_seqlens.len() - 1);
         self.moved(arena.reset_for(&self.cuda, tokens.ids.len(), bytes)?);
-        let mut parcel = flight.parcel(arena, bytes)?;
-        let tokens = DeviceTokens::place(&mut parcel, tokens, plan.frame.rows)?;
-        let sequences = Sequences::place(&mut parcel, cu_seqlens, plan)?;
-        parcel.send()?;
+        let mut upload = slot.upload(arena, bytes)?;
+        let tokens = DeviceTokens::place(&mut upload, tokens, layout.frame.rows)?;
+        let sequences = Sequences::place(&mut upload, cu_seqlens, layout)?;
+        upload.send()?;
         Ok(CudaBatch { tokens, sequences })
     }
 
-    /// `[n, d]`, as f32, when all is done that was launched before.
+    /// `[n, d]`, as f32, when everything launched before is done.
     pub fn download(&self, rows: &DeviceRows<T>) -> Result<Rows> {
         self.staging().download_rows(&self.cuda, rows)
     }
 
-    /// What was begun is finished or started anew by the next one, whoever panicked.
+    /// A panic may leave a transfer half done; the next user of the buffer restarts it.
     fn staging(&self) -> MutexGuard<'_, Staging> {
-        self.staging.lock().unwrap_or_else(PoisonError::into_inner)
+        self.staging.lock()
     }
 
-    /// Places what takes buffers of these sizes, each in bytes, in memory of its own.
+    /// Calls `place` with an arena of its own for buffers of these sizes, each in bytes.
     fn place<R>(
         &self,
         sizes: &[usize],
@@ -117,7 +120,7 @@ impl<T: Element> Backend for OnCuda<T> {
     type Norm = DeviceNorm;
     type Embedding = DeviceEmbedding<T>;
     type RelativeBias = DeviceBias;
-    type Turns = Option<DeviceTurns>;
+    type CosSin = Option<DeviceCosSin>;
     type Batch<'a> = CudaBatch;
 
     fn place_linear(
@@ -139,7 +142,11 @@ impl<T: Element> Backend for OnCuda<T> {
     }
 
     fn place_embedding(&self, table: Embedding) -> Result<DeviceEmbedding<T>> {
-        let tables = [Some(&table.words), table.types.as_ref(), table.positions.as_ref()];
+        let tables = [
+            Some(&table.word_embeddings),
+            table.token_type_embeddings.as_ref(),
+            table.position_embeddings.as_ref(),
+        ];
         let sizes = tables.map(|rows| rows.map_or(0, |rows| size_of_val(rows.as_slice()) / 2));
         self.place(&sizes, |cuda, staging, arena| {
             DeviceEmbedding::place(cuda, staging, arena, &table)
@@ -151,13 +158,18 @@ impl<T: Element> Backend for OnCuda<T> {
         self.place(&sizes, |cuda, staging, arena| DeviceBias::place(cuda, staging, arena, &bias))
     }
 
-    fn extend(&self, rotary: &Rotary, turns: &mut Option<DeviceTurns>, n: usize) -> Result<()> {
-        if turns.as_ref().is_none_or(|turns| turns.places() < n) {
+    fn extend_cos_sin(
+        &self,
+        rotary: &Rotary,
+        cos_sin: &mut Option<DeviceCosSin>,
+        n: usize,
+    ) -> Result<()> {
+        if cos_sin.as_ref().is_none_or(|cos_sin| cos_sin.positions() < n) {
             let mut host = Rows::default();
-            rotary.extend(&mut host, n.next_power_of_two().max(PLACES_MIN));
+            rotary.extend(&mut host, n.next_power_of_two().max(POSITIONS_MIN));
             let sizes = [size_of_val(host.as_slice())];
-            *turns = Some(self.place(&sizes, |cuda, staging, arena| {
-                DeviceTurns::place(cuda, staging, arena, &host)
+            *cos_sin = Some(self.place(&sizes, |cuda, staging, arena| {
+                DeviceCosSin::place(cuda, staging, arena, &host)
             })?);
             self.moved(true);
         }
@@ -176,7 +188,7 @@ impl<T: Element> Backend for OnCuda<T> {
         norm: Option<&DeviceNorm>,
         out: &mut DeviceRows<T>,
     ) -> Result<()> {
-        out.resize(batch.tokens.n(), table.words.d());
+        out.resize(batch.tokens.n(), table.word_embeddings.d());
         rows::embed(&self.cuda, table, &batch.tokens, norm, out)
     }
 
@@ -223,23 +235,23 @@ impl<T: Element> Backend for OnCuda<T> {
         x: &mut DeviceRows<T>,
         heads: usize,
         head_dim: usize,
-        turns: &Option<DeviceTurns>,
+        cos_sin: &Option<DeviceCosSin>,
         batch: &CudaBatch,
     ) -> Result<()> {
-        let turns = turns.as_ref().expect("turns are extended before a pass");
-        rows::rotary(&self.cuda, x, heads, head_dim, turns, &batch.tokens)
+        let cos_sin = cos_sin.as_ref().expect("cosines and sines are extended before a pass");
+        rows::rotary(&self.cuda, x, heads, head_dim, cos_sin, &batch.tokens)
     }
 
     fn attention(
         &self,
-        of: &Attention,
+        config: &Attention,
         qkv: &DeviceRows<T>,
         batch: &CudaBatch,
         bias: Option<&DeviceBias>,
         out: &mut DeviceRows<T>,
     ) -> Result<()> {
-        out.resize(qkv.n(), of.heads * of.head_dim);
-        attention::attention(&self.cuda, of, qkv, &batch.sequences, bias, out)
+        out.resize(qkv.n(), config.heads * config.head_dim);
+        attention::attention(&self.cuda, config, qkv, &batch.sequences, bias, out)
     }
 
     fn linear(
@@ -258,11 +270,11 @@ impl<T: Element> Backend for OnCuda<T> {
         layer: &DeviceLinear<T>,
         x: &DeviceRows<T>,
         activation: Activation,
-        wide: &mut DeviceRows<T>,
+        gate_up: &mut DeviceRows<T>,
         out: &mut DeviceRows<T>,
     ) -> Result<()> {
-        wide.resize(x.n(), layer.outputs());
+        gate_up.resize(x.n(), layer.outputs());
         out.resize(x.n(), layer.outputs() / 2);
-        matmul::gated_linear(&self.cuda, layer, x, activation, wide, out)
+        matmul::gated_linear(&self.cuda, layer, x, activation, gate_up, out)
     }
 }

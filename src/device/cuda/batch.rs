@@ -1,11 +1,11 @@
-//! What must a device know of the tokens and the sequences of a batch?
+//! The tokens and the sequences of a batch in device memory.
 //!
-//! Kernels read tables at the places that a batch names, so the greatest of each is kept here, and
-//! the operations hold it against their tables.
+//! Kernels index tables by the ids of a batch, so the maximum of each is kept here, and the operations
+//! check it against their tables.
 
 use super::matmul::bucket;
 use super::memory::{Arena, Buffer};
-use super::slot::Parcel;
+use super::slot::StagedUpload;
 use crate::base::error::Result;
 use crate::device::cpu::ops::Tokens;
 
@@ -16,11 +16,11 @@ const QUERIES_SHORT: usize = 16;
 /// Rows of a batch, so that the sum of a row and a distance stays below 2^31.
 const TOKENS_MAX: usize = 1 << 29;
 
-/// Batches of up to so many tokens are filled up, so that the launches of one serve for others: beyond
-/// it a launch costs the host little beside what it costs the device.
-const FILLED_TOKENS_MAX: usize = 4096;
+/// Batches of up to so many tokens are padded, so that the launches of one serve for others. Above
+/// this, a launch costs the host little compared with the device.
+const PADDED_TOKENS_MAX: usize = 4096;
 
-/// How many rows and tiles there are on the device: all that the launches of a network depend on.
+/// The numbers of rows and tiles on the device: all that the launches of a network depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Frame {
     pub rows: usize,
@@ -28,19 +28,19 @@ pub struct Frame {
     short: usize,
 }
 
-/// How a batch will lie on the device.
-pub struct Plan {
+/// How a batch is laid out on the device.
+pub struct BatchLayout {
     pub frame: Frame,
-    /// The frame is larger than the batch, and that of others: rows behind its tokens belong to no
-    /// sequence, and tiles behind its own have no rows. What is computed in such rows nobody reads.
-    pub filled: bool,
-    /// As [`Tiles`] has them.
+    /// The frame is larger than the batch, so that others share it: rows behind its tokens belong to
+    /// no sequence, and tiles behind its own have no rows. Nothing reads what is computed there.
+    pub padded: bool,
+    /// As in [`Tiles`].
     long: Vec<u32>,
     short: Vec<u32>,
 }
 
-impl Plan {
-    /// As large as the batch is. cu_seqlens: `[n + 1]`, from 0, ascending.
+impl BatchLayout {
+    /// As large as the batch. cu_seqlens: `[n + 1]`, from 0, ascending.
     pub fn exact(cu_seqlens: &[u32]) -> Self {
         let rows = cu_seqlens.last().map_or(0, |&end| end as usize);
         assert!(
@@ -49,22 +49,22 @@ impl Plan {
         );
         let (long, short) = tiles(cu_seqlens);
         let frame = Frame { rows, long: long.len() / 3, short: short.len() / 3 };
-        Self { frame, filled: false, long, short }
+        Self { frame, padded: false, long, short }
     }
 
-    /// Filled up if it is small. cu_seqlens: `[n + 1]`, as above.
-    pub fn of(cu_seqlens: &[u32]) -> Self {
-        let mut plan = Self::exact(cu_seqlens);
-        if (1..=FILLED_TOKENS_MAX).contains(&plan.frame.rows) {
-            let rows = bucket(plan.frame.rows);
+    /// Padded if it is small. cu_seqlens: `[n + 1]`, as above.
+    pub fn new(cu_seqlens: &[u32]) -> Self {
+        let mut layout = Self::exact(cu_seqlens);
+        if (1..=PADDED_TOKENS_MAX).contains(&layout.frame.rows) {
+            let rows = bucket(layout.frame.rows);
             let n = (cu_seqlens.len() - 1).next_power_of_two();
-            // Behind its whole long tiles a sequence has one more, long or short; a long one has more
-            // queries than fit a short one.
+            // After its full long tiles a sequence has one more tile, long or short; a long one has
+            // more queries than fit a short one.
             let long = (rows / QUERIES_LONG + n).min(rows / (QUERIES_SHORT + 1));
-            plan.frame = Frame { rows, long, short: n.min(rows) };
-            plan.filled = true;
+            layout.frame = Frame { rows, long, short: n.min(rows) };
+            layout.padded = true;
         }
-        plan
+        layout
     }
 
     /// Bytes of an arena for the batch, which has `n` sequences.
@@ -76,28 +76,32 @@ impl Plan {
     }
 }
 
-/// What is known of each token of a batch.
+/// The tokens of a batch.
 pub struct DeviceTokens {
     pub(super) ids: Buffer<u32>,
-    pub(super) types: Buffer<u8>,
-    pub(super) places: Buffer<u32>,
-    /// One more than the greatest.
+    pub(super) token_type_ids: Buffer<u8>,
+    pub(super) position_ids: Buffer<u32>,
+    /// One more than the largest id.
     pub(super) ids_end: usize,
-    pub(super) places_end: usize,
+    pub(super) positions_end: usize,
 }
 
 impl DeviceTokens {
-    /// Each part of `tokens`: `[tokens]`; behind them id 0 at place 0, up to `rows`.
-    pub fn place(parcel: &mut Parcel<'_>, tokens: Tokens<'_>, rows: usize) -> Result<Self> {
+    /// Each part of `tokens`: `[tokens]`; padded with id 0 at position 0, up to `rows`.
+    pub fn place(upload: &mut StagedUpload<'_>, tokens: Tokens<'_>, rows: usize) -> Result<Self> {
         let n = tokens.ids.len();
-        assert_eq!((tokens.types.len(), tokens.places.len()), (n, n), "a type and a place a token");
+        assert_eq!(
+            (tokens.token_type_ids.len(), tokens.position_ids.len()),
+            (n, n),
+            "a token type and a position for each token"
+        );
         let end = |values: &[u32]| values.iter().max().map_or(0, |&most| most as usize + 1);
         Ok(Self {
-            ids: parcel.place(tokens.ids, rows)?,
-            types: parcel.place(tokens.types, rows)?,
-            places: parcel.place(tokens.places, rows)?,
+            ids: upload.place(tokens.ids, rows)?,
+            token_type_ids: upload.place(tokens.token_type_ids, rows)?,
+            position_ids: upload.place(tokens.position_ids, rows)?,
             ids_end: end(tokens.ids),
-            places_end: end(tokens.places),
+            positions_end: end(tokens.position_ids),
         })
     }
 
@@ -106,7 +110,7 @@ impl DeviceTokens {
     }
 }
 
-/// Where each sequence of a batch lies, and how its queries are divided among blocks.
+/// The bounds of each sequence of a batch, and the tiles that divide its queries among blocks.
 pub struct Sequences {
     /// `[n + 1]`.
     pub(super) cu_seqlens: Buffer<u32>,
@@ -123,14 +127,18 @@ pub(super) struct Tiles {
 }
 
 impl Sequences {
-    /// cu_seqlens: `[n + 1]`; plan: that of it.
-    pub fn place(parcel: &mut Parcel<'_>, cu_seqlens: &[u32], plan: &Plan) -> Result<Self> {
-        let Frame { rows, long, short } = plan.frame;
-        let long = Tiles { list: parcel.place(&plan.long, 3 * long)?, long: true };
-        let short = Tiles { list: parcel.place(&plan.short, 3 * short)?, long: false };
+    /// cu_seqlens: `[n + 1]`; layout: made of them.
+    pub fn place(
+        upload: &mut StagedUpload<'_>,
+        cu_seqlens: &[u32],
+        layout: &BatchLayout,
+    ) -> Result<Self> {
+        let Frame { rows, long, short } = layout.frame;
+        let long = Tiles { list: upload.place(&layout.long, 3 * long)?, long: true };
+        let short = Tiles { list: upload.place(&layout.short, 3 * short)?, long: false };
         let tokens = cu_seqlens.last().map_or(0, |&end| end as usize);
-        // At the end, so that all before it lies where it lies for each batch of this frame.
-        let cu_seqlens = parcel.place(cu_seqlens, cu_seqlens.len())?;
+        // Last, so that everything before it has the same address for each batch of this frame.
+        let cu_seqlens = upload.place(cu_seqlens, cu_seqlens.len())?;
         Ok(Self { cu_seqlens, tiles: [long, short], tokens, rows })
     }
 
@@ -148,14 +156,14 @@ impl Sequences {
     }
 }
 
-/// What the device knows of a batch.
+/// A batch in device memory.
 pub struct CudaBatch {
     pub tokens: DeviceTokens,
     pub sequences: Sequences,
 }
 
-/// The long tiles and the short ones: what is left of a sequence for less than a quarter of a long
-/// tile is a short one.
+/// The long tiles and the short ones. A short one takes the rest of a sequence if that is at most a
+/// quarter of a long tile.
 fn tiles(cu_seqlens: &[u32]) -> (Vec<u32>, Vec<u32>) {
     let (mut long, mut short) = (Vec::new(), Vec::new());
     for ends in cu_seqlens.windows(2) {
@@ -188,12 +196,13 @@ mod tests {
     fn a_small_batch_fits_the_frame_of_its_bucket_whatever_its_sequences_are() {
         let check = |lengths: &[usize]| {
             let cu_seqlens = ends(lengths);
-            let (exact, plan) = (Plan::exact(&cu_seqlens).frame, Plan::of(&cu_seqlens));
-            let Frame { rows, long, short } = plan.frame;
-            assert!(plan.filled && rows == bucket(exact.rows), "{lengths:?}");
+            let (exact, layout) =
+                (BatchLayout::exact(&cu_seqlens).frame, BatchLayout::new(&cu_seqlens));
+            let Frame { rows, long, short } = layout.frame;
+            assert!(layout.padded && rows == bucket(exact.rows), "{lengths:?}");
             assert!(exact.long <= long && exact.short <= short, "{lengths:?}: {exact:?}");
         };
-        for tokens in 1..=FILLED_TOKENS_MAX {
+        for tokens in 1..=PADDED_TOKENS_MAX {
             check(&[tokens]);
         }
         // The most tiles that rows can have: of the shortest sequences that take a long one.
@@ -202,11 +211,11 @@ mod tests {
             check(&vec![length; n]);
             check(&[vec![0; 40], vec![length; n], vec![0; 99]].concat());
         }
-        let same = [Plan::of(&[0, 12]).frame, Plan::of(&[0, 16]).frame];
+        let same = [BatchLayout::new(&[0, 12]).frame, BatchLayout::new(&[0, 16]).frame];
         assert_eq!(same[0], same[1]);
         for cu_seqlens in [&[0, 0][..], &[0, 4097]] {
-            let plan = Plan::of(cu_seqlens);
-            assert!(!plan.filled && plan.frame == Plan::exact(cu_seqlens).frame);
+            let layout = BatchLayout::new(cu_seqlens);
+            assert!(!layout.padded && layout.frame == BatchLayout::exact(cu_seqlens).frame);
         }
     }
 }

@@ -162,7 +162,7 @@ impl Drop for Recording<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::batch::Plan;
+    use super::super::batch::BatchLayout;
     use super::*;
 
     #[test]
@@ -180,11 +180,11 @@ mod tests {
                     calls += u32::from(rows == 0);
                     Ok(())
                 };
-                graphs.run(&cuda, Plan::exact(&[0, rows]).frame, 0, launch).unwrap();
+                graphs.run(&cuda, BatchLayout::exact(&[0, rows]).frame, 0, launch).unwrap();
             }
         }
         assert_eq!((graphs.seen.len(), calls), (FRAMES_MAX, 2));
-        graphs.run(&cuda, Plan::exact(&[0, 1]).frame, 1, || Ok(())).unwrap();
+        graphs.run(&cuda, BatchLayout::exact(&[0, 1]).frame, 1, || Ok(())).unwrap();
         assert_eq!(graphs.seen.len(), 1, "what was recorded leads elsewhere");
     }
 }

@@ -1,7 +1,7 @@
-//! How do rows pass through a linear layer?
+//! Linear layers by cuBLASLt.
 //!
-//! cuBLASLt multiplies. What it is asked, and which of its algorithms it would take, is decided once
-//! for a layer and a number of tokens, and kept.
+//! The descriptors of a product and the algorithm that cuBLASLt chooses for it are kept for each layer
+//! shape and number of tokens.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -22,21 +22,21 @@ use super::weights::DeviceLinear;
 use crate::base::error::{Error, Result};
 use crate::device::cpu::ops::Activation;
 
-/// What NVIDIA recommends for Hopper.
+/// NVIDIA's recommendation for Hopper.
 pub(crate) const WORKSPACE_BYTES: usize = 32 << 20;
 
-/// Parts of a sum that were computed apart are added as they were computed, not as they are stored.
+/// Partial sums are added in f32, not in the type of the output.
 const SUMS_IN_F32: u32 =
     sys::cublasLtReductionScheme_t::CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE as u32;
 
 /// A network has some 4 layers of different shapes, each with 3 epilogues at most, and 2^16 tokens
-/// are 56 buckets: beyond this the plans are made anew.
+/// are 49 buckets. Above this number all plans are dropped.
 const PLANS_MAX: usize = 1024;
 
 /// out becomes `activation(x W^T + b)`. x: `[n, inputs]`; out: `[n, outputs]`.
 ///
-/// cuBLASLt adds the bias and computes relu and the tanh form of gelu itself; for the others the
-/// sums make one more way through memory, and the bias is added there.
+/// cuBLASLt adds the bias and computes relu and the tanh form of gelu in its epilogue. The others take
+/// another pass through memory, which also adds the bias.
 pub fn linear<T: Element>(
     cuda: &Cuda,
     layer: &DeviceLinear<T>,
@@ -60,18 +60,18 @@ pub fn linear<T: Element>(
     product(cuda, layer, x, epilogue, out)
 }
 
-/// out becomes `activation(gate) * up`, which the layer gives side by side. x: `[n, inputs]`; wide,
-/// for the sums between: `[n, 2 * d]`; out: `[n, d]`.
+/// out becomes `activation(gate) * up` of a layer that computes both. x: `[n, inputs]`; gate_up, the
+/// layer's output: `[n, 2 * d]`, the gate first; out: `[n, d]`.
 pub fn gated_linear<T: Element>(
     cuda: &Cuda,
     layer: &DeviceLinear<T>,
     x: &DeviceRows<T>,
     activation: Activation,
-    wide: &mut DeviceRows<T>,
+    gate_up: &mut DeviceRows<T>,
     out: &mut DeviceRows<T>,
 ) -> Result<()> {
-    product(cuda, layer, x, Epilogue::CUBLASLT_EPILOGUE_DEFAULT, wide)?;
-    glu(cuda, wide, layer.bias.as_ref(), activation, out)
+    product(cuda, layer, x, Epilogue::CUBLASLT_EPILOGUE_DEFAULT, gate_up)?;
+    glu(cuda, gate_up, layer.bias.as_ref(), activation, out)
 }
 
 fn product<T: Element>(
@@ -104,7 +104,7 @@ fn product<T: Element>(
     // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device, which
     // has one stream to run on.
     let multiplied = unsafe { cuda.blas.multiply(&call, cuda.queue()) }.or_else(|error| {
-        // The algorithm of the bucket may not take fewer tokens.
+        // The algorithm for the bucket may not support fewer tokens.
         let exact = Key { tokens: call.tokens, ..call.key };
         if exact == call.key {
             return Err(error);
@@ -113,14 +113,14 @@ fn product<T: Element>(
         unsafe { cuda.blas.multiply(&Call { key: exact, ..call }, cuda.queue()) }
     });
     multiplied.map_err(|error| {
-        // Of a device that is lost cuBLASLt says less than the driver.
+        // If the device is lost, the driver reports it more precisely than cuBLASLt.
         let lost = cuda.synchronize().err();
         lost.unwrap_or_else(|| Error::library("cuBLASLt", "multiply")(error))
     })
 }
 
-/// The tokens for which an algorithm is chosen, and to which a small batch is filled up: up to a quarter
-/// more than there are.
+/// The number of tokens for which an algorithm is chosen, and to which a small batch is padded: up to
+/// a quarter more than there are.
 pub(super) fn bucket(tokens: usize) -> usize {
     match tokens {
         0..=16 => 16,
@@ -128,7 +128,7 @@ pub(super) fn bucket(tokens: usize) -> usize {
     }
 }
 
-/// What a plan is made for.
+/// The products that share a plan.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Key {
     outputs: usize,
@@ -151,7 +151,7 @@ struct Call {
 /// cuBLASLt on one stream.
 pub struct Blas {
     handle: sys::cublasLtHandle_t,
-    plans: Mutex<HashMap<Key, Plan>>,
+    plans: Mutex<HashMap<Key, MatmulPlan>>,
     workspace: CudaSlice<u8>,
     stream: Arc<CudaStream>,
 }
@@ -189,7 +189,7 @@ impl Blas {
             if plans.len() >= PLANS_MAX {
                 plans.clear();
             }
-            plans.insert(call.key, Plan::new(self.handle, call)?);
+            plans.insert(call.key, MatmulPlan::new(self.handle, call)?);
         }
         let plan = &plans[&call.key];
         plan.set_call(call, call.tokens)?;
@@ -230,11 +230,11 @@ impl Drop for Blas {
     }
 }
 
-/// What cuBLASLt is asked, and the algorithm it answered with.
+/// The descriptors of a product, and the algorithm that cuBLASLt chose for it.
 ///
-/// It counts columns first: to it a row-major `[n, d]` is a matrix of d rows and n columns. So
-/// `out^T = W x^T`, and the weight is what has to be transposed.
-struct Plan {
+/// cuBLASLt is column-major: it reads a row-major `[n, d]` as a matrix of d rows and n columns. So
+/// it computes `out^T = W x^T`, with the weight transposed.
+struct MatmulPlan {
     product: sys::cublasLtMatmulDesc_t,
     weight: sys::cublasLtMatrixLayout_t,
     x: sys::cublasLtMatrixLayout_t,
@@ -242,7 +242,7 @@ struct Plan {
     algorithm: sys::cublasLtMatmulAlgo_t,
 }
 
-impl Plan {
+impl MatmulPlan {
     fn new(handle: sys::cublasLtHandle_t, call: &Call) -> Result<Self, CublasError> {
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
         let Key { outputs, inputs, tokens, epilogue, element } = call.key;
@@ -303,7 +303,7 @@ impl Plan {
         }
     }
 
-    /// What differs between two products of one plan.
+    /// Sets what differs between two products of one plan.
     fn set_call(&self, call: &Call, tokens: usize) -> Result<(), CublasError> {
         use sys::cublasLtMatmulDescAttributes_t as Attribute;
         use sys::cublasLtMatrixLayoutAttribute_t::CUBLASLT_MATRIX_LAYOUT_COLS as COLUMNS;
@@ -336,7 +336,7 @@ impl Plan {
     }
 }
 
-impl Drop for Plan {
+impl Drop for MatmulPlan {
     fn drop(&mut self) {
         // SAFETY: each was made by `new`, or is null and there is nothing to destroy.
         unsafe {

@@ -25,7 +25,7 @@ mod weights;
 
 pub use attention::attention;
 pub use backend::OnCuda;
-pub use batch::{CudaBatch, DeviceTokens, Plan, Sequences};
+pub use batch::{BatchLayout, CudaBatch, DeviceTokens, Sequences};
 pub use context::Cuda;
 pub use element::{Element, Plain, Vector};
 pub use gpu::Gpu;
@@ -37,9 +37,9 @@ pub use matmul::{gated_linear, linear};
 pub use memory::{Arena, Buffer, DeviceRows, Reservation};
 pub(crate) use rows::as_int;
 pub use rows::{add_norm, embed, glu, norm, norm_heads, residual, residual_norm, rotary, tail};
-pub use slot::{Fetched, FetchedNeighbors, Flight, Landed, Slots};
+pub use slot::{FinishedSlot, NeighborsReadback, Readback, SlotGuard, Slots};
 pub use staging::Staging;
-pub use weights::{DeviceBias, DeviceEmbedding, DeviceLinear, DeviceNorm, DeviceTurns};
+pub use weights::{DeviceBias, DeviceCosSin, DeviceEmbedding, DeviceLinear, DeviceNorm};
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,7 +1,7 @@
-//! How are the operations on single rows started?
+//! Launches of the operations on single rows.
 //!
-//! Each checks the shapes that its kernel trusts. A size that no kernel is made for is an error that
-//! names it; shapes that do not fit each other are a mistake of the caller.
+//! Each checks the shapes that its kernel relies on. A size without a kernel is an error that names it;
+//! shapes that do not fit each other are a bug of the caller.
 
 use std::ops::Range;
 
@@ -10,9 +10,9 @@ use super::context::Cuda;
 use super::element::{Element, Vector};
 use super::kernels::{Launch, arguments};
 use super::memory::{Buffer, DeviceRows};
-use super::weights::{DeviceEmbedding, DeviceNorm, DeviceTurns, NormRule};
+use super::weights::{DeviceCosSin, DeviceEmbedding, DeviceNorm, NormParams};
 use crate::base::error::{Error, Result};
-use crate::device::cpu::ops::{Activation, Segment};
+use crate::device::cpu::ops::{Activation, Pooling};
 
 /// Values of a vector of 16 bytes.
 const VECTOR: usize = 8;
@@ -24,7 +24,7 @@ const ROW_OF_BLOCK: usize = 8192;
 /// Values of a pooled vector.
 const TAIL_MAX: usize = 4096;
 
-/// out becomes `[tokens, d]`: `norm(scale word + type + position)`.
+/// out becomes `[tokens, d]`: `norm(scale * word + token type + position)`.
 pub fn embed<T: Element>(
     cuda: &Cuda,
     table: &DeviceEmbedding<T>,
@@ -32,27 +32,41 @@ pub fn embed<T: Element>(
     norm: Option<&DeviceNorm>,
     out: &mut DeviceRows<T>,
 ) -> Result<()> {
-    let (n, d) = (tokens.n(), table.words.d());
+    let (n, d) = (tokens.n(), table.word_embeddings.d());
     assert_eq!((out.n(), out.d()), (n, d), "a row for each token");
-    assert!(tokens.ids_end <= table.words.n(), "ids of the vocabulary");
+    assert!(tokens.ids_end <= table.word_embeddings.n(), "ids of the vocabulary");
     assert!(norm.is_none_or(|norm| norm.d() == d), "values of a norm");
-    let parts = [&table.types, &table.positions];
+    let parts = [&table.token_type_embeddings, &table.position_embeddings];
     assert!(parts.into_iter().flatten().all(|part| part.d() == d), "tables of rows of {d}");
-    if let Some(positions) = &table.positions {
-        assert!(tokens.places_end <= positions.n(), "places of the table of positions");
+    if let Some(positions) = &table.position_embeddings {
+        assert!(tokens.positions_end <= positions.n(), "rows of the position embeddings");
     }
     let pointer = |part: &Option<DeviceRows<T>>| part.as_ref().map_or(0, |part| part.pointer(cuda));
-    let (types, positions) = (pointer(&table.types), pointer(&table.positions));
-    let kinds_max = table.types.as_ref().map_or(0, |types| as_int(types.n() - 1));
-    let rule = norm.map_or(NormRule::default(), |norm| norm.rule(cuda));
-    let (words, out) = (table.words.pointer(cuda), out.pointer(cuda));
-    let (ids, kinds) = (tokens.ids.pointer(cuda), tokens.types.pointer(cuda));
-    let (places, scale) = (tokens.places.pointer(cuda), table.scale);
+    let (types, positions) =
+        (pointer(&table.token_type_embeddings), pointer(&table.position_embeddings));
+    let token_type_max =
+        table.token_type_embeddings.as_ref().map_or(0, |types| as_int(types.n() - 1));
+    let norm = norm.map_or(NormParams::default(), |norm| norm.params(cuda));
+    let (words, out) = (table.word_embeddings.pointer(cuda), out.pointer(cuda));
+    let (ids, token_type_ids) = (tokens.ids.pointer(cuda), tokens.token_type_ids.pointer(cuda));
+    let (position_ids, scale) = (tokens.position_ids.pointer(cuda), table.scale);
     let (width, blocks) = rows_of(n, d)?;
     let (n, d) = (as_int(n), as_int(d));
     let name = format!("embed_{width}_{}", T::NAME);
-    let args =
-        arguments![words, types, positions, ids, kinds, places, out, rule, scale, kinds_max, n, d];
+    let args = arguments![
+        words,
+        types,
+        positions,
+        ids,
+        token_type_ids,
+        position_ids,
+        out,
+        norm,
+        scale,
+        token_type_max,
+        n,
+        d
+    ];
     // SAFETY: the parameters of kernels/embed.cu, whose sizes were checked above.
     unsafe { cuda.launch(&flat("embed", &name, blocks), args) }
 }
@@ -85,7 +99,7 @@ pub fn residual_norm<T: Element>(
     add_norms(cuda, x, y.pointer(cuda), 0, Some((norm, x.pointer(cuda))))
 }
 
-/// x becomes `x + y`, and out its norm: a residual and the norm of the layer behind it in one pass.
+/// x becomes `x + y`, and out its norm: a residual and the norm of the next layer in one pass.
 /// x, y, out: `[n, d]`.
 pub fn add_norm<T: Element>(
     cuda: &Cuda,
@@ -99,7 +113,7 @@ pub fn add_norm<T: Element>(
     add_norms(cuda, x, y.pointer(cuda), x.pointer(cuda), Some((norm, out.pointer(cuda))))
 }
 
-/// y, sum and the second of `normed` lead to `[n, d]` values as x has them; 0 is none.
+/// y, sum and the second of `normed` are addresses of `[n, d]` values, or 0 for none.
 fn add_norms<T: Element>(
     cuda: &Cuda,
     x: &DeviceRows<T>,
@@ -108,17 +122,17 @@ fn add_norms<T: Element>(
     normed: Option<(&DeviceNorm, u64)>,
 ) -> Result<()> {
     assert!(normed.is_none_or(|(norm, _)| norm.d() == x.d()), "values of a norm");
-    let rule = normed.map_or(NormRule::default(), |(norm, _)| norm.rule(cuda));
+    let params = normed.map_or(NormParams::default(), |(norm, _)| norm.params(cuda));
     let out = normed.map_or(0, |(_, out)| out);
     let (width, blocks) = rows_of(x.n(), x.d())?;
     let name = format!("add_norm_{width}_{}", T::NAME);
     let (n, d, x) = (as_int(x.n()), as_int(x.d()), x.pointer(cuda));
-    let args = arguments![x, y, sum, out, rule, n, d];
+    let args = arguments![x, y, sum, out, params, n, d];
     // SAFETY: the parameters of kernels/norm.cu; the callers checked that the shapes are one.
     unsafe { cuda.launch(&flat("norm", &name, blocks), args) }
 }
 
-/// Each of the heads in each row becomes its norm. x: `[n, all heads * head_dim]`.
+/// Normalises each of `heads` in each row. x: `[n, all heads * head_dim]`.
 pub fn norm_heads<T: Element>(
     cuda: &Cuda,
     x: &mut DeviceRows<T>,
@@ -131,53 +145,58 @@ pub fn norm_heads<T: Element>(
         return Err(unsupported(cuda, format!("norms of heads of {head_dim}"), "8, 16, … 256"));
     }
     let threads = n * heads.len() * head_dim / VECTOR;
-    let (rule, x, first) = (norm.rule(cuda), x.pointer(cuda), as_int(heads.start));
+    let (norm, x, first) = (norm.params(cuda), x.pointer(cuda), as_int(heads.start));
     let (heads, head_dim, n, d) = (as_int(heads.len()), as_int(head_dim), as_int(n), as_int(d));
     let name = format!("norm_heads_{}", T::NAME);
-    let args = arguments![x, rule, first, heads, head_dim, n, d];
+    let args = arguments![x, norm, first, heads, head_dim, n, d];
     // SAFETY: the parameters of kernels/norm.cu, whose sizes were checked above.
     unsafe { cuda.launch(&flat("norm", &name, threads.div_ceil(THREADS)), args) }
 }
 
-/// Turns the first `heads` heads of each row by its place. x: `[n, all heads * head_dim]`.
+/// Applies rotary position embeddings to the first `heads` heads of each row. x:
+/// `[n, all heads * head_dim]`.
 pub fn rotary<T: Element>(
     cuda: &Cuda,
     x: &mut DeviceRows<T>,
     heads: usize,
     head_dim: usize,
-    turns: &DeviceTurns,
+    cos_sin: &DeviceCosSin,
     tokens: &DeviceTokens,
 ) -> Result<()> {
-    let (n, d, pairs) = (x.n(), x.d(), turns.pairs);
+    let (n, d, pairs) = (x.n(), x.d(), cos_sin.pairs);
     assert!(heads * head_dim <= d && 2 * pairs <= head_dim, "{heads} heads of {head_dim} in {d}");
-    assert!(tokens.n() == n && tokens.places_end <= turns.places, "a turn for each row");
+    assert!(
+        tokens.n() == n && tokens.positions_end <= cos_sin.positions,
+        "a position for each row"
+    );
     let vectors = |n: usize| n.is_multiple_of(VECTOR);
     if !vectors(pairs) || !vectors(head_dim) || !vectors(d) {
         let found = format!("{pairs} rotary pairs in heads of {head_dim}");
         return Err(unsupported(cuda, found, "multiples of 8"));
     }
     let threads = n * heads * pairs / VECTOR;
-    let (x, places) = (x.pointer(cuda), tokens.places.pointer(cuda));
-    let (turns, heads, head_dim) = (turns.values.pointer(cuda), as_int(heads), as_int(head_dim));
+    let (x, position_ids) = (x.pointer(cuda), tokens.position_ids.pointer(cuda));
+    let (cos_sin, heads, head_dim) =
+        (cos_sin.values.pointer(cuda), as_int(heads), as_int(head_dim));
     let (pairs, n, d) = (as_int(pairs), as_int(n), as_int(d));
     let name = format!("rotary_{}", T::NAME);
-    let args = arguments![x, turns, places, heads, head_dim, pairs, n, d];
+    let args = arguments![x, cos_sin, position_ids, heads, head_dim, pairs, n, d];
     // SAFETY: the parameters of kernels/rotary.cu, whose sizes were checked above.
     unsafe { cuda.launch(&flat("rotary", &name, threads.div_ceil(THREADS)), args) }
 }
 
 /// out becomes `[n, d]`: `activation(gate) * up`, each with its bias.
 ///
-/// wide: `[n, 2 * d]`, the gate of a row, then its up; bias: `[2 * d]`.
+/// gate_up: `[n, 2 * d]`, the gate of a row first; bias: `[2 * d]`.
 pub fn glu<T: Element>(
     cuda: &Cuda,
-    wide: &DeviceRows<T>,
+    gate_up: &DeviceRows<T>,
     bias: Option<&Buffer<T>>,
     activation: Activation,
     out: &mut DeviceRows<T>,
 ) -> Result<()> {
-    assert_eq!((wide.n(), wide.d()), (out.n(), 2 * out.d()), "a gate for each value");
-    elementwise(cuda, "glu", wide, bias, activation, out)
+    assert_eq!((gate_up.n(), gate_up.d()), (out.n(), 2 * out.d()), "a gate for each value");
+    elementwise(cuda, "glu", gate_up, bias, activation, out)
 }
 
 /// x becomes `activation(x + bias)`. x: `[n, d]`; bias: `[d]`.
@@ -221,13 +240,13 @@ fn elementwise<T: Element>(
     unsafe { cuda.launch(&flat(module, &name, blocks), args) }
 }
 
-/// One vector a sequence: its rows pooled, cut to the first values, of length 1 if `normalize`; zeros
-/// for an empty sequence. hidden: `[tokens, d]`; out: `[n, dim]`.
+/// One vector for each sequence: its rows pooled, truncated to `out.d()`, of length 1 if `normalize`;
+/// zeros for an empty sequence. hidden: `[tokens, d]`; out: `[n, dim]`.
 pub fn tail<T: Element, V: Vector>(
     cuda: &Cuda,
     hidden: &DeviceRows<T>,
     sequences: &Sequences,
-    segment: Segment,
+    pooling: Pooling,
     normalize: bool,
     out: &mut DeviceRows<V>,
 ) -> Result<()> {
@@ -239,18 +258,18 @@ pub fn tail<T: Element, V: Vector>(
         let found = format!("vectors of {dim} out of rows of {d}");
         return Err(unsupported(cuda, found, "up to 4096 out of multiples of 8"));
     }
-    let segment: i32 = match segment {
-        Segment::Mean => 0,
-        Segment::WeightedMean => 1,
-        Segment::Max => 2,
-        Segment::First => 3,
-        Segment::Last => 4,
+    let pooling: i32 = match pooling {
+        Pooling::Mean => 0,
+        Pooling::WeightedMean => 1,
+        Pooling::Max => 2,
+        Pooling::Cls => 3,
+        Pooling::Last => 4,
     };
     let (hidden, cu_seqlens) = (hidden.pointer(cuda), sequences.cu_seqlens.pointer(cuda));
     let (out, normalize, d, dim) =
         (out.pointer(cuda), i32::from(normalize), as_int(d), as_int(dim));
     let name = format!("tail_{}_{}", V::NAME, T::NAME);
-    let args = arguments![hidden, cu_seqlens, out, segment, normalize, d, dim];
+    let args = arguments![hidden, cu_seqlens, out, pooling, normalize, d, dim];
     // SAFETY: the parameters of kernels/tail.cu, whose sizes were checked above; `Sequences` checked
     // that the ends ascend.
     unsafe { cuda.launch(&flat("tail", &name, n), args) }
@@ -260,7 +279,7 @@ fn same<T: Element>(x: &DeviceRows<T>, y: &DeviceRows<T>) {
     assert_eq!((y.n(), y.d()), (x.n(), x.d()), "shapes of two operands");
 }
 
-/// Which build of a kernel takes rows of `d`, and how many blocks `n` of them are.
+/// The variant of a kernel for rows of `d`, and the number of blocks for `n` of them.
 fn rows_of(n: usize, d: usize) -> Result<(&'static str, usize)> {
     if !d.is_multiple_of(VECTOR) || d > ROW_OF_BLOCK {
         return Err(Error::ModelUnsupported {

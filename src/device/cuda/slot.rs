@@ -1,18 +1,19 @@
-//! How are two batches in flight on one device?
+//! Slots, by which two batches are in flight on one device.
 //!
-//! A batch goes up in one copy, and what comes of it comes down when its own event has passed: the
-//! host writes the next one while the device computes. Each batch in flight has a slot, with all that
-//! the host writes and reads, and with its vectors; what the kernels use between is shared, since the
-//! stream orders them.
+//! A batch is uploaded in one copy, and its results are read back when its own event has passed: the
+//! host writes the next batch while the device computes. Each batch in flight has a slot with the memory
+//! that the host writes and reads, and with its vectors. The buffers of the kernels in between are
+//! shared, since the stream orders them.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{CudaEvent, result};
+use parking_lot::{Condvar, Mutex};
 
 use super::batch::Sequences;
 use super::context::{Cuda, failed};
@@ -21,51 +22,52 @@ use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
 use super::rows::tail;
 use crate::base::error::Result;
-use crate::device::cpu::ops::Segment;
+use crate::device::cpu::ops::Pooling;
 use crate::device::{DeviceIndex, Neighbors};
 
-/// One batch on the device, and the next one that waits behind it.
+/// One batch on the device, and the next one behind it.
 const SLOTS: usize = 2;
 
-/// How long a thread stays awake for a batch: a query's is done by then, and being woken would take as
+/// How long a thread spins for a batch: that of a query is done by then, and a wake-up would take as
 /// long as its network.
 const SPIN_MAX: Duration = Duration::from_millis(1);
 
-/// What a batch in flight has of its own.
+/// The memory and the events of a batch in flight.
 struct Slot {
-    up: Pinned,
-    /// One for each buffer that is fetched.
-    down: Vec<Pinned>,
+    upload: Pinned,
+    /// One for each buffer that is read back.
+    readbacks: Vec<Pinned>,
     /// `[n, hidden]`: the pooled vectors.
     vectors: DeviceRows<f32>,
     /// One for each search of this batch.
     neighbors: Vec<Neighbors>,
     /// Around the searches.
     timer: [CudaEvent; 2],
-    /// Passes when the device no longer uses `up` and `down`.
+    /// Passes when the device no longer uses `upload` and `readbacks`.
     event: CudaEvent,
-    /// The event was recorded, and nobody has waited for it.
+    /// Whether the event was recorded and not yet waited for.
     busy: bool,
 }
 
 impl Slot {
     fn new(cuda: &Cuda) -> Result<Self> {
-        let event = cuda.context().new_event(Some(CUevent_flags::CU_EVENT_BLOCKING_SYNC));
-        let event = event.map_err(failed("make an event"))?;
-        let clock = || cuda.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
-        let clock = || clock().map_err(failed("make an event"));
+        let event = |flags| cuda.context().new_event(Some(flags)).map_err(failed("make an event"));
         Ok(Self {
-            up: Pinned::new(cuda, 0)?,
-            down: Vec::new(),
+            upload: Pinned::new(cuda, 0)?,
+            readbacks: Vec::new(),
             vectors: DeviceRows::default(),
             neighbors: Vec::new(),
-            timer: [clock()?, clock()?],
-            event,
+            timer: [
+                event(CUevent_flags::CU_EVENT_DEFAULT)?,
+                event(CUevent_flags::CU_EVENT_DEFAULT)?,
+            ],
+            event: event(CUevent_flags::CU_EVENT_BLOCKING_SYNC)?,
             busy: false,
         })
     }
 
-    fn settle(&mut self) -> Result<()> {
+    /// Waits until the device no longer uses the slot.
+    fn wait(&mut self) -> Result<()> {
         if self.busy {
             let began = Instant::now();
             let done = || self.event.try_is_complete().map_err(failed("finish a batch"));
@@ -82,78 +84,87 @@ impl Slot {
     }
 }
 
-/// The slots of one device that no batch has, the one that came back first in front.
+/// The free slots of one device, the one that was returned first in front.
 pub struct Slots {
     cuda: Arc<Cuda>,
     free: Mutex<VecDeque<Slot>>,
-    came_back: Condvar,
+    returned: Condvar,
 }
 
 impl Slots {
     pub fn new(cuda: &Arc<Cuda>) -> Result<Arc<Self>> {
         let free = (0..SLOTS).map(|_| Slot::new(cuda)).collect::<Result<_>>()?;
-        Ok(Arc::new(Self { cuda: cuda.clone(), free: Mutex::new(free), came_back: Condvar::new() }))
+        Ok(Arc::new(Self { cuda: cuda.clone(), free: Mutex::new(free), returned: Condvar::new() }))
     }
 
-    /// A batch that begins. Waits while two flights are open, and for the device where it still uses
-    /// the slot of one that was dropped: a thread must not hold two and ask for a third.
-    pub fn take(self: &Arc<Self>) -> Result<Flight> {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = self.came_back.wait_while(free, |free| free.is_empty());
-        let slot = free.unwrap_or_else(PoisonError::into_inner).pop_front();
-        let slot = slot.expect("it was waited for");
-        let mut flight =
-            Flight { slot: Some(slot), slots: self.clone(), marked: true, fetched: 0, searched: 0 };
-        flight.slot().settle()?;
-        Ok(flight)
+    /// A slot for a new batch. Waits while all are taken, and for the device if it still uses the slot of
+    /// a batch that was dropped: a thread must not hold two slots and ask for a third.
+    pub fn take(self: &Arc<Self>) -> Result<SlotGuard> {
+        let mut free = self.free.lock();
+        self.returned.wait_while(&mut free, |free| free.is_empty());
+        let slot = free.pop_front().expect("a slot was returned");
+        drop(free);
+        let mut guard = SlotGuard {
+            slot: Some(slot),
+            slots: self.clone(),
+            marked: true,
+            readbacks: 0,
+            searches: 0,
+        };
+        guard.slot().wait()?;
+        Ok(guard)
     }
 }
 
-/// A batch on its way. Dropping it is safe at any time: its slot is used again when the device is done
-/// with it.
-pub struct Flight {
-    /// Until it is dropped.
+/// The slot of a batch in flight. Dropping it is safe at any time: the slot is used again when the
+/// device is done with it.
+pub struct SlotGuard {
+    /// `Some` until this is dropped.
     slot: Option<Slot>,
     slots: Arc<Slots>,
-    /// The slot's event was recorded after all that was launched for this flight.
+    /// Whether the slot's event was recorded after everything that was launched for this batch.
     marked: bool,
-    /// Buffers that were fetched.
-    fetched: usize,
-    searched: usize,
+    /// Buffers that were read back so far.
+    readbacks: usize,
+    searches: usize,
 }
 
 /// The result of a search on its way to the host: `[queries, k]` each, as in [`Neighbors`].
-pub struct FetchedNeighbors {
-    pub scores: Fetched<f32>,
-    pub ids: Fetched<i64>,
+pub struct NeighborsReadback {
+    pub scores: Readback<f32>,
+    pub ids: Readback<i64>,
 }
 
-/// A buffer on its way to the host, for the flight that fetched it.
-pub struct Fetched<V> {
+/// A buffer on its way to the host, in the slot that reads it back.
+pub struct Readback<V> {
     index: usize,
     len: usize,
     values: PhantomData<V>,
 }
 
-impl Flight {
-    /// For a parcel of at most `bytes`, which will lie in `arena` from where that is free.
-    pub fn parcel<'a>(&'a mut self, arena: &'a mut Arena, bytes: usize) -> Result<Parcel<'a>> {
+impl SlotGuard {
+    /// An upload of at most `bytes`, into `arena` from its first free byte on.
+    pub fn upload<'a>(
+        &'a mut self,
+        arena: &'a mut Arena,
+        bytes: usize,
+    ) -> Result<StagedUpload<'a>> {
         let cuda = self.slots.cuda.clone();
-        assert!(self.marked, "a flight sends one parcel");
-        let up = &mut self.slot().up;
-        if up.bytes() < bytes {
-            *up = Pinned::new(&cuda, bytes.next_power_of_two())?;
+        assert!(self.marked, "each batch in flight uploads exactly once");
+        let pinned = &mut self.slot().upload;
+        if pinned.bytes() < bytes {
+            *pinned = Pinned::new(&cuda, bytes.next_power_of_two())?;
         }
         let begin = arena.used_bytes();
-        Ok(Parcel { flight: self, arena, begin })
+        Ok(StagedUpload { guard: self, arena, begin })
     }
 
-    /// Pools each sequence of `hidden`, `[tokens, d]`, into this flight's vectors.
+    /// Pools each sequence of `hidden`, `[tokens, d]`, into the vectors of this slot.
     pub fn pool<T: Element>(
         &mut self,
         hidden: &DeviceRows<T>,
         sequences: &Sequences,
-        segment: Segment,
+        pooling: Pooling,
         normalize: bool,
     ) -> Result<()> {
         let cuda = self.slots.cuda.clone();
@@ -161,19 +172,18 @@ impl Flight {
         let vectors = &mut self.slot().vectors;
         vectors.reserve(&cuda, sequences.n(), hidden.d())?;
         vectors.resize(sequences.n(), hidden.d());
-        tail(&cuda, hidden, sequences, segment, normalize, vectors)
+        tail(&cuda, hidden, sequences, pooling, normalize, vectors)
     }
 
-    /// `[n, hidden]`, in the order of the stream: what is launched there finds them, as long as the
-    /// flight is open.
+    /// `[n, hidden]`, in the order of the stream: later launches read them, as long as this guard lives.
     pub fn vectors(&self) -> &DeviceRows<f32> {
         &self.slot.as_ref().expect(OPEN).vectors
     }
 
     /// Enqueues a copy of the vectors to the host.
-    pub fn fetch_vectors(&mut self) -> Result<Fetched<f32>> {
+    pub fn read_back_vectors(&mut self) -> Result<Readback<f32>> {
         let vectors = self.vectors().buffer();
-        self.fetch(vectors)
+        self.read_back(vectors)
     }
 
     /// Enqueues a search of `index` for the best `k` for each of `rows` of the vectors, and a copy of
@@ -183,8 +193,8 @@ impl Flight {
         index: &dyn DeviceIndex,
         rows: Range<usize>,
         k: usize,
-    ) -> Result<FetchedNeighbors> {
-        let (cuda, at) = (self.slots.cuda.clone(), self.searched);
+    ) -> Result<NeighborsReadback> {
+        let (cuda, at) = (self.slots.cuda.clone(), self.searches);
         let first = at == 0;
         self.marked = false;
         let record =
@@ -199,28 +209,28 @@ impl Flight {
         index.search(&slot.vectors, rows, k, &mut slot.neighbors[at])?;
         record(&slot.timer[1])?;
         let (scores, ids) = (slot.neighbors[at].scores.buffer(), slot.neighbors[at].ids.buffer());
-        self.searched += 1;
-        Ok(FetchedNeighbors { scores: self.fetch(scores)?, ids: self.fetch(ids)? })
+        self.searches += 1;
+        Ok(NeighborsReadback { scores: self.read_back(scores)?, ids: self.read_back(ids)? })
     }
 
-    /// Enqueues a copy of `buffer` to the host: what was launched before this on the device's stream is
-    /// in it. Page-locked memory grows to the largest fetch so far.
-    pub(super) fn fetch<V: Plain>(&mut self, buffer: Option<Buffer<V>>) -> Result<Fetched<V>> {
-        let (cuda, index) = (self.slots.cuda.clone(), self.fetched);
+    /// Enqueues a copy of `buffer` to the host, behind everything launched before. Page-locked memory
+    /// grows to the largest copy so far.
+    pub(super) fn read_back<V: Plain>(&mut self, buffer: Option<Buffer<V>>) -> Result<Readback<V>> {
+        let (cuda, index) = (self.slots.cuda.clone(), self.readbacks);
         let len = buffer.as_ref().map_or(0, Buffer::len);
         let bytes = len * size_of::<V>();
-        let down = &mut self.slot().down;
-        if down.get(index).is_none_or(|down| down.bytes() < bytes) {
-            down.truncate(index);
-            down.push(Pinned::new(&cuda, bytes.next_power_of_two())?);
+        let readbacks = &mut self.slot().readbacks;
+        if readbacks.get(index).is_none_or(|pinned| pinned.bytes() < bytes) {
+            readbacks.truncate(index);
+            readbacks.push(Pinned::new(&cuda, bytes.next_power_of_two())?);
         }
-        let to = down[index].pointer::<V>(0, len);
-        self.fetched += 1;
+        let to = readbacks[index].pointer::<V>(0, len);
+        self.readbacks += 1;
         if let Some(from) = buffer.filter(|from| !from.is_empty()) {
             cuda.bind()?;
             self.marked = false;
             // SAFETY: `pointer` checked the room; it is read when the event has passed, and no other
-            // copy goes there before, since the slot is this flight's. The device has `len` values.
+            // copy goes there before, since this guard has the slot. The device has `len` values.
             unsafe {
                 let to = std::slice::from_raw_parts_mut(to, len);
                 result::memcpy_dtoh_async(to, from.pointer(&cuda), cuda.stream.cu_stream())
@@ -228,17 +238,17 @@ impl Flight {
             .map_err(failed("copy from the device"))?;
         }
         self.mark()?;
-        Ok(Fetched { index, len, values: PhantomData })
+        Ok(Readback { index, len, values: PhantomData })
     }
 
-    /// Waits until all is there that was fetched, and for nothing that was launched after it.
-    pub fn wait(mut self) -> Result<Landed> {
+    /// Waits until everything is read back, and for nothing that was launched after that.
+    pub fn wait(mut self) -> Result<FinishedSlot> {
         self.mark()?;
-        self.slot().settle()?;
-        Ok(Landed { flight: self })
+        self.slot().wait()?;
+        Ok(FinishedSlot { guard: self })
     }
 
-    /// The event passes after what was launched so far.
+    /// Records the event behind everything launched so far.
     fn mark(&mut self) -> Result<()> {
         if !self.marked {
             let cuda = self.slots.cuda.clone();
@@ -255,28 +265,27 @@ impl Flight {
     }
 }
 
-const OPEN: &str = "a flight has a slot until it is dropped";
+const OPEN: &str = "a guard has its slot until it is dropped";
 
-impl Drop for Flight {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
-        // Where the device is lost nobody can use the slot, and the next flight is told so.
+        // If the device is lost, nobody can use the slot, and the next batch gets that error.
         let _ = self.mark();
-        let mut free = self.slots.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.extend(self.slot.take());
-        self.slots.came_back.notify_one();
+        self.slots.free.lock().extend(self.slot.take());
+        self.slots.returned.notify_one();
     }
 }
 
-/// A batch whose results are on the host.
-pub struct Landed {
-    flight: Flight,
+/// The slot of a batch whose results are on the host.
+pub struct FinishedSlot {
+    guard: SlotGuard,
 }
 
-impl Landed {
+impl FinishedSlot {
     /// How long the device searched for this batch, its searches together.
     pub fn searched(&self) -> Result<Duration> {
-        let slot = self.flight.slot.as_ref().expect(OPEN);
-        if self.flight.searched == 0 {
+        let slot = self.guard.slot.as_ref().expect(OPEN);
+        if self.guard.searches == 0 {
             return Ok(Duration::ZERO);
         }
         let [from, to] = &slot.timer;
@@ -285,31 +294,32 @@ impl Landed {
     }
 
     /// All values: `[n * d]`, row-major.
-    pub fn values<V: Plain>(&self, of: &Fetched<V>) -> &[V] {
-        let slot = self.flight.slot.as_ref().expect(OPEN);
-        let from = slot.down[of.index].pointer::<V>(0, of.len);
+    pub fn values<V: Plain>(&self, readback: &Readback<V>) -> &[V] {
+        let slot = self.guard.slot.as_ref().expect(OPEN);
+        let from = slot.readbacks[readback.index].pointer::<V>(0, readback.len);
         // SAFETY: `pointer` checked the size; the copies to it are done, and none begins while the
-        // flight has the slot; any bits are a value.
-        unsafe { std::slice::from_raw_parts(from, of.len) }
+        // guard has the slot; any bits are a value.
+        unsafe { std::slice::from_raw_parts(from, readback.len) }
     }
 }
 
-/// What a batch sends: written on the host as it will lie on the device, and copied at once.
-pub struct Parcel<'a> {
-    flight: &'a mut Flight,
+/// The upload of a batch: written in page-locked memory in the layout of the device, and sent in one
+/// copy.
+pub struct StagedUpload<'a> {
+    guard: &'a mut SlotGuard,
     arena: &'a mut Arena,
     /// Where it begins in the arena.
     begin: usize,
 }
 
-impl Parcel<'_> {
-    /// `[len]` values, zeros behind those that are given. values: `[at most len]`.
+impl StagedUpload<'_> {
+    /// A buffer of `len` values: `values`, then zeros. values: `[at most len]`.
     pub fn place<T: Plain>(&mut self, values: &[T], len: usize) -> Result<Buffer<T>> {
         let at = self.arena.used_bytes() - self.begin;
         let buffer = self.arena.take(len)?;
-        let to: *mut T = self.flight.slot().up.pointer(at, len);
+        let to: *mut T = self.guard.slot().upload.pointer(at, len);
         // SAFETY: `pointer` checked the room for `len` values; no copy reads there, since the slot
-        // was settled when the flight began, and it has sent nothing. Zeros are a value of `Plain`.
+        // was waited for when the guard took it, and has sent nothing. Zeros are a value of `Plain`.
         unsafe {
             to.write_bytes(0, len);
             std::slice::from_raw_parts_mut(to, len)[..values.len()].copy_from_slice(values);
@@ -319,15 +329,15 @@ impl Parcel<'_> {
 
     /// Enqueues the copy to the device.
     pub fn send(self) -> Result<()> {
-        let Self { flight, arena, begin } = self;
-        let cuda = flight.slots.cuda.clone();
+        let Self { guard, arena, begin } = self;
+        let cuda = guard.slots.cuda.clone();
         let bytes = arena.used_bytes() - begin;
         if bytes == 0 {
             return Ok(());
         }
-        let from: *mut u8 = flight.slot().up.pointer(0, bytes);
+        let from: *mut u8 = guard.slot().upload.pointer(0, bytes);
         cuda.bind()?;
-        flight.marked = false;
+        guard.marked = false;
         // SAFETY: `pointer` checked the size, and all of it was written at some time; it is not
         // written again before the slot's event has passed. The arena has as many bytes there.
         unsafe {

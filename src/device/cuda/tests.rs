@@ -10,12 +10,12 @@ use cudarc::driver::CudaContext;
 use half::{bf16, f16};
 
 use super::peak::peak_gflops;
-use super::slot::Parcel;
+use super::slot::StagedUpload;
 use super::*;
 use crate::base::error::Result;
 use crate::device::cpu::ops::{
     self, ACTIVATIONS, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers,
-    RelativeBias, Rotary, Segment, Tokens, ends,
+    Pooling, RelativeBias, Rotary, Tokens, ends,
 };
 use crate::device::{Cpu, Rows};
 
@@ -23,7 +23,7 @@ const ARENA_BYTES: usize = 256 << 20;
 /// Less than most of the matrices here, so that copies go in pieces.
 const STAGING_BYTES: usize = 4096;
 /// More than any batch here.
-const PARCEL_BYTES: usize = 1 << 18;
+const UPLOAD_BYTES: usize = 1 << 18;
 const CASES: u64 = 24;
 
 /// A GPU, and the CPU that it is held against.
@@ -67,18 +67,18 @@ impl Pair {
     }
 
     fn tokens(&mut self, tokens: Tokens<'_>) -> DeviceTokens {
-        self.send(|parcel| DeviceTokens::place(parcel, tokens, tokens.ids.len()))
+        self.send(|upload| DeviceTokens::place(upload, tokens, tokens.ids.len()))
     }
 
     fn sequences(&mut self, cu_seqlens: &[u32]) -> Sequences {
-        self.send(|parcel| Sequences::place(parcel, cu_seqlens, &Plan::exact(cu_seqlens)))
+        self.send(|upload| Sequences::place(upload, cu_seqlens, &BatchLayout::exact(cu_seqlens)))
     }
 
-    fn send<R>(&mut self, place: impl FnOnce(&mut Parcel<'_>) -> Result<R>) -> R {
-        let mut flight = self.slots.take().unwrap();
-        let mut parcel = flight.parcel(&mut self.arena, PARCEL_BYTES).unwrap();
-        let placed = place(&mut parcel).unwrap();
-        parcel.send().unwrap();
+    fn send<R>(&mut self, place: impl FnOnce(&mut StagedUpload<'_>) -> Result<R>) -> R {
+        let mut slot = self.slots.take().unwrap();
+        let mut upload = slot.upload(&mut self.arena, UPLOAD_BYTES).unwrap();
+        let placed = place(&mut upload).unwrap();
+        upload.send().unwrap();
         placed
     }
 
@@ -193,37 +193,39 @@ fn norms_and_residuals_agree_with_the_cpu() {
 }
 
 #[test]
-fn heads_are_normed_and_turned_as_on_the_cpu_and_others_stay() {
+fn heads_are_normed_and_rotated_as_on_the_cpu_and_others_stay() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, heads, others) =
             (whole(numbers, 0, 40), whole(numbers, 1, 5), whole(numbers, 0, 3));
         let head_dim = 16 << whole(numbers, 0, 4);
         let x = rounded::<T>(numbers.rows(n, (heads + others) * head_dim, 3.0));
         let rule = norms(numbers, head_dim);
-        let wheel = Rotary { frequencies: numbers.some(head_dim / 2 / 8 * 8, 1.0) };
-        let mut turns = Rows::default();
-        wheel.extend(&mut turns, 41);
-        let places: Vec<u32> = (0..n).map(|_| whole(numbers, 0, 41) as u32).collect();
+        let config = Rotary { frequencies: numbers.some(head_dim / 2 / 8 * 8, 1.0) };
+        let mut cos_sin = Rows::default();
+        config.extend(&mut cos_sin, 41);
+        let position_ids: Vec<u32> = (0..n).map(|_| whole(numbers, 0, 41) as u32).collect();
         let normed = pair.on_cpu(|cpu, out| {
             *out = x.clone();
             ops::norm_heads(cpu, out, 0..heads, &rule);
         });
-        let turned = pair.on_cpu(|cpu, out| {
+        let rotated = pair.on_cpu(|cpu, out| {
             *out = x.clone();
-            ops::rotary(cpu, out, heads, head_dim, &turns, &places);
+            ops::rotary(cpu, out, heads, head_dim, &cos_sin, &position_ids);
         });
-        let tokens = Tokens { ids: &vec![0; n], types: &vec![0; n], places: &places };
+        let tokens =
+            Tokens { ids: &vec![0; n], token_type_ids: &vec![0; n], position_ids: &position_ids };
         let (tokens, on) = (pair.tokens(tokens), pair.norm(&rule));
         let mut out = pair.rows::<T>(&x);
         norm_heads(&pair.cuda, &mut out, 0..heads, &on)?;
         pair.check("norm of heads", &out, &normed, 4.0);
-        let turns = DeviceTurns::place(&pair.cuda, &mut pair.staging, &mut pair.arena, &turns)?;
+        let cos_sin =
+            DeviceCosSin::place(&pair.cuda, &mut pair.staging, &mut pair.arena, &cos_sin)?;
         let mut out = pair.rows::<T>(&x);
-        rotary(&pair.cuda, &mut out, heads, head_dim, &turns, &tokens)?;
-        pair.check("rotary", &out, &turned, 4.0);
+        rotary(&pair.cuda, &mut out, heads, head_dim, &cos_sin, &tokens)?;
+        pair.check("rotary", &out, &rotated, 4.0);
         Ok(())
     }
-    on_every_case!("norms and turns of heads", case);
+    on_every_case!("norms and rotary of heads", case);
 }
 
 #[test]
@@ -232,16 +234,16 @@ fn a_token_begins_as_on_the_cpu() {
         let (n, d) = (whole(numbers, 0, 60), 8 * whole(numbers, 1, 200));
         let rows = |numbers: &mut Numbers, n| rounded::<T>(numbers.rows(n, d, 1.0));
         let table = Embedding {
-            words: rows(numbers, 50),
-            types: (numbers.one() > 0.0).then(|| rows(numbers, 2)),
-            positions: (numbers.one() > 0.0).then(|| rows(numbers, 30)),
+            word_embeddings: rows(numbers, 50),
+            token_type_embeddings: (numbers.one() > 0.0).then(|| rows(numbers, 2)),
+            position_embeddings: (numbers.one() > 0.0).then(|| rows(numbers, 30)),
             scale: if numbers.one() > 0.0 { 1.0 } else { 2.5 },
         };
         let rule = (numbers.one() > -0.5).then(|| norms(numbers, d));
         let ids: Vec<u32> = (0..n).map(|_| whole(numbers, 0, 50) as u32).collect();
         let types: Vec<u8> = (0..n).map(|_| whole(numbers, 0, 3) as u8).collect();
-        let places: Vec<u32> = (0..n).map(|_| whole(numbers, 0, 30) as u32).collect();
-        let tokens = Tokens { ids: &ids, types: &types, places: &places };
+        let position_ids: Vec<u32> = (0..n).map(|_| whole(numbers, 0, 30) as u32).collect();
+        let tokens = Tokens { ids: &ids, token_type_ids: &types, position_ids: &position_ids };
         let want = pair.on_cpu(|cpu, out| ops::embed(cpu, &table, tokens, rule.as_ref(), out));
         let (tokens, on) = (pair.tokens(tokens), rule.map(|rule| pair.norm(&rule)));
         let Pair { cuda, staging, arena, .. } = pair;
@@ -268,11 +270,11 @@ fn linear_layers_gates_and_activations_agree_with_the_cpu() {
         let Pair { cuda, staging, arena, .. } = pair;
         let on = DeviceLinear::<T>::place(cuda, staging, arena, &weight, bias.as_deref())?;
         let device_x = pair.rows::<T>(&x);
-        let (mut wide, mut narrow) = (pair.room(n, 2 * d), pair.room(n, d));
+        let (mut gate_up, mut narrow) = (pair.room(n, 2 * d), pair.room(n, d));
         for activation in ACTIVATIONS {
             let want = pair.on_cpu(|cpu, out| ops::linear(cpu, &layer, &x, activation, out));
-            linear(&pair.cuda, &on, &device_x, activation, &mut wide)?;
-            pair.check(&format!("linear {activation:?}"), &wide, &want, 8.0);
+            linear(&pair.cuda, &on, &device_x, activation, &mut gate_up)?;
+            pair.check(&format!("linear {activation:?}"), &gate_up, &want, 8.0);
             let want = pair.on_cpu(|cpu, out| {
                 let mut sums = Rows::default();
                 ops::linear(cpu, &layer, &x, Activation::None, &mut sums);
@@ -280,7 +282,7 @@ fn linear_layers_gates_and_activations_agree_with_the_cpu() {
             });
             // The gate and the value are rounded before the bias here, after it there: an error of
             // each is carried into their product, which can be as large as the other.
-            gated_linear(&pair.cuda, &on, &device_x, activation, &mut wide, &mut narrow)?;
+            gated_linear(&pair.cuda, &on, &device_x, activation, &mut gate_up, &mut narrow)?;
             let most = want.as_slice().iter().fold(1.0, |most: f32, v| most.max(v.abs()));
             pair.check(&format!("gated {activation:?}"), &narrow, &want, 16.0 * most.sqrt());
         }
@@ -294,10 +296,10 @@ fn gating_alone_agrees_with_the_cpu() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, d) = (whole(numbers, 0, 40), 8 * whole(numbers, 1, 100));
         let x = rounded::<T>(numbers.rows(n, 2 * d, 4.0));
-        let (wide, mut out) = (pair.rows::<T>(&x), pair.room(n, d));
+        let (gate_up, mut out) = (pair.rows::<T>(&x), pair.room(n, d));
         for activation in ACTIVATIONS {
             let want = pair.on_cpu(|cpu, out| ops::glu(cpu, &x, activation, out));
-            glu(&pair.cuda, &wide, None, activation, &mut out)?;
+            glu(&pair.cuda, &gate_up, None, activation, &mut out)?;
             pair.check(&format!("glu {activation:?}"), &out, &want, 4.0);
         }
         Ok(())
@@ -347,11 +349,11 @@ fn the_tail_pools_cuts_and_normalises_as_the_cpu_does() {
         let cu_seqlens = ends(&lengths(numbers));
         let d = 8 * whole(numbers, 1, 300);
         let dim = if numbers.one() > 0.0 { d } else { whole(numbers, 1, d + 1) };
-        let segments =
-            [Segment::Mean, Segment::WeightedMean, Segment::Max, Segment::First, Segment::Last];
-        let (segment, normalize) = (segments[whole(numbers, 0, 5)], numbers.one() > 0.0);
+        let poolings =
+            [Pooling::Mean, Pooling::WeightedMean, Pooling::Max, Pooling::Cls, Pooling::Last];
+        let (pooling, normalize) = (poolings[whole(numbers, 0, 5)], numbers.one() > 0.0);
         let hidden = rounded::<T>(numbers.rows(*cu_seqlens.last().unwrap() as usize, d, 1.0));
-        let pooled = ops::pool(hidden.as_slice(), d, &cu_seqlens, segment, false);
+        let pooled = ops::pool(hidden.as_slice(), d, &cu_seqlens, pooling, false);
         let mut want: Vec<f32> =
             pooled.chunks_exact(d).flat_map(|row| row[..dim].to_vec()).collect();
         if normalize {
@@ -360,9 +362,9 @@ fn the_tail_pools_cuts_and_normalises_as_the_cpu_does() {
         let sequences = pair.sequences(&cu_seqlens);
         let hidden = pair.rows::<T>(&hidden);
         let mut out = DeviceRows::<V>::new(pair.arena.take(want.len())?, dim);
-        tail(&pair.cuda, &hidden, &sequences, segment, normalize, &mut out)?;
+        tail(&pair.cuda, &hidden, &sequences, pooling, normalize, &mut out)?;
         let got = pair.staging.download_rows(&pair.cuda, &out)?;
-        close(&format!("tail {segment:?} {}", V::NAME), got.as_slice(), &want, tolerance);
+        close(&format!("tail {pooling:?} {}", V::NAME), got.as_slice(), &want, tolerance);
         Ok(())
     }
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
@@ -413,29 +415,30 @@ fn a_device_that_is_not_there_is_an_error_with_a_remedy() {
 }
 
 #[test]
-fn a_flight_fetches_what_it_is_asked_for_and_the_next_one_its_own() {
-    let Some(mut pair) = Pair::open("flights") else { return };
+fn each_slot_reads_back_its_own_buffers() {
+    let Some(mut pair) = Pair::open("slots") else { return };
     for n in [3, 5, 2, 0] {
         let ids: Vec<i64> = (0..2 * n).map(|i| i << 40).collect();
         let scores: Vec<f32> = ids.iter().map(|&id| id as f32).collect();
         let Pair { cuda, staging, arena, slots, .. } = &mut pair;
         let rows_of_ids = DeviceRows::new(staging.place(cuda, arena, &ids).unwrap(), 2);
         let rows_of_scores = DeviceRows::new(staging.place(cuda, arena, &scores).unwrap(), 2);
-        let (mut flight, mut other) = (slots.take().unwrap(), slots.take().unwrap());
-        let fetched = (
-            flight.fetch(rows_of_ids.buffer()).unwrap(),
-            flight.fetch(rows_of_scores.buffer()).unwrap(),
+        let (mut slot, mut other) = (slots.take().unwrap(), slots.take().unwrap());
+        let readbacks = (
+            slot.read_back(rows_of_ids.buffer()).unwrap(),
+            slot.read_back(rows_of_scores.buffer()).unwrap(),
         );
-        let again = other.fetch(rows_of_ids.buffer()).unwrap();
-        let landed = flight.wait().unwrap();
-        assert_eq!((landed.values(&fetched.0), landed.values(&fetched.1)), (&ids[..], &scores[..]));
+        let again = other.read_back(rows_of_ids.buffer()).unwrap();
+        let finished = slot.wait().unwrap();
+        let read = (finished.values(&readbacks.0), finished.values(&readbacks.1));
+        assert_eq!(read, (&ids[..], &scores[..]));
         assert_eq!(other.wait().unwrap().values(&again), ids);
     }
 }
 
 #[test]
-fn a_device_has_a_roof() {
-    let Some(pair) = Pair::open("the roof") else { return };
+fn a_device_has_a_peak_rate() {
+    let Some(pair) = Pair::open("the peak rate") else { return };
     let gflops = peak_gflops::<bf16>(&pair.cuda).unwrap();
     assert!(gflops.is_finite() && gflops > 0.0, "{gflops}");
 }

@@ -1,4 +1,4 @@
-//! How do the weights of a network lie on a device?
+//! The weights of a network in device memory.
 
 use super::context::Cuda;
 use super::element::Element;
@@ -16,10 +16,10 @@ pub struct DeviceNorm {
     eps: f32,
 }
 
-/// `NormRule` of kernels/common.cuh.
+/// `NormParams` of kernels/common.cuh.
 #[repr(C)]
 #[derive(Clone, Copy, Default)]
-pub(super) struct NormRule {
+pub(super) struct NormParams {
     weight: u64,
     bias: u64,
     eps: f32,
@@ -42,8 +42,8 @@ impl DeviceNorm {
         self.weight.len()
     }
 
-    pub(super) fn rule(&self, cuda: &Cuda) -> NormRule {
-        NormRule {
+    pub(super) fn params(&self, cuda: &Cuda) -> NormParams {
+        NormParams {
             weight: self.weight.pointer(cuda),
             bias: self.bias.as_ref().map_or(0, |bias| bias.pointer(cuda)),
             eps: self.eps,
@@ -52,14 +52,14 @@ impl DeviceNorm {
     }
 }
 
-/// The tables that a token's first row is read from.
+/// The tables that the initial hidden states are read from.
 pub struct DeviceEmbedding<T> {
     /// `[vocab, d]`.
-    pub(super) words: DeviceRows<T>,
+    pub(super) word_embeddings: DeviceRows<T>,
     /// `[token types, d]`.
-    pub(super) types: Option<DeviceRows<T>>,
+    pub(super) token_type_embeddings: Option<DeviceRows<T>>,
     /// `[positions, d]`.
-    pub(super) positions: Option<DeviceRows<T>>,
+    pub(super) position_embeddings: Option<DeviceRows<T>>,
     pub(super) scale: f32,
 }
 
@@ -72,9 +72,13 @@ impl<T: Element> DeviceEmbedding<T> {
     ) -> Result<Self> {
         let mut rows = |rows: &Rows| staging.place_rows(cuda, arena, rows);
         Ok(Self {
-            words: rows(&table.words)?,
-            types: table.types.as_ref().map(&mut rows).transpose()?,
-            positions: table.positions.as_ref().map(&mut rows).transpose()?,
+            word_embeddings: rows(&table.word_embeddings)?,
+            token_type_embeddings: table
+                .token_type_embeddings
+                .as_ref()
+                .map(&mut rows)
+                .transpose()?,
+            position_embeddings: table.position_embeddings.as_ref().map(&mut rows).transpose()?,
             scale: table.scale,
         })
     }
@@ -115,32 +119,32 @@ impl<T: Element> DeviceLinear<T> {
     }
 }
 
-/// Cosines and sines of places, by `Rotary::extend`: they stay f32.
-pub struct DeviceTurns {
-    /// `[places, 2 * pairs]`.
+/// The cosines and sines of each position, by `Rotary::extend`: they stay f32.
+pub struct DeviceCosSin {
+    /// `[positions, 2 * pairs]`.
     pub(super) values: Buffer<f32>,
-    pub(super) places: usize,
+    pub(super) positions: usize,
     pub(super) pairs: usize,
 }
 
-impl DeviceTurns {
+impl DeviceCosSin {
     pub fn place(
         cuda: &Cuda,
         staging: &mut Staging,
         arena: &mut Arena,
-        turns: &Rows,
+        cos_sin: &Rows,
     ) -> Result<Self> {
-        let values = staging.place(cuda, arena, turns.as_slice())?;
-        Ok(Self { values, places: turns.n(), pairs: turns.d() / 2 })
+        let values = staging.place(cuda, arena, cos_sin.as_slice())?;
+        Ok(Self { values, positions: cos_sin.n(), pairs: cos_sin.d() / 2 })
     }
 
-    /// Places below this have their turns.
-    pub fn places(&self) -> usize {
-        self.places
+    /// Positions below this have their values.
+    pub fn positions(&self) -> usize {
+        self.positions
     }
 }
 
-/// What is added to a score for the distance between key and query: it stays f32.
+/// The bias of each score by the distance between key and query: it stays f32.
 pub struct DeviceBias {
     /// `[heads, 2 * reach + 1]`.
     pub(super) values: Buffer<f32>,

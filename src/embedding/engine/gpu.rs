@@ -14,24 +14,25 @@ pub(super) struct OnGpu {
 
 impl Compute for OnGpu {
     fn launch(&mut self, batch: &Ragged, wanted: &Wanted) -> Result<Launched> {
-        let mut flight = self.pooler.launch(&self.encoder, batch)?;
-        let vectors = wanted.vectors.then(|| flight.fetch_vectors()).transpose()?;
+        let mut slot = self.pooler.launch(&self.encoder, batch)?;
+        let vectors = wanted.vectors.then(|| slot.read_back_vectors()).transpose()?;
         let mut searches = Vec::with_capacity(wanted.searches.len());
         for (search, rows) in &wanted.searches {
-            let fetched = flight.search(&*search.index, rows.clone(), search.k)?;
-            searches.push((search.clone(), rows.clone(), fetched));
+            let readback = slot.search(&*search.index, rows.clone(), search.k)?;
+            searches.push((search.clone(), rows.clone(), readback));
         }
         let d = self.pooler.dim();
         Ok(Launched::Later(Box::new(move || {
-            let landed = flight.wait()?;
-            let vectors = vectors.map(|fetched| Matrix::new(landed.values(&fetched).to_vec(), d));
-            let took = landed.searched()?;
-            let found = searches.into_iter().map(|(search, rows, fetched)| Found {
+            let finished = slot.wait()?;
+            let vectors =
+                vectors.map(|readback| Matrix::new(finished.values(&readback).to_vec(), d));
+            let took = finished.searched()?;
+            let found = searches.into_iter().map(|(search, rows, readback)| Found {
                 search,
                 rows,
                 took,
-                scores: landed.values(&fetched.scores).to_vec(),
-                ids: landed.values(&fetched.ids).to_vec(),
+                scores: finished.values(&readback.scores).to_vec(),
+                ids: finished.values(&readback.ids).to_vec(),
             });
             Ok(Computed { vectors: vectors.transpose()?, found: found.collect() })
         })))

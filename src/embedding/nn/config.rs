@@ -1,4 +1,4 @@
-//! What does config.json say, and can it be true?
+//! config.json, with checked values.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ const SIZE_MAX: usize = 1 << 24;
 
 /// An object of config.json. A key that is `null` counts as absent.
 ///
-/// Every reader checks what it gives, and an error names the key and the file.
+/// Every method checks the value it returns, and an error names the key and the file.
 #[derive(Debug, Clone)]
 pub struct Raw {
     path: PathBuf,
@@ -37,22 +37,21 @@ impl Raw {
         self.value(key).is_some()
     }
 
-    /// The first of `keys` that is there; else the last. Families that were renamed have old names
-    /// and new ones.
+    /// The first of `keys` that is present; else the last. Some families have old names and new ones.
     pub fn first<'a>(&self, keys: &[&'a str]) -> &'a str {
-        let there = keys.iter().find(|key| self.has(key)).or(keys.last());
-        there.copied().unwrap_or_default()
+        let present = keys.iter().find(|key| self.has(key)).or(keys.last());
+        present.copied().unwrap_or_default()
     }
 
-    /// A size that must be there: 1 to 2^24.
+    /// A size that must be present: 1 to 2^24.
     pub fn size(&self, key: &str) -> Result<usize> {
-        let value = self.value(key).ok_or_else(|| self.broken(format!("{key} is not there")))?;
+        let value = self.value(key).ok_or_else(|| self.broken(format!("{key} is missing")))?;
         let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
         let size = size.filter(|size| (1..=SIZE_MAX).contains(size));
         size.ok_or_else(|| self.broken(format!("{key} is {value}, expected 1 to {SIZE_MAX}")))
     }
 
-    /// A size, if it is there.
+    /// A size, if it is present.
     pub fn size_if(&self, key: &str) -> Result<Option<usize>> {
         self.has(key).then(|| self.size(key)).transpose()
     }
@@ -65,20 +64,24 @@ impl Raw {
     pub fn number_or(&self, key: &str, default: f64) -> Result<f64> {
         let Some(value) = self.value(key) else { return Ok(default) };
         let number = value.as_f64().filter(|number| number.is_finite() && *number >= 0.0);
-        number.ok_or_else(|| self.broken(format!("{key} is {value}, expected a number from 0 on")))
+        number.ok_or_else(|| {
+            self.broken(format!("{key} is {value}, expected a number of at least 0"))
+        })
     }
 
     /// A number of more than zero.
     pub fn positive_or(&self, key: &str, default: f64) -> Result<f64> {
         match self.number_or(key, default)? {
-            0.0 => Err(self.broken(format!("{key} is 0, expected more"))),
+            0.0 => Err(self.broken(format!("{key} is 0, expected a positive number"))),
             number => Ok(number),
         }
     }
 
     pub fn flag_or(&self, key: &str, default: bool) -> Result<bool> {
         let Some(value) = self.value(key) else { return Ok(default) };
-        value.as_bool().ok_or_else(|| self.broken(format!("{key} is {value}, not true or false")))
+        value
+            .as_bool()
+            .ok_or_else(|| self.broken(format!("{key} is {value}, expected true or false")))
     }
 
     pub fn text_or<'a>(&'a self, key: &str, default: &'a str) -> Result<&'a str> {
@@ -86,15 +89,15 @@ impl Raw {
         value.as_str().ok_or_else(|| self.broken(format!("{key} is {value}, expected a text")))
     }
 
-    /// The texts of a list; `None` if it is not there.
+    /// The texts of a list; `None` if it is absent.
     pub fn texts(&self, key: &str) -> Result<Option<Vec<&str>>> {
         let Some(value) = self.value(key) else { return Ok(None) };
         let texts = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
         let texts: Option<Vec<&str>> = texts;
-        texts.map(Some).ok_or_else(|| self.broken(format!("{key} is no list of texts")))
+        texts.map(Some).ok_or_else(|| self.broken(format!("{key} is not a list of texts")))
     }
 
-    /// How many entries the object under `key` has; `None` if it is not there.
+    /// The number of entries of the object under `key`; `None` if it is absent.
     pub fn entries(&self, key: &str) -> Option<usize> {
         self.value(key)?.as_object().map(Map::len)
     }
@@ -113,7 +116,7 @@ impl Raw {
         }
     }
 
-    /// Refuses a feature of the family that is not computed, unless `key` is `value` or absent.
+    /// Refuses a feature of the family that is not supported, unless `key` is `value` or absent.
     pub fn only(&self, key: &str, value: Value) -> Result<()> {
         match self.value(key) {
             Some(found) if *found != value => {
@@ -123,7 +126,7 @@ impl Raw {
         }
     }
 
-    /// The error for a value that cannot be true.
+    /// The error for a value that cannot be right.
     pub fn broken(&self, detail: String) -> Error {
         Error::ModelBroken { path: self.path.clone(), detail }
     }

@@ -1,17 +1,17 @@
-//! How much does a network multiply, and how much memory does that take?
+//! The multiplications and the memory of a forward pass.
 
 use std::path::Path;
 
 use super::config::Raw;
-use super::description::Description;
-use super::encoder::GROUP_TOKENS;
+use super::cpu_network::GROUP_TOKENS;
+use super::description::{Description, Widths};
 use super::family::family;
 use crate::base::error::Result;
 use crate::device::Dtype;
 use crate::device::cpu::ops::Mask;
 
-/// What one forward pass multiplies in its linear layers and in attention, and what it keeps; all
-/// else is small.
+/// The multiplications of a forward pass in its linear layers and in attention, and the memory of its
+/// activations; the rest is small.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
     /// Multiply-adds of a token in all linear layers.
@@ -20,8 +20,8 @@ pub struct Cost {
     pair: f64,
     /// `[layers]`: which keys a query sees.
     masks: Vec<Mask>,
-    /// Values of the table of words.
-    words: usize,
+    /// Values of the word embeddings.
+    word_embeddings: usize,
     /// Activations of a token that are held at the same time.
     activations: usize,
     /// Tokens of the longest sequence.
@@ -29,32 +29,32 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// As `config.json` of `folder` describes the network; no weights are read.
+    /// The cost of the network that `config.json` of `folder` describes; no weights are read.
     pub fn read(folder: &Path) -> Result<Self> {
         let raw = Raw::read(folder)?;
-        Ok(Self::of(&(family(&raw)?.describe)(&raw)?))
+        Ok(Self::new(&(family(&raw)?.describe)(&raw)?))
     }
 
-    fn of(network: &Description) -> Self {
-        let Description { hidden_dim, intermediate_dim, heads, head_dim, .. } = *network;
-        let (q, widths) = (heads * head_dim, network.widths());
-        let [_, _, qkv, _, wide, ..] = widths;
-        let layer = hidden_dim * (qkv + q + wide + intermediate_dim);
+    fn new(network: &Description) -> Self {
+        let widths = network.widths();
+        let Widths { hidden, qkv, context, gate_up, intermediate } = widths;
+        let up_outputs = if network.is_gated() { gate_up } else { intermediate };
+        let layer = hidden * (qkv + context + up_outputs + intermediate);
         Self {
             linear: (layer * network.layers.len()) as f64,
             // A score, and its part of the sum of the values.
-            pair: 2.0 * q as f64,
+            pair: 2.0 * context as f64,
             masks: network.layers.iter().map(|layer| layer.mask).collect(),
-            words: network.vocab_size * hidden_dim,
-            // With the words of the widest input.
-            activations: widths.iter().sum::<usize>() + intermediate_dim.max(q).max(hidden_dim),
+            word_embeddings: network.vocab_size * hidden,
+            // With the packed words of the widest input.
+            activations: widths.sum() + intermediate.max(context).max(hidden),
             tokens_max: network.max_tokens,
         }
     }
 
     /// Bytes of the weights in memory, where linear layers multiply in `dtype`.
     pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
-        self.linear as u64 * dtype.bytes() as u64 + (self.words * size_of::<f32>()) as u64
+        self.linear as u64 * dtype.bytes() as u64 + (self.word_embeddings * size_of::<f32>()) as u64
     }
 
     /// Bytes of the activations of a batch of `tokens` on a GPU, of which a value has 2.
@@ -82,35 +82,27 @@ impl Cost {
 mod tests {
     use super::*;
     use crate::device::cpu::ops::Activation;
-    use crate::embedding::nn::description::{BiasRule, LayerRule, Names, NormRule, Up};
+    use crate::embedding::nn::description::{LayerConfig, Names, NormConfig, Sizes, UpProj};
+    use crate::embedding::nn::family::NAMES_BERT;
 
     /// A network of six layers of 12 heads of 32.
     fn minilm(mask: Mask) -> Description {
-        Description {
-            names: &Names::NONE,
+        static NAMES: Names = NAMES_BERT;
+        let sizes = Sizes {
             vocab_size: 30_522,
             max_tokens: 512,
             hidden_dim: 384,
             intermediate_dim: 1536,
             heads: 12,
-            heads_kv: 12,
             head_dim: 32,
-            attention_scale: 1.0,
-            embedding_scale: 1.0,
-            types: 2,
-            absolute: None,
-            relative_buckets: None,
-            rotaries: Vec::new(),
-            layers: vec![LayerRule { mask, rotary: None }; 6],
-            norm: NormRule::layer(1e-12),
-            activation: Activation::Gelu,
-            bias: BiasRule::ALL,
-        }
+        };
+        let layers = vec![LayerConfig { mask, rotary: None }; 6];
+        Description::new(&NAMES, sizes, layers, NormConfig::layer(1e-12), Activation::Gelu)
     }
 
     #[test]
     fn the_cost_of_minilm_is_what_a_hand_counts() {
-        let cost = Cost::of(&minilm(Mask::FULL));
+        let cost = Cost::new(&minilm(Mask::FULL));
         // Four square matrices and two of four times the width: 12 * 384^2, in six layers.
         assert_eq!(2.0 * cost.linear, 21_233_664.0);
         // Each of 256 keys twice 384 multiply-adds, in six layers: 2.36 MFLOP a token.
@@ -122,13 +114,13 @@ mod tests {
 
     #[test]
     fn gates_shared_keys_and_masks_are_counted() {
-        static GATED: Names = Names { up: Up::GateFirst("up"), ..Names::NONE };
+        static GATED: Names = Names { up_proj: UpProj::GateUp("up"), ..NAMES_BERT };
         let of = Description { names: &GATED, heads_kv: 3, ..minilm(Mask::CAUSAL) };
         let layer = 384 * (384 + 2 * 96) + 384 * 384 + 3 * 384 * 1536;
         let pairs = 10 * 11 / 2;
         let want = 2 * 6 * (10 * layer + pairs * 2 * 384);
-        assert_eq!(Cost::of(&of).flops(10), want as f64);
-        let window = Cost::of(&minilm(Mask { before: 1, after: 1 }));
+        assert_eq!(Cost::new(&of).flops(10), want as f64);
+        let window = Cost::new(&minilm(Mask { before: 1, after: 1 }));
         let attention = window.flops(10) - 2.0 * window.linear * 10.0;
         assert_eq!(attention, f64::from(2 * 6 * (8 * 3 + 2 * 2) * 2 * 384));
     }

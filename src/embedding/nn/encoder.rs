@@ -1,47 +1,40 @@
-//! What does the network make of packed ids?
+//! A network on its device: packed ids become hidden states.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 #[cfg(feature = "cuda")]
 use half::{bf16, f16};
-use rayon::prelude::*;
 
+use super::checkpoint::Checkpoint;
 use super::config::Raw;
-use super::description::Description;
-use super::family::{Family, family};
+use super::cpu_network::{CpuNetwork, GROUP_TOKENS};
+use super::family::family;
 #[cfg(feature = "cuda")]
-use super::gpu::GpuNetwork;
-use super::network::{Network, State};
-use super::part::Part;
-use super::weights::Weights;
+use super::gpu_network::GpuNetwork;
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
-use crate::device::cpu::ops::{self, Segment};
-use crate::device::{Backend, Cpu, Device, Rows};
+use crate::device::cpu::ops::{self, Pooling};
+use crate::device::{Device, Rows};
 #[cfg(feature = "cuda")]
-use crate::device::{Dtype, cuda::Flight};
+use crate::device::{Dtype, cuda::SlotGuard};
 use crate::embedding::token::Ragged;
-
-/// Tokens of whole sequences that go through all layers together: their activations stay in the
-/// cache of one core. Twice as many were slower in int8, half as many no faster.
-pub(super) const GROUP_TOKENS: usize = 256;
 
 /// Tokens of a batch with enough tiles of 128 rows for every multiprocessor of a large GPU, also in
 /// the narrowest layers; not measured yet.
 const GPU_BUSY_TOKENS: usize = 16_384;
 
-/// A transformer that gives one hidden state a token. Pure: the same ids give the same values.
+/// A transformer that computes one hidden state for each token. Pure: the same ids give the same
+/// values.
 pub struct Encoder {
     device: Device,
     vocab_size: usize,
     max_tokens: usize,
     hidden_dim: usize,
-    network: Placed,
+    network: AnyNetwork,
 }
 
-/// A network, where it computes.
-enum Placed {
+/// A network of any device and type of numbers.
+enum AnyNetwork {
     Cpu(CpuNetwork),
     #[cfg(feature = "cuda")]
     Bf16(GpuNetwork<bf16>),
@@ -49,59 +42,28 @@ enum Placed {
     F16(GpuNetwork<f16>),
 }
 
-/// A network on the CPU, each of whose passes takes a group of whole sequences on one thread.
-struct CpuNetwork {
-    network: Network<Cpu>,
-    /// The buffers of earlier passes, one for each that ran at the same time.
-    states: Mutex<Vec<State<Cpu>>>,
-}
-
-/// A model folder that is being loaded, so that a head finds its part of it.
-pub(super) struct Opened {
-    pub raw: Raw,
-    pub family: &'static Family,
-    pub description: Description,
-    pub weights: Weights,
-}
-
-impl Opened {
-    pub fn read(folder: &Path) -> Result<Self> {
-        let raw = Raw::read(folder)?;
-        let family = family(&raw)?;
-        let description = (family.describe)(&raw)?;
-        let weights = Weights::open(folder)?;
-        Ok(Self { raw, family, description, weights })
-    }
-
-    /// The tensors of the encoder, for layers on `on`.
-    pub fn encoder<'a, B: Backend>(&'a self, on: &'a B) -> Result<Part<'a, B>> {
-        let names = self.description.names;
-        Part::find(&self.weights, names.prefixes, &format!("{}.weight", names.words), on)
-    }
-}
-
 impl Encoder {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        Self::load_opened(&Opened::read(folder)?, device)
+        Self::from_checkpoint(&Checkpoint::open(folder)?, device)
     }
 
-    /// Values of a hidden state and tokens of the longest sequence, as `config.json` of `folder` has
-    /// them; no weights are read.
+    /// Values of a hidden state and tokens of the longest sequence, by `config.json` of `folder`; no
+    /// weights are read.
     pub fn limits(folder: &Path) -> Result<(usize, usize)> {
         let raw = Raw::read(folder)?;
         let description = (family(&raw)?.describe)(&raw)?;
         Ok((description.hidden_dim, description.max_tokens))
     }
 
-    pub(super) fn load_opened(opened: &Opened, device: &Device) -> Result<Self> {
-        let description = &opened.description;
+    pub(super) fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        let description = &checkpoint.description;
         Ok(Self {
             device: device.clone(),
             vocab_size: description.vocab_size,
             max_tokens: description.max_tokens,
             hidden_dim: description.hidden_dim,
-            network: Placed::load(opened, device)?,
+            network: AnyNetwork::load(checkpoint, device)?,
         })
     }
 
@@ -110,11 +72,12 @@ impl Encoder {
         self.hidden_dim
     }
 
-    /// Tokens of a batch that keeps all of the device busy once.
+    /// Tokens of a batch that keeps the whole device busy.
     pub fn busy_tokens(&self) -> usize {
-        match self.device.is_gpu() {
-            true => GPU_BUSY_TOKENS,
-            false => self.device.host().threads() * GROUP_TOKENS,
+        if self.device.is_gpu() {
+            GPU_BUSY_TOKENS
+        } else {
+            self.device.host().threads() * GROUP_TOKENS
         }
     }
 
@@ -125,55 +88,55 @@ impl Encoder {
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
     ///
-    /// A sequence longer than [`Encoder::max_positions`], an id outside the vocabulary and a batch
-    /// that the memory does not hold are errors.
+    /// A sequence longer than [`Encoder::max_positions`], an id outside the vocabulary and a batch that
+    /// does not fit the memory are errors.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
         let groups = self.forward_then(batch, |_, hidden| hidden.as_slice().to_vec())?;
         Matrix::new(groups.concat(), self.hidden_dim)
     }
 
-    /// One row a sequence, `[n * hidden_dim]` row-major, of length 1 if `normalize`.
+    /// One vector for each sequence, `[n * hidden_dim]` row-major, of length 1 if `normalize`.
     pub(super) fn pooled(
         &self,
         batch: &Ragged,
-        segment: Segment,
+        pooling: Pooling,
         normalize: bool,
     ) -> Result<Vec<f32>> {
         self.check(batch)?;
         match &self.network {
-            Placed::Cpu(network) => {
+            AnyNetwork::Cpu(network) => {
                 let pool = |group: &Ragged, hidden: &Rows| {
                     let (values, d) = (hidden.as_slice(), hidden.d());
-                    ops::pool(values, d, &group.cu_seqlens, segment, normalize)
+                    ops::pool(values, d, &group.cu_seqlens, pooling, normalize)
                 };
-                Ok(network.forward_then(self.device.host(), batch, pool)?.concat())
+                Ok(network.forward_then(batch, pool)?.concat())
             }
             #[cfg(feature = "cuda")]
-            Placed::Bf16(network) => network.pooled(batch, segment, normalize),
+            AnyNetwork::Bf16(network) => network.pooled(batch, pooling, normalize),
             #[cfg(feature = "cuda")]
-            Placed::F16(network) => network.pooled(batch, segment, normalize),
+            AnyNetwork::F16(network) => network.pooled(batch, pooling, normalize),
         }
     }
 
-    /// Begins to make one vector a sequence on the GPU where the network is.
+    /// Starts to compute one vector for each sequence, on the GPU that has the network.
     #[cfg(feature = "cuda")]
     pub(super) fn launch(
         &self,
         batch: &Ragged,
-        segment: Segment,
+        pooling: Pooling,
         normalize: bool,
-    ) -> Result<Flight> {
+    ) -> Result<SlotGuard> {
         self.check(batch)?;
         match &self.network {
-            Placed::Cpu(_) => panic!("the network is on the CPU"),
-            Placed::Bf16(network) => network.launch(batch, segment, normalize),
-            Placed::F16(network) => network.launch(batch, segment, normalize),
+            AnyNetwork::Cpu(_) => panic!("the network is on the CPU"),
+            AnyNetwork::Bf16(network) => network.launch(batch, pooling, normalize),
+            AnyNetwork::F16(network) => network.launch(batch, pooling, normalize),
         }
     }
 
-    /// What `then` makes of each group of whole sequences and its hidden states, `[tokens,
-    /// hidden_dim]`, in the order of the sequences. It runs on the thread that computed them, and
-    /// only one group a thread is held at a time; what a GPU computed comes to the host as one group.
+    /// The results of `then` for each group of whole sequences and its hidden states, `[tokens,
+    /// hidden_dim]`, in the order of the sequences. It runs on the thread that computed them, and each
+    /// thread holds only one group at a time; the hidden states of a GPU are one group.
     pub(super) fn forward_then<R: Send>(
         &self,
         batch: &Ragged,
@@ -181,11 +144,11 @@ impl Encoder {
     ) -> Result<Vec<R>> {
         self.check(batch)?;
         match &self.network {
-            Placed::Cpu(network) => network.forward_then(self.device.host(), batch, then),
+            AnyNetwork::Cpu(network) => network.forward_then(batch, then),
             #[cfg(feature = "cuda")]
-            Placed::Bf16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
+            AnyNetwork::Bf16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
             #[cfg(feature = "cuda")]
-            Placed::F16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
+            AnyNetwork::F16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
         }
     }
 
@@ -223,78 +186,16 @@ impl Encoder {
     }
 }
 
-impl Placed {
-    fn load(opened: &Opened, device: &Device) -> Result<Self> {
-        #[cfg(feature = "cuda")]
-        match device.gpu() {
-            Some(gpu) if gpu.dtype == Dtype::F16 => {
-                return Ok(Self::F16(GpuNetwork::load(opened, &gpu.cuda)?));
+impl AnyNetwork {
+    fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
+        match device {
+            Device::Cpu(cpu) => Ok(Self::Cpu(CpuNetwork::load(checkpoint, cpu)?)),
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) if gpu.dtype == Dtype::F16 => {
+                Ok(Self::F16(GpuNetwork::load(checkpoint, &gpu.cuda)?))
             }
-            Some(gpu) => return Ok(Self::Bf16(GpuNetwork::load(opened, &gpu.cuda)?)),
-            None => {}
-        }
-        let network = Network::load(&opened.encoder(device.host())?, &opened.description)?;
-        Ok(Self::Cpu(CpuNetwork { network, states: Mutex::default() }))
-    }
-}
-
-impl CpuNetwork {
-    fn forward_then<R: Send>(
-        &self,
-        cpu: &Cpu,
-        batch: &Ragged,
-        then: impl Fn(&Ragged, &Rows) -> R + Sync,
-    ) -> Result<Vec<R>> {
-        // The shapes alone decide on the groups, so that any number of threads gives the same bytes.
-        let groups: Vec<_> = batch.batches(GROUP_TOKENS, usize::MAX).collect();
-        let pass = |group: &Ragged| {
-            let mut state = self.states().pop().unwrap_or_default();
-            self.network.reserve(cpu, group.tokens(), &mut state)?;
-            let hidden = self.network.forward(cpu, group, &mut state)?;
-            let made = then(group, hidden);
-            self.states().push(state);
-            Ok(made)
-        };
-        match &groups[..] {
-            // One group is split over all threads, operation by operation.
-            [group] if cpu.threads() > 1 => Ok(vec![cpu.install_awake(|| pass(group))?]),
-            groups => cpu.install(|| groups.par_iter().map(pass).collect()),
-        }
-    }
-
-    /// A state is taken out or put back; a panic between leaves the others usable.
-    fn states(&self) -> MutexGuard<'_, Vec<State<Cpu>>> {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::embedding::nn::Cost;
-
-    #[test]
-    fn a_pass_takes_no_more_memory_than_was_reserved_for_it() {
-        let device = Device::cpu(1).unwrap();
-        let batch = Ragged::from_seqs([&[5_u32; 17][..], &[6; 30]]);
-        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-        for family in ["bert", "nomic_bert", "modernbert", "qwen3", "gemma3_text"] {
-            let encoder = Encoder::load(&models.join(family), &device).unwrap();
-            let cost = Cost::read(&models.join(family)).unwrap();
-            let network = match &encoder.network {
-                Placed::Cpu(CpuNetwork { network, .. }) => network,
-                #[cfg(feature = "cuda")]
-                _ => panic!("the device is the CPU"),
-            };
-            let mut state = State::default();
-            network.reserve(device.host(), batch.tokens(), &mut state).unwrap();
-            let reserved = state.scratch.capacities();
-            network.forward(device.host(), &batch, &mut state).unwrap();
-            assert_eq!(state.scratch.capacities(), reserved, "{family}");
-            let longest = GROUP_TOKENS.max(encoder.max_positions());
-            network.reserve(device.host(), longest, &mut state).unwrap();
-            let held = size_of::<f32>() * state.scratch.capacities().iter().sum::<usize>();
-            assert!(held as u64 <= cost.scratch_bytes(), "{family}: {held} bytes");
+            #[cfg(feature = "cuda")]
+            Device::Cuda(gpu) => Ok(Self::Bf16(GpuNetwork::load(checkpoint, &gpu.cuda)?)),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What does one layer of a transformer do to the hidden states?
+//! One layer of a transformer: attention, then a perceptron.
 
-use super::description::{Description, LayerRule, NormNames, NormRule, Up};
+use super::description::{Description, LayerConfig, NormConfig, NormNames, UpProj, Widths};
 use super::part::Part;
 use crate::base::error::Result;
 use crate::device::Backend;
@@ -13,28 +13,28 @@ pub struct Layer<B: Backend> {
     attention_norms: Norms<B>,
     /// Queries, keys and values in one product.
     qkv: B::Linear,
-    /// Of each head of queries, and of keys.
+    /// Of each head of queries, and of each head of keys.
     head_norms: Option<[B::Norm; 2]>,
-    attended: B::Linear,
+    o_proj: B::Linear,
     mlp_norms: Norms<B>,
-    /// The gates in front of the values, if `gated`.
-    up: B::Linear,
+    /// The gates first, if `gated`.
+    up_proj: B::Linear,
     gated: bool,
     activation: Activation,
-    down: B::Linear,
+    down_proj: B::Linear,
 }
 
-/// What a layer needs to know of the batch.
+/// The batch, as all layers read it.
 pub struct Pass<'a, 'b, B: Backend> {
     pub batch: &'a B::Batch<'b>,
-    /// Of each rotary of the network, for every place.
-    pub turns: &'a [B::Turns],
+    /// For each rotary embedding of the network.
+    pub cos_sin: &'a [B::CosSin],
     pub bias: Option<&'a B::RelativeBias>,
 }
 
 /// The activations of one forward pass, kept for the next one.
 pub struct Scratch<B: Backend> {
-    /// `[tokens, hidden]`: what each layer reads and leaves.
+    /// `[tokens, hidden]`: the input and the output of each layer.
     pub hidden: B::Rows,
     /// `[tokens, hidden]`: `hidden` or `update` after a norm.
     pub normed: B::Rows,
@@ -42,27 +42,38 @@ pub struct Scratch<B: Backend> {
     qkv: B::Rows,
     /// `[tokens, heads * head_dim]`.
     context: B::Rows,
-    /// `[tokens, intermediate]`, twice as wide if gated.
-    wide: B::Rows,
+    /// `[tokens, 2 * intermediate]`, if the perceptron is gated.
+    gate_up: B::Rows,
     /// `[tokens, intermediate]`.
-    gated: B::Rows,
-    /// `[tokens, hidden]`: what is added to `hidden`.
+    intermediate: B::Rows,
+    /// `[tokens, hidden]`: added to `hidden`.
     update: B::Rows,
 }
 
 impl<B: Backend> Default for Scratch<B> {
     fn default() -> Self {
-        let [hidden, normed, qkv, context, wide, gated, update] = Default::default();
-        Self { hidden, normed, qkv, context, wide, gated, update }
+        Self {
+            hidden: B::Rows::default(),
+            normed: B::Rows::default(),
+            qkv: B::Rows::default(),
+            context: B::Rows::default(),
+            gate_up: B::Rows::default(),
+            intermediate: B::Rows::default(),
+            update: B::Rows::default(),
+        }
     }
 }
 
 impl<B: Backend> Scratch<B> {
-    /// Takes the memory for `tokens` in rows of `widths`, or says that it is not there.
-    pub fn reserve(&mut self, on: &B, tokens: usize, widths: [usize; 7]) -> Result<()> {
-        let Self { hidden, normed, qkv, context, wide, gated, update } = self;
-        let buffers = [hidden, normed, qkv, context, wide, gated, update];
-        buffers.into_iter().zip(widths).try_for_each(|(rows, d)| on.reserve(rows, tokens, d))
+    /// Takes the memory for `tokens` in rows of `widths`; an error if there is not enough.
+    pub fn reserve(&mut self, on: &B, tokens: usize, widths: &Widths) -> Result<()> {
+        on.reserve(&mut self.hidden, tokens, widths.hidden)?;
+        on.reserve(&mut self.normed, tokens, widths.hidden)?;
+        on.reserve(&mut self.qkv, tokens, widths.qkv)?;
+        on.reserve(&mut self.context, tokens, widths.context)?;
+        on.reserve(&mut self.gate_up, tokens, widths.gate_up)?;
+        on.reserve(&mut self.intermediate, tokens, widths.intermediate)?;
+        on.reserve(&mut self.update, tokens, widths.hidden)
     }
 }
 
@@ -70,14 +81,20 @@ impl<B: Backend> Scratch<B> {
 impl Scratch<crate::device::Cpu> {
     /// Values that each buffer has memory for.
     pub fn capacities(&self) -> [usize; 7] {
-        let Self { hidden, normed, qkv, context, wide, gated, update } = self;
-        [hidden, normed, qkv, context, wide, gated, update].map(crate::device::Rows::capacity)
+        let Self { hidden, normed, qkv, context, gate_up, intermediate, update } = self;
+        [hidden, normed, qkv, context, gate_up, intermediate, update]
+            .map(crate::device::Rows::capacity)
     }
 }
 
 impl<B: Backend> Layer<B> {
     /// Layer `i` of the network in `part`.
-    pub fn load(part: &Part<'_, B>, of: &Description, i: usize, rule: &LayerRule) -> Result<Self> {
+    pub fn load(
+        part: &Part<'_, B>,
+        of: &Description,
+        i: usize,
+        config: &LayerConfig,
+    ) -> Result<Self> {
         let (names, bias, hidden) = (of.names, of.bias, of.hidden_dim);
         let part = part.at(&format!("{}.{i}", names.layer));
         let (q, kv) = (of.heads * of.head_dim, of.heads_kv * of.head_dim);
@@ -96,30 +113,30 @@ impl<B: Backend> Layer<B> {
             heads_kv: of.heads_kv,
             head_dim: of.head_dim,
             scale: of.attention_scale,
-            mask: rule.mask,
+            mask: config.mask,
         };
         Ok(Self {
             attention,
-            rotary: rule.rotary,
+            rotary: config.rotary,
             attention_norms: norms(&names.attention_norms)?,
             qkv: part.joined(&qkv, hidden, bias.qkv)?,
             head_norms,
-            attended: part.linear(names.attended, q, hidden, bias.attended)?,
+            o_proj: part.linear(names.o_proj, q, hidden, bias.o_proj)?,
             mlp_norms: norms(&names.mlp_norms)?,
-            up: up(&part, of)?,
-            gated: !matches!(names.up, Up::Plain(_)),
+            up_proj: up_proj(&part, of)?,
+            gated: of.is_gated(),
             activation: of.activation,
-            down: part.linear(names.down, of.intermediate_dim, hidden, bias.down)?,
+            down_proj: part.linear(names.down_proj, of.intermediate_dim, hidden, bias.down_proj)?,
         })
     }
 
-    /// What it reads the norm of.
+    /// The norm of its input.
     pub fn first_norm(&self) -> Option<&B::Norm> {
         self.attention_norms.before.as_ref()
     }
 
-    /// Changes `scratch.hidden`, `[tokens, hidden]`. Its norms, where the layer reads them, are in
-    /// `scratch.normed`, as those by `next` are after it.
+    /// Updates `scratch.hidden`, `[tokens, hidden]`. If the layer reads normed states, they are in
+    /// `scratch.normed`; afterwards it holds the states normed by `next`.
     pub fn forward(
         &self,
         on: &B,
@@ -127,47 +144,51 @@ impl<B: Backend> Layer<B> {
         next: Option<&B::Norm>,
         scratch: &mut Scratch<B>,
     ) -> Result<()> {
-        let Scratch { hidden, normed, qkv, context, wide, gated, update } = scratch;
+        let Scratch { hidden, normed, qkv, context, gate_up, intermediate, update } = scratch;
         let x = self.attention_norms.input(hidden, normed);
         on.linear(&self.qkv, x, Activation::None, qkv)?;
-        self.place(on, pass, qkv)?;
+        self.norm_and_rotate(on, pass, qkv)?;
         on.attention(&self.attention, qkv, pass.batch, pass.bias, context)?;
-        on.linear(&self.attended, context, Activation::None, update)?;
-        self.attention_norms.leave(on, hidden, update, self.mlp_norms.before.as_ref(), normed)?;
+        on.linear(&self.o_proj, context, Activation::None, update)?;
+        self.attention_norms.add_output(
+            on,
+            hidden,
+            update,
+            self.mlp_norms.before.as_ref(),
+            normed,
+        )?;
 
         let x = self.mlp_norms.input(hidden, normed);
-        let narrow = if self.gated {
-            on.gated_linear(&self.up, x, self.activation, wide, gated)?;
-            gated
+        if self.gated {
+            on.gated_linear(&self.up_proj, x, self.activation, gate_up, intermediate)?;
         } else {
-            on.linear(&self.up, x, self.activation, wide)?;
-            wide
-        };
-        on.linear(&self.down, narrow, Activation::None, update)?;
-        self.mlp_norms.leave(on, hidden, update, next, normed)
+            on.linear(&self.up_proj, x, self.activation, intermediate)?;
+        }
+        on.linear(&self.down_proj, intermediate, Activation::None, update)?;
+        self.mlp_norms.add_output(on, hidden, update, next, normed)
     }
 
-    /// Norms and turns queries and keys, where the network does. qkv: see [`Scratch`].
-    fn place(&self, on: &B, pass: &Pass<'_, '_, B>, qkv: &mut B::Rows) -> Result<()> {
+    /// Norms and rotates queries and keys, if the layer does. qkv: see [`Scratch`].
+    fn norm_and_rotate(&self, on: &B, pass: &Pass<'_, '_, B>, qkv: &mut B::Rows) -> Result<()> {
         let Attention { heads, heads_kv, head_dim, .. } = self.attention;
         if let Some([q, k]) = &self.head_norms {
             on.norm_heads(qkv, 0..heads, q)?;
             on.norm_heads(qkv, heads..heads + heads_kv, k)?;
         }
         match self.rotary {
-            Some(i) => on.rotary(qkv, heads + heads_kv, head_dim, &pass.turns[i], pass.batch),
+            Some(i) => on.rotary(qkv, heads + heads_kv, head_dim, &pass.cos_sin[i], pass.batch),
             None => Ok(()),
         }
     }
 }
 
-fn up<B: Backend>(part: &Part<'_, B>, of: &Description) -> Result<B::Linear> {
-    let (hidden, wide, bias) = (of.hidden_dim, of.intermediate_dim, of.bias.up);
-    match of.names.up {
-        Up::Plain(name) => part.linear(name, hidden, wide, bias),
-        Up::Gated { gate, up } => part.joined(&[(gate, wide), (up, wide)], hidden, bias),
-        Up::GateFirst(name) => part.linear(name, hidden, 2 * wide, bias),
-        Up::GateLast(name) => part.swapped(name, hidden, 2 * wide, bias),
+fn up_proj<B: Backend>(part: &Part<'_, B>, of: &Description) -> Result<B::Linear> {
+    let (hidden, d, bias) = (of.hidden_dim, of.intermediate_dim, of.bias.up_proj);
+    match of.names.up_proj {
+        UpProj::Plain(name) => part.linear(name, hidden, d, bias),
+        UpProj::Separate { gate, up } => part.joined(&[(gate, d), (up, d)], hidden, bias),
+        UpProj::GateUp(name) => part.linear(name, hidden, 2 * d, bias),
+        UpProj::UpGate(name) => part.swapped(name, hidden, 2 * d, bias),
     }
 }
 
@@ -183,22 +204,22 @@ impl<B: Backend> Norms<B> {
         part: &Part<'_, B>,
         names: &NormNames,
         d: usize,
-        rule: &NormRule,
+        config: &NormConfig,
         layer: usize,
     ) -> Result<Self> {
-        let norm = |name: Option<&str>| name.map(|name| part.norm(name, d, rule)).transpose();
+        let norm = |name: Option<&str>| name.map(|name| part.norm(name, d, config)).transpose();
         let before = names.before.filter(|_| layer > 0 || names.before_first);
         Ok(Self { before: norm(before)?, after: norm(names.after)?, joined: norm(names.joined)? })
     }
 
-    /// What the half reads: `hidden`, or its norm in `normed`. Both: `[tokens, hidden]`.
+    /// The input of the half: `hidden`, or its norm in `normed`. Both: `[tokens, hidden]`.
     fn input<'a>(&self, hidden: &'a B::Rows, normed: &'a B::Rows) -> &'a B::Rows {
         if self.before.is_some() { normed } else { hidden }
     }
 
-    /// Adds what the half gave to `hidden`; `normed` becomes its norm by `next`. All: `[tokens,
+    /// Adds the output of the half to `hidden`; `normed` becomes its norm by `next`. All: `[tokens,
     /// hidden]`.
-    fn leave(
+    fn add_output(
         &self,
         on: &B,
         hidden: &mut B::Rows,

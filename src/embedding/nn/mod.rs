@@ -1,26 +1,27 @@
-//! What does the network compute?
+//! What does a network compute, of which family is it, and what is behind its hidden states?
 
+mod checkpoint;
 mod config;
 mod cost;
+mod cpu_network;
 mod description;
 mod encoder;
 mod family;
 #[cfg(feature = "cuda")]
-mod gpu;
+mod gpu_network;
 mod head;
 mod layer;
 mod network;
 mod part;
 mod pooler;
-mod pooling;
 mod sentence;
 mod weights;
 
+pub use crate::device::cpu::ops::Pooling;
 pub use cost::Cost;
 pub use encoder::Encoder;
 pub use head::{Classifier, Splade};
 pub use pooler::Pooler;
-pub use pooling::Pooling;
 pub use sentence::{Prompts, SentenceConfig, TextConfig};
 
 #[cfg(test)]

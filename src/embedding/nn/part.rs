@@ -1,13 +1,13 @@
-//! Which layers can be made of the tensors under one name?
+//! The tensors under one name, and the layers made of them.
 
-use super::description::NormRule;
+use super::description::NormConfig;
 use super::weights::Weights;
 use crate::base::error::Result;
 use crate::device::cpu::ops::Norm;
 use crate::device::{Backend, Rows};
 
-/// The tensors of a checkpoint whose names begin alike, and the device that layers made of them are
-/// for. Each tensor is on the host only until its layer is made.
+/// The tensors of a checkpoint whose names have a common prefix, and the device for the layers made of
+/// them. Each tensor is on the host only until its layer is made.
 pub struct Part<'a, B> {
     weights: &'a Weights,
     prefix: String,
@@ -20,13 +20,13 @@ impl<'a, B: Backend> Part<'a, B> {
         Self { weights, prefix: String::new(), on }
     }
 
-    /// The tensors under the first of `prefixes` that has the tensor `probe`: a checkpoint with a
-    /// head calls its encoder by a name, one without does not.
+    /// The tensors under the first of `prefixes` that has the tensor `probe`: a checkpoint with a head
+    /// puts its encoder under a name, one without does not.
     pub fn find(weights: &'a Weights, prefixes: &[&str], probe: &str, on: &'a B) -> Result<Self> {
-        let here = |prefix: &&&str| weights.has(&format!("{prefix}{probe}"));
-        match prefixes.iter().find(here) {
+        let has_probe = |prefix: &&&str| weights.has(&format!("{prefix}{probe}"));
+        match prefixes.iter().find(has_probe) {
             Some(prefix) => Ok(Self { weights, prefix: (*prefix).to_owned(), on }),
-            None => Err(weights.broken(probe, "is not there")),
+            None => Err(weights.broken(probe, "is missing")),
         }
     }
 
@@ -49,7 +49,7 @@ impl<'a, B: Backend> Part<'a, B> {
         Ok(Rows::new(self.take(&format!("{name}.weight"), &[n, d])?, d))
     }
 
-    /// `name.weight`, `[outputs, inputs]`, and `name.bias`, `[outputs]`, if there is to be one.
+    /// `name.weight`, `[outputs, inputs]`, and `name.bias`, `[outputs]`, if the layer has one.
     pub fn linear(
         &self,
         name: &str,
@@ -72,7 +72,7 @@ impl<'a, B: Backend> Part<'a, B> {
         self.on.place_linear(weight, bias.then_some(added), inputs)
     }
 
-    /// One linear layer whose second half of outputs is to be the first.
+    /// One linear layer with the two halves of its outputs swapped.
     pub fn swapped(
         &self,
         name: &str,
@@ -90,13 +90,13 @@ impl<'a, B: Backend> Part<'a, B> {
         self.on.place_linear(weight, bias, inputs)
     }
 
-    /// A norm of `d` values; checkpoints converted from TensorFlow call its parts gamma and beta.
-    pub fn norm(&self, name: &str, d: usize, rule: &NormRule) -> Result<B::Norm> {
+    /// A norm of `d` values; checkpoints converted from TensorFlow call its tensors gamma and beta.
+    pub fn norm(&self, name: &str, d: usize, config: &NormConfig) -> Result<B::Norm> {
         let part = self.at(name);
         let (weight, bias) = if part.has("gamma") { ("gamma", "beta") } else { ("weight", "bias") };
         let mut weight = part.take(weight, &[d])?;
-        weight.iter_mut().for_each(|weight| *weight += rule.weight_offset);
-        let bias = if rule.bias { Some(part.take(bias, &[d])?) } else { None };
-        self.on.place_norm(Norm { kind: rule.kind, weight, bias, eps: rule.eps })
+        weight.iter_mut().for_each(|weight| *weight += config.weight_offset);
+        let bias = if config.bias { Some(part.take(bias, &[d])?) } else { None };
+        self.on.place_norm(Norm { kind: config.kind, weight, bias, eps: config.eps })
     }
 }

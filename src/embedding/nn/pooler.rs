@@ -1,4 +1,4 @@
-//! How do hidden states become an embedding, after all that sentence-transformers puts behind them?
+//! Pooling and the dense layers behind it: hidden states become embeddings.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use crate::base::error::Result;
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Activation, Linear};
 #[cfg(feature = "cuda")]
-use crate::device::cuda::Flight;
+use crate::device::cuda::SlotGuard;
 use crate::device::{Cpu, Device, Rows};
 use crate::embedding::token::Ragged;
 
@@ -26,8 +26,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Loads the dense layers that `config` names from `folder`, whose encoder gives `hidden_dim`
-    /// values a token.
+    /// Loads the dense layers that `config` names from `folder`, whose encoder computes `hidden_dim`
+    /// values for each token.
     pub fn load(
         folder: &Path,
         config: &SentenceConfig,
@@ -50,28 +50,28 @@ impl Pooler {
         self.dense.last().map_or(self.hidden_dim, |(linear, _)| linear.outputs())
     }
 
-    /// One embedding a sequence of `batch`: `[n, dim]`; errors are those of [`Encoder::forward`].
+    /// One embedding for each sequence of `batch`: `[n, dim]`; errors are those of [`Encoder::forward`].
     pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
         let normalize = self.normalize && self.dense.is_empty();
-        let pooled = encoder.pooled(batch, self.pooling.segment(), normalize)?;
-        Matrix::new(self.device.host().install(|| self.behind(pooled)), self.dim())
+        let pooled = encoder.pooled(batch, self.pooling, normalize)?;
+        Matrix::new(self.device.host().install(|| self.apply_dense(pooled)), self.dim())
     }
 
-    /// Whether a GPU makes the whole embedding.
+    /// Whether a GPU computes the whole embedding.
     #[cfg(feature = "cuda")]
     pub fn is_on_gpu(&self) -> bool {
         self.device.is_gpu() && self.dense.is_empty()
     }
 
-    /// Begins to embed a batch on the GPU that makes the whole of it.
+    /// Starts to embed a batch on the GPU that computes all of it.
     #[cfg(feature = "cuda")]
-    pub fn launch(&self, encoder: &Encoder, batch: &Ragged) -> Result<Flight> {
-        assert!(self.is_on_gpu(), "the CPU has a part in it");
-        encoder.launch(batch, self.pooling.segment(), self.normalize)
+    pub fn launch(&self, encoder: &Encoder, batch: &Ragged) -> Result<SlotGuard> {
+        assert!(self.is_on_gpu(), "the dense layers are on the CPU");
+        encoder.launch(batch, self.pooling, self.normalize)
     }
 
-    /// What the dense layers make of `pooled`, `[n * hidden_dim]`: `[n * dim]`.
-    pub(super) fn behind(&self, pooled: Vec<f32>) -> Vec<f32> {
+    /// The output of the dense layers: `[n * dim]`. pooled: `[n * hidden_dim]`.
+    pub(super) fn apply_dense(&self, pooled: Vec<f32>) -> Vec<f32> {
         if self.dense.is_empty() {
             return pooled;
         }
@@ -93,7 +93,8 @@ fn load_dense(folder: &Path, inputs: usize, cpu: &Cpu) -> Result<(Linear, Activa
     let raw = Raw::read(folder)?;
     let found = raw.size("in_features")?;
     if found != inputs {
-        return Err(raw.broken(format!("in_features is {found}, what comes before gives {inputs}")));
+        return Err(raw
+            .broken(format!("in_features is {found}, but the layer before has {inputs} outputs")));
     }
     let name = raw.text_or("activation_function", "torch.nn.modules.activation.Tanh")?;
     let activation = match name.rsplit('.').next().unwrap_or_default() {

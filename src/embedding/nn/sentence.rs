@@ -1,4 +1,4 @@
-//! What do the sentence-transformers files of a model folder ask for?
+//! The sentence-transformers files of a model folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::Pooling;
 use super::config::{missing, read_json, unsupported};
 use crate::base::error::{Error, Result};
 
-/// A limit beyond this is a tokenizer's way to say that it has none.
+/// A limit beyond this means that a tokenizer has none.
 const LENGTH_MAX: f64 = 1e9;
 
 /// How a text becomes an embedding, apart from the network.
@@ -19,12 +19,12 @@ pub struct SentenceConfig {
     /// The folders of the dense layers behind the pooling, in their order.
     pub dense: Vec<String>,
     pub normalize: bool,
-    /// Tokens that the model was trained for, special tokens included, where it says so.
+    /// Tokens that the model was trained for, special tokens included, if its files have a limit.
     pub max_seq_length: Option<usize>,
     pub prompts: Prompts,
 }
 
-/// What is written before a text, by what the text is for.
+/// The texts that are put before a text, by its purpose.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prompts {
     by_name: BTreeMap<String, String>,
@@ -34,8 +34,8 @@ pub struct Prompts {
 impl Prompts {
     /// The prompt of that name; names in use are `query` and `document`.
     ///
-    /// A document is also called `passage` or `corpus`. A name that the model does not know has its
-    /// default prompt, which is mostly none.
+    /// A document is also called `passage` or `corpus`. A name that the model does not have gets its
+    /// default prompt, which is empty for most models.
     pub fn get(&self, name: &str) -> &str {
         let others: &[&str] = if name == "document" { &["passage", "corpus"] } else { &[] };
         let named = std::iter::once(&name).chain(others).find_map(|name| self.by_name.get(*name));
@@ -44,16 +44,16 @@ impl Prompts {
     }
 }
 
-/// How a text reaches the network, whatever is made of it there.
+/// How a text reaches the network, for embedders, rerankers and sparse encoders.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextConfig {
-    /// Tokens that the model was trained for, special tokens included, where it says so.
+    /// Tokens that the model was trained for, special tokens included, if its files have a limit.
     pub max_seq_length: Option<usize>,
     pub prompts: Prompts,
 }
 
 impl TextConfig {
-    /// Reads what the files of sentence-transformers and of the tokenizer in `folder` say.
+    /// Reads the files of sentence-transformers and of the tokenizer in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
         Ok(Self { max_seq_length: max_seq_length(folder)?, prompts: prompts(folder)? })
     }
@@ -102,7 +102,7 @@ struct Tokenizer {
 }
 
 impl SentenceConfig {
-    /// Reads `modules.json` and the files it names; a folder without it means mean and normalised.
+    /// Reads `modules.json` and the files it names; a folder without it pools by mean and normalises.
     pub fn read(folder: &Path) -> Result<Self> {
         let modules = Module::list(folder)?;
         let TextConfig { max_seq_length, prompts } = TextConfig::read(folder)?;
@@ -130,7 +130,7 @@ impl SentenceConfig {
     }
 }
 
-/// What the model says; where it does not, what its tokenizer says.
+/// The limit of the model, or else of its tokenizer.
 fn max_seq_length(folder: &Path) -> Result<Option<usize>> {
     let path = folder.join("sentence_bert_config.json");
     let config = read_json::<Transformer>(&path)?.unwrap_or_default();
@@ -149,21 +149,22 @@ fn prompts(folder: &Path) -> Result<Prompts> {
     let Texts { prompts, default_prompt_name } = read_json(&path)?.unwrap_or_default();
     match default_prompt_name {
         Some(name) if !prompts.contains_key(&name) => {
-            let detail = format!("default_prompt_name is {name:?}, which is none of its prompts");
+            let detail =
+                format!("default_prompt_name is {name:?}, which is not one of its prompts");
             Err(Error::ModelBroken { path, detail })
         }
         default_name => Ok(Prompts { by_name: prompts, default_name }),
     }
 }
 
-/// The one mode that `config.json` of a pooling module switches on.
+/// The one mode that `config.json` of a pooling module enables.
 fn pooling(folder: &Path) -> Result<Pooling> {
     let path = folder.join("config.json");
     let config = read_json::<BTreeMap<String, serde_json::Value>>(&path)?;
     let config = config.ok_or_else(|| missing(&path))?;
     if config.get("include_prompt").is_some_and(|include| include == false) {
         let found = "pooling with include_prompt false".to_owned();
-        return Err(unsupported(found, "pooling over the prompt too"));
+        return Err(unsupported(found, "pooling that includes the prompt"));
     }
     let named = config.get("pooling_mode").and_then(|mode| mode.as_str()).map(str::to_owned);
     let switched = config.iter().filter(|(_, on)| on.as_bool() == Some(true));

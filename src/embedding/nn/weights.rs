@@ -1,4 +1,4 @@
-//! Which numbers does a checkpoint hold under which name?
+//! The tensors of a checkpoint, by name.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,20 +14,20 @@ use crate::device::map_safetensors;
 /// One file with all tensors.
 const SINGLE: &str = "model.safetensors";
 
-/// The list of files where the tensors are spread over several.
+/// The list of files, if the tensors are spread over several.
 const INDEX: &str = "model.safetensors.index.json";
 
 /// The tensors of a model folder, memory-mapped until they are taken.
 pub struct Weights {
     files: Vec<(PathBuf, MmapedSafetensors)>,
-    /// The file of each tensor, by its name in the file.
-    places: BTreeMap<String, usize>,
+    /// The index in `files` of the file of each tensor.
+    file_of: BTreeMap<String, usize>,
 }
 
 impl Weights {
     /// Maps `model.safetensors`, or the files that `model.safetensors.index.json` names.
     pub fn open(folder: &Path) -> Result<Self> {
-        let mut weights = Self { files: Vec::new(), places: BTreeMap::new() };
+        let mut weights = Self { files: Vec::new(), file_of: BTreeMap::new() };
         for path in files_of(folder)? {
             weights.add(path)?;
         }
@@ -43,44 +43,44 @@ impl Weights {
             let detail = format!("its header does not fit its {bytes} bytes ({})", first_line(&e));
             Error::ModelBroken { path: path.clone(), detail }
         })?;
-        let place = self.files.len();
-        self.places.extend(mapped.tensors().into_iter().map(|(name, _)| (name, place)));
+        let file = self.files.len();
+        self.file_of.extend(mapped.tensors().into_iter().map(|(name, _)| (name, file)));
         self.files.push((path, mapped));
         Ok(())
     }
 
     /// The tensor `name` as f32, row-major, checked to be of `shape` and finite.
     pub fn take(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let Some(&place) = self.places.get(name) else {
-            return Err(self.broken(name, "is not there"));
+        let Some(&file) = self.file_of.get(name) else {
+            return Err(self.broken(name, "is missing"));
         };
-        let tensor = self.files[place].1.load(name, &candle_core::Device::Cpu);
+        let tensor = self.files[file].1.load(name, &candle_core::Device::Cpu);
         let tensor = tensor.map_err(|e| self.broken(name, &first_line(&e)))?;
         if tensor.dims() != shape {
-            let detail = format!("is {:?}, config.json asks for {shape:?}", tensor.dims());
+            let detail = format!("is {:?}, expected {shape:?} by config.json", tensor.dims());
             return Err(self.broken(name, &detail));
         }
         if !matches!(tensor.dtype(), DType::F32 | DType::F16 | DType::BF16) {
-            let detail = format!("holds {:?}, expected f32, f16 or bf16", tensor.dtype());
+            let detail = format!("has type {:?}, expected f32, f16 or bf16", tensor.dtype());
             return Err(self.broken(name, &detail));
         }
         let values = tensor.to_dtype(DType::F32).and_then(|t| t.flatten_all()?.to_vec1::<f32>());
         let values = values.map_err(|e| self.broken(name, &first_line(&e)))?;
         match values.iter().position(|v| !v.is_finite()) {
             None => Ok(values),
-            Some(i) => Err(self.broken(name, &format!("holds {} at place {i}", values[i]))),
+            Some(i) => Err(self.broken(name, &format!("has {} at index {i}", values[i]))),
         }
     }
 
     /// Whether the checkpoint has the tensor `name`.
     pub fn has(&self, name: &str) -> bool {
-        self.places.contains_key(name)
+        self.file_of.contains_key(name)
     }
 
     /// The error for a tensor that cannot be used.
     pub fn broken(&self, name: &str, detail: &str) -> Error {
-        let place = self.places.get(name).copied().unwrap_or(0);
-        let path = self.files.get(place).map_or(PathBuf::from(SINGLE), |(path, _)| path.clone());
+        let file = self.file_of.get(name).copied().unwrap_or(0);
+        let path = self.files.get(file).map_or(PathBuf::from(SINGLE), |(path, _)| path.clone());
         Error::ModelBroken { path, detail: format!("tensor {name} {detail}") }
     }
 }
@@ -102,7 +102,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut names: Vec<String> = index.weight_map.into_values().collect();
     names.sort();
     names.dedup();
-    // A name is a file beside the index: one that climbs out of the folder is not followed.
+    // A name is a file beside the index: a path out of the folder is refused.
     let beside = |name: &String| Path::new(name).file_name() == Some(name.as_ref());
     if names.is_empty() || !names.iter().all(beside) {
         let detail = format!("it names the files {names:?}");
@@ -111,7 +111,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(names.iter().map(|name| folder.join(name)).collect())
 }
 
-/// What went wrong, without the backtrace that candle may append.
+/// The message without the backtrace that candle may append.
 fn first_line(error: &candle_core::Error) -> String {
     let text = error.to_string();
     text.lines().next().unwrap_or_default().to_owned()

@@ -1,4 +1,4 @@
-//! How do two texts become one sequence?
+//! Two texts in one sequence, as rerankers read them.
 
 /// Special tokens around two texts, and the type of every token.
 pub struct Pair {
@@ -17,9 +17,9 @@ struct Specials {
 }
 
 impl Pair {
-    /// What the tokenizer puts around a pair, found by asking it with one; `None` if two texts come
-    /// out as they went in, one behind the other.
-    pub fn of(inner: &tokenizers::Tokenizer) -> Result<Option<Self>, String> {
+    /// The special tokens that the tokenizer puts around a pair, found by encoding one; `None` if it
+    /// joins two texts without any.
+    pub fn new(inner: &tokenizers::Tokenizer) -> Result<Option<Self>, String> {
         let bare = |text: &str| {
             let encoding = inner.encode_fast(text, false).map_err(|e| e.to_string())?;
             Ok::<_, String>(encoding.get_ids().to_vec())
@@ -31,8 +31,8 @@ impl Pair {
             at.map(|at| from + at)
         };
         let (a, b) = (bare("a")?, bare("b")?);
-        let places = find(&a, 0).and_then(|at| Some((at, find(&b, at + a.len())?)));
-        let Some((a_at, b_at)) = places.filter(|_| ids.len() > a.len() + b.len()) else {
+        let positions = find(&a, 0).and_then(|at| Some((at, find(&b, at + a.len())?)));
+        let Some((a_at, b_at)) = positions.filter(|_| ids.len() > a.len() + b.len()) else {
             return Ok(None);
         };
         let kind = |i: usize| u8::try_from(types[i]).map_err(|e| e.to_string());
@@ -49,7 +49,7 @@ impl Pair {
         }))
     }
 
-    /// How many special tokens every pair carries.
+    /// The number of special tokens of every pair.
     pub fn specials(&self) -> usize {
         self.opening.ids.len() + self.middle.ids.len() + self.closing.ids.len()
     }
@@ -64,8 +64,8 @@ impl Pair {
     }
 }
 
-/// How much of two texts of `a` and `b` tokens is kept, so that both fit into `room`: the shorter
-/// one whole if half the room holds it, and of the longer one what is left.
+/// How many tokens of two texts of `a` and `b` tokens are kept, so that both fit into `room`: all of the
+/// shorter one if it fits into half the room, and the rest for the longer one.
 pub fn share(room: usize, a: usize, b: usize) -> (usize, usize) {
     let short = a.min(b).min(room / 2);
     let long = a.max(b).min(room - short);

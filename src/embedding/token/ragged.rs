@@ -1,13 +1,13 @@
-//! How do sequences of different lengths lie one behind the other, without padding?
+//! Sequences of different lengths, packed without padding.
 
 /// Sequences of token ids, packed: sequence `i` is `ids[cu_seqlens[i]..cu_seqlens[i + 1]]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ragged {
-    /// Every sequence, one behind the other: `[tokens]`.
+    /// Every sequence, one after the other: `[tokens]`.
     pub ids: Vec<u32>,
-    /// Which of its two texts each token belongs to, as the model counts them; 0 for a single text:
+    /// Which of its two texts each token belongs to, as the model numbers them; 0 for a single text:
     /// `[tokens]`.
-    pub types: Vec<u8>,
+    pub token_type_ids: Vec<u8>,
     /// Where each sequence begins, and where the last one ends: `[n + 1]`, first 0, ascending.
     pub cu_seqlens: Vec<u32>,
     /// Which sequences are shorter than their text was: `[n]`.
@@ -16,12 +16,17 @@ pub struct Ragged {
 
 impl Default for Ragged {
     fn default() -> Self {
-        Self { ids: Vec::new(), types: Vec::new(), cu_seqlens: vec![0], truncated: Vec::new() }
+        Self {
+            ids: Vec::new(),
+            token_type_ids: Vec::new(),
+            cu_seqlens: vec![0],
+            truncated: Vec::new(),
+        }
     }
 }
 
 impl Ragged {
-    /// Packs whole sequences; none counts as truncated. Each item: `[its length]`.
+    /// Packs whole sequences, none of them truncated. Each item: `[its length]`.
     pub fn from_seqs<'a>(seqs: impl IntoIterator<Item = &'a [u32]>) -> Self {
         let mut ragged = Self::default();
         for seq in seqs {
@@ -32,14 +37,14 @@ impl Ragged {
 
     /// Appends one sequence of a single text. seq: `[its length]`.
     pub fn push(&mut self, seq: &[u32], truncated: bool) {
-        self.types.resize(self.ids.len() + seq.len(), 0);
+        self.token_type_ids.resize(self.ids.len() + seq.len(), 0);
         self.append(seq, truncated);
     }
 
     /// Appends one sequence with the types of its tokens. seq, types: `[its length]`.
     pub fn push_typed(&mut self, seq: &[u32], types: &[u8], truncated: bool) {
-        assert_eq!(seq.len(), types.len(), "a type a token");
-        self.types.extend_from_slice(types);
+        assert_eq!(seq.len(), types.len(), "a type for each token");
+        self.token_type_ids.extend_from_slice(types);
         self.append(seq, truncated);
     }
 
@@ -51,7 +56,7 @@ impl Ragged {
     }
 
     /// The same sequences in the same order, in batches of at most `seqs_max` sequences and of at
-    /// most `tokens_max` tokens; a sequence that is longer is alone.
+    /// most `tokens_max` tokens; a longer sequence is alone.
     pub fn batches(&self, tokens_max: usize, seqs_max: usize) -> impl Iterator<Item = Self> {
         let mut next = 0;
         std::iter::from_fn(move || {
@@ -85,7 +90,7 @@ impl Ragged {
 
     /// The types of the tokens of sequence `i`: `[its length]`.
     pub fn seq_types(&self, i: usize) -> &[u8] {
-        &self.types[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
+        &self.token_type_ids[self.cu_seqlens[i] as usize..self.cu_seqlens[i + 1] as usize]
     }
 
     /// Sequence `i`: `[its length]`.

@@ -1,4 +1,4 @@
-//! How does `tokenizer.json` turn a text into ids, and where is a long text cut?
+//! A model's tokenizer: texts become ids, and long texts are truncated.
 
 use std::path::Path;
 
@@ -8,26 +8,26 @@ use super::Ragged;
 use super::pair::{Pair, share};
 use crate::base::error::{Error, Result};
 
-/// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes a token
-/// and its deepest indentation about 12, so what is cut would have been truncated anyway, and a
-/// text of 100 MB costs no more than one that just fits.
+/// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes per token
+/// and its deepest indentation about 12, so the rest would have been truncated anyway, and a text of
+/// 100 MB costs no more than one that just fits.
 const BYTES_PER_TOKEN_MAX: usize = 16;
 
-/// Bytes kept beside that, so that a short limit still sees past a heading of spaces.
+/// More bytes that are kept, so that a short limit still sees past leading spaces.
 const BYTES_MARGIN: usize = 4096;
 
-/// Bytes of a line whose tokens are counted: 64 KiB are more than any model reads at once.
+/// Bytes of a line in which tokens are counted: 64 KiB are more than any model reads at once.
 const COUNTED_BYTES_MAX: usize = 64 << 10;
 
-/// A model's own tokenizer. Truncation and padding are ours: what `tokenizer.json` says of them
-/// is switched off, because batches are packed and the limit belongs to the model.
+/// A model's own tokenizer. The truncation and padding of `tokenizer.json` are disabled, because batches
+/// are packed and the limit belongs to the model.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Special ids before the text: `[CLS]`.
     opening: Vec<u32>,
-    /// Special ids behind the text: `[SEP]`.
+    /// Special ids after the text: `[SEP]`.
     closing: Vec<u32>,
-    /// `None` where the tokenizer has no way to put two texts into one sequence.
+    /// `None` if the tokenizer cannot put two texts into one sequence.
     pair: Option<Pair>,
     max_tokens: usize,
 }
@@ -49,7 +49,7 @@ impl Tokenizer {
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| broken(e.to_string()))?;
         let (opening, closing) = specials_of(&inner).map_err(broken)?;
-        let pair = Pair::of(&inner).map_err(broken)?;
+        let pair = Pair::new(&inner).map_err(broken)?;
         let specials = opening.len() + closing.len();
         if max_tokens <= specials {
             return Err(Error::Argument {
@@ -78,8 +78,7 @@ impl Tokenizer {
     /// The packed ids and types of `pairs`, each two texts in one sequence, special tokens included,
     /// none longer than `max_tokens`.
     ///
-    /// Of two texts that are too long together the longer one loses its end, down to half of the
-    /// room each. Runs in the caller's rayon pool. pairs: `[n]`.
+    /// If two texts are too long together, the longer one is truncated, down to half of the room each. Runs in the caller's rayon pool. pairs: `[n]`.
     pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Ragged> {
         let pair = self.pair.as_ref().ok_or_else(|| Error::ModelUnsupported {
             found: "a tokenizer.json without a template for pairs".to_owned(),
@@ -108,10 +107,10 @@ impl Tokenizer {
         Ok(ragged)
     }
 
-    /// The tokens of each line without special tokens. lines: `[n]`, gives `[n]`.
+    /// The number of tokens of each line, `[n]`, without special tokens. lines: `[n]`.
     ///
-    /// A line that cannot be tokenised counts as one token a byte: never too few. Of a very long
-    /// line only the head is counted, and the rest taken to be like it: no budget has room for it.
+    /// A line that cannot be tokenised counts as one token per byte: never too few. Only the head of a
+    /// very long line is tokenised, and the count extrapolated: no budget has room for it.
     pub fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
         let count = |line: &&str| {
             let kept = head(line, COUNTED_BYTES_MAX);
@@ -123,12 +122,12 @@ impl Tokenizer {
         lines.par_iter().with_min_len(16).map(|line| count(line) as u32).collect()
     }
 
-    /// How many special tokens every sequence carries.
+    /// The number of special tokens of every sequence.
     pub fn specials(&self) -> usize {
         self.opening.len() + self.closing.len()
     }
 
-    /// The longest sequence given, special tokens included.
+    /// The length of the longest sequence, special tokens included.
     pub fn max_tokens(&self) -> usize {
         self.max_tokens
     }
@@ -141,13 +140,12 @@ impl Tokenizer {
         Ok(([&self.opening, content, &self.closing].concat(), truncated))
     }
 
-    /// The part of `text` that is looked at: what is behind it would not fit anyway.
+    /// The part of `text` that is read; the rest would not fit anyway.
     pub fn head<'t>(&self, text: &'t str) -> &'t str {
         head(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN)
     }
 
-    /// The ids of a text without special tokens, and whether its end was cut off before: what is
-    /// cut would not have fitted.
+    /// The ids of a text without special tokens, and whether its end was cut off before tokenising.
     fn content(&self, text: &str) -> Result<(Vec<u32>, bool)> {
         let kept = self.head(text);
         let encoding = self
@@ -167,7 +165,7 @@ fn head(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
-/// What the tokenizer puts before and behind a text, found by asking it with one and without.
+/// The special tokens before and after a text, found by encoding one with them and without.
 fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
     let ids = |specials: bool| {
         let encoding = inner.encode_fast("a", specials).map_err(|e| e.to_string())?;
@@ -175,7 +173,7 @@ fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, 
     };
     let (bare, full) = (ids(false)?, ids(true)?);
     if bare.is_empty() {
-        return Err("it gives no token for the text \"a\"".to_owned());
+        return Err("it has no token for the text \"a\"".to_owned());
     }
     let at = full.windows(bare.len()).position(|window| window == bare);
     let at = at.ok_or("its special tokens change the tokens of the text")?;

@@ -1,4 +1,4 @@
-//! How does one half of a wide row gate the other?
+//! Gated linear units: one half of a row gates the other.
 
 use rayon::prelude::*;
 
@@ -8,15 +8,15 @@ use crate::device::{Cpu, InstructionSet, Rows};
 
 /// out becomes `[n, d]`: `activation(gate) * up` (Shazeer, 2020).
 ///
-/// wide: `[n, 2 * d]`, the gate of a row, then its up.
-pub fn glu(cpu: &Cpu, wide: &Rows, activation: Activation, out: &mut Rows) {
-    let (set, d) = (cpu.instruction_set(), wide.d() / 2);
-    assert_eq!(wide.d(), 2 * d, "a gate for each value");
-    out.resize(wide.n(), d);
+/// gate_up: `[n, 2 * d]`, the gate of a row first.
+pub fn glu(cpu: &Cpu, gate_up: &Rows, activation: Activation, out: &mut Rows) {
+    let (set, d) = (cpu.instruction_set(), gate_up.d() / 2);
+    assert_eq!(gate_up.d(), 2 * d, "a gate for each value");
+    out.resize(gate_up.n(), d);
     let chunks = out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d);
-    chunks.zip(wide.as_slice().par_chunks(ROWS_PER_TASK * 2 * d)).for_each(|(out, wide)| {
-        for (out, wide) in out.chunks_exact_mut(d).zip(wide.chunks_exact(2 * d)) {
-            glu_row(set, &wide[..d], &wide[d..], activation, out);
+    chunks.zip(gate_up.as_slice().par_chunks(ROWS_PER_TASK * 2 * d)).for_each(|(out, gate_up)| {
+        for (out, gate_up) in out.chunks_exact_mut(d).zip(gate_up.chunks_exact(2 * d)) {
+            glu_row(set, &gate_up[..d], &gate_up[d..], activation, out);
         }
     });
 }

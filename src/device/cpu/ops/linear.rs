@@ -1,14 +1,15 @@
-//! How do rows pass through a linear layer and its activation?
+//! Linear layers with their activation.
 
 use std::cell::RefCell;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::finish::finish;
+use super::Activation;
+use super::epilogue::epilogue;
+use super::packing::{self, Packed, RowScale};
 use super::shared::{self, Shared};
 use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
-use super::words::{self, Packed, RowScale};
 use crate::device::{Cpu, Dtype, InstructionSet, Rows};
 
 /// Rows of one task: with their outputs they stay in L2 while every panel passes.
@@ -17,26 +18,12 @@ const ROWS_PER_TASK: usize = 8 * ROWS_MAX;
 /// Multiplications that are worth a task of their own: some microseconds.
 const PRODUCTS_PER_TASK: usize = 1 << 19;
 
-/// By how many steps the words are fetched before a tile that is alone reads them: 8 KiB. Tiles that
-/// share a panel fetch the next one, each its part.
+/// How many steps ahead a single tile prefetches: 8 KiB. Tiles that share a panel prefetch the next
+/// one, each its part.
 const STEPS_AHEAD: usize = 64;
 
-/// Rows that one task makes words of.
+/// Rows that one task packs.
 const ROWS_PER_PACKING: usize = 32;
-
-/// What is done to each value after the product and the bias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    None,
-    /// x Phi(x).
-    Gelu,
-    /// Gelu by the tanh formula.
-    GeluTanh,
-    Relu,
-    /// x / (1 + e^-x).
-    Silu,
-    Tanh,
-}
 
 /// A linear layer `y = x W^T + b`, laid out for the kernel.
 #[derive(Debug, Clone)]
@@ -64,10 +51,10 @@ impl Linear {
         self.inputs
     }
 
-    /// The whole number that the greatest activation of a row becomes, for tests.
+    /// The integer that the largest activation of a row becomes.
     #[cfg(test)]
-    pub(super) fn greatest(&self) -> f32 {
-        self.weight.greatest
+    pub(super) fn activation_max(&self) -> f32 {
+        self.weight.activation_max
     }
 
     pub fn outputs(&self) -> usize {
@@ -75,7 +62,7 @@ impl Linear {
     }
 }
 
-/// Rows as the words of a layer's type; made once a thread and reused.
+/// Rows as words of a layer's type, which a thread keeps for its next product.
 #[derive(Default)]
 struct Scratch {
     /// `[n, steps]`.
@@ -90,8 +77,8 @@ thread_local! {
 
 /// out becomes `[x.n(), outputs]`: `activation(x W^T + b)`. x: `[n, inputs]`.
 ///
-/// Held against f64: at f32 to 3e-6 of `sum |x w|`; in the other types to what rounding each
-/// operand to its type may change, and 3e-6 of `sum |x w|`.
+/// Tested against f64: at f32 to 3e-6 of `sum |x w|`; in the other types to the effect of rounding
+/// each operand to its type, and 3e-6 of `sum |x w|`.
 pub fn linear(cpu: &Cpu, layer: &Linear, x: &Rows, activation: Activation, out: &mut Rows) {
     assert_eq!(x.d(), layer.inputs, "inputs of a linear layer");
     out.resize(x.n(), layer.outputs());
@@ -116,13 +103,15 @@ pub fn linear(cpu: &Cpu, layer: &Linear, x: &Rows, activation: Activation, out: 
         .for_each(|((words, scales), rows)| {
             let rows = rows.chunks_exact(layer.inputs);
             let rows = rows.zip(words.chunks_exact_mut(weight.steps)).zip(scales);
-            rows.for_each(|((row, words), scale)| words::put_row(set, weight, row, words, scale));
+            rows.for_each(|((row, words), scale)| {
+                packing::pack_row(set, weight, row, words, scale)
+            });
         });
     product(set, layer, Operand { words, scales }, x.n(), activation, out);
     SCRATCH.set(scratch);
 }
 
-/// Rows as words: `[n, steps]`, and of whole numbers their scales: `[n]`.
+/// Rows as words, `[n, steps]`, and the scales of integer rows, `[n]`.
 #[derive(Clone, Copy)]
 struct Operand<'a> {
     words: &'a [u32],
@@ -155,13 +144,15 @@ fn product(
             block.compute(x, &shared);
         }
     };
-    match n.div_ceil(ROWS_PER_TASK) * across {
-        1 => part(0),
-        tasks => (0..tasks).into_par_iter().for_each(part),
+    let tasks = n.div_ceil(ROWS_PER_TASK) * across;
+    if tasks == 1 {
+        part(0);
+    } else {
+        (0..tasks).into_par_iter().for_each(part);
     }
 }
 
-/// Some rows of x by one panel of the weights.
+/// The product of some rows of x and one panel of the weights.
 struct Block<'a> {
     set: InstructionSet,
     kernel: Kernel,
@@ -183,7 +174,7 @@ impl Block<'_> {
         let lead = if tiles == 1 { STEPS_AHEAD.min(steps) } else { steps };
         for (i_tile, row) in self.rows.clone().step_by(height).enumerate() {
             let ahead = |piece: usize| {
-                weight.ahead(self.panel, lead, i_tile * pieces + piece, tiles * pieces)
+                weight.prefetched(self.panel, lead, i_tile * pieces + piece, tiles * pieces)
             };
             let rows = row..(row + height).min(self.rows.end);
             let words = &x.words[row * steps..];
@@ -194,13 +185,13 @@ impl Block<'_> {
                         let words = &words[i * weight.steps_per_sum..];
                         self.kernel.run(rows.len(), words, steps, panel, &mut sums, 1, ahead(i));
                         let rows = &x.scales[rows.clone()];
-                        words::dequantise(self.set, &sums, &mut values, rows, scales, i > 0);
+                        packing::dequantise(self.set, &sums, &mut values, rows, scales, i > 0);
                     }
                 }
             }
             // SAFETY: tasks differ in their rows or in their panels.
             let mut tile = unsafe { out.tile(rows, cols.clone()) };
-            finish(self.set, &values, &bias[cols.clone()], self.activation, &mut tile);
+            epilogue(self.set, &values, &bias[cols.clone()], self.activation, &mut tile);
         }
     }
 }

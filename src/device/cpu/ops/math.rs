@@ -1,10 +1,10 @@
-//! Which functions of one number can the compiler spread over the lanes of a vector register?
+//! Functions of one number that the compiler vectorises, and reductions of a row.
 //!
 //! Every function here is a straight line of additions, products and selections.
 
 use std::f32::consts::{LN_2, LOG2_E};
 
-/// Values that a reduction keeps apart: two AVX-512 registers, four of AVX2.
+/// Partial results of a reduction: two AVX-512 registers, four of AVX2.
 pub const LANES: usize = 32;
 
 /// `a * b + c`, in one rounding where the instruction set has it.
@@ -13,8 +13,8 @@ pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// 2^x to a relative error of 2.5e-7 for x in [-126, 128); below as at -126, so that it is a normal
-/// number still: subnormal ones would cost 100 cycles each.
+/// 2^x to a relative error of 2.5e-7 for x in [-126, 128). Below that it is 2^-126, the least normal
+/// number: subnormal ones would cost 100 cycles each.
 ///
 /// x = n + r with |r| <= 1/2, exactly; 2^r is a polynomial of degree 5 that is 1 at 0 and nowhere
 /// wrong by more than 1.1e-7 of it (minimax), and 2^n goes into the exponent bits.
@@ -44,8 +44,8 @@ pub fn exp<const FMA: bool>(x: f32) -> f32 {
 /// x Phi(x), Phi the normal distribution, to an absolute error of 7e-7.
 ///
 /// It is relu(x) - |x| Phi(-|x|), in which nothing cancels, and log2 Phi(-|x|) is so smooth that a
-/// polynomial of degree 5 suffices: a minimax fit of what it makes of the product on [0, 9], beyond
-/// which it falls on.
+/// polynomial of degree 5 suffices: a minimax fit of the product on [0, 9], beyond which it keeps
+/// falling.
 #[inline(always)]
 pub fn gelu<const FMA: bool>(x: f32) -> f32 {
     let z = x.abs();
@@ -79,7 +79,7 @@ pub fn tanh<const FMA: bool>(x: f32) -> f32 {
     1.0 - 2.0 / (exp::<FMA>(2.0 * x) + 1.0)
 }
 
-/// Lanes brought together by halves, so that the compiler does it within a register.
+/// Reduces the lanes by halves, which the compiler does within a register.
 #[inline(always)]
 fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     for half in [16, 8, 4, 2, 1] {
@@ -90,7 +90,7 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
-/// Runs `$body` on each [`LANES`] values of `$row`, the last of them completed by `$pad`. A macro,
+/// Runs `$body` on each block of [`LANES`] values of `$row`, the last one padded with `$pad`. A macro,
 /// because a closure would not be compiled for the instruction set of its caller.
 macro_rules! for_blocks {
     ($row:ident, $pad:expr, |$block:ident| $body:expr) => {{
@@ -131,7 +131,7 @@ pub fn squares<const FMA: bool>(row: &[f32], center: f32) -> f32 {
     fold(lanes, |a, b| a + b)
 }
 
-/// The greatest of `row`. row: `[d]`, d > 0.
+/// The maximum of `row`. row: `[d]`, d > 0.
 #[inline(always)]
 pub fn max(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; LANES];
@@ -143,23 +143,23 @@ pub fn max(row: &[f32]) -> f32 {
     fold(lanes, |a, b| greater(b, a))
 }
 
-/// The least and the greatest of `row` and 0, or NaN twice if a value is not finite. row: `[d]`.
+/// The minimum and the maximum of `row` and 0, or NaN twice if a value is not finite. row: `[d]`.
 #[inline(always)]
 pub fn range<const FMA: bool>(row: &[f32]) -> (f32, f32) {
-    let (mut least, mut greatest) = ([0.0; LANES], [0.0; LANES]);
+    let (mut min, mut max) = ([0.0; LANES], [0.0; LANES]);
     // Zero as long as every value is finite.
     let mut poison = [0.0_f32; LANES];
     for_blocks!(row, 0.0, |block| {
         for (i, &value) in block.iter().enumerate() {
-            least[i] = if value < least[i] { value } else { least[i] };
-            greatest[i] = greater(value, greatest[i]);
+            min[i] = if value < min[i] { value } else { min[i] };
+            max[i] = greater(value, max[i]);
             poison[i] = fma::<FMA>(value, 0.0, poison[i]);
         }
     });
     let poison = fold(poison, |a, b| a + b);
-    let least = fold(least, |a, b| if b < a { b } else { a });
-    let greatest = fold(greatest, |a, b| greater(b, a));
-    (least + poison, greatest + poison)
+    let min = fold(min, |a, b| if b < a { b } else { a });
+    let max = fold(max, |a, b| greater(b, a));
+    (min + poison, max + poison)
 }
 
 /// The greater one, `b` if they cannot be compared: one instruction.

@@ -1,31 +1,34 @@
 //! Which operations is every network made of?
 //!
 //! Each runs in the rayon pool of its caller ([`crate::device::Cpu::install`]) and splits its work by
-//! the shapes alone, never by the number of threads, so that any number of
-//! threads gives the same bytes.
+//! the shapes alone, never by the number of threads, so that any number of threads computes the same
+//! bytes.
 
+mod activation;
 mod attention;
-mod embed;
-mod finish;
+mod embedding;
+mod epilogue;
+mod flash_attention;
 mod glu;
 mod linear;
 mod math;
 mod norm;
+mod packing;
 mod peak;
-mod pool;
+mod pooling;
 mod rotary;
-mod scores;
 mod shared;
 mod tile;
-mod words;
 
-pub use attention::{Attention, Mask, RelativeBias, attention};
-pub use embed::{Embedding, Tokens, embed};
+pub use activation::Activation;
+pub use attention::{Attention, Mask, RelativeBias};
+pub use embedding::{Embedding, Tokens, embed};
+pub use flash_attention::attention;
 pub use glu::glu;
-pub use linear::{Activation, Linear, linear};
+pub use linear::{Linear, linear};
 pub use norm::{Norm, NormKind, norm, norm_heads, residual, residual_norm};
 pub use peak::peak_gflops;
-pub use pool::{Segment, normalize, pool};
+pub use pooling::{Pooling, normalize, pool};
 pub use rotary::{Rotary, rotary};
 pub(in crate::device) use tile::int16_is_fast;
 

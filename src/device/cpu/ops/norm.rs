@@ -1,4 +1,4 @@
-//! How is a row brought to a scale that does not depend on its length?
+//! Layer norm and RMS norm, with the residual before them.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use crate::device::{Cpu, Rows};
 /// Rows that one task normalises.
 pub(super) const ROWS_PER_TASK: usize = 16;
 
-/// What a row has after its norm, before the weights.
+/// The property of a row after its norm, before the weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NormKind {
     /// Mean 0 and variance 1 (Ba, Kiros and Hinton, 2016).
@@ -55,7 +55,7 @@ pub fn residual(cpu: &Cpu, x: &mut Rows, y: &Rows) {
     for_rows(x, y, |x, y| add_row(set, x, y));
 }
 
-/// Each of the heads in each row becomes its norm. x: `[n, all heads * head_dim]`.
+/// Normalises each of `heads` in each row. x: `[n, all heads * head_dim]`.
 pub fn norm_heads(cpu: &Cpu, x: &mut Rows, heads: Range<usize>, norm: &Norm) {
     let (set, d, head_dim) = (cpu.instruction_set(), x.d(), norm.weight.len());
     assert!(heads.end * head_dim <= d, "heads {heads:?} of {head_dim} in rows of {d}");
@@ -69,7 +69,7 @@ pub fn norm_heads(cpu: &Cpu, x: &mut Rows, heads: Range<usize>, norm: &Norm) {
     });
 }
 
-/// Each pair of rows, in tasks. x, y: `[n, d]`.
+/// Calls `f` for each pair of rows. x, y: `[n, d]`.
 fn for_rows(x: &mut Rows, y: &Rows, f: impl Fn(&mut [f32], &[f32]) + Sync) {
     let d = x.d();
     assert_eq!((y.n(), y.d()), (x.n(), d), "shapes of two operands");

@@ -1,5 +1,4 @@
-//! What would each operation give in f64, written as plainly as can be? Every build of every
-//! operation is held against it here, on random shapes.
+//! Every build of every operation against a plain one in f64, on random shapes.
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseResult;
@@ -62,8 +61,8 @@ fn products(x: &[f32], weight: &[f32]) -> f64 {
     x.iter().zip(weight).map(|(x, w)| f64::from((x * w).abs())).sum()
 }
 
-/// How far a product may be off because each operand is the nearest of its type.
-fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], greatest: f32) -> f64 {
+/// The largest error of a product whose operands are rounded to the nearest of their type.
+fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], activation_max: f32) -> f64 {
     let sum = |values: &[f32]| values.iter().map(|v| f64::from(v.abs())).sum::<f64>();
     let max = |values: &[f32]| values.iter().fold(0.0, |max, v| f64::max(max, v.abs().into()));
     // Half a unit of x and of w, and their product.
@@ -75,7 +74,7 @@ fn rounding(dtype: Dtype, x: &[f32], weight: &[f32], greatest: f32) -> f64 {
         Dtype::F32 => 0.0,
         Dtype::Bf16 => products(x, weight) * (2.0 / 256.0 + 1.0 / 65536.0),
         Dtype::F16 => unreachable!("f16 is a GPU's"),
-        Dtype::Int16 => whole(max(x) / f64::from(greatest), max(weight) / 4095.0),
+        Dtype::Int16 => whole(max(x) / f64::from(activation_max), max(weight) / 4095.0),
         Dtype::Int8 => {
             let negative = x.iter().fold(0.0, |min, v| f64::min(min, (*v).into()));
             let positive = x.iter().fold(0.0, |max, v| f64::max(max, (*v).into()));
@@ -160,7 +159,7 @@ proptest! {
                 let (x, o) = (x.row(i / outputs), i % outputs);
                 let sum = dot(x, weight_row(o)) + f64::from(bias[o]);
                 // No activation is steeper than 1.13.
-                let slack = 1.13 * rounding(dtype, x, weight_row(o), layer.greatest());
+                let slack = 1.13 * rounding(dtype, x, weight_row(o), layer.activation_max());
                 let size = products(x, weight_row(o)) + f64::from(bias[o].abs());
                 (activate(activation, sum), slack + 3e-6 * size.max(1.0))
             }).collect();
@@ -182,8 +181,8 @@ proptest! {
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
     let mut numbers = Numbers(7);
-    let (n, d, wide) = (300, 96, 400);
-    let layer = Linear::new(&numbers.some(wide * d, 1.0), numbers.some(wide, 1.0), d);
+    let (n, d, outputs) = (300, 96, 400);
+    let layer = Linear::new(&numbers.some(outputs * d, 1.0), numbers.some(outputs, 1.0), d);
     let x = Rows::new(numbers.some(n * d, 1.0), d);
     let qkv = Rows::new(numbers.some(n * 3 * d, 1.0), 3 * d);
     let results: Vec<(Vec<f32>, Vec<f32>)> = [1, 2, 5]

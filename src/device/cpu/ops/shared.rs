@@ -1,6 +1,4 @@
-//! How do tasks write their own parts of one buffer, and how are values seen as words?
-//!
-//! Everything above works with checked views.
+//! One buffer that several tasks write, and values as words: the unsafe part of the operations.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -18,8 +16,7 @@ pub struct Shared<'a> {
     owner: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: it is only an address and two sizes; whoever makes tiles of it promises that no two
-// overlap.
+// SAFETY: it is an address and two sizes; callers of `tile` promise that no two tiles overlap.
 unsafe impl Sync for Shared<'_> {}
 
 impl<'a> Shared<'a> {

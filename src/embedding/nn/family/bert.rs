@@ -1,13 +1,13 @@
-//! How is a BERT described? (Devlin et al., 2018: post-norm, absolute positions.)
+//! BERT (Devlin et al., 2018): post-norm, absolute positions.
 
 use super::{
-    DenseRule, Family, MaskedLmRule, first_token_classifier, head_dim, layers_of, plain_encoder,
-    same_layers, scale_of,
+    DenseConfig, Family, MaskedLmConfig, first_token_classifier, layers_of, plain_encoder,
+    same_layers, sizes,
 };
 use crate::base::error::Result;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{
-    Absolute, BiasRule, Description, Names, NormNames, NormRule, Up,
+    Absolute, Description, Names, NormConfig, NormNames, UpProj,
 };
 
 pub const FAMILY: Family = Family {
@@ -17,55 +17,44 @@ pub const FAMILY: Family = Family {
     masked_lm: Some(masked_lm),
 };
 
-static NAMES: Names = Names { prefixes: &["", "bert."], ..NAMES_BARE };
+static NAMES: Names = NAMES_BERT;
 
-pub const NAMES_BARE: Names = Names {
-    words: "embeddings.word_embeddings",
-    types: "embeddings.token_type_embeddings",
-    positions: "embeddings.position_embeddings",
+pub const NAMES_BERT: Names = Names {
+    prefixes: &["", "bert."],
+    word_embeddings: "embeddings.word_embeddings",
+    token_type_embeddings: Some("embeddings.token_type_embeddings"),
+    position_embeddings: Some("embeddings.position_embeddings"),
     embedding_norm: Some("embeddings.LayerNorm"),
     layer: "encoder.layer",
     qkv: &["attention.self.query", "attention.self.key", "attention.self.value"],
-    attended: "attention.output.dense",
+    o_proj: "attention.output.dense",
     attention_norms: NormNames::joined("attention.output.LayerNorm"),
-    up: Up::Plain("intermediate.dense"),
-    down: "output.dense",
+    up_proj: UpProj::Plain("intermediate.dense"),
+    down_proj: "output.dense",
     mlp_norms: NormNames::joined("output.LayerNorm"),
-    ..Names::NONE
+    relative_attention_bias: None,
+    final_norm: None,
+    head_norms: None,
 };
 
-/// As the config of BERT and of the models made after it says it.
+/// Reads the config of BERT, whose keys many later models share.
 pub fn describe(raw: &Raw, names: &'static Names) -> Result<Description> {
     plain_encoder(raw)?;
-    let (hidden_dim, heads) = (raw.size("hidden_size")?, raw.size("num_attention_heads")?);
-    let head_dim = head_dim(raw, hidden_dim, heads)?;
-    let positions = raw.size("max_position_embeddings")?;
+    let sizes = sizes(raw, None)?;
+    let layers = same_layers(layers_of(raw, "num_hidden_layers")?, None);
+    let norm = NormConfig::layer(raw.number_or("layer_norm_eps", 1e-12)? as f32);
+    let activation = raw.activation("hidden_act", "gelu")?;
     Ok(Description {
-        names,
-        vocab_size: raw.size("vocab_size")?,
-        max_tokens: positions,
-        hidden_dim,
-        intermediate_dim: raw.size("intermediate_size")?,
-        heads,
-        heads_kv: heads,
-        head_dim,
-        attention_scale: scale_of(head_dim),
-        embedding_scale: 1.0,
-        types: raw.size_or("type_vocab_size", 2)?,
-        absolute: Some(Absolute { rows: positions, first: 0, pad: None }),
-        relative_buckets: None,
-        rotaries: Vec::new(),
-        layers: same_layers(layers_of(raw, "num_hidden_layers")?, None),
-        norm: NormRule::layer(raw.number_or("layer_norm_eps", 1e-12)? as f32),
-        activation: raw.activation("hidden_act", "gelu")?,
-        bias: BiasRule::ALL,
+        token_types: Some(raw.size_or("type_vocab_size", 2)?),
+        absolute: Some(Absolute { rows: sizes.max_tokens, first: 0, pad: None }),
+        ..Description::new(names, sizes, layers, norm, activation)
     })
 }
 
-fn masked_lm(raw: &Raw) -> Result<MaskedLmRule> {
+fn masked_lm(raw: &Raw) -> Result<MaskedLmConfig> {
     let activation = raw.activation("hidden_act", "gelu")?;
-    Ok(MaskedLmRule {
-        dense: DenseRule { name: "cls.predictions.transform.dense", bias: true, activation },
+    Ok(MaskedLmConfig {
+        dense: DenseConfig { name: "cls.predictions.transform.dense", bias: true, activation },
         norm: "cls.predictions.transform.LayerNorm",
         decoder: "cls.predictions.decoder",
         bias: Some("cls.predictions.bias"),

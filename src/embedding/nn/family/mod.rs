@@ -1,4 +1,4 @@
-//! Which families of transformers are known, and how is each described?
+//! Which families of transformers are supported, and how is each described?
 //!
 //! A family is a table of names and a reader of its config.json; it computes nothing.
 
@@ -15,24 +15,27 @@ mod rope;
 
 use serde_json::json;
 
+#[cfg(test)]
+pub use bert::NAMES_BERT;
+
 use super::config::{Raw, unsupported};
-use super::description::{Description, LayerRule};
+use super::description::{Description, LayerConfig, Sizes};
 use crate::base::error::Result;
-use crate::device::cpu::ops::{Activation, Mask};
+use crate::device::cpu::ops::{Activation, Mask, Pooling};
 
 /// A layer count beyond this is a damaged file.
 const LAYERS_MAX: usize = 1024;
 
-/// What a family makes of config.json.
+/// Reads a part of config.json.
 pub type Reader<T> = fn(&Raw) -> Result<T>;
 
-/// Checkpoints that are described alike.
+/// Checkpoints with the same names and the same keys in config.json.
 pub struct Family {
     /// The values of `model_type` in config.json.
     pub model_types: &'static [&'static str],
     pub describe: Reader<Description>,
-    pub classifier: Option<Reader<ClassifierRule>>,
-    pub masked_lm: Option<Reader<MaskedLmRule>>,
+    pub classifier: Option<Reader<ClassifierConfig>>,
+    pub masked_lm: Option<Reader<MaskedLmConfig>>,
 }
 
 /// Every family, in the order in which an error lists them.
@@ -48,35 +51,27 @@ const FAMILIES: [Family; 9] = [
     gemma::FAMILY,
 ];
 
-/// How a classifier makes logits of hidden states: one state, a dense layer, a norm, the labels.
-pub struct ClassifierRule {
-    pub pooled: Pooled,
-    pub dense: Option<DenseRule>,
+/// A classification head: pooling, a dense layer, a norm, then the logits of the labels.
+pub struct ClassifierConfig {
+    pub pooling: Pooling,
+    pub dense: Option<DenseConfig>,
     pub norm: Option<&'static str>,
     pub out: &'static str,
     pub out_bias: bool,
 }
 
-/// Which hidden states of a sequence a classifier reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pooled {
-    First,
-    Last,
-    Mean,
-}
-
-/// A dense layer as wide as the hidden state, and what follows it.
-pub struct DenseRule {
+/// A dense layer as wide as the hidden state, and its activation.
+pub struct DenseConfig {
     pub name: &'static str,
     pub bias: bool,
     pub activation: Activation,
 }
 
-/// How a masked-language-model head makes logits over the vocabulary of each hidden state.
-pub struct MaskedLmRule {
-    pub dense: DenseRule,
+/// A masked-language-model head, which computes logits over the vocabulary for each hidden state.
+pub struct MaskedLmConfig {
+    pub dense: DenseConfig,
     pub norm: &'static str,
-    /// Where the weight is, unless it is that of the embedding.
+    /// The name of the weight, unless it is that of the word embeddings.
     pub decoder: &'static str,
     /// The whole name of the bias of the decoder; `None` if it has none.
     pub bias: Option<&'static str>,
@@ -101,25 +96,40 @@ pub fn model_types(wanted: impl Fn(&Family) -> bool) -> String {
 /// The number of layers under `key`.
 fn layers_of(raw: &Raw, key: &str) -> Result<usize> {
     let layers = raw.size(key)?;
-    match layers <= LAYERS_MAX {
-        true => Ok(layers),
-        false => Err(raw.broken(format!("{key} is {layers}, expected at most {LAYERS_MAX}"))),
+    if layers > LAYERS_MAX {
+        return Err(raw.broken(format!("{key} is {layers}, expected at most {LAYERS_MAX}")));
     }
+    Ok(layers)
+}
+
+/// The sizes under the keys that most families use. own_head_dim: that of the config, if it has one.
+fn sizes(raw: &Raw, own_head_dim: Option<usize>) -> Result<Sizes> {
+    let (hidden_dim, heads) = (raw.size("hidden_size")?, raw.size("num_attention_heads")?);
+    let head_dim = match own_head_dim {
+        Some(head_dim) => head_dim,
+        None => head_dim(raw, hidden_dim, heads)?,
+    };
+    Ok(Sizes {
+        vocab_size: raw.size("vocab_size")?,
+        max_tokens: raw.size("max_position_embeddings")?,
+        hidden_dim,
+        intermediate_dim: raw.size("intermediate_size")?,
+        heads,
+        head_dim,
+    })
 }
 
 /// `hidden` over `heads`, which must divide it.
 fn head_dim(raw: &Raw, hidden: usize, heads: usize) -> Result<usize> {
-    match hidden.is_multiple_of(heads) {
-        true => Ok(hidden / heads),
-        false => {
-            Err(raw.broken(format!("hidden size {hidden} is not a multiple of {heads} heads")))
-        }
+    if !hidden.is_multiple_of(heads) {
+        return Err(raw.broken(format!("hidden size {hidden} is not a multiple of {heads} heads")));
     }
+    Ok(hidden / heads)
 }
 
-/// Layers that are all alike: each sees the whole sequence.
-fn same_layers(n: usize, rotary: Option<usize>) -> Vec<LayerRule> {
-    vec![LayerRule { mask: Mask::FULL, rotary }; n]
+/// Equal layers, each of which sees the whole sequence.
+fn same_layers(n: usize, rotary: Option<usize>) -> Vec<LayerConfig> {
+    vec![LayerConfig { mask: Mask::FULL, rotary }; n]
 }
 
 /// Which of `n` layers see only a window: by `layer_types`, else by `rule`.
@@ -138,19 +148,15 @@ fn windowed(raw: &Raw, n: usize, rule: impl Fn(usize) -> bool) -> Result<Vec<boo
     kinds.iter().map(windowed).collect()
 }
 
-/// Refuses what makes a decoder of an encoder, and other kinds of positions.
+/// Refuses decoders and other kinds of positions.
 fn plain_encoder(raw: &Raw) -> Result<()> {
     raw.only("is_decoder", json!(false))?;
     raw.only("add_cross_attention", json!(false))?;
     raw.only("position_embedding_type", json!("absolute"))
 }
 
-fn scale_of(head_dim: usize) -> f32 {
-    (1.0 / (head_dim as f64).sqrt()) as f32
-}
-
 /// A classifier that reads the first token through a dense layer and tanh.
-fn first_token_classifier(dense: &'static str, out: &'static str) -> ClassifierRule {
-    let dense = DenseRule { name: dense, bias: true, activation: Activation::Tanh };
-    ClassifierRule { pooled: Pooled::First, dense: Some(dense), norm: None, out, out_bias: true }
+fn first_token_classifier(dense: &'static str, out: &'static str) -> ClassifierConfig {
+    let dense = DenseConfig { name: dense, bias: true, activation: Activation::Tanh };
+    ClassifierConfig { pooling: Pooling::Cls, dense: Some(dense), norm: None, out, out_bias: true }
 }

@@ -1,4 +1,4 @@
-//! How is an MPNet described? (Song et al., 2020: a RoBERTa with a bias for the distance.)
+//! MPNet (Song et al., 2020): a RoBERTa with a bias for the distance of two tokens.
 
 use super::{Family, bert, first_token_classifier, roberta};
 use crate::base::error::Result;
@@ -14,11 +14,11 @@ pub const FAMILY: Family = Family {
 
 static NAMES: Names = Names {
     prefixes: &["", "mpnet."],
-    relative: "encoder.relative_attention_bias",
+    relative_attention_bias: Some("encoder.relative_attention_bias"),
     qkv: &["attention.attn.q", "attention.attn.k", "attention.attn.v"],
-    attended: "attention.attn.o",
+    o_proj: "attention.attn.o",
     attention_norms: NormNames::joined("attention.LayerNorm"),
-    ..bert::NAMES_BARE
+    ..bert::NAMES_BERT
 };
 
 fn describe(raw: &Raw) -> Result<Description> {
@@ -29,5 +29,5 @@ fn describe(raw: &Raw) -> Result<Description> {
         return Err(raw.broken(detail));
     }
     let of = roberta::positions_behind_pad(raw, bert::describe(raw, &NAMES)?)?;
-    Ok(Description { types: 0, relative_buckets: Some(buckets), ..of })
+    Ok(Description { token_types: None, relative_buckets: Some(buckets), ..of })
 }

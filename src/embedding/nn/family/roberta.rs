@@ -1,6 +1,6 @@
-//! How is a RoBERTa described? (Liu et al., 2019: a BERT whose positions begin behind the pad.)
+//! RoBERTa (Liu et al., 2019): a BERT whose positions begin after the padding id.
 
-use super::{DenseRule, Family, MaskedLmRule, bert, first_token_classifier};
+use super::{DenseConfig, Family, MaskedLmConfig, bert, first_token_classifier};
 use crate::base::error::Result;
 use crate::device::cpu::ops::Activation;
 use crate::embedding::nn::config::Raw;
@@ -13,15 +13,15 @@ pub const FAMILY: Family = Family {
     masked_lm: Some(|_| Ok(lm_head())),
 };
 
-static NAMES: Names = Names { prefixes: &["", "roberta."], ..bert::NAMES_BARE };
+static NAMES: Names = Names { prefixes: &["", "roberta."], ..bert::NAMES_BERT };
 
 fn describe(raw: &Raw) -> Result<Description> {
     positions_behind_pad(raw, bert::describe(raw, &NAMES)?)
 }
 
-/// The first token's position is the one behind the id of the pad.
+/// The first token's position is the one after the padding id.
 pub fn positions_behind_pad(raw: &Raw, of: Description) -> Result<Description> {
-    // The pad may be token 0, which is no size.
+    // The padding token may be 0, which `size` refuses.
     let pad = raw.number_or("pad_token_id", 1.0)? as usize;
     let (rows, first) = (of.max_tokens, pad + 1);
     if first >= rows {
@@ -31,10 +31,10 @@ pub fn positions_behind_pad(raw: &Raw, of: Description) -> Result<Description> {
     Ok(Description { absolute, max_tokens: rows - first, ..of })
 }
 
-/// The head of the models made after RoBERTa. Its activation is gelu, whatever the config says.
-pub fn lm_head() -> MaskedLmRule {
-    MaskedLmRule {
-        dense: DenseRule { name: "lm_head.dense", bias: true, activation: Activation::Gelu },
+/// The head of RoBERTa and its successors. Its activation is gelu whatever the config says.
+pub fn lm_head() -> MaskedLmConfig {
+    MaskedLmConfig {
+        dense: DenseConfig { name: "lm_head.dense", bias: true, activation: Activation::Gelu },
         norm: "lm_head.layer_norm",
         decoder: "lm_head.decoder",
         bias: Some("lm_head.bias"),

@@ -1,18 +1,17 @@
-//! How well does each sequence fit each label? Rerankers have one label: how relevant it is.
+//! A classifier of sequences. A reranker is one with a single label, the relevance.
 
 use std::path::Path;
 
 use super::{Dense, part_of, rule};
 use crate::base::error::Result;
 use crate::base::vector::Matrix;
-use crate::device::cpu::ops::{self, Activation, Linear, Norm, Segment};
+use crate::device::cpu::ops::{self, Activation, Linear, Norm, Pooling};
 use crate::device::{Cpu, Device, Rows};
 use crate::embedding::nn::Encoder;
-use crate::embedding::nn::encoder::Opened;
-use crate::embedding::nn::family::Pooled;
+use crate::embedding::nn::checkpoint::Checkpoint;
 use crate::embedding::token::Ragged;
 
-/// How config.json calls it.
+/// The name in config.json.
 const ARCHITECTURE: &str = "ForSequenceClassification";
 
 /// The labels of a classifier whose config.json does not list them.
@@ -22,7 +21,7 @@ const LABELS: usize = 2;
 pub struct Classifier {
     encoder: Encoder,
     cpu: Cpu,
-    pooled: Pooled,
+    pooling: Pooling,
     dense: Option<Dense>,
     norm: Option<Norm>,
     out: Linear,
@@ -31,24 +30,28 @@ pub struct Classifier {
 impl Classifier {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        let opened = Opened::read(folder)?;
+        let checkpoint = Checkpoint::open(folder)?;
         let cpu = device.host();
-        let rule = rule(&opened, ARCHITECTURE, |family| family.classifier)?;
-        let (raw, of) = (&opened.raw, &opened.description);
+        let rule = rule(&checkpoint, ARCHITECTURE, |family| family.classifier)?;
+        let (raw, of) = (&checkpoint.raw, &checkpoint.description);
         let labels = raw.size_or("num_labels", raw.entries("id2label").unwrap_or(LABELS))?;
-        let norm = |name| part_of(&opened, name, cpu)?.norm(name, of.hidden_dim, &of.norm);
-        let out = part_of(&opened, rule.out, cpu)?;
+        let norm = |name| part_of(&checkpoint, name, cpu)?.norm(name, of.hidden_dim, &of.norm);
+        let out = part_of(&checkpoint, rule.out, cpu)?;
         Ok(Self {
             cpu: cpu.clone(),
-            pooled: rule.pooled,
-            dense: rule.dense.as_ref().map(|dense| Dense::load(&opened, dense, cpu)).transpose()?,
+            pooling: rule.pooling,
+            dense: rule
+                .dense
+                .as_ref()
+                .map(|dense| Dense::load(&checkpoint, dense, cpu))
+                .transpose()?,
             norm: rule.norm.map(norm).transpose()?,
             out: out.linear(rule.out, of.hidden_dim, labels, rule.out_bias)?,
-            encoder: Encoder::load_opened(&opened, device)?,
+            encoder: Encoder::from_checkpoint(&checkpoint, device)?,
         })
     }
 
-    /// Values of a sequence's logits.
+    /// The number of logits of a sequence.
     pub fn labels(&self) -> usize {
         self.out.outputs()
     }
@@ -60,18 +63,13 @@ impl Classifier {
 
     /// The raw logits of each sequence: `[n, labels]`.
     pub fn logits(&self, batch: &Ragged) -> Result<Matrix> {
-        let segment = match self.pooled {
-            Pooled::First => Segment::First,
-            Pooled::Last => Segment::Last,
-            Pooled::Mean => Segment::Mean,
-        };
-        let pooled = self.encoder.pooled(batch, segment, false)?;
+        let pooled = self.encoder.pooled(batch, self.pooling, false)?;
         let pooled = Rows::new(pooled, self.encoder.hidden_dim());
         let logits = self.cpu.install(|| self.head(pooled));
         Matrix::new(logits.as_slice().to_vec(), self.labels())
     }
 
-    /// x: `[n, hidden]`; gives `[n, labels]`.
+    /// `[n, labels]`. x: `[n, hidden]`.
     fn head(&self, mut x: Rows) -> Rows {
         let mut out = Rows::default();
         if let Some(dense) = &self.dense {

@@ -1,4 +1,4 @@
-//! What do the networks give that are trained for another thing than a vector?
+//! What do networks compute that were trained for something else than a vector?
 
 mod classifier;
 mod splade;
@@ -6,9 +6,9 @@ mod splade;
 pub use classifier::Classifier;
 pub use splade::Splade;
 
+use super::checkpoint::Checkpoint;
 use super::config::unsupported;
-use super::encoder::Opened;
-use super::family::{DenseRule, Family, Reader, model_types};
+use super::family::{DenseConfig, Family, Reader, model_types};
 use super::part::Part;
 use crate::base::error::Result;
 use crate::device::cpu::ops::{self, Activation, Linear};
@@ -21,9 +21,9 @@ struct Dense {
 }
 
 impl Dense {
-    fn load(opened: &Opened, rule: &DenseRule, cpu: &Cpu) -> Result<Self> {
-        let d = opened.description.hidden_dim;
-        let linear = part_of(opened, rule.name, cpu)?.linear(rule.name, d, d, rule.bias)?;
+    fn load(checkpoint: &Checkpoint, rule: &DenseConfig, cpu: &Cpu) -> Result<Self> {
+        let d = checkpoint.description.hidden_dim;
+        let linear = part_of(checkpoint, rule.name, cpu)?.linear(rule.name, d, d, rule.bias)?;
         Ok(Self { linear, activation: rule.activation })
     }
 
@@ -33,23 +33,27 @@ impl Dense {
     }
 }
 
-/// The tensors among which `name` is: a head lies beside the encoder, parts of some inside it. Heads
+/// The tensors that include `name`: a head is beside the encoder, parts of some are inside it. Heads
 /// are on the CPU, wherever the encoder is.
-fn part_of<'a>(opened: &'a Opened, name: &str, cpu: &'a Cpu) -> Result<Part<'a, Cpu>> {
-    let inside = opened.encoder(cpu)?;
-    let there = inside.has(&format!("{name}.weight"));
-    Ok(if there { inside } else { Part::whole(&opened.weights, cpu) })
+fn part_of<'a>(checkpoint: &'a Checkpoint, name: &str, cpu: &'a Cpu) -> Result<Part<'a, Cpu>> {
+    let inside = checkpoint.encoder(cpu)?;
+    let is_inside = inside.has(&format!("{name}.weight"));
+    Ok(if is_inside { inside } else { Part::whole(&checkpoint.weights, cpu) })
 }
 
-/// How the checkpoint's family makes a head, if config.json names an architecture that ends in
-/// `wanted`.
-fn rule<T>(opened: &Opened, wanted: &str, of: fn(&Family) -> Option<Reader<T>>) -> Result<T> {
-    let architectures = opened.raw.texts("architectures")?.unwrap_or_default();
+/// The config of a head of the checkpoint's family, if config.json names an architecture that ends
+/// in `wanted`.
+fn rule<T>(
+    checkpoint: &Checkpoint,
+    wanted: &str,
+    of: fn(&Family) -> Option<Reader<T>>,
+) -> Result<T> {
+    let architectures = checkpoint.raw.texts("architectures")?.unwrap_or_default();
     let there = architectures.iter().any(|name| name.ends_with(wanted));
-    match of(opened.family).filter(|_| there) {
-        Some(read) => read(&opened.raw),
+    match of(checkpoint.family).filter(|_| there) {
+        Some(read) => read(&checkpoint.raw),
         None => {
-            let model_type = opened.raw.text_or("model_type", "")?;
+            let model_type = checkpoint.raw.text_or("model_type", "")?;
             let found = format!("{model_type} as {}", architectures.join(", "));
             let supported = model_types(|family| of(family).is_some());
             Err(unsupported(found, &format!("{wanted} of {supported}")))

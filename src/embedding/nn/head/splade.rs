@@ -1,4 +1,4 @@
-//! Which words of the vocabulary does a text stand for, and how much? (Formal et al., 2021.)
+//! SPLADE (Formal et al., 2021): a text becomes weights of words of the vocabulary.
 
 use std::path::Path;
 
@@ -7,17 +7,17 @@ use serde_json::json;
 use super::{Dense, part_of, rule};
 use crate::base::error::Result;
 use crate::base::vector::SparseVec;
-use crate::device::cpu::ops::{self, Activation, Linear, Norm, Segment};
+use crate::device::cpu::ops::{self, Activation, Linear, Norm, Pooling};
 use crate::device::{Backend, Cpu, Device, Rows};
 use crate::embedding::nn::Encoder;
+use crate::embedding::nn::checkpoint::Checkpoint;
 use crate::embedding::nn::config::Raw;
-use crate::embedding::nn::encoder::Opened;
-use crate::embedding::nn::family::MaskedLmRule;
+use crate::embedding::nn::family::MaskedLmConfig;
 use crate::embedding::nn::part::Part;
 use crate::embedding::nn::sentence::Module;
 use crate::embedding::token::Ragged;
 
-/// How config.json calls it.
+/// The name in config.json.
 const ARCHITECTURE: &str = "ForMaskedLM";
 
 /// Tokens whose logits are held at once: 30 MiB for a vocabulary of 30,000 words.
@@ -35,21 +35,21 @@ pub struct Splade {
 impl Splade {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
-        only_greatest(folder)?;
-        let opened = Opened::read(folder)?;
+        refuse_other_poolings(folder)?;
+        let checkpoint = Checkpoint::open(folder)?;
         let cpu = device.host();
-        let rule = rule(&opened, ARCHITECTURE, |family| family.masked_lm)?;
-        let of = &opened.description;
+        let rule = rule(&checkpoint, ARCHITECTURE, |family| family.masked_lm)?;
+        let of = &checkpoint.description;
         Ok(Self {
             cpu: cpu.clone(),
-            dense: Dense::load(&opened, &rule.dense, cpu)?,
-            norm: part_of(&opened, rule.norm, cpu)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
-            decoder: decoder(&opened, &rule, cpu)?,
-            encoder: Encoder::load_opened(&opened, device)?,
+            dense: Dense::load(&checkpoint, &rule.dense, cpu)?,
+            norm: part_of(&checkpoint, rule.norm, cpu)?.norm(rule.norm, of.hidden_dim, &of.norm)?,
+            decoder: decoder(&checkpoint, &rule, cpu)?,
+            encoder: Encoder::from_checkpoint(&checkpoint, device)?,
         })
     }
 
-    /// Words of the vocabulary: a bound of the ids of an expansion.
+    /// The size of the vocabulary: the ids of an expansion are below it.
     pub fn vocab_size(&self) -> usize {
         self.decoder.outputs()
     }
@@ -59,24 +59,24 @@ impl Splade {
         self.encoder.max_positions()
     }
 
-    /// One expansion a sequence: of each word the greatest `log(1 + relu(logit))` over its tokens.
+    /// One expansion for each sequence: for each word the maximum of `log(1 + relu(logit))` over its tokens.
     pub fn expand(&self, batch: &Ragged) -> Result<Vec<SparseVec>> {
         let groups = self.encoder.forward_then(batch, |group, hidden| {
             let (mut dense, mut normed) = (Rows::default(), Rows::default());
             self.dense.forward(&self.cpu, hidden, &mut dense);
             ops::norm(&self.cpu, &dense, &self.norm, &mut normed);
-            let greatest = self.greatest(&normed, &group.cu_seqlens);
-            greatest.iter().map(|logits| sparse(logits)).collect::<Vec<_>>()
+            let max_logits = self.max_logits(&normed, &group.cu_seqlens);
+            max_logits.iter().map(|logits| sparse(logits)).collect::<Vec<_>>()
         })?;
         Ok(groups.into_iter().flatten().collect())
     }
 
-    /// The greatest logit of each word in each sequence, none below 0: `[n][vocab]`.
+    /// The maximum logit of each word in each sequence, at least 0: `[n][vocab]`.
     ///
     /// x: `[tokens, hidden]`; cu_seqlens: `[n + 1]`.
-    fn greatest(&self, x: &Rows, cu_seqlens: &[u32]) -> Vec<Vec<f32>> {
+    fn max_logits(&self, x: &Rows, cu_seqlens: &[u32]) -> Vec<Vec<f32>> {
         let (d, vocab) = (x.d(), self.vocab_size());
-        let mut greatest = vec![vec![0.0_f32; vocab]; cu_seqlens.len() - 1];
+        let mut max = vec![vec![0.0_f32; vocab]; cu_seqlens.len() - 1];
         let mut logits = Rows::default();
         for (seq, ends) in cu_seqlens.windows(2).enumerate() {
             let tokens = &x.as_slice()[ends[0] as usize * d..ends[1] as usize * d];
@@ -84,18 +84,18 @@ impl Splade {
                 let block = Rows::new(block.to_vec(), d);
                 ops::linear(&self.cpu, &self.decoder, &block, Activation::None, &mut logits);
                 let ends = [0, block.n() as u32];
-                let pooled = ops::pool(logits.as_slice(), vocab, &ends, Segment::Max, false);
-                for (greatest, value) in greatest[seq].iter_mut().zip(pooled) {
-                    *greatest = greatest.max(value);
+                let pooled = ops::pool(logits.as_slice(), vocab, &ends, Pooling::Max, false);
+                for (max, value) in max[seq].iter_mut().zip(pooled) {
+                    *max = max.max(value);
                 }
             }
         }
-        greatest
+        max
     }
 }
 
-/// Refuses another pooling, where the files of sentence-transformers ask for one.
-fn only_greatest(folder: &Path) -> Result<()> {
+/// Refuses another pooling, if the files of sentence-transformers ask for one.
+fn refuse_other_poolings(folder: &Path) -> Result<()> {
     for module in Module::list(folder)?.unwrap_or_default() {
         if module.class() == "SpladePooling" {
             let raw = Raw::read(&folder.join(&module.path))?;
@@ -114,16 +114,15 @@ fn sparse(logits: &[f32]) -> SparseVec {
 }
 
 /// The decoder's weight is the embedding's, unless it has its own.
-fn decoder(opened: &Opened, rule: &MaskedLmRule, cpu: &Cpu) -> Result<Linear> {
-    let (d, vocab) = (opened.description.hidden_dim, opened.description.vocab_size);
-    let whole = Part::whole(&opened.weights, cpu);
+fn decoder(checkpoint: &Checkpoint, rule: &MaskedLmConfig, cpu: &Cpu) -> Result<Linear> {
+    let (d, vocab) = (checkpoint.description.hidden_dim, checkpoint.description.vocab_size);
+    let whole = Part::whole(&checkpoint.weights, cpu);
     let own = format!("{}.weight", rule.decoder);
-    let weight = match whole.has(&own) {
-        true => whole.take(&own, &[vocab, d])?,
-        false => {
-            let words = format!("{}.weight", opened.description.names.words);
-            opened.encoder(cpu)?.take(&words, &[vocab, d])?
-        }
+    let weight = if whole.has(&own) {
+        whole.take(&own, &[vocab, d])?
+    } else {
+        let name = format!("{}.weight", checkpoint.description.names.word_embeddings);
+        checkpoint.encoder(cpu)?.take(&name, &[vocab, d])?
     };
     let bias = rule.bias.map(|bias| whole.take(bias, &[vocab])).transpose()?;
     cpu.place_linear(weight, bias, d)

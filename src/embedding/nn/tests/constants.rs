@@ -211,7 +211,7 @@ fn a_config_that_cannot_be_true_says_which_key() {
     for (name, edit, part) in [
         ("bert", json!({ "num_attention_heads": 5 }), "not a multiple of 5"),
         ("bert", json!({ "hidden_size": 0 }), "hidden_size is 0"),
-        ("bert", json!({ "hidden_size": null }), "hidden_size is not there"),
+        ("bert", json!({ "hidden_size": null }), "hidden_size is missing"),
         ("bert", json!({ "vocab_size": "many" }), "vocab_size is \"many\""),
         ("bert", json!({ "layer_norm_eps": -1 }), "layer_norm_eps is -1"),
         ("bert", json!({ "num_hidden_layers": 100_000 }), "num_hidden_layers is 100000"),

@@ -7,13 +7,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use half::f16;
 
-use super::encoder::Opened;
+use super::checkpoint::Checkpoint;
 use super::families::{EMBEDDERS, read_texts};
-use super::gpu::GpuNetwork;
+use super::gpu_network::GpuNetwork;
 use super::*;
 use crate::base::config::{DeviceChoice, EngineSettings};
 use crate::device::Selection;
-use crate::device::cuda::{Arena, Cuda, Graphs, Plan};
+use crate::device::cuda::{Arena, BatchLayout, Cuda, Graphs};
 
 /// The least cosine between a vector and the reference's, whose rows have hundreds of roundings
 /// behind them. bf16 keeps 8 bits of each, f16 11.
@@ -51,7 +51,7 @@ fn cuda_gives_the_vectors_of_every_family_alone_and_in_a_ragged_batch() {
             let mut check = |order: &[usize], pooling: Pooling| {
                 let want = matrix(&expected[pooling.as_str()]);
                 let batch = batch(&all, order);
-                let got = encoder.pooled(&batch, pooling.segment(), true).unwrap();
+                let got = encoder.pooled(&batch, pooling, true).unwrap();
                 for (got, &i) in got.chunks_exact(want.d()).zip(order) {
                     least = least.min(cosine(got, want.row(i)));
                 }
@@ -74,7 +74,7 @@ fn cuda_gives_the_hidden_states_that_heads_on_the_host_read() {
         let wanted = expected(name);
         let all = Ragged {
             ids: whole_numbers(&wanted["input_ids"]),
-            types: whole_numbers(&wanted["token_type_ids"])
+            token_type_ids: whole_numbers(&wanted["token_type_ids"])
                 .iter()
                 .map(|&kind| kind as u8)
                 .collect(),
@@ -108,9 +108,8 @@ fn cuda_gives_the_hidden_states_that_heads_on_the_host_read() {
 fn cuda_computes_an_empty_batch_and_empty_sequences() {
     let Some(device) = device("empty sequences", DtypeChoice::F16) else { return };
     let encoder = Encoder::load(&golden("bert"), &device).unwrap();
-    let pooled = |lengths: &[usize]| {
-        encoder.pooled(&random_batch(lengths), Pooling::Mean.segment(), true).unwrap()
-    };
+    let pooled =
+        |lengths: &[usize]| encoder.pooled(&random_batch(lengths), Pooling::Mean, true).unwrap();
     assert!(pooled(&[]).is_empty());
     assert_eq!(pooled(&[0, 0]), vec![0.0; 2 * 64]);
     let (got, want) = (pooled(&[0, 5, 0, 3]), pooled(&[5, 3]));
@@ -144,9 +143,8 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
     // Beside the weights and what cuBLASLt works with, room for a batch of 1,000 tokens or so.
     let room = open((35 << 20) as f32 / total as f32);
     let encoder = Encoder::load(&golden("bert"), &room).unwrap();
-    let pooled = |tokens: usize| {
-        encoder.pooled(&random_batch(&vec![10; tokens / 10]), Pooling::Mean.segment(), true)
-    };
+    let pooled =
+        |tokens: usize| encoder.pooled(&random_batch(&vec![10; tokens / 10]), Pooling::Mean, true);
     let error = pooled(10_000).unwrap_err();
     assert!(
         matches!(error, crate::base::error::Error::OutOfMemory { tokens: 10_000, bytes: 1.. }),
@@ -160,7 +158,8 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
 }
 
 fn on_gpu(name: &str, device: &Device) -> GpuNetwork<f16> {
-    GpuNetwork::load(&Opened::read(&golden(name)).unwrap(), &device.gpu().unwrap().cuda).unwrap()
+    GpuNetwork::load(&Checkpoint::open(&golden(name)).unwrap(), &device.gpu().unwrap().cuda)
+        .unwrap()
 }
 
 #[test]
@@ -170,7 +169,7 @@ fn cuda_gives_the_same_bytes_by_launches_and_by_the_graph_of_another_batch() {
     let batches = [&[7, 20, 1, 9][..], &[17, 16, 3, 4], &[0, 33, 2]].map(random_batch);
     for name in ["bert", "mpnet", "modernbert", "qwen3", "gemma3_text"] {
         let pooled = |network: &GpuNetwork<f16>, batch: &Ragged| {
-            network.pooled(batch, Pooling::Mean.segment(), true).unwrap()
+            network.pooled(batch, Pooling::Mean, true).unwrap()
         };
         let launched = |batch: &Ragged| {
             let network = on_gpu(name, &device);
@@ -196,24 +195,24 @@ fn cuda_gives_the_same_bytes_by_launches_and_by_the_graph_of_another_batch() {
 fn cuda_has_two_batches_in_flight_and_each_keeps_its_values() {
     let Some(device) = device("flights", DtypeChoice::F16) else { return };
     let network = on_gpu("bert", &device);
-    let segment = Pooling::Mean.segment();
+    let pooling = Pooling::Mean;
     let batches = [&[5][..], &[5, 3], &[40, 2, 9]].map(random_batch);
-    let want = batches.each_ref().map(|batch| network.pooled(batch, segment, true).unwrap());
-    let launch = |i: usize| network.launch(&batches[i], segment, true).unwrap();
+    let want = batches.each_ref().map(|batch| network.pooled(batch, pooling, true).unwrap());
+    let launch = |i: usize| network.launch(&batches[i], pooling, true).unwrap();
     // The first time by launches, then recorded, then by graphs.
     for _ in 0..3 {
         let (mut first, mut second) = (launch(0), launch(1));
-        let vectors = first.fetch_vectors().unwrap();
+        let vectors = first.read_back_vectors().unwrap();
         assert_eq!(first.wait().unwrap().values(&vectors), want[0]);
         drop(launch(2));
         let mut third = launch(2);
-        let vectors = (second.fetch_vectors().unwrap(), third.fetch_vectors().unwrap());
+        let vectors = (second.read_back_vectors().unwrap(), third.read_back_vectors().unwrap());
         assert_eq!(third.wait().unwrap().values(&vectors.1), want[2]);
         assert_eq!(second.wait().unwrap().values(&vectors.0), want[1]);
     }
     let (first, second) = (launch(0), launch(1));
     std::thread::scope(|scope| {
-        let third = scope.spawn(|| network.pooled(&batches[2], segment, true).unwrap());
+        let third = scope.spawn(|| network.pooled(&batches[2], pooling, true).unwrap());
         drop(first);
         assert_eq!(third.join().unwrap(), want[2]);
     });
@@ -224,9 +223,9 @@ fn cuda_has_two_batches_in_flight_and_each_keeps_its_values() {
 fn cuda_launches_go_on_after_a_record_of_what_a_graph_cannot_hold() {
     let Some(device) = device("a graph that allocates", DtypeChoice::F16) else { return };
     let (network, batch) = (on_gpu("bert", &device), random_batch(&[5]));
-    let pooled = || network.pooled(&batch, Pooling::Mean.segment(), true).unwrap();
+    let pooled = || network.pooled(&batch, Pooling::Mean, true).unwrap();
     let (want, cuda) = (pooled(), &device.gpu().unwrap().cuda);
-    let frame = Plan::of(&[0, 5]).frame;
+    let frame = BatchLayout::new(&[0, 5]).frame;
     let mut graphs = Graphs::new(cuda).unwrap();
     for _ in 0..3 {
         graphs.run(cuda, frame, 0, || Arena::new(cuda, 1).map(drop)).unwrap();

@@ -90,7 +90,7 @@ fn a_tensor_that_does_not_fit_is_named() {
                 t.remove(TENSOR);
                 t
             }),
-            "is not there",
+            "is missing",
         ),
         (with(ones.t().unwrap().contiguous().unwrap()), "[160, 64]"),
         (with(ones.to_dtype(DType::I64).unwrap()), "I64"),
@@ -173,7 +173,7 @@ fn every_tensor_of_every_family_is_asked_for_and_checked() {
             let whole = without.remove(tensor).unwrap();
             let mut wrong = without.clone();
             wrong.insert(tensor.clone(), (whole / 0.0).unwrap());
-            for (tensors, part) in [(without, "is not there"), (wrong, "at place")] {
+            for (tensors, part) in [(without, "is missing"), (wrong, "at index")] {
                 candle_core::safetensors::save(&tensors, &file).unwrap();
                 let error = error_of(name, folder.path());
                 let message = error.map(|error| error.to_string()).unwrap_or_default();

@@ -53,7 +53,7 @@ fn dense_modules_follow_the_pooling_and_the_length_comes_last() {
     let ends = [0, 3, 5];
     let hidden = Matrix::new(values, 6).unwrap();
     let mut want = pool(&hidden, &ends, Pooling::Mean, false);
-    let got = Matrix::new(pooler.behind(want.as_slice().to_vec()), 4).unwrap();
+    let got = Matrix::new(pooler.apply_dense(want.as_slice().to_vec()), 4).unwrap();
     for own in &tensors {
         let weight = matrix(&own["linear.weight"]);
         let bias = own.get("linear.bias").map(|bias| bias.to_vec1::<f32>().unwrap());

@@ -35,7 +35,7 @@ fn batches(n: usize) -> Vec<Vec<usize>> {
 fn check_ids(name: &str, got: &Ragged, expected: &HashMap<String, Tensor>) {
     assert_eq!(got.ids, whole_numbers(&expected["input_ids"]), "{name}");
     assert_eq!(got.cu_seqlens, whole_numbers(&expected["cu_seqlens"]), "{name}");
-    let types: Vec<u32> = got.types.iter().map(|&kind| kind.into()).collect();
+    let types: Vec<u32> = got.token_type_ids.iter().map(|&kind| kind.into()).collect();
     assert_eq!(types, whole_numbers(&expected["token_type_ids"]), "{name}");
 }
 

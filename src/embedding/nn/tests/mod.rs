@@ -60,8 +60,8 @@ fn expected(folder: &str) -> HashMap<String, Tensor> {
 
 /// hidden: `[tokens, d]`; cu_seqlens: `[n + 1]`; gives `[n, d]`.
 pub fn pool(hidden: &Matrix, cu_seqlens: &[u32], pooling: Pooling, normalize: bool) -> Matrix {
-    let (d, segment) = (hidden.d(), pooling.segment());
-    let values = ops::pool(hidden.as_slice(), d, cu_seqlens, segment, normalize);
+    let d = hidden.d();
+    let values = ops::pool(hidden.as_slice(), d, cu_seqlens, pooling, normalize);
     Matrix::new(values, d).unwrap()
 }
 

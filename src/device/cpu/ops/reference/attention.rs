@@ -19,7 +19,7 @@ impl Case {
         &self.qkv.row(row)[head * head_dim..(head + 1) * head_dim]
     }
 
-    fn attended(&self, query: usize, seq: Range<usize>, head: usize) -> Vec<f64> {
+    fn context(&self, query: usize, seq: Range<usize>, head: usize) -> Vec<f64> {
         let Attention { heads, heads_kv, head_dim, scale, mask } = self.shape;
         let head_kv = head * heads_kv / heads;
         let seen = |key: &usize| {
@@ -78,7 +78,7 @@ proptest! {
         for range in ends.windows(2) {
             let range = range[0] as usize..range[1] as usize;
             for (query, head) in range.clone().flat_map(|q| (0..heads).map(move |h| (q, h))) {
-                want.extend(case.attended(query, range.clone(), head));
+                want.extend(case.context(query, range.clone(), head));
             }
         }
         for cpu in cpus() {

@@ -1,9 +1,9 @@
-//! What is done to each row alone, in f64: norms, embedding, turning, gating, pooling.
+//! Operations on single rows, in f64: norms, embedding, rotary, gating, pooling.
 
 use super::*;
 
-/// A row of x, of y or of a sum, as f64.
-fn wide<'a>(x: &'a [f32], y: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
+/// x + y as f64.
+fn sum_f64<'a>(x: &'a [f32], y: &'a [f32]) -> impl Iterator<Item = f64> + 'a {
     x.iter().zip(y).map(|(x, y)| f64::from(*x) + f64::from(*y))
 }
 
@@ -35,9 +35,9 @@ proptest! {
         let (x, y) = (numbers.rows(n, d, 3.0), numbers.rows(n, d, 3.0));
         let (rule, zeros) = (norms(&mut numbers, d, kind), vec![0.0; d]);
         let of = |f: &dyn Fn(usize) -> Vec<f64>| (0..n).flat_map(f).collect::<Vec<f64>>();
-        let alone = of(&|i| norm_row(&rule, wide(x.row(i), &zeros)));
-        let added = of(&|i| wide(x.row(i), y.row(i)).collect());
-        let both = of(&|i| norm_row(&rule, wide(x.row(i), y.row(i))));
+        let alone = of(&|i| norm_row(&rule, sum_f64(x.row(i), &zeros)));
+        let added = of(&|i| sum_f64(x.row(i), y.row(i)).collect());
+        let both = of(&|i| norm_row(&rule, sum_f64(x.row(i), y.row(i))));
         for cpu in cpus() {
             let mut out = Rows::default();
             cpu.install(|| norm(&cpu, &x, &rule, &mut out));
@@ -51,7 +51,7 @@ proptest! {
     }
 
     #[test]
-    fn heads_are_normed_and_turned_alone_and_others_stay(
+    fn heads_are_normed_and_rotated_alone_and_others_stay(
         n in 0..40usize,
         (heads, others) in (1..5usize, 0..3usize),
         (pairs, rest) in (1..20usize, 0..5usize),
@@ -63,35 +63,35 @@ proptest! {
         let x = numbers.rows(n, (heads + others) * head_dim, 3.0);
         let rule = norms(&mut numbers, head_dim, kind);
         let frequencies = numbers.some(pairs, 1.0);
-        let places: Vec<u32> = (0..n).map(|_| ((numbers.one() + 1.0) * 20.0) as u32).collect();
+        let position_ids: Vec<u32> = (0..n).map(|_| ((numbers.one() + 1.0) * 20.0) as u32).collect();
         let zeros = vec![0.0; head_dim];
-        let (mut normed, mut turned) = (Vec::new(), Vec::new());
+        let (mut normed, mut rotated) = (Vec::new(), Vec::new());
         for (i, head) in (0..n).flat_map(|i| (0..heads + others).map(move |head| (i, head))) {
             let values = &x.row(i)[head * head_dim..(head + 1) * head_dim];
-            let mut values: Vec<f64> = wide(values, &zeros).collect();
-            let place = places[i] as f32;
+            let mut values: Vec<f64> = sum_f64(values, &zeros).collect();
+            let position = position_ids[i] as f32;
             let own = if head < heads { norm_row(&rule, values.clone()) } else { values.clone() };
             normed.extend(own);
             for pair in 0..if head < heads { pairs } else { 0 } {
-                let (sin, cos) = f64::from(place * frequencies[pair]).sin_cos();
+                let (sin, cos) = f64::from(position * frequencies[pair]).sin_cos();
                 let (a, b) = (values[pair], values[pairs + pair]);
                 values[pair] = a * cos - b * sin;
                 values[pairs + pair] = b * cos + a * sin;
             }
-            turned.extend(values);
+            rotated.extend(values);
         }
-        let mut turns = Rows::default();
-        let wheel = Rotary { frequencies };
+        let mut cos_sin = Rows::default();
+        let config = Rotary { frequencies };
         // In two steps, as when a longer sequence comes.
-        wheel.extend(&mut turns, 7);
-        wheel.extend(&mut turns, 41);
+        config.extend(&mut cos_sin, 7);
+        config.extend(&mut cos_sin, 41);
         for cpu in cpus() {
             let mut out = x.clone();
             cpu.install(|| norm_heads(&cpu, &mut out, 0..heads, &rule));
             close(&cpu, out.as_slice(), normed.iter().copied(), 5e-5)?;
             let mut out = x.clone();
-            cpu.install(|| rotary(&cpu, &mut out, heads, head_dim, &turns, &places));
-            close(&cpu, out.as_slice(), turned.iter().copied(), 3e-6)?;
+            cpu.install(|| rotary(&cpu, &mut out, heads, head_dim, &cos_sin, &position_ids));
+            close(&cpu, out.as_slice(), rotated.iter().copied(), 3e-6)?;
         }
     }
 
@@ -106,31 +106,31 @@ proptest! {
     ) {
         let mut numbers = Numbers(seed);
         let table = Embedding {
-            words: numbers.rows(50, d, 1.0),
-            types: types.then(|| numbers.rows(2, d, 1.0)),
-            positions: positions.then(|| numbers.rows(30, d, 1.0)),
+            word_embeddings: numbers.rows(50, d, 1.0),
+            token_type_embeddings: types.then(|| numbers.rows(2, d, 1.0)),
+            position_embeddings: positions.then(|| numbers.rows(30, d, 1.0)),
             scale,
         };
         let rule = kind.map(|kind| norms(&mut numbers, d, kind));
         let mut below = |n: f32| (numbers.one() + 1.0) * n * 0.499;
         let ids: Vec<u32> = (0..n).map(|_| below(50.0) as u32).collect();
         let types: Vec<u8> = (0..n).map(|_| below(2.0) as u8).collect();
-        let places: Vec<u32> = (0..n).map(|_| below(30.0) as u32).collect();
+        let position_ids: Vec<u32> = (0..n).map(|_| below(30.0) as u32).collect();
         let zeros = vec![0.0; d];
         let want: Vec<f64> = (0..n).flat_map(|i| {
             let row = |table: &Option<Rows>, i: usize| {
                 table.as_ref().map_or(zeros.clone(), |table| table.row(i).to_vec())
             };
-            let (kind, place) =
-                (row(&table.types, types[i].into()), row(&table.positions, places[i] as usize));
-            let word = table.words.row(ids[i] as usize).iter();
-            let sum = word.zip(wide(&kind, &place)).map(|(w, r)| f64::from(w * scale) + r);
+            let (token_type, position) =
+                (row(&table.token_type_embeddings, types[i].into()), row(&table.position_embeddings, position_ids[i] as usize));
+            let word = table.word_embeddings.row(ids[i] as usize).iter();
+            let sum = word.zip(sum_f64(&token_type, &position)).map(|(w, r)| f64::from(w * scale) + r);
             match &rule {
                 Some(rule) => norm_row(rule, sum),
                 None => sum.collect(),
             }
         }).collect();
-        let tokens = Tokens { ids: &ids, types: &types, places: &places };
+        let tokens = Tokens { ids: &ids, token_type_ids: &types, position_ids: &position_ids };
         for cpu in cpus() {
             let mut out = Rows::default();
             cpu.install(|| embed(&cpu, &table, tokens, rule.as_ref(), &mut out));
@@ -161,34 +161,34 @@ proptest! {
     fn pooling_agrees_with_f64(
         lengths in lengths(), d in 1..70usize, kind in 0..5usize, normalize: bool, seed: u64,
     ) {
-        let segment =
-            [Segment::Mean, Segment::WeightedMean, Segment::Max, Segment::First, Segment::Last][kind];
+        let pooling =
+            [Pooling::Mean, Pooling::WeightedMean, Pooling::Max, Pooling::Cls, Pooling::Last][kind];
         let hidden = Numbers(seed).some(lengths.iter().sum::<usize>() * d, 1.0);
         let ends = ends(&lengths);
         let rows = |range: &[u32]| &hidden[range[0] as usize * d..range[1] as usize * d];
         let want: Vec<f64> = ends.windows(2)
-            .flat_map(|range| pooled(rows(range), d, segment, normalize))
+            .flat_map(|range| pooled(rows(range), d, pooling, normalize))
             .collect();
         for cpu in cpus() {
             let set = cpu.instruction_set();
-            let got = pool::pool_with(set, &hidden, d, &ends, segment, normalize);
+            let got = pooling::pool_with(set, &hidden, d, &ends, pooling, normalize);
             close(&cpu, &got, want.iter().copied(), 3e-6)?;
         }
     }
 }
 
-fn pooled(rows: &[f32], d: usize, segment: Segment, normalize: bool) -> Vec<f64> {
+fn pooled(rows: &[f32], d: usize, pooling: Pooling, normalize: bool) -> Vec<f64> {
     let n = rows.len() / d;
     let column = |c: usize| (0..n).map(move |i| f64::from(rows[i * d + c]));
-    let one = |c: usize| match segment {
-        Segment::Mean => column(c).sum::<f64>() / n as f64,
-        Segment::WeightedMean => {
+    let one = |c: usize| match pooling {
+        Pooling::Mean => column(c).sum::<f64>() / n as f64,
+        Pooling::WeightedMean => {
             let weighted = column(c).zip(1..).map(|(v, w)| v * f64::from(w)).sum::<f64>();
             weighted / (n * (n + 1) / 2) as f64
         }
-        Segment::Max => column(c).fold(f64::NEG_INFINITY, f64::max),
-        Segment::First => column(c).next().unwrap(),
-        Segment::Last => column(c).next_back().unwrap(),
+        Pooling::Max => column(c).fold(f64::NEG_INFINITY, f64::max),
+        Pooling::Cls => column(c).next().unwrap(),
+        Pooling::Last => column(c).next_back().unwrap(),
     };
     let row: Vec<f64> = (0..d).map(|c| if n == 0 { 0.0 } else { one(c) }).collect();
     let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();

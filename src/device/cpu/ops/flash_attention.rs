@@ -1,4 +1,4 @@
-//! How are the scores of some queries computed, weighed and spent without leaving the cache?
+//! Attention whose scores stay in the cache (FlashAttention: Dao et al., 2022).
 //!
 //! Keys are taken in blocks of [`KEYS_PER_BLOCK`]. A block is packed once for all queries of the
 //! part: its keys as panels of 32 keys, `[panels, head_dim]` steps, its values as panels of 32
@@ -6,11 +6,11 @@
 //!
 //! ```text
 //! scores  [rows, block]     = q k^T                       (the tile's loop of linear layers)
-//! weights [rows, block]     = 2^(log2(e) (scale * score + bias) - greatest)
-//! context [rows, head_dim]  = context * 2^(old greatest - greatest) + weights v      (same loop)
+//! weights [rows, block]     = 2^(log2(e) (scale * score + bias) - max)
+//! context [rows, head_dim]  = context * 2^(old max - max) + weights v                (same loop)
 //! ```
 //!
-//! The greatest score so far and the sum of the weights are kept for each row, and the context is
+//! The maximum score so far and the sum of the weights are kept for each row, and the context is
 //! divided by that sum at the end (the online softmax of Milakov and Gimelshein, 2018). What a mask
 //! hides has weight 0; blocks that it hides from a whole tile are not computed.
 
@@ -18,11 +18,19 @@ use std::cell::RefCell;
 use std::f32::consts::LOG2_E;
 use std::ops::Range;
 
+use rayon::prelude::*;
+
 use super::attention::{Attention, RelativeBias};
 use super::math;
 use super::shared::{self, Shared};
 use super::tile::{Kernel, PANEL, ROWS_MAX, Step};
-use crate::device::{Dtype, InstructionSet, Rows};
+use crate::device::{Cpu, Dtype, InstructionSet, Rows};
+
+/// Queries of one task, which packs the keys and the values that they see once for all of them.
+const QUERIES_PER_TASK: usize = 43 * ROWS_MAX;
+
+/// Products of queries and keys that are worth a thread of their own: some microseconds.
+const SCORES_PER_JOB: usize = 1 << 14;
 
 /// Keys packed at a time: at 32 dimensions 32 KiB, their values as many, the scores of a tile 12.
 const KEYS_PER_BLOCK: usize = 8 * PANEL;
@@ -30,27 +38,71 @@ const KEYS_PER_BLOCK: usize = 8 * PANEL;
 /// Panels of a block, and steps of a row of scores.
 const PANELS_PER_BLOCK: usize = KEYS_PER_BLOCK / PANEL;
 
-/// What one attention works on.
-pub struct Sequence<'a> {
-    pub set: InstructionSet,
-    pub shape: &'a Attention,
-    /// `[tokens, shape.row_dim()]`.
-    pub qkv: &'a Rows,
-    pub bias: Option<&'a RelativeBias>,
+/// out becomes `[tokens, heads * head_dim]`: `softmax(scale q k^T + bias) v` over the keys that the
+/// mask shows, each sequence by itself. The scale is above 0.
+///
+/// qkv: `[tokens, (heads + 2 * heads_kv) * head_dim]`, all queries of a token, then its keys, then
+/// its values; cu_seqlens: `[n + 1]`. Tested against f64 to 5e-6.
+pub fn attention(
+    cpu: &Cpu,
+    config: &Attention,
+    qkv: &Rows,
+    cu_seqlens: &[u32],
+    bias: Option<&RelativeBias>,
+    out: &mut Rows,
+) {
+    let Attention { heads, heads_kv, head_dim, scale, .. } = *config;
+    assert!(heads_kv > 0 && heads.is_multiple_of(heads_kv), "{heads} heads on {heads_kv}");
+    assert!(head_dim > 0 && scale > 0.0, "heads of {head_dim}, scaled by {scale}");
+    assert_eq!(qkv.d(), config.row_dim(), "values of a row of queries, keys and values");
+    assert!(bias.is_none_or(|bias| bias.values.n() == heads), "a bias for each head");
+    let last = cu_seqlens.last().map_or(0, |&end| end as usize);
+    assert_eq!(last, qkv.n(), "cu_seqlens end where the rows end");
+    out.resize(qkv.n(), heads * head_dim);
+    let shared = Shared::new(out.as_mut_slice(), heads * head_dim);
+    let (set, parts) = (cpu.instruction_set(), parts(cu_seqlens, config));
+    // Short sequences make small parts, of which one thread takes several.
+    let scores_max =
+        parts.iter().map(|part| part.queries.len() * part.seq.len()).max().unwrap_or(0);
+    let together = SCORES_PER_JOB.div_ceil(scores_max * heads / heads_kv + 1);
+    let sequence = Sequence { set, config, qkv, bias };
+    parts.par_iter().with_min_len(together).for_each(|part| sequence.attend(part, &shared));
+}
+
+fn parts(cu_seqlens: &[u32], config: &Attention) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for ends in cu_seqlens.windows(2) {
+        let seq = ends[0] as usize..ends[1] as usize;
+        for query in seq.clone().step_by(QUERIES_PER_TASK) {
+            let queries = query..(query + QUERIES_PER_TASK).min(seq.end);
+            let part = |head_kv| Part { seq: seq.clone(), queries: queries.clone(), head_kv };
+            parts.extend((0..config.heads_kv).map(part));
+        }
+    }
+    parts
+}
+
+/// The input of an attention.
+struct Sequence<'a> {
+    set: InstructionSet,
+    config: &'a Attention,
+    /// `[tokens, config.row_dim()]`.
+    qkv: &'a Rows,
+    bias: Option<&'a RelativeBias>,
 }
 
 /// Some queries of one sequence, of all heads that share one head of keys and values.
-pub struct Part {
+struct Part {
     /// The rows of the sequence in the batch.
-    pub seq: Range<usize>,
-    pub queries: Range<usize>,
-    pub head_kv: usize,
+    seq: Range<usize>,
+    queries: Range<usize>,
+    head_kv: usize,
 }
 
 impl Part {
     /// The first of the heads of queries that share its head of keys.
-    fn first_head(&self, shape: &Attention) -> usize {
-        self.head_kv * (shape.heads / shape.heads_kv)
+    fn first_head(&self, config: &Attention) -> usize {
+        self.head_kv * (config.heads / config.heads_kv)
     }
 }
 
@@ -69,7 +121,7 @@ fn within(keys: Range<usize>, block: &Range<usize>) -> Range<usize> {
     start..keys.end.min(block.end).saturating_sub(block.start)
 }
 
-/// The buffers of a part; made once a thread and reused.
+/// The buffers of a part, which a thread keeps for its next one.
 #[derive(Default)]
 struct Scratch {
     /// `[PANELS_PER_BLOCK, head_dim]`.
@@ -88,25 +140,25 @@ thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
-/// What is known of a row after some blocks.
+/// The softmax of a row after some blocks.
 #[derive(Debug, Clone, Copy)]
 struct State {
-    /// The greatest score, as an exponent of 2.
-    greatest: f32,
+    /// The maximum score, as an exponent of 2.
+    max: f32,
     /// The sum of the weights.
     sum: f32,
-    /// What the context so far is to be multiplied by before the next block is added.
+    /// The factor of the context so far, before the next block is added.
     fade: f32,
 }
 
 impl State {
-    const NEW: Self = Self { greatest: f32::NEG_INFINITY, sum: 0.0, fade: 1.0 };
+    const NEW: Self = Self { max: f32::NEG_INFINITY, sum: 0.0, fade: 1.0 };
 }
 
 impl Sequence<'_> {
     /// Writes the context of a part. out: `[tokens, heads * head_dim]`.
-    pub fn attend(&self, part: &Part, out: &Shared<'_>) {
-        let Attention { heads, heads_kv, head_dim, mask, .. } = *self.shape;
+    fn attend(&self, part: &Part, out: &Shared<'_>) {
+        let Attention { heads, heads_kv, head_dim, mask, .. } = *self.config;
         let (group, across) = (heads / heads_kv, head_dim.div_ceil(PANEL));
         let mut scratch = SCRATCH.take();
         scratch.keys.resize(PANELS_PER_BLOCK * head_dim, Step::ZERO);
@@ -132,7 +184,7 @@ impl Sequence<'_> {
 
     /// Packs the keys and the values of a block.
     fn pack(&self, part: &Part, block: &Range<usize>, scratch: &mut Scratch) {
-        let Attention { heads, heads_kv, head_dim, .. } = *self.shape;
+        let Attention { heads, heads_kv, head_dim, .. } = *self.config;
         let key = (heads + part.head_kv) * head_dim;
         let value = key + heads_kv * head_dim;
         let words =
@@ -155,9 +207,9 @@ impl Sequence<'_> {
 
     /// One block of keys for all queries of one head of the part.
     fn block(&self, part: &Part, head: usize, block: &Range<usize>, scratch: &mut Scratch) {
-        let Attention { head_dim, mask, .. } = *self.shape;
+        let Attention { head_dim, mask, .. } = *self.config;
         let (stride, across) = (self.qkv.d(), head_dim.div_ceil(PANEL));
-        let head_q = part.first_head(self.shape) + head;
+        let head_q = part.first_head(self.config) + head;
         let kernel = Kernel::new(self.set, Dtype::F32);
         let Scratch { keys, values, scores, context, states } = scratch;
         let height = kernel.height(part.queries.len());
@@ -191,12 +243,12 @@ impl Sequence<'_> {
         }
     }
 
-    /// Turns the scores of one query into weights; those of keys that it does not see become 0.
+    /// Replaces the scores of one query by weights; those of keys that it does not see become 0.
     ///
     /// row: `[KEYS_PER_BLOCK]`.
     fn weights(&self, tile: &Tile<'_>, query: usize, row: &mut [f32], state: &mut State) {
         let Tile { seq, head, block, seen } = tile;
-        let own = within(self.shape.mask.keys(&(query..query + 1), seq.start, seq.end), block);
+        let own = within(self.config.mask.keys(&(query..query + 1), seq.start, seq.end), block);
         if own.is_empty() {
             row[seen.clone()].fill(0.0);
             state.fade = 1.0;
@@ -204,14 +256,14 @@ impl Sequence<'_> {
         }
         let first = block.start + own.start;
         // Weights are powers of 2, not of e.
-        let mut scale = self.shape.scale * LOG2_E;
+        let mut scale = self.config.scale * LOG2_E;
         if let Some(bias) = self.bias {
             let row = &mut row[own.clone()];
-            row.iter_mut().for_each(|score| *score *= self.shape.scale);
+            row.iter_mut().for_each(|score| *score *= self.config.scale);
             bias.add(*head, query, first, row);
             scale = LOG2_E;
         }
-        // What is computed are whole panels.
+        // Whole panels are computed.
         let whole = own.start / PANEL * PANEL..own.end.next_multiple_of(PANEL);
         row[whole.start..own.start].fill(f32::NEG_INFINITY);
         row[own.end..whole.end].fill(f32::NEG_INFINITY);
@@ -222,9 +274,9 @@ impl Sequence<'_> {
 
     /// Divides the contexts by the sums of their weights, into `out`.
     fn write(&self, part: &Part, head: usize, scratch: &Scratch, out: &Shared<'_>) {
-        let head_dim = self.shape.head_dim;
+        let head_dim = self.config.head_dim;
         let across = head_dim.div_ceil(PANEL);
-        let col = (part.first_head(self.shape) + head) * head_dim;
+        let col = (part.first_head(self.config) + head) * head_dim;
         // SAFETY: parts differ in their queries or in their heads.
         let mut tile = unsafe { out.tile(part.queries.clone(), col..col + head_dim) };
         for i in 0..part.queries.len() {
@@ -241,24 +293,23 @@ impl Sequence<'_> {
 }
 
 multiversion! {
-    /// Each score becomes its weight, 2^(scale * score - greatest), and `state` that of the row with
-    /// them. row: `[panels * 32]`.
+    /// Each score becomes its weight, 2^(scale * score - max), and `state` includes them. row: `[panels * 32]`.
     fn weigh(row: &mut [f32], scale: f32, state: &mut State) = weigh_body
 }
 
 #[inline(always)]
 fn weigh_body<const FMA: bool>(row: &mut [f32], scale: f32, state: &mut State) {
-    let greatest = math::greater(math::max(row) * scale, state.greatest);
+    let max = math::greater(math::max(row) * scale, state.max);
     let mut lanes = [0.0; PANEL];
     for panel in row.as_chunks_mut::<PANEL>().0 {
         for (score, lane) in panel.iter_mut().zip(&mut lanes) {
-            *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -greatest));
+            *score = math::exp2::<FMA>(math::fma::<FMA>(*score, scale, -max));
             *lane += *score;
         }
     }
-    let fade = math::exp2::<FMA>(state.greatest - greatest);
+    let fade = math::exp2::<FMA>(state.max - max);
     let sum = math::fma::<FMA>(state.sum, fade, math::sum::<FMA>(&lanes));
-    *state = State { greatest, sum, fade };
+    *state = State { max, sum, fade };
 }
 
 multiversion! {

@@ -1,35 +1,35 @@
-//! Which row does a token begin as?
+//! Embedding lookup: the initial hidden state of each token.
 
 use rayon::prelude::*;
 
 use super::norm::{Norm, ROWS_PER_TASK, add_row, norm_row};
 use crate::device::{Cpu, InstructionSet, Rows};
 
-/// The tables that a token's first row is read from.
+/// The tables that the initial hidden states are read from.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     /// `[vocab, d]`.
-    pub words: Rows,
+    pub word_embeddings: Rows,
     /// `[token types, d]`.
-    pub types: Option<Rows>,
+    pub token_type_embeddings: Option<Rows>,
     /// `[positions, d]`.
-    pub positions: Option<Rows>,
-    /// What a word's row is multiplied by.
+    pub position_embeddings: Option<Rows>,
+    /// The factor of the word embeddings.
     pub scale: f32,
 }
 
-/// What is known of each token of a batch.
+/// The tokens of a batch.
 #[derive(Debug, Clone, Copy)]
 pub struct Tokens<'a> {
     /// `[tokens]`, each below the vocabulary's size.
     pub ids: &'a [u32],
-    /// `[tokens]`; one beyond the table counts as its last.
-    pub types: &'a [u8],
-    /// `[tokens]`: rows of the table of positions.
-    pub places: &'a [u32],
+    /// `[tokens]`; an id beyond the table counts as its last.
+    pub token_type_ids: &'a [u8],
+    /// `[tokens]`: rows of the position embeddings.
+    pub position_ids: &'a [u32],
 }
 
-/// out becomes `[tokens, d]`: `norm(scale word + type + position)`.
+/// out becomes `[tokens, d]`: `norm(scale * word + token type + position)`.
 pub fn embed(
     cpu: &Cpu,
     table: &Embedding,
@@ -37,8 +37,12 @@ pub fn embed(
     norm: Option<&Norm>,
     out: &mut Rows,
 ) {
-    let (n, d) = (tokens.ids.len(), table.words.d());
-    assert_eq!((tokens.types.len(), tokens.places.len()), (n, n), "a type and a place a token");
+    let (n, d) = (tokens.ids.len(), table.word_embeddings.d());
+    assert_eq!(
+        (tokens.token_type_ids.len(), tokens.position_ids.len()),
+        (n, n),
+        "a token type and a position for each token"
+    );
     out.resize(n, d);
     let set = cpu.instruction_set();
     out.as_mut_slice().par_chunks_mut(ROWS_PER_TASK * d).enumerate().for_each(|(task, rows)| {
@@ -59,15 +63,15 @@ fn embed_row(
     i: usize,
     row: &mut [f32],
 ) {
-    row.copy_from_slice(table.words.row(tokens.ids[i] as usize));
+    row.copy_from_slice(table.word_embeddings.row(tokens.ids[i] as usize));
     if table.scale != 1.0 {
         row.iter_mut().for_each(|value| *value *= table.scale);
     }
-    if let Some(types) = &table.types {
-        let of = usize::from(tokens.types[i]).min(types.n() - 1);
-        add_row(set, row, types.row(of));
+    if let Some(types) = &table.token_type_embeddings {
+        let token_type = usize::from(tokens.token_type_ids[i]).min(types.n() - 1);
+        add_row(set, row, types.row(token_type));
     }
-    if let Some(positions) = &table.positions {
-        add_row(set, row, positions.row(tokens.places[i] as usize));
+    if let Some(positions) = &table.position_embeddings {
+        add_row(set, row, positions.row(tokens.position_ids[i] as usize));
     }
 }

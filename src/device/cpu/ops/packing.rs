@@ -1,6 +1,6 @@
-//! How do values become words that a tile multiplies, and sums become values again?
+//! Packing and quantisation: values become words that a tile multiplies, and sums become values.
 //!
-//! A value x is kept as a whole number q with x = scale * (q - zero). Weights have a scale for each
+//! A value x is stored as an integer q with x = scale * (q - zero). Weights have a scale for each
 //! output and no zero; activations a scale for each token, and at 8 bits a zero, so that a
 //! product is
 //!
@@ -8,7 +8,7 @@
 //! y[t][o] = scale[t] * scale[o] * (sum of q[t] * q[o]  -  zero[t] * sum of q[o])
 //! ```
 //!
-//! The sums are exact. At 16 bits they fit 32 because they are short, and because the greatest
+//! The sums are exact. At 16 bits they fit 32 because they are short, and because the largest
 //! activation is chosen for the layer: no sum of |q[o]| times it passes 2^31. Short sums of a long
 //! row are added in f32.
 
@@ -17,20 +17,20 @@ use super::shared::{bytes, halves};
 use super::tile::{PANEL, Step};
 use crate::device::Dtype;
 
-/// The greatest weight of an int16 layer: 13 bits with the sign.
+/// The largest weight of an int16 layer: 13 bits with the sign.
 const INT16_WEIGHT_MAX: f32 = 4095.0;
 
-/// Steps of one sum of int16: longer sums would leave fewer bits to the activations.
+/// Steps of one sum of int16; longer sums would leave fewer bits for the activations.
 const INT16_STEPS_PER_SUM: usize = 96;
 
-/// The greatest weight of an int8 layer.
+/// The largest weight of an int8 layer.
 const INT8_WEIGHT_MAX: f32 = 127.0;
 
-/// The greatest activation at 8 bits, which have no sign.
-const INT8_MAX: f32 = 255.0;
+/// The largest activation at 8 bits, which have no sign.
+const INT8_ACTIVATION_MAX: f32 = 255.0;
 
-/// 1.5 * 2^23: adding it to a number below 2^22 rounds that to the nearest whole number, even if
-/// in the middle, and leaves it in the low bits, two's complement.
+/// 1.5 * 2^23: adding it to a number below 2^22 rounds that to the nearest integer, ties to even,
+/// and leaves it in the low bits, two's complement.
 const ROUNDER: f32 = 12_582_912.0;
 
 /// The weights of a linear layer, packed for the tile.
@@ -41,19 +41,19 @@ pub struct Packed {
     pub steps: usize,
     /// `[panels, steps]`, outputs beyond the last are 0.
     words: Vec<Step>,
-    /// Of each panel, for whole numbers: `[panels]`.
+    /// One for each panel of integers: `[panels]`.
     pub scales: Vec<Scales>,
-    /// The whole number that the greatest activation of a row becomes.
-    pub greatest: f32,
+    /// The integer that the largest activation of a row becomes.
+    pub activation_max: f32,
     /// Steps that are summed before the sum becomes f32.
     pub steps_per_sum: usize,
 }
 
-/// What the outputs of one panel of whole numbers are multiplied with.
+/// The factors of the outputs of one panel of integers.
 #[derive(Debug, Clone)]
 pub struct Scales {
     pub scale: [f32; PANEL],
-    /// The sum of the weights of each output, a whole number.
+    /// The sum of the weights of each output, an integer.
     pub sum: [f32; PANEL],
 }
 
@@ -61,7 +61,7 @@ pub struct Scales {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RowScale {
     pub scale: f32,
-    /// A whole number.
+    /// An integer.
     pub zero: f32,
 }
 
@@ -75,7 +75,7 @@ impl Packed {
             steps,
             words: vec![Step::ZERO; panels * steps],
             scales: Vec::new(),
-            greatest: INT8_MAX,
+            activation_max: INT8_ACTIVATION_MAX,
             steps_per_sum: steps.max(1),
         };
         if dtype == Dtype::Int16 {
@@ -84,22 +84,23 @@ impl Packed {
         if let Dtype::Int16 | Dtype::Int8 = dtype {
             packed.scales = vec![Scales { scale: [0.0; PANEL], sum: [0.0; PANEL] }; panels];
         }
-        let mut heaviest = 1;
+        let mut weight_sum_max = 1;
         for (o, row) in weight.chunks_exact(inputs).enumerate() {
-            heaviest = heaviest.max(packed.put(o, row));
+            weight_sum_max = weight_sum_max.max(packed.pack_output(o, row));
         }
         if dtype == Dtype::Int16 {
-            packed.greatest = (i64::from(i32::MAX) / heaviest).min(i64::from(i16::MAX)) as f32;
+            let activation_max = i64::from(i32::MAX) / weight_sum_max;
+            packed.activation_max = activation_max.min(i64::from(i16::MAX)) as f32;
         }
         packed
     }
 
-    /// Stores the weights of output `o`; the greatest sum of their absolute values as whole numbers.
-    /// row: `[inputs]`.
-    fn put(&mut self, o: usize, row: &[f32]) -> i64 {
+    /// Stores the weights of output `o`, and returns the largest sum of their absolute values as
+    /// integers. row: `[inputs]`.
+    fn pack_output(&mut self, o: usize, row: &[f32]) -> i64 {
         let (panel, lane) = (o / PANEL, o % PANEL);
         let words = &mut self.words[panel * self.steps..][..self.steps];
-        let max = match self.dtype {
+        let integer_max = match self.dtype {
             Dtype::F32 | Dtype::Bf16 => {
                 for (step, values) in words.iter_mut().zip(row.chunks(self.dtype.per_word())) {
                     step.0[lane] = match (self.dtype, values) {
@@ -114,21 +115,21 @@ impl Packed {
             Dtype::Int8 => INT8_WEIGHT_MAX,
             Dtype::F16 => unreachable!("f16 is a GPU's"),
         };
-        let greatest = row.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
-        let scale = if greatest > 0.0 { greatest / max } else { 1.0 };
-        let whole = |value: &f32| (value / scale).round_ties_even() as i32;
+        let max = row.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+        let scale = if max > 0.0 { max / integer_max } else { 1.0 };
+        let integer = |value: &f32| (value / scale).round_ties_even() as i32;
         let bits = 32 / self.dtype.per_word();
         for (step, values) in words.iter_mut().zip(row.chunks(self.dtype.per_word())) {
             for (i, value) in values.iter().enumerate() {
-                let kept = whole(value) as u32 & (u32::MAX >> (32 - bits));
+                let kept = integer(value) as u32 & (u32::MAX >> (32 - bits));
                 step.0[lane] |= kept << (bits * i);
             }
         }
         self.scales[panel].scale[lane] = scale;
-        self.scales[panel].sum[lane] = row.iter().map(whole).sum::<i32>() as f32;
+        self.scales[panel].sum[lane] = row.iter().map(integer).sum::<i32>() as f32;
         let values_per_sum = self.steps_per_sum * self.dtype.per_word();
         let sums = row.chunks(values_per_sum);
-        let weights = sums.map(|sum| sum.iter().map(|value| i64::from(whole(value).abs())).sum());
+        let weights = sums.map(|sum| sum.iter().map(|value| i64::from(integer(value).abs())).sum());
         weights.max().unwrap_or(0)
     }
 
@@ -141,29 +142,29 @@ impl Packed {
         &self.words[panel * self.steps..][..self.steps]
     }
 
-    /// Part `i` of `n` of the panel's worth of words that begins `lead` steps behind the start of
-    /// `panel`; less where the words end.
-    pub fn ahead(&self, panel: usize, lead: usize, i: usize, n: usize) -> &[Step] {
+    /// The words to prefetch while part `i` of `n` of a panel is computed: as many as a panel has,
+    /// from `lead` steps behind the start of `panel` on; fewer where the words end.
+    pub fn prefetched(&self, panel: usize, lead: usize, i: usize, n: usize) -> &[Step] {
         let at = |i: usize| (panel * self.steps + lead + self.steps * i / n).min(self.words.len());
         &self.words[at(i)..at(i + 1)]
     }
 }
 
 multiversion! {
-    /// words becomes the words of `row`, as `packed` wants them; `scale` their scale.
-    /// row: `[inputs]`; words: `[steps]`.
-    pub fn put_row(packed: &Packed, row: &[f32], words: &mut [u32], scale: &mut RowScale)
-        = put_row_body
+    /// Packs `row` into `words` in the type of `packed`, with its scale. row: `[inputs]`; words:
+    /// `[steps]`.
+    pub fn pack_row(packed: &Packed, row: &[f32], words: &mut [u32], scale: &mut RowScale)
+        = pack_row_body
 }
 
 #[inline(always)]
-fn put_row_body<const FMA: bool>(
+fn pack_row_body<const FMA: bool>(
     packed: &Packed,
     row: &[f32],
     words: &mut [u32],
     scale: &mut RowScale,
 ) {
-    // The values beyond the last count as zeros.
+    // The padding of the last word is zero.
     if let Some(last) = words.last_mut() {
         *last = 0;
     }
@@ -176,33 +177,33 @@ fn put_row_body<const FMA: bool>(
             }
         }
         Dtype::Int16 => {
-            let (least, greatest) = math::range::<FMA>(row);
-            let greatest = if greatest > -least { greatest } else { -least };
-            let inverse = if greatest > 0.0 { packed.greatest / greatest } else { 0.0 };
+            let (min, max) = math::range::<FMA>(row);
+            let max = if max > -min { max } else { -min };
+            let inverse = if max > 0.0 { packed.activation_max / max } else { 0.0 };
             for (to, value) in halves(words).iter_mut().zip(row) {
                 *to = math::fma::<FMA>(*value, inverse, ROUNDER).to_bits() as u16;
             }
-            *scale = RowScale { scale: greatest / packed.greatest, zero: 0.0 };
+            *scale = RowScale { scale: max / packed.activation_max, zero: 0.0 };
         }
         Dtype::Int8 => {
-            let (least, greatest) = math::range::<FMA>(row);
-            let range = greatest - least;
-            let inverse = if range > 0.0 { INT8_MAX / range } else { 0.0 };
-            let zero = (-least * inverse).round_ties_even();
+            let (min, max) = math::range::<FMA>(row);
+            let range = max - min;
+            let inverse = if range > 0.0 { INT8_ACTIVATION_MAX / range } else { 0.0 };
+            let zero = (-min * inverse).round_ties_even();
             for (to, value) in bytes(words).iter_mut().zip(row) {
-                let whole = math::fma::<FMA>(*value, inverse, zero);
-                let whole = if whole < INT8_MAX { whole } else { INT8_MAX };
-                let whole = if whole > 0.0 { whole } else { 0.0 };
-                *to = (whole + ROUNDER).to_bits() as u8;
+                let scaled = math::fma::<FMA>(*value, inverse, zero);
+                let scaled =
+                    if scaled < INT8_ACTIVATION_MAX { scaled } else { INT8_ACTIVATION_MAX };
+                let scaled = if scaled > 0.0 { scaled } else { 0.0 };
+                *to = (scaled + ROUNDER).to_bits() as u8;
             }
-            *scale = RowScale { scale: range / INT8_MAX, zero };
+            *scale = RowScale { scale: range / INT8_ACTIVATION_MAX, zero };
         }
     }
 }
 
 multiversion! {
-    /// values becomes what the sums of a tile of whole numbers stand for, or more by it if `add`.
-    /// sums, values, rows: `[rows of the tile]`; values: f32.
+    /// values becomes the values of the integer `sums` of a tile, or grows by them if `add`. sums, values, rows: `[rows of the tile]`; values: f32.
     pub fn dequantise(sums: &[Step], values: &mut [Step], rows: &[RowScale], panel: &Scales, add: bool)
         = dequantise_body
 }
@@ -218,14 +219,14 @@ fn dequantise_body<const FMA: bool>(
     for ((sums, values), row) in sums.iter().zip(values).zip(rows) {
         let of_panel = panel.sum.iter().zip(&panel.scale);
         for ((sum, value), (weights, scale)) in sums.0.iter().zip(&mut values.0).zip(of_panel) {
-            let whole = math::fma::<FMA>(-row.zero, *weights, *sum as i32 as f32);
+            let integer = math::fma::<FMA>(-row.zero, *weights, *sum as i32 as f32);
             let before = if add { f32::from_bits(*value) } else { 0.0 };
-            *value = math::fma::<FMA>(whole, row.scale * scale, before).to_bits();
+            *value = math::fma::<FMA>(integer, row.scale * scale, before).to_bits();
         }
     }
 }
 
-/// The nearest bf16, even if in the middle; NaN stays NaN.
+/// The nearest bf16, ties to even; NaN stays NaN.
 #[inline(always)]
 fn bf16(value: f32) -> u32 {
     let bits = value.to_bits();
