@@ -102,7 +102,7 @@ cuda-check: setup ## Check the CUDA kernels and the code around them; needs no G
 	cargo clippy --all-targets --features cuda $(CARGO_FLAGS) -- -D warnings
 
 cuda-test: setup ## Run the tests of the CUDA code, on a GPU's driver that is emulated on the CPU.
-	@scripts/emulate-cuda cargo test --lib --test tests --features cuda $(CARGO_FLAGS) cuda
+	@scripts/emulate-cuda cargo test --lib --test tests --features cuda $(CARGO_FLAGS) -- cuda dense::gpu
 
 gpu-check: setup ## Pack a CUDA build for a GPU machine, and rehearse here what will run there; needs no GPU.
 	scripts/gpu-check dry "$(OUT)"

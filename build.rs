@@ -25,11 +25,11 @@ fn main() {
 struct Job {
     kernel: PathBuf,
     arguments: [String; 2],
-    made: PathBuf,
+    output: PathBuf,
 }
 
-/// Compiles every kernel to machine code for each architecture and to PTX, from which a driver makes
-/// machine code for newer ones, and writes `kernels.rs`, a list of all of it.
+/// Compiles every kernel to machine code for each architecture and to PTX, which the driver of a newer one
+/// compiles, and writes the list `kernels.rs`.
 fn compile_kernels() {
     println!("cargo:rerun-if-changed=kernels");
     let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -39,7 +39,7 @@ fn compile_kernels() {
     for kernel in &kernels {
         let name = kernel.file_stem().expect("kernels/ has only files").to_string_lossy();
         let mut job = |arguments: [String; 2], file: String| {
-            jobs.push(Job { kernel: kernel.clone(), arguments, made: out.join(&file) });
+            jobs.push(Job { kernel: kernel.clone(), arguments, output: out.join(&file) });
             file
         };
         let cubins: String = architectures.iter().fold(String::new(), |mut list, arch| {
@@ -86,7 +86,7 @@ fn architectures() -> Vec<u32> {
     architectures
 }
 
-/// NVCC, or that of CUDA_HOME, of CUDA_PATH, of `scripts/cuda-toolkit`, of PATH.
+/// The compiler of NVCC, CUDA_HOME, CUDA_PATH, `scripts/cuda-toolkit` or PATH, in this order.
 fn nvcc() -> PathBuf {
     let toolkit = |folder: String| Path::new(&folder).join("bin/nvcc");
     let cache = || {
@@ -102,9 +102,9 @@ fn nvcc() -> PathBuf {
         Some(PathBuf::from("nvcc")),
     ];
     let nvcc = named.into_iter().flatten().next().expect("the last is always there");
-    if !Command::new(&nvcc).arg("--version").output().is_ok_and(|said| said.status.success()) {
+    if !Command::new(&nvcc).arg("--version").output().is_ok_and(|ran| ran.status.success()) {
         fail(&format!(
-            "the feature `cuda` needs the CUDA compiler, and {} does not run; get it with \
+            "the feature `cuda` needs the CUDA compiler, and {} does not run; install it with \
              scripts/cuda-toolkit (no GPU and no root needed), or set CUDA_HOME to a toolkit of 12.0 \
              or newer",
             nvcc.display()
@@ -120,10 +120,10 @@ fn run(nvcc: &Path, jobs: &[Job]) {
     let work = || {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut command = Command::new(nvcc);
-            command.args(["-std=c++17", "-O3"]).args(&job.arguments).arg("-o").arg(&job.made);
-            let said = command.arg(&job.kernel).output().expect("nvcc ran a moment ago");
-            if !said.status.success() {
-                let errors = String::from_utf8_lossy(&said.stderr);
+            command.args(["-std=c++17", "-O3"]).args(&job.arguments).arg("-o").arg(&job.output);
+            let ran = command.arg(&job.kernel).output().expect("nvcc ran a moment ago");
+            if !ran.status.success() {
+                let errors = String::from_utf8_lossy(&ran.stderr);
                 fail(&format!("{} does not compile:\n{errors}", job.kernel.display()));
             }
         }

@@ -1,14 +1,13 @@
-// What is done to each value after a product? out = activation(x + bias).
+// The epilogue of a linear layer: out = activation(x + bias), for activations that cuBLASLt lacks.
 //
-// CPU: the end of `linear`, src/device/cpu/ops/finish.rs; for activations that the matrix product of
-// cuBLASLt has not got.
+// CPU: `epilogue` of src/device/cpu/ops/epilogue.rs.
 // Bytes: 4 a value (2 read, 2 written); the bias stays in the caches. FLOPs: 2 to about 30 a value
 // (gelu). Bound by memory.
 // Launch: a thread for 8 values, 256 threads a block.
 #include "common.cuh"
 
 template <typename T, int KIND>
-__device__ __forceinline__ void finish(const T *x, const T *bias, T *out, int n, int d) {
+__device__ __forceinline__ void epilogue(const T *x, const T *bias, T *out, int n, int d) {
     const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * VECTOR;
     if (at >= static_cast<int64_t>(n) * d) {
         return;
@@ -26,8 +25,8 @@ __device__ __forceinline__ void finish(const T *x, const T *bias, T *out, int n,
 // x, out: [n, d], which may be the same; bias: [d] or null.
 #define ACTIVATION(NAME, T, KIND)                                              \
     extern "C" __global__ void __launch_bounds__(256)                          \
-        NAME(const T *x, const T *bias, T *out, int n, int d) {            \
-        finish<T, KIND>(x, bias, out, n, d);                                   \
+        NAME(const T *x, const T *bias, T *out, int n, int d) {                \
+        epilogue<T, KIND>(x, bias, out, n, d);                                 \
     }
 #define ACTIVATIONS(KIND_NAME, KIND)                         \
     ACTIVATION(activation_##KIND_NAME##_bf16, bf16, KIND)    \

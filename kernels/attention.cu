@@ -1,24 +1,24 @@
-// How does each token of a sequence look at the others? out = softmax(scale q k^T + bias) v over the
-// keys that the mask shows, each sequence alone, without padding.
+// FlashAttention over packed sequences: out = softmax(scale q k^T + bias) v over the keys that the mask
+// shows, each sequence by itself, without padding.
 //
-// CPU: `attention` of src/device/cpu/ops/attention.rs.
+// CPU: `attention` of src/device/cpu/ops/flash_attention.rs.
 // FLOPs: 4 head_dim for each pair of a query and a key that it sees, of every head, on the tensor
 // cores (mma.sync m16n8k16). Bytes: a token's queries, keys and values and its context,
 // 2 head_dim (2 heads + 2 heads_kv); the keys and values of a head are read again for every 64
-// queries, from L2. Bound by the tensor cores from some hundred tokens on, below that by memory.
+// queries, from L2. Bound by the tensor cores from a few hundred tokens on, below that by memory.
 //
 // Method: online softmax in f32 over blocks of keys (Milakov and Gimelshein, 2018; Dao, 2023). The
-// scores of a block stay in registers, as the product with the values wants them.
+// scores of a block stay in registers, in the layout that the product with the values reads.
 // Launch: (tiles, heads) blocks. A tile is 64 queries of one sequence on 4 warps with 64 keys at a
 // time, or up to 16 queries on one warp with 32 keys at a time, so that short sequences and the ends
-// of long ones take no more than they need. Keys and values come by cp.async into two buffers: the
-// next block of keys is on its way while this one is multiplied. In shared memory the vector of
+// of long ones take no more than they need. Keys and values are copied by cp.async into two buffers: the
+// next block of keys is loaded while this one is multiplied. In shared memory the vector of
 // 16 bytes `c` of row `r` lies at c ^ r (mod 8), so that no two rows that are read together share a
 // bank.
 #include "common.cuh"
 
-/// One block's work: an entry of `Tiles` in src/device/cuda/batch.rs. One of zeros, behind those of a batch
-/// that is filled up, is none.
+/// The work of one block: an entry of `Tiles` in src/device/cuda/batch.rs. Zeros, the padding of a batch,
+/// are no work.
 struct Tile {
     /// The rows of its sequence.
     int begin, end;
@@ -28,7 +28,7 @@ struct Tile {
 
 struct Shape {
     int heads, heads_kv;
-    /// Of a product of query and key.
+    /// The factor of each product of a query and a key.
     float scale;
     /// Keys that a query sees before and after itself.
     int before, after;
@@ -43,7 +43,7 @@ constexpr float LOG2_E = 1.44269504f;
 /// Of a block: two steps.
 extern __shared__ __align__(128) unsigned char memory[];
 
-/// The instructions that C++ has no words for.
+/// Instructions that C++ cannot express.
 namespace ptx {
 
 /// Copies 16 bytes from device memory to shared memory, or zeros unless `there`.
@@ -110,7 +110,7 @@ template <typename T, int ROWS, int HEAD_DIM> struct Block {
         return data + (r * VECTORS + (c ^ turn)) * VECTOR;
     }
 
-    /// Begins to fetch the rows first..end of one head; those from `end` on become zeros.
+    /// Starts to copy the rows first..end of one head; those from `end` on become zeros.
     __device__ __forceinline__ void fetch(const T *from, int64_t stride, int first, int end) {
         for (int i = threadIdx.x; i < ROWS * VECTORS; i += blockDim.x) {
             const int r = i / VECTORS, c = i % VECTORS;
@@ -143,7 +143,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
     const int64_t stride = static_cast<int64_t>(shape.heads + 2 * shape.heads_kv) * HEAD_DIM;
     const T *keys = qkv + (shape.heads + head_kv) * HEAD_DIM;
     const T *values = keys + shape.heads_kv * HEAD_DIM;
-    // The rows of this warp's queries, of which those from `end` on are not there.
+    // The rows of this warp's queries; those from `end` on do not exist.
     const int query = tile.query + threadIdx.x / WARP * 16;
     const int last = min(tile.query + WARPS * 16, tile.end) - 1;
     const int first_key = max(tile.begin, tile.query - shape.before);
@@ -177,7 +177,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
             ptx::wait<0>();
         }
         __syncthreads();
-        // Some query of this warp is there and sees some key of this step; the same for all lanes.
+        // Whether a query of this warp exists and sees a key of this step; the same for all lanes.
         const bool seen = query < tile.end && key <= query + 15 + shape.after && key + KEYS > query - shape.before;
         if (seen) {
             auto &step = steps[at];
@@ -187,7 +187,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
 #pragma unroll
                 for (int k = 0; k < DEPTH; k += 2) {
                     uint32_t b[4];
-                    // Heads of 16 have half as much to load, and load it twice.
+                    // Heads of 16 have half as much to load, so they load it twice.
                     ptx::load_matrices(b, step.keys.at(n * 8 + lane % 8, (k * 2 + lane / 8) % (HEAD_DIM / VECTOR)));
                     ptx::multiply<T>(scores[n], q[k], b[0], b[1]);
                     if constexpr (DEPTH > 1) {
@@ -221,7 +221,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
                 most[row] = fmaxf(most[row], __shfl_xor_sync(ALL_LANES, most[row], 1));
                 most[row] = fmaxf(most[row], __shfl_xor_sync(ALL_LANES, most[row], 2));
             }
-            // A row that has seen no key yet: its scores are -inf, and -inf - 0 is no NaN.
+            // A row that has seen no key yet: its scores are -inf, and -inf - 0 is not NaN.
             const float base[2] = {most[0] == -INFINITY ? 0.0f : most[0], most[1] == -INFINITY ? 0.0f : most[1]};
             const float shrink[2] = {exp2f(greatest[0] - base[0]), exp2f(greatest[1] - base[1])};
 #pragma unroll
@@ -244,7 +244,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
                     const float low = exp2f(scores[n][2 * row] - base[row]);
                     const float high = exp2f(scores[n][2 * row + 1] - base[row]);
                     weights[i] = pack<T>(low, high);
-                    // What is summed is what is multiplied, so that the weights add up to 1.
+                    // The rounded values are summed, as they are multiplied, so that the weights sum to 1.
                     const float2 rounded = unpack<T>(weights[i]);
                     sum[row] += rounded.x + rounded.y;
                 }
@@ -257,7 +257,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
                 }
             }
         }
-        // The next turn fetches into the buffer that this one read.
+        // The next iteration copies into the buffer that this one read.
         __syncthreads();
     }
 

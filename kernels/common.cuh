@@ -1,9 +1,9 @@
-// What do the kernels share? Types of activations, vectors of 16 bytes, sums over threads.
+// Shared by the kernels: types of activations, vectors of 16 bytes, sums over threads.
 //
 // An activation is bf16 or f16; every sum is f32. A row has a multiple of 8 values and begins at a
 // multiple of 16 bytes, so that it is read as vectors of 8.
 //
-// The two builds of a kernel are called NAME_bf16 and NAME_f16; the Rust side finds them by name.
+// The two variants of a kernel are called NAME_bf16 and NAME_f16; the Rust side finds them by name.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -60,7 +60,7 @@ template <typename T> __device__ __forceinline__ void store8(T *to, const float 
                                                 pack<T>(from[4], from[5]), pack<T>(from[6], from[7]));
 }
 
-/// The sum over neighbouring lanes, a power of two of them; every lane gets it.
+/// The sum over consecutive lanes, a power of two of them; every lane gets it.
 __device__ __forceinline__ float lanes_sum(float value, int lanes) {
     for (int far = lanes / 2; far > 0; far /= 2) {
         value += __shfl_xor_sync(ALL_LANES, value, far);
@@ -88,14 +88,14 @@ template <int THREADS> __device__ __forceinline__ float row_sum(float value) {
     return sum;
 }
 
-/// A norm as the launcher passes it: `Norm` of src/device/cpu/ops/norm.rs.
-struct NormRule {
+/// A norm as the launcher passes it: `NormParams` of src/device/cuda/weights.rs.
+struct NormParams {
     /// [d], f32; null: no norm.
     const float *weight;
     /// [d], f32, or null.
     const float *bias;
     float eps;
-    /// Whether the mean is taken away first: LayerNorm, else RMSNorm.
+    /// Whether the mean is subtracted first: LayerNorm, else RMSNorm.
     int centered;
 };
 
@@ -129,9 +129,9 @@ template <int THREADS> struct RowPart {
         }
     }
 
-    /// Becomes its norm. The variance is that of the differences from the mean, in a second pass
+    /// Normalises the row. The variance is that of the differences from the mean, in a second pass
     /// over registers: nothing cancels.
-    __device__ __forceinline__ void norm(const NormRule &rule) {
+    __device__ __forceinline__ void norm(const NormParams &rule) {
         float mean = 0.0f;
         if (rule.centered) {
             float sum = 0.0f;
@@ -159,7 +159,7 @@ template <int THREADS> struct RowPart {
     }
 };
 
-/// `Activation` of src/device/cpu/ops/linear.rs, in its order.
+/// `Activation` of src/device/cpu/ops/activation.rs, in its order.
 enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, TANH };
 
 // OF(name in a kernel's name, kind) for each.

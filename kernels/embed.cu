@@ -1,15 +1,15 @@
-// Which row does a token begin as? out = norm(scale word + type + position).
+// Embedding lookup: out = norm(scale * word + token type + position).
 //
-// CPU: `embed` of src/device/cpu/ops/embed.rs.
-// Bytes: a token reads three rows and writes one, 8 d; the tables of types and positions stay in
+// CPU: `embed` of src/device/cpu/ops/embedding.rs.
+// Bytes: a token reads three rows and writes one, 8 d; the token type and position embeddings stay in
 // the caches, so device memory sees 4 d. FLOPs: 10 d. Bound by memory.
 // Launch: one warp a row up to d = 1024 (8 rows a block), else one block a row up to d = 8192.
 #include "common.cuh"
 
 template <typename T, int THREADS>
-__device__ __forceinline__ void embed(const T *words, const T *types, const T *positions, const uint32_t *ids,
-                                      const uint8_t *kinds, const uint32_t *places, T *out, NormRule rule,
-                                      float scale, int kinds_max, int n, int d) {
+__device__ __forceinline__ void embed(const T *words, const T *token_types, const T *positions, const uint32_t *ids,
+                                      const uint8_t *token_type_ids, const uint32_t *position_ids, T *out,
+                                      NormParams norm, float scale, int token_type_max, int n, int d) {
     RowPart<THREADS> part(d);
     const int64_t row = part.row();
     if (row >= n) {
@@ -29,25 +29,27 @@ __device__ __forceinline__ void embed(const T *words, const T *types, const T *p
             for (int j = 0; j < VECTOR; j++) v[j] += more[j];
         });
     };
-    if (types) {
-        add(types, min(static_cast<int>(kinds[row]), kinds_max));
+    if (token_types) {
+        add(token_types, min(static_cast<int>(token_type_ids[row]), token_type_max));
     }
     if (positions) {
-        add(positions, places[row]);
+        add(positions, position_ids[row]);
     }
-    if (rule.weight) {
-        part.norm(rule);
+    if (norm.weight) {
+        part.norm(norm);
     }
     part.each([&](float *v, int column) { store8(out + row * d + column, v); });
 }
 
-// words: [vocab, d]; types: [kinds_max + 1, d] or null; positions: [positions, d] or null;
-// ids, kinds, places: [n]; out: [n, d].
+// words: [vocab, d]; token_types: [token_type_max + 1, d] or null; positions: [positions, d] or null;
+// ids, token_type_ids, position_ids: [n]; out: [n, d].
 #define EMBED(NAME, T, THREADS)                                                                          \
     extern "C" __global__ void __launch_bounds__(ROW_BLOCK) NAME(                                        \
-        const T *words, const T *types, const T *positions, const uint32_t *ids, const uint8_t *kinds,   \
-        const uint32_t *places, T *out, NormRule rule, float scale, int kinds_max, int n, int d) {       \
-        embed<T, THREADS>(words, types, positions, ids, kinds, places, out, rule, scale, kinds_max, n, d); \
+        const T *words, const T *token_types, const T *positions, const uint32_t *ids,                   \
+        const uint8_t *token_type_ids, const uint32_t *position_ids, T *out, NormParams norm,            \
+        float scale, int token_type_max, int n, int d) {                                                 \
+        embed<T, THREADS>(words, token_types, positions, ids, token_type_ids, position_ids, out, norm,   \
+                          scale, token_type_max, n, d);                                                  \
     }
 EMBED(embed_warp_bf16, bf16, WARP)
 EMBED(embed_warp_f16, f16, WARP)

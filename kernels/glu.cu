@@ -1,5 +1,4 @@
-// How does one half of a wide row gate the other? out = activation(gate) up, each with its bias
-// (Shazeer, 2020).
+// Gated linear units (Shazeer, 2020): out = activation(gate) * up, each with its bias.
 //
 // CPU: `glu` of src/device/cpu/ops/glu.rs; the bias is that of the product before it.
 // Bytes: 6 a value (4 read, 2 written); the bias stays in the caches. FLOPs: 4 to about 30 a value.
@@ -8,15 +7,15 @@
 #include "common.cuh"
 
 template <typename T, int KIND>
-__device__ __forceinline__ void glu(const T *wide, const T *bias, T *out, int n, int d) {
+__device__ __forceinline__ void glu(const T *gate_up, const T *bias, T *out, int n, int d) {
     const int64_t at = (static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x) * VECTOR;
     if (at >= static_cast<int64_t>(n) * d) {
         return;
     }
     const int64_t row = at / d, column = at % d;
     float gate[VECTOR], up[VECTOR], gate_bias[VECTOR] = {}, up_bias[VECTOR] = {};
-    load8(gate, wide + row * 2 * d + column);
-    load8(up, wide + row * 2 * d + d + column);
+    load8(gate, gate_up + row * 2 * d + column);
+    load8(up, gate_up + row * 2 * d + d + column);
     if (bias) {
         load8(gate_bias, bias + column);
         load8(up_bias, bias + d + column);
@@ -26,11 +25,11 @@ __device__ __forceinline__ void glu(const T *wide, const T *bias, T *out, int n,
     store8(out + at, gate);
 }
 
-// wide: [n, 2 d], the gate of a row, then its up; bias: [2 d] or null; out: [n, d].
+// gate_up: [n, 2 d], the gate of a row first; bias: [2 d] or null; out: [n, d].
 #define GLU(NAME, T, KIND)                                                     \
     extern "C" __global__ void __launch_bounds__(256)                          \
-        NAME(const T *wide, const T *bias, T *out, int n, int d) {         \
-        glu<T, KIND>(wide, bias, out, n, d);                                   \
+        NAME(const T *gate_up, const T *bias, T *out, int n, int d) {          \
+        glu<T, KIND>(gate_up, bias, out, n, d);                                \
     }
 #define GLUS(KIND_NAME, KIND)                  \
     GLU(glu_##KIND_NAME##_bf16, bf16, KIND)    \

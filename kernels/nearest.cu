@@ -1,15 +1,15 @@
-// Which rows are nearest to one query, or to a few?
+// The nearest rows to one query, or to a few, by inner product.
 //
 // CPU: the inner products of src/index/dense/rows.rs, in the order of `Hit::best_first` of src/base/hit.rs.
-// Bytes: 4 d a row, once for all queries where they share it through L2, and 16 k a slice of 2048 rows
+// Bytes: 4 d a row, once for all queries if they share it through L2, and 16 k a slice of 2048 rows
 // and query. FLOPs: 2 d a row and query. Bound by memory: 1,000,000 rows of 384 are 1.5 GB.
 // Launch: blocks of 256 threads. nearest_scan has one for each query of each slice; a warp reads 8 rows
-// at a time, and a multiprocessor has room for 4 blocks, so that enough loads are on their way. Below d = 128
-// some lanes have nothing to read.
-// nearest_merge has one for each 2048 keys of each query, and is repeated until that is one.
+// at a time, and a multiprocessor has room for 4 blocks, so that enough loads are in flight. Below d = 128
+// some lanes read nothing.
+// nearest_merge has one for each 2048 keys of each query, and is repeated until one block is enough.
 //
-// A hit is a key: its score, as a number without a sign of the same order, above the complement of its
-// row. A larger key is a better hit, equal scores go by the lower row, and 0 is no hit.
+// A hit is a key of 64 bits: its score, as an unsigned number of the same order, above the complement of
+// its row. A larger key is a better hit, equal scores are ordered by row, and 0 is no hit.
 #include "common.cuh"
 
 /// Rows of a slice, and keys that a block selects from: 16 KiB of shared memory.
@@ -30,7 +30,7 @@ __device__ __forceinline__ float score_of(uint64_t key) {
 }
 
 /// The last steps of a bitonic sort: each `run` of keys, first up and then down or the other way round,
-/// becomes sorted, worst first where `ascending` is a bit of its place. keys: [n], in shared memory.
+/// becomes sorted, worst first where `ascending` is a bit of its index. keys: [n], in shared memory.
 __device__ __forceinline__ void sort_runs(uint64_t *keys, int n, int run, int ascending) {
     for (int far = run / 2; far > 0; far /= 2) {
         __syncthreads();
@@ -45,8 +45,8 @@ __device__ __forceinline__ void sort_runs(uint64_t *keys, int n, int run, int as
     }
 }
 
-/// The best `k` keys come to the front, best first. Runs of `k`, rounded up to a power of two, are sorted;
-/// then the better half of each two stays, until one is left (Shanbhag, Pirk and Madden, Efficient Top-K
+/// Moves the best `k` keys to the front, best first. Runs of `k`, rounded up to a power of two, are sorted;
+/// then the better half of each two is kept, until one is left (Shanbhag, Pirk and Madden, Efficient Top-K
 /// Query Processing on Massively Parallel Hardware, 2018). keys: [CHUNK], in shared memory.
 __device__ __forceinline__ void keep_best(uint64_t *keys, int k) {
     int width = 1;
@@ -54,7 +54,7 @@ __device__ __forceinline__ void keep_best(uint64_t *keys, int k) {
     sort_runs(keys, CHUNK, width, CHUNK / 2);
     for (int n = CHUNK / 2; n >= width; n /= 2) {
         __syncthreads();
-        // A run of the front is best first and its partner worst first, so that this is a bitonic run.
+        // A run at the front is best first and its partner worst first, so that this is a bitonic run.
         for (int i = threadIdx.x; i < n; i += ROW_BLOCK) keys[i] = max(keys[i], keys[i + n]);
         sort_runs(keys, n, width, n > width ? n / 2 : 0);
     }
@@ -74,7 +74,7 @@ extern "C" __global__ void __launch_bounds__(ROW_BLOCK, 4)
         const uint32_t row = slice * CHUNK + at;
         const int there = row < n ? min(n - row, static_cast<uint32_t>(ROWS)) : 0;
         const float4 *y = reinterpret_cast<const float4 *>(rows) + static_cast<int64_t>(row) * vectors;
-        // Behind the last row it is read again.
+        // Beyond the last row, the last row is read again.
         int from[ROWS];
 #pragma unroll
         for (int i = 0; i < ROWS; i++) from[i] = min(i, there - 1) * vectors;
@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(ROW_BLOCK, 4)
 #pragma unroll
             for (int i = 0; i < ROWS; i++) sums[i] += a.x * b[i].x + a.y * b[i].y + a.z * b[i].z + a.w * b[i].w;
         }
-        // Lanes that lie `far` apart hand each other the sums of one half of the rows each.
+        // Lanes at a distance of `far` exchange the sums of one half of the rows each.
 #pragma unroll
         for (int half = ROWS / 2, far = WARP / 2; half > 0; half /= 2, far /= 2) {
 #pragma unroll
@@ -108,8 +108,8 @@ extern "C" __global__ void __launch_bounds__(ROW_BLOCK, 4)
     for (int i = threadIdx.x; i < k; i += ROW_BLOCK) keys[(query * slices + slice) * k + i] = best[i];
 }
 
-// keys: [nq, m]; out: [nq, chunks, k] for the next pass, or null: then scores and ids, [nq, k], are what
-// the keys say, and -1 is the id of no hit. k <= 256.
+// keys: [nq, m]; out: [nq, chunks, k] for the next pass, or null: then scores and ids, [nq, k], are those
+// of the keys, and -1 is the id of no hit. k <= 256.
 extern "C" __global__ void __launch_bounds__(ROW_BLOCK)
     nearest_merge(const uint64_t *keys, uint64_t *out, float *scores, int64_t *ids, int64_t m, int k) {
     __shared__ uint64_t best[CHUNK];

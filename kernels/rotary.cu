@@ -1,14 +1,14 @@
-// How does a query or a key say where it stands? Pair i of a head, the values i and i + pairs, is
-// turned by the angle that its place has.
+// Rotary position embeddings (Su et al., 2021): pair i of a head, the values i and i + pairs, is rotated
+// by the angle of its position.
 //
 // CPU: `rotary` of src/device/cpu/ops/rotary.rs.
-// Bytes: 4 a value that is turned; the turns, 8 a pair, are read once a head and stay in the caches.
+// Bytes: 4 a rotated value; cosines and sines, 8 a pair, are read once a head and stay in the caches.
 // FLOPs: 3 a value. Bound by memory.
 // Launch: a thread for 8 pairs of a head, 256 threads a block.
 #include "common.cuh"
 
 template <typename T>
-__device__ __forceinline__ void rotary(T *x, const float *turns, const uint32_t *places, int heads, int head_dim,
+__device__ __forceinline__ void rotary(T *x, const float *cos_sin, const uint32_t *position_ids, int heads, int head_dim,
                                        int pairs, int n, int d) {
     const int threads = pairs / VECTOR;
     const int64_t thread = static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -18,29 +18,29 @@ __device__ __forceinline__ void rotary(T *x, const float *turns, const uint32_t 
     }
     const int pair = thread % threads * VECTOR;
     T *first = x + row * d + head % heads * head_dim + pair;
-    const float *turn = turns + static_cast<int64_t>(places[row]) * 2 * pairs + pair;
+    const float *angles = cos_sin + static_cast<int64_t>(position_ids[row]) * 2 * pairs + pair;
     float a[VECTOR], b[VECTOR], cos[VECTOR], sin[VECTOR];
     load8(a, first);
     load8(b, first + pairs);
-    load8(cos, turn);
-    load8(sin, turn + pairs);
+    load8(cos, angles);
+    load8(sin, angles + pairs);
 #pragma unroll
     for (int j = 0; j < VECTOR; j++) {
-        const float turned = b[j] * cos[j] + a[j] * sin[j];
+        const float rotated = b[j] * cos[j] + a[j] * sin[j];
         a[j] = a[j] * cos[j] - b[j] * sin[j];
-        b[j] = turned;
+        b[j] = rotated;
     }
     store8(first, a);
     store8(first + pairs, b);
 }
 
-// The first heads of each row, in place. x: [n, d]; turns: [places, 2 pairs], the cosines of a place,
-// then its sines; places: [n]; pairs: a multiple of 8.
+// The first heads of each row, in place. x: [n, d]; cos_sin: [positions, 2 pairs], the cosines of a
+// position, then its sines; position_ids: [n]; pairs: a multiple of 8.
 #define ROTARY(NAME, T)                                                                            \
     extern "C" __global__ void __launch_bounds__(256)                                              \
-        NAME(T *x, const float *turns, const uint32_t *places, int heads, int head_dim, int pairs, \
-             int n, int d) {                                                                       \
-        rotary<T>(x, turns, places, heads, head_dim, pairs, n, d);                                 \
+        NAME(T *x, const float *cos_sin, const uint32_t *position_ids, int heads, int head_dim,    \
+             int pairs, int n, int d) {                                                            \
+        rotary<T>(x, cos_sin, position_ids, heads, head_dim, pairs, n, d);                         \
     }
 ROTARY(rotary_bf16, bf16)
 ROTARY(rotary_f16, f16)

@@ -1,17 +1,17 @@
-// How do the hidden states of a sequence become the vector that is stored? The rows of each sequence
-// are pooled, cut to their first values (Matryoshka), brought to a length of 1 and cast, in one pass.
+// The tail of an embedder: the rows of each sequence are pooled, truncated to their first values
+// (Matryoshka), scaled to length 1 and cast, in one pass.
 //
-// CPU: `pool` and `normalize` of src/device/cpu/ops/pool.rs, between them the cut.
+// CPU: `pool` and `normalize` of src/device/cpu/ops/pooling.rs, with the truncation in between.
 // Bytes: 2 dim a token, of a mean, a weighted mean or a maximum; 2 dim a sequence of the first or the
 // last row; and the vectors. FLOPs: 2 dim a token. Bound by memory.
 // Launch: a block of 256 threads a sequence. A thread holds one vector of 8 columns of every
 // `groups`-th row, and the groups are added in shared memory: dim = 384 has 48 vectors and 5 groups.
 // Beyond 2048 columns there is one group and a thread holds two vectors. A single long sequence is
-// read by one block, so by one multiprocessor: batches are what it is for.
+// read by one block, so by one multiprocessor: the kernel is meant for batches.
 #include "common.cuh"
 
-/// `Segment` of src/device/cpu/ops/pool.rs, in its order.
-enum Segment { MEAN, WEIGHTED_MEAN, MAX, FIRST, LAST };
+/// `Pooling` of src/device/cpu/ops/pooling.rs, by the numbers of src/device/cuda/rows.rs.
+enum Pooling { MEAN, WEIGHTED_MEAN, MAX, FIRST, LAST };
 
 constexpr int THREADS = 256;
 constexpr int TWO = 2;
@@ -23,7 +23,7 @@ __device__ __forceinline__ void store(f16 *to, float value) { *to = __float2half
 __device__ __forceinline__ void store(bf16 *to, float value) { *to = __float2bfloat16_rn(value); }
 
 template <typename T, typename Out>
-__device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens, Out *out, int segment,
+__device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens, Out *out, int pooling,
                                      int normalize, int d, int dim) {
     __shared__ float sums[THREADS][VECTOR];
     const int vectors = (dim + VECTOR - 1) / VECTOR;
@@ -31,12 +31,12 @@ __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens
     const int group = vectors < THREADS ? threadIdx.x / vectors : 0;
     const int vector = vectors < THREADS ? threadIdx.x % vectors : threadIdx.x;
     int64_t first = cu_seqlens[blockIdx.x], end = cu_seqlens[blockIdx.x + 1];
-    if (segment == FIRST) {
+    if (pooling == FIRST) {
         end = min(end, first + 1);
-    } else if (segment == LAST) {
+    } else if (pooling == LAST) {
         first = max(first, end - 1);
     }
-    const bool is_max = segment == MAX;
+    const bool is_max = pooling == MAX;
     float held[TWO][VECTOR];
 #pragma unroll
     for (int i = 0; i < TWO; i++) {
@@ -45,7 +45,7 @@ __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens
     }
     if (group < groups) {
         for (int64_t row = first + group; row < end; row += groups) {
-            const float weight = segment == WEIGHTED_MEAN ? row - first + 1 : 1;
+            const float weight = pooling == WEIGHTED_MEAN ? row - first + 1 : 1;
 #pragma unroll
             for (int i = 0; i < TWO; i++) {
                 const int at = vector + i * THREADS;
@@ -75,17 +75,17 @@ __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens
             }
         }
     }
-    // From here on the threads of the first group hold the columns, and the others nothing.
+    // From here on the threads of the first group hold the columns, the others nothing.
     const float n = end - first;
-    const float weights = segment == WEIGHTED_MEAN ? n * (n + 1) / 2 : n;
+    const float weights = pooling == WEIGHTED_MEAN ? n * (n + 1) / 2 : n;
     const float scale = is_max || end == first ? 1.0f : 1.0f / weights;
     float squares = 0.0f;
 #pragma unroll
     for (int i = 0; i < TWO; i++) {
 #pragma unroll
         for (int j = 0; j < VECTOR; j++) {
-            const bool there = group == 0 && (vector + i * THREADS) * VECTOR + j < dim && end > first;
-            held[i][j] = there ? held[i][j] * scale : 0.0f;
+            const bool is_value = group == 0 && (vector + i * THREADS) * VECTOR + j < dim && end > first;
+            held[i][j] = is_value ? held[i][j] * scale : 0.0f;
             squares += held[i][j] * held[i][j];
         }
     }
@@ -111,9 +111,9 @@ __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens
 // hidden: [tokens, d]; cu_seqlens: [n + 1]; out: [n, dim], dim <= d and dim <= 4096.
 #define TAIL(NAME, T, OUT)                                                                               \
     extern "C" __global__ void __launch_bounds__(THREADS)                                                \
-        NAME(const T *hidden, const uint32_t *cu_seqlens, OUT *out, int segment, int normalize, int d,   \
+        NAME(const T *hidden, const uint32_t *cu_seqlens, OUT *out, int pooling, int normalize, int d,   \
              int dim) {                                                                                  \
-        tail<T, OUT>(hidden, cu_seqlens, out, segment, normalize, d, dim);                               \
+        tail<T, OUT>(hidden, cu_seqlens, out, pooling, normalize, d, dim);                               \
     }
 TAIL(tail_f32_bf16, bf16, float)
 TAIL(tail_f32_f16, f16, float)

@@ -1,6 +1,6 @@
-// What of FAISS does src/device/cuda/faiss.rs call? Three functions around runIPDistance. Each answers 0, or
-// writes into `text` why not. FAISS ends the process where CUDA fails, so a device that has failed is told
-// here before FAISS is asked. It computes products in f32: cuBLAS takes TF32 only where that is asked for.
+// The functions of FAISS that src/index/dense/gpu/faiss.rs calls: three around runIPDistance. Each returns 0,
+// or writes an error message into `text`. FAISS ends the process if CUDA fails, so a failed device is
+// detected here before FAISS is called. Products are in f32: cuBLAS uses TF32 only on request.
 // kernels/host/faiss.cpp has the same functions on the CPU.
 #include <cuda_runtime.h>
 #include <faiss/gpu/StandardGpuResources.h>
@@ -20,7 +20,7 @@ using faiss::idx_t;
 
 namespace {
 
-/// FAISS's allocations are multiples of so many bytes.
+/// FAISS allocates multiples of so many bytes.
 constexpr size_t ALIGNMENT = 256;
 
 struct Flat {
@@ -28,7 +28,7 @@ struct Flat {
         resources.setTempMemory(temp_bytes);
         resources.setPinnedMemory(0);
         resources.setDefaultStream(device, stream);
-        // Otherwise the first search takes the memory.
+        // Otherwise the first search would allocate the memory.
         resources.getResources()->initializeForDevice(device);
     }
 
@@ -38,7 +38,7 @@ struct Flat {
     faiss::gpu::StandardGpuResources resources;
 };
 
-/// Only to ask whether the library has code for a device.
+/// Only used to ask whether the library has code for a device.
 __global__ void probe() {}
 
 void require(bool is, const std::string &otherwise) {
@@ -49,11 +49,11 @@ void require(bool is, const std::string &otherwise) {
 
 void check(cudaError_t error) { require(error == cudaSuccess, cudaGetErrorString(error)); }
 
-/// Whether the device has failed before.
+/// Whether the device has failed earlier.
 void check_device(const Flat &flat) {
     check(cudaSetDevice(flat.device));
     const cudaError_t error = cudaStreamQuery(flat.stream);
-    // It stays the last error, in which FAISS would see a failure.
+    // It would stay the last error, and FAISS would take it for a failure of its own.
     cudaGetLastError();
     check(error == cudaErrorNotReady ? cudaSuccess : error);
 }
@@ -70,7 +70,7 @@ template <typename F> int told(char *text, size_t bytes, const F &f) {
     }
 }
 
-/// How much temporary memory runDistance of FAISS's Distance.cu takes for so many queries at once.
+/// The temporary memory that runDistance of FAISS's Distance.cu takes for so many queries at once.
 size_t temp_bytes_of(idx_t queries, idx_t rows, int d, idx_t k) {
     idx_t tile_queries, tile_rows;
     faiss::gpu::chooseTileSize(queries, rows, d, sizeof(float), 0, tile_queries, tile_rows);
@@ -85,7 +85,7 @@ size_t temp_bytes_of(idx_t queries, idx_t rows, int d, idx_t k) {
 
 extern "C" {
 
-/// What searches on `stream` share: up to `temp_bytes` more memory, which is taken here.
+/// Opens searches on `stream`, which share `temp_bytes` of memory, allocated here.
 int codeintel_faiss_open(int device, void *stream, size_t temp_bytes, void **handle, char *text, size_t text_bytes) {
     return told(text, text_bytes, [&] {
         cudaFuncAttributes attributes;
@@ -96,14 +96,14 @@ int codeintel_faiss_open(int device, void *stream, size_t temp_bytes, void **han
 }
 
 /// The best `k` rows for each query by inner product. rows: `[n, d]`; queries: `[nq, d]`; scores, ids:
-/// `[nq, k]`; all on the device. As many queries at a time as the temporary memory is enough for.
+/// `[nq, k]`; all on the device. It takes as many queries at a time as the temporary memory allows.
 int codeintel_faiss_search(void *handle, const float *rows, int64_t n, int d, const float *queries, int64_t nq,
                            int64_t k, float *scores, int64_t *ids, char *text, size_t text_bytes) {
     return told(text, text_bytes, [&] {
         Flat &flat = *static_cast<Flat *>(handle);
         check_device(flat);
         idx_t at_once = nq;
-        // A part of the temporary memory is FAISS's own.
+        // FAISS keeps a part of the temporary memory for itself.
         while (at_once > 0 && n > 0 && temp_bytes_of(at_once, n, d, k) + ALIGNMENT > flat.temp_bytes) {
             at_once /= 2;
         }
@@ -120,7 +120,7 @@ int codeintel_faiss_search(void *handle, const float *rows, int64_t n, int d, co
     });
 }
 
-/// Waits for what was launched. A device that has failed frees nothing: its memory goes with the process.
+/// Waits for everything launched. A failed device frees nothing: its memory is freed with the process.
 void codeintel_faiss_close(void *handle) {
     Flat *flat = static_cast<Flat *>(handle);
     if (cudaSetDevice(flat->device) == cudaSuccess && cudaStreamSynchronize(flat->stream) == cudaSuccess) {

@@ -1,6 +1,6 @@
-// What of cuBLASLt does src/device/cuda/matmul.rs call? Those functions, on the CPU:
-// scripts/emulate-cuda makes a libcublasLt.so.13 of them. The numbers of attributes and epilogues are
-// those of the library's manual; what is not one of them is refused.
+// The functions of cuBLASLt that src/device/cuda/matmul.rs calls, on the CPU: scripts/emulate-cuda builds a
+// libcublasLt.so.13 of them. The numbers of attributes and epilogues are those of the library's manual;
+// others are refused.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -14,10 +14,10 @@ namespace {
 
 enum Result { SUCCESS = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 enum Type { F16 = 2, BF16 = 14 };
-/// Bits of an epilogue, of which 1 alone is none.
+/// The bits of an epilogue; 1 alone means none.
 enum Epilogue { RELU = 2, BIAS = 4, GELU_TANH = 32 };
 
-/// A matrix, columns first.
+/// A column-major matrix.
 struct Layout {
     int type;
     uint64_t rows, columns;
@@ -34,7 +34,7 @@ template <typename V> bool set(V &to, const void *from, size_t bytes) {
     return bytes == sizeof to && memcpy(&to, from, bytes);
 }
 
-/// out = a^T b. a: [k, m], b: [k, n], out: [m, n], columns first.
+/// out = a^T b. a: [k, m], b: [k, n], out: [m, n], column-major.
 template <typename T>
 void multiply_as(const Product &product, const void *a, const Layout &of_a, const void *b, const Layout &of_b,
                  void *out, const Layout &of_out) {
@@ -114,7 +114,7 @@ int cublasLtMatmul(void *, const Product *product, const float *alpha, const voi
         return NOT_SUPPORTED;
     }
     const auto multiply = of_a->type == F16 ? multiply_as<__half> : multiply_as<__nv_bfloat16>;
-    // The descriptions are the caller's, who may change them after this call.
+    // The descriptors belong to the caller, who may change them after this call.
     on_stream(stream, [=, product = *product, of_a = *of_a, of_b = *of_b, of_out = *of_out] {
         multiply(product, a, of_a, b, of_b, out, of_out);
     });

@@ -1,5 +1,5 @@
-// Does each kernel compute what it says? On random shapes, with empty and one-token sequences,
-// against f64; run by scripts/check-kernels on the emulation of gpu.h.
+// Tests of each kernel against f64, on random shapes, with empty and one-token sequences; run by
+// scripts/check-kernels on the emulation of gpu.h.
 #include <algorithm>
 #include <random>
 
@@ -20,7 +20,7 @@ template <typename T> static std::vector<T> some(size_t n, double scale) {
     return values;
 }
 
-/// Room for a result, and one value behind it that nothing may change.
+/// Memory for a result, and one value after it that nothing may change.
 template <typename T> static std::vector<T> room(size_t n) { return std::vector<T>(n + 1, T(99.0f)); }
 
 template <typename T> static double wide(T value) { return static_cast<float>(value); }
@@ -40,10 +40,10 @@ template <typename T> static void unchanged(const char *what, const std::vector<
     close(what, wide(values.back()), 99, 1e-9);
 }
 
-/// The build of a kernel for T.
+/// The variant of a kernel for T.
 #define BUILD(NAME) (std::is_same<T, bf16>::value ? reinterpret_cast<void *>(NAME##_bf16) : reinterpret_cast<void *>(NAME##_f16))
 
-/// Runs a kernel of the parameters P on (x, y) blocks.
+/// Runs a kernel with the parameters P on (x, y) blocks.
 template <typename... P> static void run(void *kernel, size_t x, size_t y, int threads, P... parameters) {
     auto *f = reinterpret_cast<void (*)(P...)>(kernel);
     gpu::launch(x, y, threads, on_attention::memory, sizeof on_attention::memory, [&] { f(parameters...); });
@@ -51,7 +51,7 @@ template <typename... P> static void run(void *kernel, size_t x, size_t y, int t
 
 static size_t blocks(size_t n, size_t each) { return (n + each - 1) / each; }
 
-static Values normed(Values x, const NormRule &rule) {
+static Values normed(Values x, const NormParams &rule) {
     double mean = 0, squares = 0;
     if (rule.centered) {
         for (double v : x) mean += v / x.size();
@@ -75,7 +75,7 @@ static double activated(int kind, double x) {
     }
 }
 
-/// A hidden dimension for one warp, now and then one for a block.
+/// A hidden dimension for one warp, sometimes one for a block.
 static int dimension() { return 8 * (whole(0, 3) == 0 ? whole(129, 500) : whole(1, 128)); }
 
 template <typename T> static void check_norm() {
@@ -83,10 +83,10 @@ template <typename T> static void check_norm() {
     const bool two = whole(0, 1), warp = d <= 1024;
     const auto x = some<T>(n * d, 3), y = some<T>(n * d, 3);
     const auto weight = some<float>(d, 2), bias = some<float>(d, 1);
-    const NormRule rule{weight.data(), whole(0, 1) ? bias.data() : nullptr, 1e-5f, whole(0, 1)};
+    const NormParams rule{weight.data(), whole(0, 1) ? bias.data() : nullptr, 1e-5f, whole(0, 1)};
     auto sum = room<T>(n * d), out = room<T>(n * d);
     void *kernel = warp ? BUILD(on_norm::add_norm_warp) : BUILD(on_norm::add_norm_block);
-    run<const T *, const T *, T *, T *, NormRule, int, int>(kernel, blocks(n, warp ? 8 : 1), 1, 256, x.data(),
+    run<const T *, const T *, T *, T *, NormParams, int, int>(kernel, blocks(n, warp ? 8 : 1), 1, 256, x.data(),
                                                             two ? y.data() : nullptr, sum.data(), out.data(), rule, n, d);
     for (int i = 0; i < n; i++) {
         Values row(d);
@@ -107,8 +107,8 @@ template <typename T> static void check_norm_heads() {
     const auto x = some<T>(n * d, 3);
     auto out = x;
     const auto weight = some<float>(head_dim, 2);
-    const NormRule rule{weight.data(), nullptr, 1e-5f, whole(0, 1)};
-    run<T *, NormRule, int, int, int, int, int>(BUILD(on_norm::norm_heads), blocks(n * heads * head_dim / 8, 256), 1, 256,
+    const NormParams rule{weight.data(), nullptr, 1e-5f, whole(0, 1)};
+    run<T *, NormParams, int, int, int, int, int>(BUILD(on_norm::norm_heads), blocks(n * heads * head_dim / 8, 256), 1, 256,
                                                 out.data(), rule, first, heads, head_dim, n, d);
     for (int i = 0; i < n * all; i++) {
         Values row(head_dim);
@@ -126,13 +126,13 @@ template <typename T> static void check_embed() {
     const float scale = whole(0, 1) ? 1 : 2.5;
     const auto words = some<T>(50 * d, 1), types = some<T>(kinds * d, 1), positions = some<T>(30 * d, 1);
     const auto weight = some<float>(d, 2), bias = some<float>(d, 1);
-    const NormRule rule{whole(0, 2) ? weight.data() : nullptr, bias.data(), 1e-5f, 1};
+    const NormParams rule{whole(0, 2) ? weight.data() : nullptr, bias.data(), 1e-5f, 1};
     std::vector<uint32_t> ids(n), places(n);
     std::vector<uint8_t> kind(n);
     for (int i = 0; i < n; i++) ids[i] = whole(0, 49), places[i] = whole(0, 29), kind[i] = whole(0, 4);
     auto out = room<T>(n * d);
     void *kernel = warp ? BUILD(on_embed::embed_warp) : BUILD(on_embed::embed_block);
-    run<const T *, const T *, const T *, const uint32_t *, const uint8_t *, const uint32_t *, T *, NormRule, float, int, int,
+    run<const T *, const T *, const T *, const uint32_t *, const uint8_t *, const uint32_t *, T *, NormParams, float, int, int,
         int>(kernel, blocks(n, warp ? 8 : 1), 1, 256, words.data(), typed ? types.data() : nullptr,
              placed ? positions.data() : nullptr, ids.data(), kind.data(), places.data(), out.data(), rule, scale, kinds - 1,
              n, d);
@@ -262,9 +262,9 @@ template <typename T, int HEAD_DIM> static void check_attention(void *of_long, v
         const int begin = ends[i], end = ends[i + 1];
         for (int query = begin; query < end; query += 64) tiles[end - query <= 16].push_back({begin, end, query});
     }
-    // As behind the tiles of a batch that is filled up.
+    // As after the tiles of a padded batch.
     for (auto &list : tiles) list.resize(list.size() + whole(0, 2), Tile{0, 0, 0});
-    // Which copies arrive late is the launches' number, so a third one now and then.
+    // The number of launches decides which copies arrive late, so sometimes there is a third one.
     gpu::launches += whole(0, 1);
     for (int i : {0, 1}) {
         run<const T *, const float *, const Tile *, T *, Shape>(i ? of_short : of_long, tiles[i].size(), heads, i ? 32 : 128,
@@ -301,7 +301,7 @@ template <typename T, int HEAD_DIM> static void check_attention(void *of_long, v
     unchanged("attention", out);
 }
 
-/// Small whole numbers, of which every sum is exact and many are equal.
+/// Small integers, of which every sum is exact and many are equal.
 static std::vector<float> wholes(size_t n) {
     std::vector<float> values(n);
     for (float &value : values) value = whole(-2, 2);

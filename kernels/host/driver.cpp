@@ -1,15 +1,14 @@
-// What of NVIDIA's driver does src/device/cuda call? Those functions, on the CPU: scripts/emulate-cuda
-// makes a libcuda.so.1 of them, so that its tests run where there is no GPU. Device memory is memory of
-// the process.
+// The functions of NVIDIA's driver that src/device/cuda calls, on the CPU: scripts/emulate-cuda builds a
+// libcuda.so.1 of them, so that the tests run without a GPU. Device memory is memory of the process.
 //
-// What a stream is told it does as late as it may: when somebody waits for it. So the host sees what it
-// reads too early, or overwrites while a copy is to be made of it. While it captures it does nothing, and
-// whatever a capture does not allow is refused.
+// A stream does its work as late as it may: when somebody waits for it. So a read that is too early, or a
+// write to memory that is still to be copied, shows in the results. While a stream captures it does
+// nothing, and calls that a capture does not allow are refused.
 //
-// A kernel gets its parameters as the driver hands them over: by their sizes in the kernel's own
-// declaration. Memory begins as NaN. EMULATED_CUDA_MEMORY says how many bytes of it there are,
-// EMULATED_CUDA_FAIL_AFTER after how many launches the device is lost, and EMULATED_CUDA_LOG the file
-// that gets a line with the name of each call that a stream or memory is asked by.
+// A kernel gets its parameters as the driver passes them: by their sizes in the kernel's own declaration.
+// Memory is initialised to NaN. EMULATED_CUDA_MEMORY is its number of bytes, EMULATED_CUDA_FAIL_AFTER the
+// number of launches after which the device is lost, and EMULATED_CUDA_LOG a file that gets a line with
+// the name of each call on streams and memory.
 #include <chrono>
 #include <deque>
 #include <map>
@@ -35,7 +34,7 @@ enum Result {
     CAPTURE_INVALIDATED = 901,
 };
 
-/// A number of the environment.
+/// A number from the environment.
 size_t given(const char *name, size_t otherwise) {
     const char *text = getenv(name);
     return text ? strtoull(text, nullptr, 10) : otherwise;
@@ -83,9 +82,9 @@ struct Graph {
 
 struct Stream {
     std::deque<Work> works;
-    /// What it captures; null while it does not.
+    /// The graph that it captures, or null.
     Graph *graph = nullptr;
-    /// Something was asked that a capture does not allow.
+    /// Whether a call was made that a capture does not allow.
     bool invalid = false;
 
     void wait() {
@@ -95,17 +94,17 @@ struct Stream {
 
 struct Event {
     Stream *stream = nullptr;
-    /// How often it was recorded, and how many of these the stream has come to.
+    /// How often it was recorded, and how many of these the stream has reached.
     size_t recorded = 0, passed = 0;
-    /// When it came to the last.
+    /// When it reached the last.
     std::chrono::steady_clock::time_point at;
 };
 
 std::map<uint64_t, size_t> allocations;
-/// Page-locked memory: a copy from elsewhere is made at once, one to elsewhere is waited for.
+/// Page-locked memory: a copy from other memory is made at once, one to other memory is waited for.
 std::map<const char *, size_t> pinned;
 std::set<Stream *> streams;
-/// Of all that is here, and of the one block that runs.
+/// Locks everything here, and the one block that runs.
 std::recursive_mutex lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 thread_local void *bound;
@@ -113,7 +112,7 @@ thread_local void *bound;
 thread_local Stream *capturing;
 size_t launched;
 
-/// What every call answers that needs the device: a kernel that failed is told by all that follows.
+/// The status of every call that needs the device: after a failed kernel all calls report it.
 int state() { return launched > LAUNCHES_MAX ? LAUNCH_FAILED : SUCCESS; }
 
 size_t used() {
@@ -226,13 +225,13 @@ int cuEventRecord(Event *event, Stream *stream) {
     return state();
 }
 int cuEventQuery(const Event *event) {
-    // It is not noted: how often it is asked depends on the time.
+    // It is not logged: the number of these calls depends on time.
     const Guard guard(lock);
     return event->passed < event->recorded ? int(NOT_READY) : state();
 }
 int cuEventSynchronize(Event *event) {
     CALL_OUTSIDE_CAPTURE;
-    // What is behind the event waits on.
+    // Work after the event keeps waiting.
     for (; event->passed < event->recorded; event->stream->works.pop_front()) event->stream->works.front()();
     return state();
 }

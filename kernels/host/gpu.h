@@ -1,11 +1,9 @@
-// How does a GPU run a block of threads? Done here by one thread of the CPU, so that the kernels can
-// be checked where there is no GPU: every thread of a block is a fiber, which runs until it waits for
-// the others.
+// A GPU's block of threads, run by one thread of the CPU, so that the kernels can be tested without a GPU:
+// every thread of a block is a fiber, which runs until it waits for the others.
 //
-// Blocks run one after another. Shared memory begins as NaN. A warp runs until it stands at a barrier
-// before the next one begins, and an asynchronous copy arrives in every second launch at once, in the
-// others only when its thread waits for it: so a barrier or a wait that is missing shows. But nothing
-// runs at the same time.
+// Blocks run one after another. Shared memory is initialised to NaN. A warp runs until it reaches a barrier
+// before the next one begins. An asynchronous copy arrives at once in every second launch, in the others
+// only when its thread waits for it. So a missing barrier or wait shows, but nothing runs in parallel.
 #pragma once
 
 #include <cmath>
@@ -63,20 +61,20 @@ struct Copy {
 };
 
 struct Thread {
-    /// Where it goes on; before it has begun, its context.
+    /// Where it continues; before it has started, its context.
     jmp_buf at;
     ucontext_t context;
     bool begun;
     std::vector<char> stack = std::vector<char>(1 << 16);
     bool done;
-    /// The barrier at which it stands.
+    /// The barrier at which it waits.
     int barrier;
     /// Copies of the group that is open, and the groups before it.
     std::vector<Copy> open;
     std::vector<std::vector<Copy>> groups;
 };
 
-/// What the lanes of a warp hand each other: the round before stays readable.
+/// The values that the lanes of a warp exchange; those of the round before stay readable.
 struct Warp {
     int arrived = 0, round = 0;
     unsigned char handed[2][32][32];
@@ -93,7 +91,7 @@ static int current, waiting, barriers, launches;
     exit(1);
 }
 
-/// Jumps and not swapcontext, which would ask the kernel about signals each time.
+/// Jumps in place of swapcontext, which would call the kernel for the signal mask each time.
 static void yield() {
     if (_setjmp(threads[current].at) == 0) _longjmp(scheduler, 1);
 }
@@ -117,7 +115,7 @@ static int alive(int from, int to) {
     return n;
 }
 
-/// Gives `value` to the other lanes; what all 32 gave.
+/// Shares `value` with the other lanes, and returns the values of all 32.
 template <typename V> static unsigned char (*hand(const V &value))[32] {
     static_assert(sizeof value <= 32, "a value for each lane");
     Warp &warp = warps[current / 32];
@@ -134,7 +132,7 @@ template <typename V> static unsigned char (*hand(const V &value))[32] {
     return warp.handed[round % 2];
 }
 
-/// Lets each thread from..to go on until it waits; whether one of them can go on from there.
+/// Runs each thread from..to until it waits. Whether one of them can continue.
 static bool run(int from, int to) {
     const auto can = [](const Thread &thread) { return !thread.done && thread.barrier != barriers; };
     bool more = false;
@@ -156,7 +154,7 @@ template <typename F> static void launch(size_t x, size_t y, int n, unsigned cha
     for (size_t block = 0; block < x * y; block++) {
         blockIdx = dim3(block % x, block / x, 0);
         memset(shared, 0xff, bytes);
-        // Of the block before only the stacks stay.
+        // Only the stacks of the block before are reused.
         threads.resize(n);
         warps.assign((n + 31) / 32, Warp());
         waiting = 0;
@@ -234,7 +232,7 @@ static void load(uint32_t (&to)[4], const void *row, bool transposed) {
         const uint32_t high = transposed ? matrix[pair + 1][group] : matrix[group][pair + 1];
         to[i] = low | high << 16;
     }
-    // Nobody goes on and overwrites what another still reads.
+    // No lane continues and overwrites what another still reads.
     gpu::hand(0);
 }
 static inline void load_matrices(uint32_t (&to)[4], const void *row) { load(to, row, false); }

@@ -1,4 +1,4 @@
-// Which kernels are there? All of kernels/*.cu, each file in a namespace of its own, compiled for the CPU.
+// All kernels of kernels/*.cu, each file in a namespace of its own, compiled for the CPU.
 #pragma once
 
 #include "gpu.h"

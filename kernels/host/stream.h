@@ -1,8 +1,8 @@
-// How does a library on the CPU join the streams of the emulated driver?
+// How libraries on the CPU use the streams of the emulated driver.
 #pragma once
 
 #include <functional>
 
-/// Does `work` after all that `stream` was told before, or has the graph do it that the stream captures.
-/// Device memory is memory of the process, and holds what it should only then.
+/// Does `work` after everything enqueued on `stream` before, or adds it to the graph that the stream
+/// captures. Only then does device memory, which is memory of the process, hold its values.
 void on_stream(void *stream, std::function<void()> work);
