@@ -8,8 +8,8 @@ use super::cuda::DeviceRows;
 #[cfg(feature = "cuda")]
 use crate::base::error::Result;
 
-/// Vectors in the memory of one device. Who computes queries there can search for them without a copy
-/// through the host. A build without a GPU has no such index.
+/// Vectors in the memory of one device. Queries that are computed there are searched without a copy
+/// through the host. A build without GPU support has no such index.
 pub trait DeviceIndex: Send + Sync {
     /// Enqueues a search for the `k` nearest vectors of each of `rows` of `queries`, best first, behind
     /// what computes the queries on the same stream. queries: `[n, d]`; neighbors becomes

@@ -1,9 +1,9 @@
-//! Where do the activations of a forward pass live?
+//! The activations of a forward pass in host memory.
 
 use crate::base::error::{Error, Result};
 
-/// `[n, d]` values on the device, row-major, f32. Made once and resized from batch to batch, so
-/// that a forward pass allocates only when it is the largest so far.
+/// `[n, d]` values in host memory, row-major, f32. Allocated once and resized from batch to batch, so that
+/// a forward pass allocates only when it is the largest so far.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     /// At least `n * d`: it never shrinks, so that growing again costs nothing.
@@ -19,7 +19,7 @@ impl Rows {
         Self { n: data.len() / d, data, d }
     }
 
-    /// Becomes `[n, d]`; the values are what they happen to be.
+    /// Becomes `[n, d]`; the values are undefined.
     pub fn resize(&mut self, n: usize, d: usize) {
         if self.data.len() < n * d {
             self.data.resize(n * d, 0.0);
@@ -27,8 +27,8 @@ impl Rows {
         (self.n, self.d) = (n, d);
     }
 
-    /// Takes the memory of `[n, d]`, or says that it is not there; a resize up to it allocates
-    /// nothing, and so cannot end the process.
+    /// Takes the memory of `[n, d]`; an error if there is not enough. A resize up to this size allocates
+    /// nothing, and so cannot abort the process.
     pub fn reserve(&mut self, n: usize, d: usize) -> Result<()> {
         let values = n.saturating_mul(d);
         let more = values.saturating_sub(self.data.len());
@@ -39,7 +39,7 @@ impl Rows {
         })
     }
 
-    /// Values that there is memory for.
+    /// The number of values that fit the memory.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {
         self.data.capacity()

@@ -1,27 +1,27 @@
-//! In which numbers does a linear layer multiply?
+//! The types of numbers that linear layers multiply.
 
 use crate::base::error::{Error, Result};
 
-/// The numbers that the products of linear layers are made of. Sums, biases, norms, activations and
-/// attention stay in f32 whatever this is.
+/// The type of the operands of linear layers. On the CPU, sums, biases, norms, activations and attention
+/// are in f32 whatever this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
     /// 32 bits: the reference.
     F32,
     /// Weights and activations rounded to 8 bits of mantissa.
     Bf16,
-    /// The same to 11 bits, and none beyond 65,504; a GPU's alone.
+    /// Rounded to 11 bits of mantissa, and at most 65,504; on a GPU only.
     F16,
-    /// Whole numbers: 13 bits for a weight with a scale for each output, about 14 for an activation
-    /// with a scale for each token. Ten times as exact as bf16, and faster than f32 by half or more.
+    /// Integers: 13 bits for a weight with a scale for each output, about 14 for an activation with a
+    /// scale for each token. Ten times as exact as bf16, and at least 1.5 times as fast as f32.
     Int16,
-    /// Whole numbers: 8 bits for a weight with a scale for each output, 8 for an activation with a
-    /// scale and a zero for each token.
+    /// Integers: 8 bits for a weight with a scale for each output, 8 for an activation with a scale and a
+    /// zero for each token.
     Int8,
 }
 
 impl Dtype {
-    /// What the CPU multiplies.
+    /// The types of the CPU.
     pub const CPU: [Self; 4] = [Self::F32, Self::Bf16, Self::Int16, Self::Int8];
 
     /// The CPU's type called `name`.
@@ -48,7 +48,7 @@ impl Dtype {
         size_of::<u32>() / self.per_word()
     }
 
-    /// How many values lie in one 32-bit word.
+    /// The number of values in a word of 32 bits.
     pub(in crate::device) fn per_word(self) -> usize {
         match self {
             Self::F32 => 1,

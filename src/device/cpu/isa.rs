@@ -1,9 +1,9 @@
-//! Which instructions has this processor, and which build of a loop uses them?
+//! Instruction sets, and the dispatch of loops that are compiled for each.
 
 /// The instruction sets that every hot loop is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionSet {
-    /// What every processor of the target has.
+    /// The instructions of every processor of the target.
     Portable,
     /// AVX2 and FMA: 8 floats at a time.
     Avx2,
@@ -14,7 +14,7 @@ pub enum InstructionSet {
 impl InstructionSet {
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The best one that this processor has.
+    /// The best one of this processor.
     pub fn detect() -> Self {
         let available = |set: &Self| set.is_available();
         Self::ALL.into_iter().rfind(available).unwrap_or(Self::Portable)

@@ -1,8 +1,8 @@
-//! How much time of the CPU has this process taken?
+//! The CPU time of this process.
 
 use std::time::Duration;
 
-/// User and system time of every thread of this process, to the nanosecond.
+/// User and system time of all threads of this process, in nanoseconds.
 pub fn process_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the call writes into `time`, which lives longer than the call.

@@ -3,7 +3,7 @@
 use super::batch::Sequences;
 use super::context::Cuda;
 use super::element::Element;
-use super::kernels::{Launch, arguments};
+use super::kernels::{HEAD_DIMS, Kernel, Launch, arguments};
 use super::memory::DeviceRows;
 use super::rows::{as_int, unsupported};
 use super::weights::DeviceBias;
@@ -43,7 +43,7 @@ pub fn attention<T: Element>(
     assert_eq!(sequences.rows(), qkv.n(), "the tiles are of these rows");
     assert_eq!((out.n(), out.d()), (qkv.n(), heads * head_dim), "a context for each token");
     assert!(bias.is_none_or(|bias| bias.heads == heads), "a bias for each head");
-    if ![16, 32, 64, 128].contains(&head_dim) {
+    if !HEAD_DIMS.contains(&head_dim) {
         return Err(unsupported(cuda, format!("heads of {head_dim}"), "16, 32, 64 and 128"));
     }
     let shape = Shape {
@@ -57,16 +57,11 @@ pub fn attention<T: Element>(
     let bias = bias.map_or(0, |bias| bias.values.pointer(cuda));
     let (qkv, out) = (qkv.pointer(cuda), out.pointer(cuda));
     for tiles in &sequences.tiles {
-        let (width, warps, keys) = if tiles.long { ("long", 4, 64) } else { ("short", 1, 32) };
         let list = tiles.list.pointer(cuda);
-        let name = format!("attention_{width}_{head_dim}_{}", T::NAME);
         let launch = Launch {
-            module: "attention",
-            name: &name,
+            kernel: Kernel::Attention(tiles.width, head_dim, T::NUMBER),
             blocks: (tiles.list.len() / 3, heads),
-            threads: 32 * warps,
-            // Two buffers of keys and of values.
-            shared_bytes: (4 * keys * head_dim * size_of::<T>()) as u32,
+            threads: 32 * tiles.width.warps(),
         };
         // SAFETY: the parameters of kernels/attention.cu; the shapes were checked above, and
         // `Sequences` made the tiles of the rows it counted.

@@ -3,6 +3,7 @@
 //! Kernels index tables by the ids of a batch, so the maximum of each is kept here, and the operations
 //! check it against their tables.
 
+use super::kernels::TileWidth;
 use super::matmul::bucket;
 use super::memory::{Arena, Buffer};
 use super::slot::StagedUpload;
@@ -123,7 +124,7 @@ pub struct Sequences {
 /// its first query. Where these are 0 there is nothing to do.
 pub(super) struct Tiles {
     pub list: Buffer<u32>,
-    pub long: bool,
+    pub width: TileWidth,
 }
 
 impl Sequences {
@@ -134,8 +135,9 @@ impl Sequences {
         layout: &BatchLayout,
     ) -> Result<Self> {
         let Frame { rows, long, short } = layout.frame;
-        let long = Tiles { list: upload.place(&layout.long, 3 * long)?, long: true };
-        let short = Tiles { list: upload.place(&layout.short, 3 * short)?, long: false };
+        let long = Tiles { list: upload.place(&layout.long, 3 * long)?, width: TileWidth::Long };
+        let short =
+            Tiles { list: upload.place(&layout.short, 3 * short)?, width: TileWidth::Short };
         let tokens = cu_seqlens.last().map_or(0, |&end| end as usize);
         // Last, so that everything before it has the same address for each batch of this frame.
         let cu_seqlens = upload.place(cu_seqlens, cu_seqlens.len())?;

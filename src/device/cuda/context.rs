@@ -1,11 +1,12 @@
-//! Is there a GPU, and what must one have of it to compute?
+//! A CUDA device: its driver, its stream, its memory, and the code that runs there.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{CudaContext, CudaStream, sys};
+use parking_lot::Mutex;
 
 use super::kernels::Kernels;
 use super::matmul::{Blas, WORKSPACE_BYTES};
@@ -16,10 +17,10 @@ use crate::base::telemetry::MemoryInfo;
 /// The libraries of CUDA 13 come with drivers from this one on.
 const DRIVER_REMEDY: &str = "install NVIDIA's driver 580 or newer (libcuda.so.1), or use the CPU";
 
-/// What was asked when the driver could not say it.
+/// The action of a failed query of the memory.
 const MEMORY: &str = "ask how much memory is free";
 
-/// How old a look at the memory may be that a batch is told with.
+/// The maximum age of a query of the memory that a batch reports.
 const RECENT: Duration = Duration::from_millis(100);
 
 /// One device, its one stream, and the code that runs there.
@@ -28,16 +29,16 @@ pub struct Cuda {
     pub(super) kernels: Kernels,
     pub(super) blas: Blas,
     pub(crate) budget: Arc<Budget>,
-    /// The last look at the memory, and when it was.
-    seen: Mutex<Option<(Instant, MemoryInfo)>>,
+    /// The last query of the memory, and its time.
+    last_memory: Mutex<Option<(Instant, MemoryInfo)>>,
     ordinal: usize,
     name: String,
 }
 
 impl Cuda {
-    /// How many devices there are; 0 without a driver.
+    /// The number of devices; 0 without a driver.
     pub fn count() -> usize {
-        if !driver_is_there() {
+        if !has_driver() {
             return 0;
         }
         CudaContext::device_count().ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
@@ -50,7 +51,7 @@ impl Cuda {
         if ordinal >= count {
             let what = format!("cuda:{ordinal}");
             let remedy = match count {
-                0 if !driver_is_there() => DRIVER_REMEDY.to_owned(),
+                0 if !has_driver() => DRIVER_REMEDY.to_owned(),
                 0 => "the driver sees no GPU; look at nvidia-smi and CUDA_VISIBLE_DEVICES, or use \
                       the CPU"
                     .to_owned(),
@@ -59,8 +60,8 @@ impl Cuda {
             return Err(Error::Unavailable { what, remedy });
         }
         let context = CudaContext::new(ordinal).map_err(failed("open the device"))?;
-        // SAFETY: all that is launched and copied here goes through one stream, which orders it, so
-        // no event is needed between two uses of a buffer.
+        // SAFETY: all launches and copies go through one stream, which orders them, so no event is needed
+        // between two uses of a buffer.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("make a stream"))?;
         let kernels = Kernels::load(&context)?;
@@ -69,7 +70,7 @@ impl Cuda {
         let (_, total) = context.mem_get_info().map_err(failed(MEMORY))?;
         let bytes_max = (total as f64 * f64::from(utilization)) as usize;
         let budget = Arc::new(Budget::new(bytes_max, WORKSPACE_BYTES));
-        Ok(Self { stream, kernels, blas, budget, seen: Mutex::default(), ordinal, name })
+        Ok(Self { stream, kernels, blas, budget, last_memory: Mutex::default(), ordinal, name })
     }
 
     /// `cuda:0 NVIDIA H100 80GB HBM3`.
@@ -77,27 +78,27 @@ impl Cuda {
         format!("cuda:{} {}", self.ordinal, self.name)
     }
 
-    /// What is used of the device's memory by all processes together.
+    /// The memory of the device, as all processes together use it.
     pub fn memory(&self) -> Result<MemoryInfo> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last_memory.lock();
         let (free, total) = self.context().mem_get_info().map_err(failed(MEMORY))?;
         let used_bytes = (total - free) as u64;
-        let peak_bytes = seen.map_or(0, |(_, before)| before.peak_bytes).max(used_bytes);
+        let peak_bytes = last.map_or(0, |(_, before)| before.peak_bytes).max(used_bytes);
         let now = MemoryInfo { used_bytes, total_bytes: total as u64, peak_bytes };
-        *seen = Some((Instant::now(), now));
+        *last = Some((Instant::now(), now));
         Ok(now)
     }
 
-    /// The same, up to a tenth of a second old: asking the driver for every batch would cost some.
+    /// The same, up to a tenth of a second old, since asking the driver for every batch takes time.
     pub fn recent_memory(&self) -> Option<MemoryInfo> {
-        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen {
+        let last = *self.last_memory.lock();
+        match last {
             Some((at, memory)) if at.elapsed() < RECENT => Some(memory),
             _ => self.memory().ok(),
         }
     }
 
-    /// Waits until everything that was launched is done; a kernel that failed is told here.
+    /// Waits until everything launched is done; a failed kernel is reported here.
     pub fn synchronize(&self) -> Result<()> {
         self.stream.synchronize().map_err(failed("finish what was launched"))
     }
@@ -115,25 +116,25 @@ impl Cuda {
         self.stream.context()
     }
 
-    /// Makes the device that of this thread, as every call of the driver wants it.
+    /// Makes this the current device of the thread, which calls of the driver need.
     pub(super) fn bind(&self) -> Result<()> {
         self.context().bind_to_thread().map_err(failed("use the device"))
     }
 
-    /// The error for `bytes` of memory that are not there.
+    /// The error for `bytes` of memory that are not free.
     pub(crate) fn no_room(&self, bytes: usize) -> Error {
-        let seen = self.memory().map_or_else(
-            |_| "how much is free is not known".to_owned(),
-            |of| format!("{} of {} bytes are used", of.used_bytes, of.total_bytes),
+        let used = self.memory().map_or_else(
+            |_| "how much is free is unknown".to_owned(),
+            |memory| format!("{} of {} bytes are used", memory.used_bytes, memory.total_bytes),
         );
         Error::Unavailable {
             what: format!("{bytes} bytes of memory of {}", self.name()),
             remedy: format!(
-                "{seen}; of {} that this program may take it has {} \
-                 (engine.gpu_memory_utilization); end what else uses the device, use a smaller \
+                "{used}; this program has taken {} of its {} \
+                 (engine.gpu_memory_utilization); stop other users of the device, use a smaller \
                  model, or engine.device = cpu",
-                self.budget.bytes_max(),
-                self.budget.held()
+                self.budget.held(),
+                self.budget.bytes_max()
             ),
         }
     }
@@ -145,15 +146,18 @@ impl fmt::Debug for Cuda {
     }
 }
 
-/// For `map_err`: the driver failed at `action`. After some failures it refuses all that follows.
+/// For `map_err`: the driver failed at `action`. After some failures it refuses every later call.
 pub(super) fn failed(action: &'static str) -> impl FnOnce(DriverError) -> Error {
-    move |error| match is_final(error.0) {
-        true => Error::DeviceLost { detail: format!("it could not {action}: {error}") },
-        false => Error::library("the CUDA driver", action)(error),
+    move |error| {
+        if is_final(error.0) {
+            Error::DeviceLost { detail: format!("it could not {action}: {error}") }
+        } else {
+            Error::library("the CUDA driver", action)(error)
+        }
     }
 }
 
-/// Whether the context is of no more use: what CUDA's manual says of each error.
+/// Whether the context cannot be used any more, by CUDA's manual for each error.
 fn is_final(error: sys::CUresult) -> bool {
     use sys::CUresult::*;
     matches!(
@@ -178,7 +182,7 @@ fn is_final(error: sys::CUresult) -> bool {
 }
 
 /// Whether the driver's library can be loaded; without it every call of cudarc would panic.
-fn driver_is_there() -> bool {
+fn has_driver() -> bool {
     // SAFETY: loading NVIDIA's library runs its initialisers, which is what it is for.
     unsafe { sys::is_culib_present() }
 }

@@ -1,15 +1,15 @@
-//! Which types of number has a device's memory?
+//! The types of numbers in device memory.
 
 use cudarc::cublaslt::sys::cudaDataType;
 use half::{bf16, f16};
 
-/// A value that is copied to and from a device as it lies in memory.
+/// A value that is copied to and from a device bit by bit.
 ///
 /// # Safety
 /// Any bits are a valid value, and there is no padding.
 pub unsafe trait Plain: Copy + Send + Sync + 'static {}
 
-// SAFETY: numbers without padding, of which any bits are one.
+// SAFETY: a number without padding, for which any bits are valid.
 unsafe impl Plain for u8 {}
 // SAFETY: as above.
 unsafe impl Plain for u32 {}
@@ -24,16 +24,33 @@ unsafe impl Plain for bf16 {}
 // SAFETY: as above.
 unsafe impl Plain for f16 {}
 
-/// What a stored vector is made of.
+/// A type of numbers, as kernels name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Number {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Number {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+/// The values of a stored vector.
 pub trait Vector: Plain {
-    /// The kernel's name for it.
-    const NAME: &'static str;
+    const NUMBER: Number;
 
     fn to_f32(self) -> f32;
 }
 
 impl Vector for f32 {
-    const NAME: &'static str = "f32";
+    const NUMBER: Number = Number::F32;
 
     fn to_f32(self) -> f32 {
         self
@@ -41,7 +58,7 @@ impl Vector for f32 {
 }
 
 impl Vector for bf16 {
-    const NAME: &'static str = "bf16";
+    const NUMBER: Number = Number::Bf16;
 
     fn to_f32(self) -> f32 {
         bf16::to_f32(self)
@@ -49,14 +66,14 @@ impl Vector for bf16 {
 }
 
 impl Vector for f16 {
-    const NAME: &'static str = "f16";
+    const NUMBER: Number = Number::F16;
 
     fn to_f32(self) -> f32 {
         f16::to_f32(self)
     }
 }
 
-/// What activations and weights on a device are made of.
+/// The values of activations and weights on a device.
 pub trait Element: Vector {
     /// cuBLASLt's name for it.
     const CUDA: cudaDataType;

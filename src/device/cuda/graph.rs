@@ -1,58 +1,59 @@
-//! How does a small batch cost the host one launch, and not one for each operation?
+//! CUDA graphs, by which a small batch is one launch for the host, not one for each operation.
 //!
-//! What a pass launches depends on the frame of its batch alone, so it is recorded once as a CUDA graph,
-//! and a batch of the same frame replays it: other values lie at the same addresses then.
+//! The launches of a pass depend on the frame of its batch alone. So they are recorded once as a graph,
+//! and batches of the same frame replay it, with other values at the same addresses.
 
 use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cudarc::driver::{CudaGraph, CudaStream, result, sys};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Frame;
 use super::context::{Cuda, failed};
 use crate::base::error::{Error, Result};
 
 /// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in each;
-/// the driver keeps some hundred kilobytes for a graph.
+/// the driver keeps some hundred kilobytes for each graph.
 const FRAMES_MAX: usize = 128;
 
-/// A driver that could not record so many graphs in a row is not asked any more.
+/// After so many failures in a row to record a graph, none is tried any more.
 const FAILURES_MAX: u32 = 3;
 
 thread_local! {
-    /// Where the launches of this thread go instead while it records.
+    /// The stream for the launches of this thread while it records.
     static RECORDING: Cell<Option<sys::CUstream>> = const { Cell::new(None) };
 }
 
-/// One thread records at a time, and no other waits for the whole device meanwhile: that would end the
-/// record, whatever its mode.
+/// One thread records at a time, and no other synchronises with the whole device meanwhile, since that
+/// would invalidate the recording, whatever its mode.
 static RECORDS: Mutex<()> = Mutex::new(());
 
-/// To be held where the driver or a library may wait for the whole device. On a thread that records
-/// nothing is held: what it must not do the driver tells it.
+/// To be held while the driver or a library may synchronise with the whole device. `None` on a thread
+/// that records: the driver refuses what it must not do.
 pub(crate) fn between_records() -> Option<MutexGuard<'static, ()>> {
     let records = RECORDING.get().is_some();
-    (!records).then(|| RECORDS.lock().unwrap_or_else(PoisonError::into_inner))
+    (!records).then(|| RECORDS.lock())
 }
 
 impl Cuda {
-    /// Where an operation of this thread is enqueued.
+    /// The stream for the operations of this thread.
     pub(super) fn queue(&self) -> sys::CUstream {
         RECORDING.get().unwrap_or_else(|| self.stream.cu_stream())
     }
 }
 
-/// The graphs of one network, for the frames that were seen last. The driver destroys one when the device
-/// is done with it.
+/// The graphs of one network, for the frames that were used last. The driver destroys a graph when the
+/// device is done with it.
 pub struct Graphs {
     seen: HashMap<Frame, Seen>,
-    /// What the graphs were recorded at.
+    /// The number of moves of memory when the graphs were recorded.
     moves: usize,
     runs: u64,
-    /// How often in a row the driver could not record one.
+    /// How many times in a row the driver failed to record one.
     failures: u32,
-    /// Records. It is not the device's stream, on which other threads go on meanwhile.
+    /// For recording. It is not the device's stream, which other threads use meanwhile.
     stream: Arc<CudaStream>,
 }
 
@@ -73,9 +74,9 @@ impl Graphs {
         Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, failures: 0, stream })
     }
 
-    /// Enqueues what `launch` launches for a batch of this frame: the first time by calling it, so that
-    /// all that is loaded and chosen is there, the second time by recording it, then by its graph.
-    /// moves: a graph is good until this changes.
+    /// Enqueues the launches of `launch` for a batch of this frame: the first time by calling it, so that
+    /// everything is loaded and chosen, the second time by recording it, then by its graph. moves: graphs
+    /// are valid until this changes.
     pub fn run(
         &mut self,
         cuda: &Cuda,
@@ -113,7 +114,7 @@ impl Graphs {
         }
         let Some(graph) = &seen.graph else { return launch() };
         cuda.bind()?;
-        // SAFETY: the graph lives, and what it leads to has not moved; it is of the same device.
+        // SAFETY: the graph lives, and the memory that it uses has not moved; it is of the same device.
         unsafe { result::graph::launch(graph.0.cu_graph_exec(), cuda.stream.cu_stream()) }
             .map_err(failed("launch a graph"))
     }
@@ -125,7 +126,7 @@ impl Graphs {
     }
 }
 
-/// What `launch` launches on this thread, which allocates nothing and waits for nothing meanwhile.
+/// Records the launches of `launch` on this thread, which must neither allocate nor wait meanwhile.
 fn record(stream: &Arc<CudaStream>, launch: &mut dyn FnMut() -> Result<()>) -> Result<Graph> {
     let _alone = between_records();
     let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
@@ -135,13 +136,13 @@ fn record(stream: &Arc<CudaStream>, launch: &mut dyn FnMut() -> Result<()>) -> R
     drop(recording);
     let graph = stream.end_capture(NO_FLAGS);
     launched?;
-    let graph = graph.map_err(failed("end the record of a graph"))?;
-    Ok(Graph(graph.expect("a stream that records gives a graph")))
+    let graph = graph.map_err(failed("finish recording a graph"))?;
+    Ok(Graph(graph.expect("a stream that records returns a graph")))
 }
 
 const NO_FLAGS: sys::CUgraphInstantiate_flags = sys::CUgraphInstantiate_flags(0);
 
-/// While this lives, launches of the thread go to the stream that records.
+/// While this lives, launches of the thread go to the recording stream.
 struct Recording<'a>(&'a Arc<CudaStream>);
 
 impl<'a> Recording<'a> {
@@ -185,6 +186,6 @@ mod tests {
         }
         assert_eq!((graphs.seen.len(), calls), (FRAMES_MAX, 2));
         graphs.run(&cuda, BatchLayout::exact(&[0, 1]).frame, 1, || Ok(())).unwrap();
-        assert_eq!(graphs.seen.len(), 1, "what was recorded leads elsewhere");
+        assert_eq!(graphs.seen.len(), 1, "the recorded addresses are no longer valid");
     }
 }

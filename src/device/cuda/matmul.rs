@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr::null_mut;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use cudarc::cublaslt::result::{self, CublasError};
 use cudarc::cublaslt::sys::{self, cublasLtEpilogue_t as Epilogue};
 use cudarc::driver::sys::CUstream;
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr};
+use parking_lot::Mutex;
 
 use super::context::{Cuda, failed};
 use super::element::Element;
@@ -184,7 +185,7 @@ impl Blas {
     /// The operands lie on the device of the stream and have the sizes of the call; all that uses
     /// the workspace runs in the order of one stream, this one or that on which its graph is launched.
     unsafe fn multiply(&self, call: &Call, stream: CUstream) -> Result<(), CublasError> {
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut plans = self.plans.lock();
         if !plans.contains_key(&call.key) {
             if plans.len() >= PLANS_MAX {
                 plans.clear();
@@ -222,8 +223,7 @@ impl Blas {
 
 impl Drop for Blas {
     fn drop(&mut self) {
-        let plans = self.plans.get_mut().unwrap_or_else(PoisonError::into_inner);
-        plans.clear();
+        self.plans.get_mut().clear();
         let _alone = between_records();
         // SAFETY: made by `new`, and this is its last use.
         let _ = unsafe { result::destroy_handle(self.handle) };

@@ -1,4 +1,4 @@
-//! Whose is which part of a device's memory?
+//! Which allocation owns which part of device memory.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use super::element::Plain;
 use super::graph::between_records;
 use crate::base::error::{Error, Result};
 
-/// Every buffer begins at a multiple of this: what cuBLASLt's fastest kernels ask for.
+/// Every buffer begins at a multiple of this, which the fastest kernels of cuBLASLt require.
 const ALIGNMENT: usize = 256;
 
-/// Rows are reserved in steps of so many, so that batches that grow little by little do not ask the
+/// Rows are reserved in multiples of this, so that batches that grow little by little do not call the
 /// driver each time.
 const ROWS_STEP: usize = 256;
 
-/// How much of a device's memory may be taken, and how much is.
+/// The part of a device's memory that this program may take, and what it has taken.
 pub struct Budget {
     bytes_max: usize,
     held: AtomicUsize,
 }
 
 impl Budget {
-    /// held: what was taken before.
+    /// held: bytes that are taken already.
     pub fn new(bytes_max: usize, held: usize) -> Self {
         Self { bytes_max, held: AtomicUsize::new(held) }
     }
@@ -71,11 +71,10 @@ impl Memory {
     /// `None` if so much is not free, or may not be taken.
     fn new(cuda: &Cuda, bytes: usize) -> Result<Option<Self>> {
         cuda.bind()?;
-        // The driver has no allocation of nothing.
+        // The driver refuses an allocation of 0 bytes.
         let bytes = bytes.max(ALIGNMENT);
         let Some(reservation) = cuda.budget.reserve(bytes) else { return Ok(None) };
-        // SAFETY: the memory is read only after something was written; all values of `Plain` are
-        // valid whatever it holds.
+        // SAFETY: the memory may hold anything: all bits are valid values of `Plain`.
         match unsafe { result::malloc_sync(bytes) } {
             Ok(start) => {
                 let stream = cuda.stream.clone();
@@ -89,18 +88,18 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // Those of all batches in flight may use it. A device that has failed frees nothing, and there
-        // is nobody left to tell.
+        // All batches in flight may use it. A failed device frees nothing, and there is nobody to report
+        // that to.
         let _ = self.stream.synchronize();
         let _alone = between_records();
-        // SAFETY: `Memory::new` got it from the driver, the last buffer in it is gone, and what was
+        // SAFETY: `Memory::new` got it from the driver, the last buffer in it is gone, and everything
         // launched is done.
         let _ = unsafe { result::free_sync(self.start) };
     }
 }
 
-/// Memory that is allocated once and handed out from front to back: what a batch takes is given back
-/// all at once, so that no batch after the largest asks the driver for anything.
+/// Memory that is allocated once and handed out from front to back. The buffers of a batch are taken
+/// back all at once, so that no batch after the largest calls the driver.
 pub struct Arena {
     memory: Arc<Memory>,
     used: usize,
@@ -112,13 +111,13 @@ impl Arena {
         Ok(Self { memory: Arc::new(memory), used: 0 })
     }
 
-    /// Bytes that hold buffers of these sizes, each in bytes.
+    /// The bytes of an arena for buffers of these sizes, each in bytes.
     pub fn bytes_of(sizes: &[usize]) -> usize {
         sizes.iter().map(|bytes| bytes.next_multiple_of(ALIGNMENT)).sum()
     }
 
     /// Takes everything back, as [`Arena::reset`] does, and has `bytes` for a batch of `tokens`.
-    /// Whether it lies elsewhere now.
+    /// Whether the memory has moved.
     pub fn reset_for(&mut self, cuda: &Cuda, tokens: usize, bytes: usize) -> Result<bool> {
         self.reset();
         let grows = self.memory.bytes < bytes;
@@ -130,7 +129,7 @@ impl Arena {
         Ok(grows)
     }
 
-    /// Room for `len` values, which are what they happen to be.
+    /// A buffer of `len` uninitialised values.
     pub fn take<T: Plain>(&mut self, len: usize) -> Result<Buffer<T>> {
         let bytes = (len * size_of::<T>()).next_multiple_of(ALIGNMENT);
         let free = self.memory.bytes - self.used;
@@ -145,8 +144,8 @@ impl Arena {
         Ok(Buffer { memory: self.memory.clone(), start, len, values: PhantomData })
     }
 
-    /// Takes everything back. What was launched before on the device's stream still finds its
-    /// values, since what comes after waits for it.
+    /// Takes everything back. Earlier launches on the device's stream still read their values, since
+    /// later ones wait for them.
     pub fn reset(&mut self) {
         assert_eq!(Arc::strong_count(&self.memory), 1, "a buffer outlives its batch");
         self.used = 0;
@@ -156,14 +155,14 @@ impl Arena {
         self.used
     }
 
-    /// Where its byte `at` lies, for what runs on the stream of `cuda`.
+    /// The address of byte `at`, for launches on the stream of `cuda`.
     pub(super) fn pointer(&self, cuda: &Cuda, at: usize) -> u64 {
         assert!(Arc::ptr_eq(&self.memory.stream, &cuda.stream), "an arena of another device");
         self.memory.start + at as u64
     }
 }
 
-/// `[len]` values in device memory, which stays allocated as long as they are.
+/// `[len]` values in device memory, which stays allocated as long as this lives.
 pub struct Buffer<T> {
     memory: Arc<Memory>,
     start: u64,
@@ -180,7 +179,7 @@ impl<T: Plain> Buffer<T> {
         self.len == 0
     }
 
-    /// Where it lies, for what runs on the stream of `cuda`.
+    /// The address, for launches on the stream of `cuda`.
     pub fn pointer(&self, cuda: &Cuda) -> u64 {
         assert!(Arc::ptr_eq(&self.memory.stream, &cuda.stream), "a buffer of another device");
         self.start
@@ -189,7 +188,7 @@ impl<T: Plain> Buffer<T> {
 
 /// `[n, d]` values in device memory, row-major. Reserved once and resized from batch to batch.
 pub struct DeviceRows<T> {
-    /// At least `n * d`, where memory was reserved.
+    /// At least `n * d` values, once memory is reserved.
     data: Option<Buffer<T>>,
     n: usize,
     d: usize,
@@ -208,8 +207,8 @@ impl<T: Plain> DeviceRows<T> {
         Self { n: data.len() / d, data: Some(data), d }
     }
 
-    /// Takes the memory of `[n, d]`, or says that it is not there. Whether it lies elsewhere now: then
-    /// the values are gone, when all is done that was launched to use them.
+    /// Takes the memory of `[n, d]`; an error if there is not enough. Whether the memory has moved: then
+    /// the values are lost, once earlier launches are done with them.
     pub fn reserve(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<bool> {
         let grows = n * d > self.capacity();
         if grows {
@@ -224,9 +223,9 @@ impl<T: Plain> DeviceRows<T> {
         Ok(grows)
     }
 
-    /// Becomes `[n, d]`, in memory that is taken where there was less; for what is no batch, whose memory
-    /// [`DeviceRows::reserve`] takes.
-    pub fn make(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<()> {
+    /// Becomes `[n, d]`, and takes more memory if needed. For rows outside a batch; those of a batch take
+    /// theirs by [`DeviceRows::reserve`].
+    pub fn resize_or_grow(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<()> {
         self.reserve(cuda, n, d).map_err(|error| match error {
             Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),
             error => error,
@@ -235,7 +234,7 @@ impl<T: Plain> DeviceRows<T> {
         Ok(())
     }
 
-    /// Becomes `[n, d]`, of which the memory is reserved; the values are what they happen to be.
+    /// Becomes `[n, d]`, whose memory is reserved; the values are undefined.
     pub fn resize(&mut self, n: usize, d: usize) {
         assert!(n * d <= self.capacity(), "[{n}, {d}] in room for {} values", self.capacity());
         (self.n, self.d) = (n, d);
@@ -253,7 +252,7 @@ impl<T: Plain> DeviceRows<T> {
         self.d
     }
 
-    /// All values: `[n * d]`, row-major; `None` where no memory was reserved, so that there are none.
+    /// All values: `[n * d]`, row-major; `None` if no memory was reserved, so that there are none.
     pub fn buffer(&self) -> Option<Buffer<T>> {
         let len = self.n * self.d;
         let part = |data: &Buffer<T>| Buffer { memory: data.memory.clone(), len, ..*data };
@@ -276,7 +275,7 @@ impl<T: Plain> DeviceRows<T> {
         self.data.as_ref().map_or(0, |data| data.pointer(cuda))
     }
 
-    /// Where row `i` begins.
+    /// The address of row `i`.
     pub(crate) fn row_pointer(&self, cuda: &Cuda, i: usize) -> u64 {
         self.pointer(cuda) + (i * self.d * size_of::<T>()) as u64
     }

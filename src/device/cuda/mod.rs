@@ -1,10 +1,10 @@
 //! How do the operations run on a GPU?
 //!
-//! One [`Cuda`] is one device and one stream: what is launched runs in the order of the calls, and
-//! only who wants a result waits, for the event of its own batch. Small batches are replayed as graphs.
-//! The operations have the names and the meaning of their CPU twins in [`crate::device::cpu::ops`], in bf16 or f16
-//! with sums in f32; their kernels are the files of `kernels/`. The driver and cuBLASLt are loaded when a
-//! device is opened, so that the same binary starts where there is neither.
+//! One [`Cuda`] is one device and one stream: launches run in the order of the calls, and the host waits
+//! only for results, by the event of their batch. Small batches are replayed as graphs. The operations have
+//! the names and the meaning of their CPU twins in [`crate::device::cpu::ops`], in bf16 or f16 with sums in
+//! f32; their kernels are the files of `kernels/`. The driver and cuBLASLt are loaded when a device is
+//! opened, so that the same binary starts without them.
 
 mod attention;
 mod backend;
@@ -31,7 +31,7 @@ pub use element::{Element, Plain, Vector};
 pub use gpu::Gpu;
 pub use graph::Graphs;
 pub(crate) use graph::between_records;
-pub(crate) use kernels::{Launch, arguments};
+pub(crate) use kernels::{Kernel, Launch, arguments};
 pub(crate) use matmul::WORKSPACE_BYTES;
 pub use matmul::{gated_linear, linear};
 pub use memory::{Arena, Buffer, DeviceRows, Reservation};

@@ -1,4 +1,4 @@
-//! How fast does a device multiply, where nothing else costs anything?
+//! The peak rate of a GPU: cuBLASLt on large matrices.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,11 +17,11 @@ use crate::device::cpu::ops::Activation;
 
 /// Sides of the matrices, ascending.
 const SIDES: [usize; 4] = [512, 2048, 4096, 8192];
-/// Products between two looks at the clock.
+/// Products between two readings of the clock.
 const PRODUCTS: usize = 8;
-/// For each side: a device that was idle takes some time to come up to speed. Where so many products
-/// take longer, larger ones are not tried.
-const LEAST: Duration = Duration::from_millis(150);
+/// The minimum time for each side, since an idle device takes time to reach its clock rate. If one round
+/// takes longer, larger sides are not tried.
+const MIN_TIME: Duration = Duration::from_millis(150);
 const STAGING_BYTES: usize = 16 << 20;
 
 /// The best rate at which cuBLASLt multiplies square matrices in `T`, in 10^9 operations a second, a
@@ -42,11 +42,11 @@ pub fn peak_gflops<T: Element>(cuda: &Arc<Cuda>) -> Result<f64> {
         out.reserve(cuda, n, n)?;
         out.resize(n, n);
         let mut multiply = || linear(cuda, &weight, &x, Activation::None, &mut out);
-        // The first one chooses an algorithm.
+        // The first product chooses an algorithm.
         multiply()?;
         let began = Instant::now();
         let mut ms = 0.0;
-        while began.elapsed() < LEAST {
+        while began.elapsed() < MIN_TIME {
             from.record(&cuda.stream).map_err(failed(CLOCK))?;
             (0..PRODUCTS).try_for_each(|_| multiply())?;
             to.record(&cuda.stream).map_err(failed(CLOCK))?;
@@ -54,7 +54,7 @@ pub fn peak_gflops<T: Element>(cuda: &Arc<Cuda>) -> Result<f64> {
             let gflops = 2e-6 * (PRODUCTS * n * n * n) as f64 / f64::from(ms);
             best = best.max(if gflops.is_finite() { gflops } else { 0.0 });
         }
-        if Duration::from_secs_f32(1e-3 * ms) > LEAST {
+        if Duration::from_secs_f32(1e-3 * ms) > MIN_TIME {
             break;
         }
     }

@@ -1,4 +1,4 @@
-//! Which memory of the host does a device copy from and to?
+//! Page-locked memory of the host.
 
 use std::sync::Arc;
 
@@ -9,11 +9,10 @@ use super::element::Plain;
 use super::graph::between_records;
 use crate::base::error::{Error, Result};
 
-/// Page-locked memory of the host, from and to which a device copies while the host does other
-/// things: from pageable memory the driver would copy twice and wait.
+/// Page-locked memory of the host, which a device copies from and to while the host does other work.
+/// With pageable memory the driver would copy twice and wait.
 ///
-/// Nothing here knows which copies are on their way: the owner writes and reads only where there are
-/// none.
+/// It does not know which copies are in flight: the owner writes and reads only where there are none.
 pub struct Pinned {
     start: *mut u8,
     bytes: usize,
@@ -26,7 +25,7 @@ unsafe impl Send for Pinned {}
 impl Pinned {
     pub fn new(cuda: &Cuda, bytes: usize) -> Result<Self> {
         cuda.bind()?;
-        // The driver has no allocation of nothing.
+        // The driver refuses an allocation of 0 bytes.
         let bytes = bytes.max(1);
         let _alone = between_records();
         // SAFETY: the memory is written below, before anything reads it.
@@ -39,7 +38,7 @@ impl Pinned {
                 ),
             })?
             .cast();
-        // SAFETY: so much was allocated.
+        // SAFETY: `bytes` were allocated.
         unsafe { start.write_bytes(0, bytes) };
         Ok(Self { start, bytes, stream: cuda.stream.clone() })
     }
@@ -48,7 +47,7 @@ impl Pinned {
         self.bytes
     }
 
-    /// Where `len` values lie that begin at byte `at`.
+    /// The address of `len` values from byte `at` on.
     pub fn pointer<T: Plain>(&self, at: usize, len: usize) -> *mut T {
         let end = at + len * size_of::<T>();
         assert!(end <= self.bytes && at.is_multiple_of(align_of::<T>()), "{at}..{end}");
@@ -59,7 +58,7 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
-        // Copies from or to it may be on their way, and what fails now has nobody left to tell.
+        // Copies from or to it may be in flight. There is nobody to report a failure to.
         let _ = self.stream.synchronize();
         let _alone = between_records();
         // SAFETY: `Pinned::new` got it from the driver, and nothing uses it any more.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::batch::{DeviceTokens, Sequences};
 use super::context::Cuda;
 use super::element::{Element, Vector};
-use super::kernels::{Launch, arguments};
+use super::kernels::{Kernel, Launch, RowWidth, arguments};
 use super::memory::{Buffer, DeviceRows};
 use super::weights::{DeviceCosSin, DeviceEmbedding, DeviceNorm, NormParams};
 use crate::base::error::{Error, Result};
@@ -52,7 +52,7 @@ pub fn embed<T: Element>(
     let (position_ids, scale) = (tokens.position_ids.pointer(cuda), table.scale);
     let (width, blocks) = rows_of(n, d)?;
     let (n, d) = (as_int(n), as_int(d));
-    let name = format!("embed_{width}_{}", T::NAME);
+    let kernel = Kernel::Embed(width, T::NUMBER);
     let args = arguments![
         words,
         types,
@@ -68,7 +68,7 @@ pub fn embed<T: Element>(
         d
     ];
     // SAFETY: the parameters of kernels/embed.cu, whose sizes were checked above.
-    unsafe { cuda.launch(&flat("embed", &name, blocks), args) }
+    unsafe { cuda.launch(&flat(kernel, blocks), args) }
 }
 
 /// out becomes `norm(x)`. x, out: `[n, d]`.
@@ -125,11 +125,11 @@ fn add_norms<T: Element>(
     let params = normed.map_or(NormParams::default(), |(norm, _)| norm.params(cuda));
     let out = normed.map_or(0, |(_, out)| out);
     let (width, blocks) = rows_of(x.n(), x.d())?;
-    let name = format!("add_norm_{width}_{}", T::NAME);
+    let kernel = Kernel::AddNorm(width, T::NUMBER);
     let (n, d, x) = (as_int(x.n()), as_int(x.d()), x.pointer(cuda));
     let args = arguments![x, y, sum, out, params, n, d];
     // SAFETY: the parameters of kernels/norm.cu; the callers checked that the shapes are one.
-    unsafe { cuda.launch(&flat("norm", &name, blocks), args) }
+    unsafe { cuda.launch(&flat(kernel, blocks), args) }
 }
 
 /// Normalises each of `heads` in each row. x: `[n, all heads * head_dim]`.
@@ -147,10 +147,10 @@ pub fn norm_heads<T: Element>(
     let threads = n * heads.len() * head_dim / VECTOR;
     let (norm, x, first) = (norm.params(cuda), x.pointer(cuda), as_int(heads.start));
     let (heads, head_dim, n, d) = (as_int(heads.len()), as_int(head_dim), as_int(n), as_int(d));
-    let name = format!("norm_heads_{}", T::NAME);
+    let kernel = Kernel::NormHeads(T::NUMBER);
     let args = arguments![x, norm, first, heads, head_dim, n, d];
     // SAFETY: the parameters of kernels/norm.cu, whose sizes were checked above.
-    unsafe { cuda.launch(&flat("norm", &name, threads.div_ceil(THREADS)), args) }
+    unsafe { cuda.launch(&flat(kernel, threads.div_ceil(THREADS)), args) }
 }
 
 /// Applies rotary position embeddings to the first `heads` heads of each row. x:
@@ -179,10 +179,10 @@ pub fn rotary<T: Element>(
     let (cos_sin, heads, head_dim) =
         (cos_sin.values.pointer(cuda), as_int(heads), as_int(head_dim));
     let (pairs, n, d) = (as_int(pairs), as_int(n), as_int(d));
-    let name = format!("rotary_{}", T::NAME);
+    let kernel = Kernel::Rotary(T::NUMBER);
     let args = arguments![x, cos_sin, position_ids, heads, head_dim, pairs, n, d];
     // SAFETY: the parameters of kernels/rotary.cu, whose sizes were checked above.
-    unsafe { cuda.launch(&flat("rotary", &name, threads.div_ceil(THREADS)), args) }
+    unsafe { cuda.launch(&flat(kernel, threads.div_ceil(THREADS)), args) }
 }
 
 /// out becomes `[n, d]`: `activation(gate) * up`, each with its bias.
@@ -196,7 +196,7 @@ pub fn glu<T: Element>(
     out: &mut DeviceRows<T>,
 ) -> Result<()> {
     assert_eq!((gate_up.n(), gate_up.d()), (out.n(), 2 * out.d()), "a gate for each value");
-    elementwise(cuda, "glu", gate_up, bias, activation, out)
+    elementwise(cuda, Kernel::Glu(activation, T::NUMBER), gate_up, bias, out)
 }
 
 /// x becomes `activation(x + bias)`. x: `[n, d]`; bias: `[d]`.
@@ -206,38 +206,28 @@ pub(super) fn activate<T: Element>(
     bias: Option<&Buffer<T>>,
     activation: Activation,
 ) -> Result<()> {
-    elementwise(cuda, "activation", x, bias, activation, x)
+    elementwise(cuda, Kernel::Activation(activation, T::NUMBER), x, bias, x)
 }
 
-/// x: as the kernel has it; bias: `[x.d()]`; out: `[n, d]`.
+/// x: as the kernel reads it; bias: `[x.d()]`; out: `[n, d]`.
 fn elementwise<T: Element>(
     cuda: &Cuda,
-    module: &'static str,
+    kernel: Kernel,
     x: &DeviceRows<T>,
     bias: Option<&Buffer<T>>,
-    activation: Activation,
     out: &DeviceRows<T>,
 ) -> Result<()> {
     assert!(bias.is_none_or(|bias| bias.len() == x.d()), "a bias for each value");
     if !out.d().is_multiple_of(VECTOR) {
         return Err(unsupported(cuda, format!("rows of {}", out.d()), "multiples of 8"));
     }
-    let kind = match activation {
-        Activation::None => "none",
-        Activation::Gelu => "gelu",
-        Activation::GeluTanh => "gelu_tanh",
-        Activation::Relu => "relu",
-        Activation::Silu => "silu",
-        Activation::Tanh => "tanh",
-    };
-    let name = format!("{module}_{kind}_{}", T::NAME);
     let blocks = (out.n() * out.d() / VECTOR).div_ceil(THREADS);
     let bias = bias.map_or(0, |bias| bias.pointer(cuda));
     let (x, n, d, out) = (x.pointer(cuda), as_int(out.n()), as_int(out.d()), out.pointer(cuda));
     let args = arguments![x, bias, out, n, d];
     // SAFETY: the parameters of kernels/glu.cu and kernels/activation.cu, which are the same; the
     // sizes were checked above.
-    unsafe { cuda.launch(&flat(module, &name, blocks), args) }
+    unsafe { cuda.launch(&flat(kernel, blocks), args) }
 }
 
 /// One vector for each sequence: its rows pooled, truncated to `out.d()`, of length 1 if `normalize`;
@@ -268,11 +258,11 @@ pub fn tail<T: Element, V: Vector>(
     let (hidden, cu_seqlens) = (hidden.pointer(cuda), sequences.cu_seqlens.pointer(cuda));
     let (out, normalize, d, dim) =
         (out.pointer(cuda), i32::from(normalize), as_int(d), as_int(dim));
-    let name = format!("tail_{}_{}", V::NAME, T::NAME);
+    let kernel = Kernel::Tail(V::NUMBER, T::NUMBER);
     let args = arguments![hidden, cu_seqlens, out, pooling, normalize, d, dim];
     // SAFETY: the parameters of kernels/tail.cu, whose sizes were checked above; `Sequences` checked
     // that the ends ascend.
-    unsafe { cuda.launch(&flat("tail", &name, n), args) }
+    unsafe { cuda.launch(&flat(kernel, n), args) }
 }
 
 fn same<T: Element>(x: &DeviceRows<T>, y: &DeviceRows<T>) {
@@ -280,7 +270,7 @@ fn same<T: Element>(x: &DeviceRows<T>, y: &DeviceRows<T>) {
 }
 
 /// The variant of a kernel for rows of `d`, and the number of blocks for `n` of them.
-fn rows_of(n: usize, d: usize) -> Result<(&'static str, usize)> {
+fn rows_of(n: usize, d: usize) -> Result<(RowWidth, usize)> {
     if !d.is_multiple_of(VECTOR) || d > ROW_OF_BLOCK {
         return Err(Error::ModelUnsupported {
             found: format!("on a GPU, a hidden state of {d} values"),
@@ -288,11 +278,15 @@ fn rows_of(n: usize, d: usize) -> Result<(&'static str, usize)> {
         });
     }
     let per_block = THREADS / 32;
-    Ok(if d <= ROW_OF_WARP { ("warp", n.div_ceil(per_block)) } else { ("block", n) })
+    Ok(if d <= ROW_OF_WARP {
+        (RowWidth::Warp, n.div_ceil(per_block))
+    } else {
+        (RowWidth::Block, n)
+    })
 }
 
-fn flat<'a>(module: &'static str, name: &'a str, blocks: usize) -> Launch<'a> {
-    Launch { module, name, blocks: (blocks, 1), threads: THREADS as u32, shared_bytes: 0 }
+fn flat(kernel: Kernel, blocks: usize) -> Launch {
+    Launch { kernel, blocks: (blocks, 1), threads: THREADS as u32 }
 }
 
 /// A size as the kernels take it.

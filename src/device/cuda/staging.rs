@@ -1,7 +1,7 @@
-//! How do values of any size come to a device and back?
+//! Copies of any size between host and device, in pieces.
 //!
-//! In pieces, and a download waits for all that was launched: this is for weights and hidden states.
-//! A batch goes by [`super::slot`].
+//! A download waits for everything launched, so this is for weights and hidden states. Batches use
+//! [`super::slot`].
 
 use cudarc::driver::result;
 
@@ -15,10 +15,10 @@ use crate::device::Rows;
 /// Copies begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// What weights come to a device through, and hidden states back.
+/// Page-locked memory for weights on their way to a device, and for hidden states on their way back.
 pub struct Staging {
     pinned: Pinned,
-    /// Up to here an upload may still be reading.
+    /// Uploads may still be reading the bytes before this.
     used: usize,
 }
 
@@ -27,8 +27,8 @@ impl Staging {
         Ok(Self { pinned: Pinned::new(cuda, bytes.next_multiple_of(ALIGNMENT))?, used: 0 })
     }
 
-    /// Enqueues a copy to the device and returns before it is done. What is larger than the staging
-    /// memory goes in pieces. values: `[to.len()]`.
+    /// Enqueues a copy to the device and returns before it is done. Values larger than the staging memory
+    /// are copied in pieces. values: `[to.len()]`.
     pub fn upload<T: Plain>(
         &mut self,
         cuda: &Cuda,
@@ -62,7 +62,7 @@ impl Staging {
         Ok(())
     }
 
-    /// The values of `from`, after everything that was launched before.
+    /// The values of `from`, after everything launched before.
     pub fn download<T: Plain>(&mut self, cuda: &Cuda, from: &Buffer<T>) -> Result<Vec<T>> {
         cuda.synchronize()?;
         self.used = 0;

@@ -14,8 +14,8 @@ use super::slot::StagedUpload;
 use super::*;
 use crate::base::error::Result;
 use crate::device::cpu::ops::{
-    self, ACTIVATIONS, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers,
-    Pooling, RelativeBias, Rotary, Tokens, ends,
+    self, Activation, Attention, Embedding, Linear, Mask, Norm, NormKind, Numbers, Pooling,
+    RelativeBias, Rotary, Tokens, ends,
 };
 use crate::device::{Cpu, Rows};
 
@@ -94,7 +94,7 @@ impl Pair {
         let got = self.staging.download_rows(&self.cuda, got).unwrap();
         assert_eq!((got.n(), got.d()), (want.n(), want.d()), "{what}");
         close(
-            &format!("{what} {}", T::NAME),
+            &format!("{what} {}", T::NUMBER.as_str()),
             got.as_slice(),
             want.as_slice(),
             roundings * unit::<T>(),
@@ -271,7 +271,7 @@ fn linear_layers_gates_and_activations_agree_with_the_cpu() {
         let on = DeviceLinear::<T>::place(cuda, staging, arena, &weight, bias.as_deref())?;
         let device_x = pair.rows::<T>(&x);
         let (mut gate_up, mut narrow) = (pair.room(n, 2 * d), pair.room(n, d));
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             let want = pair.on_cpu(|cpu, out| ops::linear(cpu, &layer, &x, activation, out));
             linear(&pair.cuda, &on, &device_x, activation, &mut gate_up)?;
             pair.check(&format!("linear {activation:?}"), &gate_up, &want, 8.0);
@@ -297,7 +297,7 @@ fn gating_alone_agrees_with_the_cpu() {
         let (n, d) = (whole(numbers, 0, 40), 8 * whole(numbers, 1, 100));
         let x = rounded::<T>(numbers.rows(n, 2 * d, 4.0));
         let (gate_up, mut out) = (pair.rows::<T>(&x), pair.room(n, d));
-        for activation in ACTIVATIONS {
+        for activation in Activation::ALL {
             let want = pair.on_cpu(|cpu, out| ops::glu(cpu, &x, activation, out));
             glu(&pair.cuda, &gate_up, None, activation, &mut out)?;
             pair.check(&format!("glu {activation:?}"), &out, &want, 4.0);
@@ -364,7 +364,12 @@ fn the_tail_pools_cuts_and_normalises_as_the_cpu_does() {
         let mut out = DeviceRows::<V>::new(pair.arena.take(want.len())?, dim);
         tail(&pair.cuda, &hidden, &sequences, pooling, normalize, &mut out)?;
         let got = pair.staging.download_rows(&pair.cuda, &out)?;
-        close(&format!("tail {pooling:?} {}", V::NAME), got.as_slice(), &want, tolerance);
+        close(
+            &format!("tail {pooling:?} {}", V::NUMBER.as_str()),
+            got.as_slice(),
+            &want,
+            tolerance,
+        );
         Ok(())
     }
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {

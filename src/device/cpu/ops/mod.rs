@@ -35,4 +35,4 @@ pub(in crate::device) use tile::int16_is_fast;
 #[cfg(test)]
 mod reference;
 #[cfg(all(test, feature = "cuda"))]
-pub(crate) use reference::{ACTIVATIONS, Numbers, ends};
+pub(crate) use reference::{Numbers, ends};

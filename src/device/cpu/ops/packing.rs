@@ -113,7 +113,7 @@ impl Packed {
             }
             Dtype::Int16 => INT16_WEIGHT_MAX,
             Dtype::Int8 => INT8_WEIGHT_MAX,
-            Dtype::F16 => unreachable!("f16 is a GPU's"),
+            Dtype::F16 => unreachable!("f16 is for GPUs"),
         };
         let max = row.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
         let scale = if max > 0.0 { max / integer_max } else { 1.0 };
@@ -169,8 +169,8 @@ fn pack_row_body<const FMA: bool>(
         *last = 0;
     }
     match packed.dtype {
-        Dtype::F32 => unreachable!("f32 is multiplied where it lies"),
-        Dtype::F16 => unreachable!("f16 is a GPU's"),
+        Dtype::F32 => unreachable!("f32 is multiplied in place"),
+        Dtype::F16 => unreachable!("f16 is for GPUs"),
         Dtype::Bf16 => {
             for (to, value) in halves(words).iter_mut().zip(row) {
                 *to = bf16(*value) as u16;

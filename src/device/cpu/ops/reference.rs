@@ -32,15 +32,6 @@ pub fn gelu_tanh(x: f64) -> f64 {
     0.5 * x * (1.0 + u.tanh())
 }
 
-pub const ACTIVATIONS: [Activation; 6] = [
-    Activation::None,
-    Activation::Gelu,
-    Activation::GeluTanh,
-    Activation::Relu,
-    Activation::Silu,
-    Activation::Tanh,
-];
-
 fn activate(activation: Activation, x: f64) -> f64 {
     match activation {
         Activation::None => x,
@@ -144,10 +135,10 @@ proptest! {
     fn linear_agrees_with_f64(
         n in prop_oneof![Just(0), Just(1), 2..20usize, 90..300usize],
         (inputs, outputs) in prop_oneof![(1..80usize, 1..230usize), (190..400usize, 1..40usize)],
-        kind in 0..ACTIVATIONS.len(),
+        kind in 0..Activation::ALL.len(),
         seed: u64,
     ) {
-        let activation = ACTIVATIONS[kind];
+        let activation = Activation::ALL[kind];
         let mut numbers = Numbers(seed);
         let weight = numbers.some(outputs * inputs, 0.5);
         let bias = numbers.some(outputs, 1.0);

@@ -116,8 +116,8 @@ impl Faiss {
         let (cuda, d) = (&self.cuda, queries.d());
         assert!(rows.start <= rows.end && rows.end <= queries.n(), "{rows:?} of {}", queries.n());
         assert!(all.n() == 0 || all.d() == d, "queries of {d} values, rows of {}", all.d());
-        neighbors.scores.make(cuda, rows.len(), k)?;
-        neighbors.ids.make(cuda, rows.len(), k)?;
+        neighbors.scores.resize_or_grow(cuda, rows.len(), k)?;
+        neighbors.ids.resize_or_grow(cuda, rows.len(), k)?;
         let first_query = queries.row_pointer(cuda, rows.start);
         let (scores, ids) = (neighbors.scores.pointer(cuda), neighbors.ids.pointer(cuda));
         let (n, nq, k) = (all.n() as i64, rows.len() as i64, k as i64);

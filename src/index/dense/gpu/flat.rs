@@ -63,7 +63,7 @@ impl FlatIndex {
         let reservation = reservation.filter(|_| all_bytes as u64 <= free_bytes);
         let faiss_memory = reservation.ok_or_else(|| cuda.no_room(all_bytes))?;
         let mut rows = DeviceRows::default();
-        rows.make(cuda, rows_max, d)?;
+        rows.resize_or_grow(cuda, rows_max, d)?;
         rows.resize(0, d);
         let faiss = Faiss::open(library, cuda, temp_bytes)?;
         Ok(Self {

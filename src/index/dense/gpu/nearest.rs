@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::base::error::Result;
 use crate::device::Neighbors;
-use crate::device::cuda::{Cuda, DeviceRows, Launch, arguments, as_int};
+use crate::device::cuda::{Cuda, DeviceRows, Kernel, Launch, arguments, as_int};
 
 #[cfg(test)]
 mod tests;
@@ -41,11 +41,11 @@ pub(super) fn scan(
     assert!(range.start <= range.end && range.end <= queries.n(), "{range:?} of {}", queries.n());
     assert!(takes(nq, k, d), "{k} neighbors of {nq} queries of {d} values");
     assert!(n == 0 || rows.d() == d, "queries of {d} values, rows of {}", rows.d());
-    neighbors.scores.make(cuda, nq, k)?;
-    neighbors.ids.make(cuda, nq, k)?;
+    neighbors.scores.resize_or_grow(cuda, nq, k)?;
+    neighbors.ids.resize_or_grow(cuda, nq, k)?;
     let [mut from, mut to] = keys.each_mut();
     let mut lists = n.div_ceil(CHUNK);
-    from.make(cuda, nq * lists, k)?;
+    from.resize_or_grow(cuda, nq * lists, k)?;
     {
         let first = queries.row_pointer(cuda, range.start);
         let (rows, keys) = (rows.pointer(cuda), from.pointer(cuda));
@@ -54,7 +54,7 @@ pub(super) fn scan(
         let args = arguments![rows, first, keys, n, queries, d, k];
         // SAFETY: the parameters of kernels/nearest.cu, whose sizes were checked above; the keys
         // have room for `k` of each query and slice.
-        unsafe { cuda.launch(&launch("nearest_scan", (nq * lists, 1)), args)? }
+        unsafe { cuda.launch(&launch(Kernel::NearestScan, (nq * lists, 1)), args)? }
     }
     loop {
         let keys_of_query = lists * k;
@@ -62,7 +62,7 @@ pub(super) fn scan(
         let chunks = keys_of_query.div_ceil(CHUNK).max(1);
         let last = chunks == 1;
         if !last {
-            to.make(cuda, nq * chunks, k)?;
+            to.resize_or_grow(cuda, nq * chunks, k)?;
         }
         let (keys, out) = (from.pointer(cuda), if last { 0 } else { to.pointer(cuda) });
         let (scores, ids) = (neighbors.scores.pointer(cuda), neighbors.ids.pointer(cuda));
@@ -70,7 +70,7 @@ pub(super) fn scan(
         let args = arguments![keys, out, scores, ids, m, best];
         // SAFETY: as above; a pass reads what the one before wrote, and has room for `k` of each
         // query and chunk, at the end in `neighbors`.
-        unsafe { cuda.launch(&launch("nearest_merge", (chunks, nq)), args)? }
+        unsafe { cuda.launch(&launch(Kernel::NearestMerge, (chunks, nq)), args)? }
         if last {
             return Ok(());
         }
@@ -84,6 +84,6 @@ pub(super) fn takes(queries: usize, k: usize, d: usize) -> bool {
     queries <= QUERIES_MAX && (1..=K_MAX).contains(&k) && d.is_multiple_of(VECTOR)
 }
 
-fn launch(name: &str, blocks: (usize, usize)) -> Launch<'_> {
-    Launch { module: "nearest", name, blocks, threads: THREADS, shared_bytes: 0 }
+fn launch(kernel: Kernel, blocks: (usize, usize)) -> Launch {
+    Launch { kernel, blocks, threads: THREADS }
 }

@@ -141,17 +141,17 @@ proptest! {
 
     #[test]
     fn gating_agrees_with_f64(
-        n in 0..40usize, d in 1..100usize, kind in 0..ACTIVATIONS.len(), seed: u64,
+        n in 0..40usize, d in 1..100usize, kind in 0..Activation::ALL.len(), seed: u64,
     ) {
         let x = Numbers(seed).rows(n, 2 * d, 4.0);
         let want: Vec<f64> = (0..n).flat_map(|i| {
             let (gate, up) = x.row(i).split_at(d);
-            let value = |(g, u): (&f32, &f32)| activate(ACTIVATIONS[kind], f64::from(*g)) * f64::from(*u);
+            let value = |(g, u): (&f32, &f32)| activate(Activation::ALL[kind], f64::from(*g)) * f64::from(*u);
             gate.iter().zip(up).map(value).collect::<Vec<_>>()
         }).collect();
         for cpu in cpus() {
             let mut out = Rows::default();
-            cpu.install(|| glu(&cpu, &x, ACTIVATIONS[kind], &mut out));
+            cpu.install(|| glu(&cpu, &x, Activation::ALL[kind], &mut out));
             prop_assert_eq!((out.n(), out.d()), (n, d));
             close(&cpu, out.as_slice(), want.iter().copied(), 4e-6)?;
         }

@@ -1,4 +1,4 @@
-//! What are the tile loops of AVX2?
+//! The tile loops of AVX2.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -15,7 +15,7 @@ pub fn kernel(dtype: Dtype) -> Kernel {
         Dtype::Int16 => int16_by_madd,
         Dtype::Int8 if vnni => int8,
         Dtype::Int8 => int8_by_madd,
-        Dtype::F16 => unreachable!("f16 is a GPU's"),
+        Dtype::F16 => unreachable!("f16 is for GPUs"),
     };
     Kernel { rows_max: 6, run }
 }

@@ -1,4 +1,4 @@
-//! What are the tile loops of AVX-512?
+//! The tile loops of AVX-512.
 
 use std::arch::asm;
 use std::arch::x86_64::*;
@@ -16,7 +16,7 @@ pub fn kernel(dtype: Dtype) -> Kernel {
         Dtype::Int16 => int16_by_madd,
         Dtype::Int8 if vnni => int8,
         Dtype::Int8 => int8_by_madd,
-        Dtype::F16 => unreachable!("f16 is a GPU's"),
+        Dtype::F16 => unreachable!("f16 is for GPUs"),
     };
     Kernel { rows_max: ROWS_MAX, run }
 }
@@ -70,7 +70,7 @@ build! {
 }
 
 build! {
-    /// Two products a word (VPDPWSSD), written out because LLVM 22 takes the intrinsic for two
+    /// Two products a word (VPDPWSSD), in assembly because LLVM 22 compiles the intrinsic to two
     /// instructions, a product and a sum, which are half as fast.
     fn int16, "avx512f,avx512bw,avx512vnni", |sum, x, w| {
         let mut sum = sum;

@@ -1,4 +1,4 @@
-//! What is the loop of every vector build?
+//! The loop of every vector build.
 
 /// A build of the loop: a function of the type `Run` that takes 1 to `$rows` rows.
 ///

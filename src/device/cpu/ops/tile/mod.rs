@@ -1,4 +1,4 @@
-//! How is one tile of a product of matrices computed?
+//! One tile of a matrix product: the loop of linear layers and attention.
 //!
 //! A tile is a few rows of activations by the 32 outputs of one panel of weights. Inputs are read
 //! in *words* of 32 bits, which hold 1 f32, 2 bf16, 2 int16 or 4 int8, whatever the instruction
@@ -81,7 +81,7 @@ impl Kernel {
         }
     }
 
-    /// How `rows` are best cut into tiles: as few as can be, and of one height but for a last one.
+    /// The best height of tiles for `rows`: as few tiles as possible, all but the last of one height.
     pub fn height(self, rows: usize) -> usize {
         rows.div_ceil(rows.div_ceil(self.rows_max).max(1))
     }

@@ -1,5 +1,5 @@
-//! What does the tile's loop mean, in plain Rust? Slow and right: every processor's fallback, and
-//! what the vector builds are compared with.
+//! The tile's loop in plain Rust: the fallback of every processor, and the reference of the vector
+//! builds.
 
 use super::{Kernel, PANEL, Run, Step};
 use crate::device::Dtype;
@@ -14,7 +14,7 @@ pub fn kernel(dtype: Dtype) -> Kernel {
         Dtype::Bf16 => bf16,
         Dtype::Int16 => int16,
         Dtype::Int8 => int8,
-        Dtype::F16 => unreachable!("f16 is a GPU's"),
+        Dtype::F16 => unreachable!("f16 is for GPUs"),
     };
     Kernel { rows_max: ROWS, run }
 }
