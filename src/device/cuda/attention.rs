@@ -3,7 +3,8 @@
 use super::batch::Sequences;
 use super::context::Cuda;
 use super::element::Element;
-use super::kernels::{HEAD_DIMS, Kernel, Launch, arguments};
+use super::kernels::{HEAD_DIMS, Kernel};
+use super::launch::{Launch, arguments};
 use super::memory::DeviceRows;
 use super::rows::{as_int, unsupported};
 use super::weights::DeviceBias;

@@ -18,7 +18,7 @@ use super::weights::{DeviceBias, DeviceCosSin, DeviceEmbedding, DeviceLinear, De
 use super::{attention, matmul, rows};
 use crate::base::error::Result;
 use crate::device::cpu::ops::{
-    Activation, Attention, Embedding, Norm, RelativeBias, Rotary, Tokens,
+    Activation, Attention, Embedding, Norm, Pooling, RelativeBias, Rotary, Tokens,
 };
 use crate::device::{Backend, Rows};
 
@@ -91,6 +91,19 @@ impl<T: Element> OnCuda<T> {
         let sequences = Sequences::place(&mut upload, cu_seqlens, layout)?;
         upload.send()?;
         Ok(CudaBatch { tokens, sequences })
+    }
+
+    /// Pools each sequence of `hidden`, `[tokens, d]`, into the vectors of `slot`.
+    pub fn pool(
+        &self,
+        slot: &mut SlotGuard,
+        hidden: &DeviceRows<T>,
+        sequences: &Sequences,
+        pooling: Pooling,
+        normalize: bool,
+    ) -> Result<()> {
+        let vectors = slot.reserve_vectors(sequences.n(), hidden.d())?;
+        rows::tail(&self.cuda, hidden, sequences, pooling, normalize, vectors)
     }
 
     /// `[n, d]`, as f32, when everything launched before is done.

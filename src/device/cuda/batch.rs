@@ -4,7 +4,6 @@
 //! check it against their tables.
 
 use super::kernels::TileWidth;
-use super::matmul::bucket;
 use super::memory::{Arena, Buffer};
 use super::slot::StagedUpload;
 use crate::base::error::Result;
@@ -178,6 +177,15 @@ fn tiles(cu_seqlens: &[u32]) -> (Vec<u32>, Vec<u32>) {
     (long, short)
 }
 
+/// The number of tokens for which an algorithm is chosen, and to which a small batch is padded: up to
+/// a quarter more than there are.
+pub(super) fn bucket(tokens: usize) -> usize {
+    match tokens {
+        0..=16 => 16,
+        _ => tokens.next_multiple_of(1 << ((tokens - 1).ilog2() - 2)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +227,17 @@ mod tests {
             let layout = BatchLayout::new(cu_seqlens);
             assert!(!layout.padded && layout.frame == BatchLayout::exact(cu_seqlens).frame);
         }
+    }
+
+    #[test]
+    fn a_bucket_is_at_most_a_quarter_larger_than_the_tokens_and_there_are_few() {
+        let sizes: Vec<usize> = (1..=1 << 16).collect();
+        for &n in sizes.iter().filter(|&&n| n > 16) {
+            assert!((n..=n + n / 4).contains(&bucket(n)), "{n} is in {}", bucket(n));
+        }
+        let mut buckets: Vec<usize> = sizes.into_iter().map(bucket).collect();
+        assert!(buckets.is_sorted());
+        buckets.dedup();
+        assert_eq!(buckets.len(), 49);
     }
 }

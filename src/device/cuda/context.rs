@@ -4,13 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cudarc::driver::result::DriverError;
 use cudarc::driver::{CudaContext, CudaStream, sys};
 use parking_lot::Mutex;
 
+use super::blas::{Blas, WORKSPACE_BYTES};
+use super::budget::Budget;
+use super::capture::recording_stream;
+use super::error::failed;
 use super::kernels::Kernels;
-use super::matmul::{Blas, WORKSPACE_BYTES};
-use super::memory::Budget;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::MemoryInfo;
 
@@ -112,6 +113,11 @@ impl Cuda {
         self.stream.cu_stream()
     }
 
+    /// The stream for the operations of this thread: while it records a graph, that of the recording.
+    pub(super) fn queue(&self) -> sys::CUstream {
+        recording_stream().unwrap_or_else(|| self.stream())
+    }
+
     pub(super) fn context(&self) -> &Arc<CudaContext> {
         self.stream.context()
     }
@@ -144,41 +150,6 @@ impl fmt::Debug for Cuda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.name())
     }
-}
-
-/// For `map_err`: the driver failed at `action`. After some failures it refuses every later call.
-pub(super) fn failed(action: &'static str) -> impl FnOnce(DriverError) -> Error {
-    move |error| {
-        if is_final(error.0) {
-            Error::DeviceLost { detail: format!("it could not {action}: {error}") }
-        } else {
-            Error::library("the CUDA driver", action)(error)
-        }
-    }
-}
-
-/// Whether the context cannot be used any more, by CUDA's manual for each error.
-fn is_final(error: sys::CUresult) -> bool {
-    use sys::CUresult::*;
-    matches!(
-        error,
-        CUDA_ERROR_DEVICE_UNAVAILABLE
-            | CUDA_ERROR_ECC_UNCORRECTABLE
-            | CUDA_ERROR_NVLINK_UNCORRECTABLE
-            | CUDA_ERROR_CONTAINED
-            | CUDA_ERROR_ILLEGAL_ADDRESS
-            | CUDA_ERROR_LAUNCH_TIMEOUT
-            | CUDA_ERROR_CONTEXT_IS_DESTROYED
-            | CUDA_ERROR_ASSERT
-            | CUDA_ERROR_HARDWARE_STACK_ERROR
-            | CUDA_ERROR_ILLEGAL_INSTRUCTION
-            | CUDA_ERROR_MISALIGNED_ADDRESS
-            | CUDA_ERROR_INVALID_ADDRESS_SPACE
-            | CUDA_ERROR_INVALID_PC
-            | CUDA_ERROR_LAUNCH_FAILED
-            | CUDA_ERROR_EXTERNAL_DEVICE
-            | CUDA_ERROR_UNKNOWN
-    )
 }
 
 /// Whether the driver's library can be loaded; without it every call of cudarc would panic.

@@ -3,15 +3,15 @@
 //! The launches of a pass depend on the frame of its batch alone. So they are recorded once as a graph,
 //! and batches of the same frame replay it, with other values at the same addresses.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaGraph, CudaStream, result, sys};
-use parking_lot::{Mutex, MutexGuard};
 
 use super::batch::Frame;
-use super::context::{Cuda, failed};
+use super::capture::{NO_FLAGS, Recording, between_records};
+use super::context::Cuda;
+use super::error::failed;
 use crate::base::error::{Error, Result};
 
 /// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in each;
@@ -20,29 +20,6 @@ const FRAMES_MAX: usize = 128;
 
 /// After so many failures in a row to record a graph, none is tried any more.
 const FAILURES_MAX: u32 = 3;
-
-thread_local! {
-    /// The stream for the launches of this thread while it records.
-    static RECORDING: Cell<Option<sys::CUstream>> = const { Cell::new(None) };
-}
-
-/// One thread records at a time, and no other synchronises with the whole device meanwhile, since that
-/// would invalidate the recording, whatever its mode.
-static RECORDS: Mutex<()> = Mutex::new(());
-
-/// To be held while the driver or a library may synchronise with the whole device. `None` on a thread
-/// that records: the driver refuses what it must not do.
-pub(crate) fn between_records() -> Option<MutexGuard<'static, ()>> {
-    let records = RECORDING.get().is_some();
-    (!records).then(|| RECORDS.lock())
-}
-
-impl Cuda {
-    /// The stream for the operations of this thread.
-    pub(super) fn queue(&self) -> sys::CUstream {
-        RECORDING.get().unwrap_or_else(|| self.stream.cu_stream())
-    }
-}
 
 /// The graphs of one network, for the frames that were used last. The driver destroys a graph when the
 /// device is done with it.
@@ -138,27 +115,6 @@ fn record(stream: &Arc<CudaStream>, launch: &mut dyn FnMut() -> Result<()>) -> R
     launched?;
     let graph = graph.map_err(failed("finish recording a graph"))?;
     Ok(Graph(graph.expect("a stream that records returns a graph")))
-}
-
-const NO_FLAGS: sys::CUgraphInstantiate_flags = sys::CUgraphInstantiate_flags(0);
-
-/// While this lives, launches of the thread go to the recording stream.
-struct Recording<'a>(&'a Arc<CudaStream>);
-
-impl<'a> Recording<'a> {
-    fn on(stream: &'a Arc<CudaStream>) -> Self {
-        RECORDING.set(Some(stream.cu_stream()));
-        Self(stream)
-    }
-}
-
-impl Drop for Recording<'_> {
-    fn drop(&mut self) {
-        RECORDING.set(None);
-        if std::thread::panicking() {
-            let _ = self.0.end_capture(NO_FLAGS);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
-//! The kernels of `kernels/`, loaded on a device, and their launches.
+//! The kernels of `kernels/`, loaded on a device.
 
 use std::collections::HashMap;
-use std::ffi::{CString, c_void};
+use std::ffi::CString;
 use std::sync::Arc;
 
 use cudarc::driver::{CudaContext, result, sys};
 
-use super::context::{Cuda, failed};
+use super::capture::between_records;
 use super::element::Number;
-use super::graph::between_records;
+use super::error::failed;
 use crate::base::error::{Error, Result};
 use crate::device::cpu::ops::Activation;
 
@@ -153,7 +153,7 @@ impl Kernel {
     }
 
     /// Dynamic shared memory of a block, beyond what the kernel declares itself.
-    fn shared_bytes(self) -> usize {
+    pub fn shared_bytes(self) -> usize {
         match self {
             // Two buffers of keys and of values, in 16 bits.
             Self::Attention(width, head_dim, _) => 4 * width.keys() * head_dim * size_of::<u16>(),
@@ -173,13 +173,6 @@ pub struct Kernels {
 unsafe impl Send for Kernels {}
 // SAFETY: as above; they do not change.
 unsafe impl Sync for Kernels {}
-
-/// A launch of a kernel.
-pub struct Launch {
-    pub kernel: Kernel,
-    pub blocks: (usize, usize),
-    pub threads: u32,
-}
 
 impl Kernels {
     /// Loads every kernel, so that one that this device cannot run is an error now.
@@ -217,6 +210,10 @@ impl Kernels {
         Ok(kernels)
     }
 
+    pub fn function(&self, kernel: Kernel) -> sys::CUfunction {
+        *self.functions.get(&kernel).expect("every kernel is loaded with the device")
+    }
+
     fn find(&self, kernel: Kernel) -> Result<sys::CUfunction> {
         let name = CString::new(kernel.function()).expect("the name of a kernel contains no 0");
         // SAFETY: the module is loaded as long as `self` lives.
@@ -245,49 +242,6 @@ impl Drop for Kernels {
         }
     }
 }
-
-impl Cuda {
-    /// Enqueues a kernel; without blocks it does nothing.
-    ///
-    /// # Safety
-    /// `arguments` point to values of the types and in the order of the kernel's parameters, and
-    /// every pointer among those values leads to as many elements as the kernel reads or writes.
-    pub(crate) unsafe fn launch(
-        &self,
-        launch: &Launch,
-        arguments: &mut [*mut c_void],
-    ) -> Result<()> {
-        let (x, y) = launch.blocks;
-        if x == 0 || y == 0 {
-            return Ok(());
-        }
-        let fits = |n: usize| u32::try_from(n).expect("a grid of less than 2^32 blocks");
-        let kernel = launch.kernel;
-        let function = self.kernels.functions.get(&kernel);
-        let function = *function.expect("every kernel is loaded with the device");
-        self.bind()?;
-        // SAFETY: the caller vouches for the arguments; the function is of a loaded module.
-        unsafe {
-            result::launch_kernel(
-                function,
-                (fits(x), fits(y), 1),
-                (launch.threads, 1, 1),
-                kernel.shared_bytes() as u32,
-                self.queue(),
-                arguments,
-            )
-        }
-        .map_err(failed("launch a kernel"))
-    }
-}
-
-/// The arguments of a kernel: a pointer to each of these variables.
-macro_rules! arguments {
-    ($($value:ident),* $(,)?) => {
-        &mut [$((&raw const $value).cast_mut().cast::<std::ffi::c_void>()),*]
-    };
-}
-pub(crate) use arguments;
 
 #[cfg(test)]
 mod tests {

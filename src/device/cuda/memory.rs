@@ -2,14 +2,15 @@
 
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cudarc::driver::result::DriverError;
 use cudarc::driver::{CudaStream, result, sys};
 
-use super::context::{Cuda, failed};
+use super::budget::Reservation;
+use super::capture::between_records;
+use super::context::Cuda;
 use super::element::Plain;
-use super::graph::between_records;
+use super::error::failed;
 use crate::base::error::{Error, Result};
 
 /// Every buffer begins at a multiple of this, which the fastest kernels of cuBLASLt require.
@@ -18,46 +19,6 @@ const ALIGNMENT: usize = 256;
 /// Rows are reserved in multiples of this, so that batches that grow little by little do not call the
 /// driver each time.
 const ROWS_STEP: usize = 256;
-
-/// The part of a device's memory that this program may take, and what it has taken.
-pub struct Budget {
-    bytes_max: usize,
-    held: AtomicUsize,
-}
-
-impl Budget {
-    /// held: bytes that are taken already.
-    pub fn new(bytes_max: usize, held: usize) -> Self {
-        Self { bytes_max, held: AtomicUsize::new(held) }
-    }
-
-    pub fn bytes_max(&self) -> usize {
-        self.bytes_max
-    }
-
-    pub fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-
-    /// Counts `bytes` more as taken; `None` if that is more than may be taken.
-    pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reservation> {
-        let more = |held: usize| held.checked_add(bytes).filter(|held| *held <= self.bytes_max);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Reservation { budget: self.clone(), bytes })
-    }
-}
-
-/// A part of a budget that is taken until this is dropped.
-pub struct Reservation {
-    budget: Arc<Budget>,
-    bytes: usize,
-}
-
-impl Drop for Reservation {
-    fn drop(&mut self) {
-        self.budget.held.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
 
 /// One allocation of device memory.
 struct Memory {

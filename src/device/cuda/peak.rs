@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use cudarc::driver::sys::CUevent_flags;
 
-use super::context::{Cuda, failed};
+use super::context::Cuda;
 use super::element::Element;
+use super::error::failed;
 use super::matmul::linear;
 use super::memory::{Arena, DeviceRows};
 use super::staging::Staging;

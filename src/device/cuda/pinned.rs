@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use cudarc::driver::{CudaStream, result};
 
+use super::capture::between_records;
 use super::context::Cuda;
 use super::element::Plain;
-use super::graph::between_records;
 use crate::base::error::{Error, Result};
 
 /// Page-locked memory of the host, which a device copies from and to while the host does other work.

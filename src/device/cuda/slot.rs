@@ -15,14 +15,12 @@ use cudarc::driver::sys::CUevent_flags;
 use cudarc::driver::{CudaEvent, result};
 use parking_lot::{Condvar, Mutex};
 
-use super::batch::Sequences;
-use super::context::{Cuda, failed};
-use super::element::{Element, Plain};
+use super::context::Cuda;
+use super::element::Plain;
+use super::error::failed;
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
-use super::rows::tail;
 use crate::base::error::Result;
-use crate::device::cpu::ops::Pooling;
 use crate::device::{DeviceIndex, Neighbors};
 
 /// One batch on the device, and the next one behind it.
@@ -159,20 +157,14 @@ impl SlotGuard {
         Ok(StagedUpload { guard: self, arena, begin })
     }
 
-    /// Pools each sequence of `hidden`, `[tokens, d]`, into the vectors of this slot.
-    pub fn pool<T: Element>(
-        &mut self,
-        hidden: &DeviceRows<T>,
-        sequences: &Sequences,
-        pooling: Pooling,
-        normalize: bool,
-    ) -> Result<()> {
+    /// The vectors of the batch, `[n, d]`, for a launch that writes them.
+    pub(super) fn reserve_vectors(&mut self, n: usize, d: usize) -> Result<&mut DeviceRows<f32>> {
         let cuda = self.slots.cuda.clone();
         self.marked = false;
         let vectors = &mut self.slot().vectors;
-        vectors.reserve(&cuda, sequences.n(), hidden.d())?;
-        vectors.resize(sequences.n(), hidden.d());
-        tail(&cuda, hidden, sequences, pooling, normalize, vectors)
+        vectors.reserve(&cuda, n, d)?;
+        vectors.resize(n, d);
+        Ok(vectors)
     }
 
     /// `[n, hidden]`, in the order of the stream: later launches read them, as long as this guard lives.

@@ -5,8 +5,9 @@
 
 use cudarc::driver::result;
 
-use super::context::{Cuda, failed};
+use super::context::Cuda;
 use super::element::{Element, Plain, Vector};
+use super::error::failed;
 use super::memory::{Arena, Buffer, DeviceRows};
 use super::pinned::Pinned;
 use crate::base::error::Result;

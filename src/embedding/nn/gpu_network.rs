@@ -63,7 +63,7 @@ impl<T: Element> GpuNetwork<T> {
     pub fn launch(&self, batch: &Ragged, pooling: Pooling, normalize: bool) -> Result<SlotGuard> {
         let mut slot = self.slots.take()?;
         self.forward(&mut slot, batch, |slot, hidden, sequences| {
-            slot.pool(hidden, sequences, pooling, normalize)
+            self.on.pool(slot, hidden, sequences, pooling, normalize)
         })?;
         Ok(slot)
     }
