@@ -1,4 +1,4 @@
-//! How near to the processor's peak do the kernels compute?
+//! The rate of the CPU kernels, compared with the processor's peak.
 //!
 //! Measured: the linear layers and the attention of all-MiniLM-L6-v2 on 256 rows of noise, on one
 //! thread, in each type. A table gives billions of operations a second (a multiplication and an
@@ -43,14 +43,10 @@ fn main() {
     divan::main();
 }
 
-/// Numbers in [-1, 1] that a seed decides (Knuth's 64-bit congruential generator).
+/// Numbers in [-1, 1) that a seed decides.
 fn noise(count: usize, seed: u64) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
-    };
-    (0..count).map(|_| next()).collect()
+    let mut random = fastrand::Rng::with_seed(seed);
+    (0..count).map(|_| random.f32() * 2.0 - 1.0).collect()
 }
 
 fn layer(inputs: usize, outputs: usize, dtype: Dtype) -> Linear {
@@ -169,7 +165,7 @@ mod peak {
 
     #[cfg(target_arch = "x86_64")]
     pub fn line(dtype: Dtype, set: InstructionSet) -> Option<Line<'static>> {
-        const TURNS: usize = 20_000;
+        const ROUNDS: usize = 20_000;
         let work: unsafe fn(usize) = match dtype {
             _ if set != InstructionSet::Avx512 => return None,
             Dtype::F32 => x86::f32,
@@ -186,9 +182,9 @@ mod peak {
         Some(Line {
             name: NAME.to_owned(),
             dtype,
-            operations: (TURNS * x86::SUMS * 16 * per_lane) as f64,
+            operations: (ROUNDS * x86::SUMS * 16 * per_lane) as f64,
             // SAFETY: the processor has the instruction, as was just asked.
-            work: Box::new(move || unsafe { work(TURNS) }),
+            work: Box::new(move || unsafe { work(ROUNDS) }),
             best: Duration::MAX,
         })
     }
@@ -207,11 +203,11 @@ mod peak {
                 /// # Safety
                 /// The processor has the instruction.
                 #[target_feature(enable = "avx512f")]
-                pub unsafe fn $name(turns: usize) {
+                pub unsafe fn $name(rounds: usize) {
                     let mut sums: [__m512i; SUMS] = [_mm512_setzero_si512(); SUMS];
                     // 1 as f32, and about 1 in each half as bf16.
                     let x = _mm512_set1_epi32(black_box(0x3f80_3f80));
-                    for _ in 0..turns {
+                    for _ in 0..rounds {
                         for sum in &mut sums {
                             // SAFETY: one instruction from registers to a register.
                             unsafe {

@@ -1,8 +1,8 @@
-//! Does each operation on a GPU give what its CPU twin gives? On random shapes, with empty and
-//! one-token sequences, in bf16 and f16.
+//! Each operation on a GPU against its CPU twin, on random shapes, with empty and one-token sequences, in
+//! bf16 and f16.
 //!
-//! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says
-//! which have run, and where.
+//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which have
+//! run, and where.
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,7 +26,7 @@ const STAGING_BYTES: usize = 4096;
 const UPLOAD_BYTES: usize = 1 << 18;
 const CASES: u64 = 24;
 
-/// A GPU, and the CPU that it is held against.
+/// A GPU, and the CPU that it is compared with.
 pub(crate) struct Pair {
     pub(crate) cuda: Arc<Cuda>,
     slots: Arc<Slots>,
@@ -36,14 +36,14 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// `None`, and a line that says so, where there is no device.
+    /// `None`, and a printed line, without a device.
     pub(crate) fn open(what: &str) -> Option<Self> {
         if Cuda::count() == 0 {
             println!("no CUDA device here: not run: {what}");
             return None;
         }
         let cuda = Arc::new(Cuda::open(0, 0.9).unwrap());
-        // Otherwise each test alone begins with a device that has nothing loaded.
+        // Kept, since otherwise each test opens a device with nothing loaded.
         static CONTEXT: OnceLock<Arc<CudaContext>> = OnceLock::new();
         CONTEXT.get_or_init(|| cuda.context().clone());
         let slots = Slots::new(&cuda).unwrap();
@@ -56,7 +56,7 @@ impl Pair {
         self.staging.place_rows(&self.cuda, &mut self.arena, rows).unwrap()
     }
 
-    /// Rows that nobody has written.
+    /// Rows of NaN.
     fn room<T: Element>(&mut self, n: usize, d: usize) -> DeviceRows<T> {
         let nan = Rows::new(vec![f32::NAN; n * d], d);
         self.rows(&nan)
@@ -119,7 +119,7 @@ fn close(what: &str, got: &[f32], want: &[f32], tolerance: f32) {
     }
 }
 
-/// The numbers that the device sees.
+/// The numbers as the device stores them.
 fn rounded<T: Element>(rows: Rows) -> Rows {
     Rows::new(rows.as_slice().iter().map(|value| T::from_f32(*value).to_f32()).collect(), rows.d())
 }
@@ -148,7 +148,7 @@ fn norms(numbers: &mut Numbers, d: usize) -> Norm {
     Norm { kind, weight: numbers.some(d, 2.0), bias, eps: 1e-5 }
 }
 
-/// Runs `f` for each type on every seed, each time with an empty arena; says so where it cannot.
+/// Runs `f` for each type on every seed, each time with an empty arena; prints a line without a device.
 macro_rules! on_every_case {
     ($what:literal, $f:ident) => {
         if let Some(mut pair) = Pair::open($what) {
@@ -409,7 +409,7 @@ fn memory_is_counted_handed_out_and_refused_with_a_remedy() {
     assert!(error.to_string().contains("bytes are used"), "{error}");
 }
 
-/// This one needs no device: the binary starts without a driver, and says what is missing.
+/// This one needs no device: the binary starts without a driver, and reports what is missing.
 #[test]
 fn a_device_that_is_not_there_is_an_error_with_a_remedy() {
     let count = Cuda::count();

@@ -1,4 +1,4 @@
-//! Is every constant of config.json read, and is what is not computed refused by name?
+//! Every constant of config.json is read, and unsupported values are refused by name.
 
 use serde_json::{Value, json};
 

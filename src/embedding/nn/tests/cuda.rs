@@ -1,7 +1,7 @@
-//! Does a network on a GPU give what the reference gives, in bf16 and in f16?
+//! Networks on a GPU against the reference, in bf16 and in f16.
 //!
-//! Without a device each of these tests says so in one line and passes: docs/gpu-status.md says which
-//! have run, and where.
+//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which have
+//! run, and where.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,11 +15,11 @@ use crate::base::config::{DeviceChoice, EngineSettings};
 use crate::device::Selection;
 use crate::device::cuda::{Arena, BatchLayout, Cuda, Graphs};
 
-/// The least cosine between a vector and the reference's, whose rows have hundreds of roundings
-/// behind them. bf16 keeps 8 bits of each, f16 11.
+/// The least cosine between a vector and that of the reference, after hundreds of roundings: bf16 keeps 8
+/// bits, f16 11.
 const FLOORS: [(DtypeChoice, f32); 2] = [(DtypeChoice::Bf16, 0.9999), (DtypeChoice::F16, 0.99999)];
 
-/// `None`, and a line that says so, where there is no device.
+/// `None`, and a printed line, without a device.
 fn device(what: &str, dtype: DtypeChoice) -> Option<Device> {
     if Cuda::count() == 0 {
         println!("no CUDA device here: not run: {what}");
@@ -184,7 +184,7 @@ fn cuda_gives_the_same_bytes_by_launches_and_by_the_graph_of_another_batch() {
             assert_eq!(network.hidden(&batches[0]).unwrap().as_slice(), want[0].1, "{name}");
         };
         check(&[0, 1, 2, 0, 1]);
-        // This one needs larger buffers, so that the graph leads nowhere.
+        // This batch needs larger buffers, so that the addresses in the graph are invalid.
         pooled(&network, &random_batch(&[300]));
         check(&[2, 0, 1, 2]);
         assert!(!network.refuses_graphs(), "{name}");

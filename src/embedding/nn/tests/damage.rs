@@ -1,4 +1,4 @@
-//! Is a checkpoint that cannot be right refused by the name of what is wrong?
+//! Damaged checkpoints are refused, and the error names what is wrong.
 
 use super::*;
 use crate::base::error::{Error, Result};

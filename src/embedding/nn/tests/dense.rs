@@ -1,4 +1,4 @@
-//! Is what sentence-transformers puts behind the pooling computed?
+//! The dense layers behind the pooling, as sentence-transformers has them.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Does every family give what the reference gives, alone and in any batch?
+//! Every family against the reference, alone and in any batch.
 
 use super::*;
 use crate::device::{Cpu, InstructionSet};

@@ -1,4 +1,4 @@
-//! Does the encoder give what the reference implementations give, and refuse what is damaged?
+//! Networks against the reference implementations, and what they refuse.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ mod dense;
 mod families;
 mod oracle;
 
-/// What the reference wrote, and what may differ from it in each value.
+/// The largest difference of a value from the reference.
 const TOLERANCE: f32 = 1e-4;
 
 /// Test data, by its name under `tests/golden`.

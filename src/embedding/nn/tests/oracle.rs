@@ -1,5 +1,5 @@
-//! Does candle, a second implementation, compute the same at sizes and constants that no golden
-//! model has? Its own models make the weights here, so that names and shapes are checked too.
+//! Networks against candle, a second implementation, at sizes and constants that no golden model has.
+//! Its own models make the weights, so that names and shapes are checked too.
 
 use candle_nn::{VarBuilder, VarMap};
 use candle_transformers::models::{llama, modernbert, nomic_bert, qwen2, qwen3};
@@ -48,7 +48,7 @@ fn shaken(map: &VarMap) -> HashMap<String, Tensor> {
     let vars = map.data().lock().unwrap();
     let mut names: Vec<&String> = vars.keys().collect();
     names.sort();
-    // candle makes a norm that ModernBERT has not got, and does without it if it is not there.
+    // candle makes a norm that ModernBERT does not have, and works without it.
     names.retain(|name| *name != "model.layers.0.attn_norm.weight");
     let mut state = 5_u64;
     let mut shake = |name: &String| {

@@ -1,4 +1,4 @@
-//! Which rows lie where queries are embedded, so that a query is answered there?
+//! The rows of an index in the memory of the device that embeds queries, so that it also searches them.
 
 use std::sync::Arc;
 
@@ -12,17 +12,17 @@ use crate::index::dense::{DenseIndex, rows};
 /// Rows that are copied at a time.
 const PIECE_ROWS: usize = 65_536;
 
-/// The rows of an index in the memory of a device, all of which it compares with a query, whatever
-/// kind the index is.
+/// The rows of an index in the memory of a device, which compares all of them with a query, whatever the
+/// kind of the index.
 pub struct Resident {
     flat: Arc<FlatIndex>,
-    /// The chunk of each row, where some chunks were left out.
+    /// The chunk of each row, if some chunks were left out.
     chunks: Option<Vec<ChunkId>>,
 }
 
 impl DenseIndex {
-    /// Copies the rows of `live` chunks, or of all, to `device`; `None` if it has no memory of its
-    /// own, an error if the rows do not fit.
+    /// Copies the rows of `live` chunks, or of all, to `device`; `None` if it has no memory of its own, an
+    /// error if the rows do not fit.
     pub fn place(&self, device: &Device, live: Option<&ChunkSet>) -> Result<Option<Resident>> {
         let chunks: Option<Vec<ChunkId>> = live.map(|live| live.iter().collect());
         let n = chunks.as_ref().map_or(self.n(), Vec::len);
@@ -53,8 +53,8 @@ impl Resident {
         self.flat.n()
     }
 
-    /// Rows to ask the device for, so that the best `k` are among them; `None` if it does not give so
-    /// many.
+    /// The number of rows to ask the device for, so that the best `k` are among them; `None` if that is
+    /// more than it can find.
     pub fn candidates(&self, k: usize) -> Option<usize> {
         let candidates = k + MARGIN;
         (candidates <= FlatIndex::K_MAX).then_some(candidates)

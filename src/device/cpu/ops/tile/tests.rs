@@ -1,4 +1,4 @@
-//! Does every build of the loop give what the portable one gives?
+//! Every build of the loop against the portable one.
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Does an index on a GPU find what comparing every row on the CPU finds? On random shapes.
+//! An index on a GPU against comparing every row on the CPU, on random shapes.
 //!
-//! Without a device each of these tests says so in one line and passes, as those of `device::cuda` do.
+//! Without a device each of these tests prints a line and passes, as those of `device::cuda` do.
 
 use super::*;
 use crate::device::cpu::ops::Numbers;
@@ -17,7 +17,7 @@ struct Place {
 }
 
 impl Place {
-    /// `None`, and a line that says so, where there is no device.
+    /// `None`, and a printed line, without a device.
     fn open(what: &str) -> Option<Self> {
         if Cuda::count() == 0 {
             println!("no CUDA device here: not run: {what}");

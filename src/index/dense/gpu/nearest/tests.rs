@@ -1,6 +1,6 @@
-//! Does a scan on a GPU find what comparing every row on the CPU finds, in the same order?
+//! A scan on a GPU against comparing every row on the CPU, in the same order.
 //!
-//! Without a device each of these tests says so in one line and passes, as those of `device::cuda` do.
+//! Without a device each of these tests prints a line and passes, as those of `device::cuda` do.
 
 use super::*;
 use crate::base::hit::{ChunkId, Hit};
