@@ -105,8 +105,8 @@ pub trait Backend {
         out: &mut Self::Rows,
     ) -> Result<()>;
 
-    /// out becomes `activation(gate) * up` of a layer that computes both. x: `[n, inputs]`; gate_up,
-    /// the layer's output: `[n, 2 * d]`, the gate first; out: `[n, d]`.
+    /// out becomes `activation(gate) * up` of a layer that computes both. x: `[n, inputs]`;
+    /// gate_up, the layer's output: `[n, 2 * d]`, the gate first; out: `[n, d]`.
     fn gated_linear(
         &self,
         layer: &Self::Linear,

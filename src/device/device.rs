@@ -22,8 +22,8 @@ impl Device {
         Cpu::new(threads).map(Self::Cpu)
     }
 
-    /// The CPU that tokenises, and that computes the heads of networks: the device itself, or the host
-    /// of a GPU.
+    /// The CPU that tokenises, and that computes the heads of networks: the device itself, or the
+    /// host of a GPU.
     pub fn host(&self) -> &Cpu {
         match self {
             Self::Cpu(cpu) => cpu,

@@ -11,8 +11,8 @@ use crate::base::error::Result;
 /// Vectors in the memory of one device. Queries that are computed there are searched without a copy
 /// through the host. A build without GPU support has no such index.
 pub trait DeviceIndex: Send + Sync {
-    /// Enqueues a search for the `k` nearest vectors of each of `rows` of `queries`, best first, behind
-    /// what computes the queries on the same stream. queries: `[n, d]`; neighbors becomes
+    /// Enqueues a search for the `k` nearest vectors of each of `rows` of `queries`, best first,
+    /// behind what computes the queries on the same stream. queries: `[n, d]`; neighbors becomes
     /// `[rows.len(), k]`.
     #[cfg(feature = "cuda")]
     fn search(
@@ -24,8 +24,9 @@ pub trait DeviceIndex: Send + Sync {
     ) -> Result<()>;
 }
 
-/// The result of a search, in device memory: `[queries, k]` scores, and the rows of the index that have
-/// them. Where an index has fewer than `k` rows, the remaining ids are -1 and their scores undefined.
+/// The result of a search, in device memory: `[queries, k]` scores, and the rows of the index that
+/// have them. Where an index has fewer than `k` rows, the remaining ids are -1 and their scores
+/// undefined.
 #[cfg(feature = "cuda")]
 #[derive(Default)]
 pub struct Neighbors {

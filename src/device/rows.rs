@@ -2,8 +2,8 @@
 
 use crate::base::error::{Error, Result};
 
-/// `[n, d]` values in host memory, row-major, f32. Allocated once and resized from batch to batch, so that
-/// a forward pass allocates only when it is the largest so far.
+/// `[n, d]` values in host memory, row-major, f32. Allocated once and resized from batch to batch,
+/// so that a forward pass allocates only when it is the largest so far.
 #[derive(Debug, Clone, Default)]
 pub struct Rows {
     /// At least `n * d`: it never shrinks, so that growing again costs nothing.
@@ -27,8 +27,8 @@ impl Rows {
         (self.n, self.d) = (n, d);
     }
 
-    /// Takes the memory of `[n, d]`; an error if there is not enough. A resize up to this size allocates
-    /// nothing, and so cannot abort the process.
+    /// Takes the memory of `[n, d]`; an error if there is not enough. A resize up to this size
+    /// allocates nothing, and so cannot abort the process.
     pub fn reserve(&mut self, n: usize, d: usize) -> Result<()> {
         let values = n.saturating_mul(d);
         let more = values.saturating_sub(self.data.len());

@@ -14,8 +14,8 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What `engine.device` asks for; an error if it is not available. `auto` takes a GPU if there is
-    /// one, unless `engine.dtype` names numbers that only the CPU multiplies.
+    /// What `engine.device` asks for; an error if it is not available. `auto` takes a GPU if there
+    /// is one, unless `engine.dtype` names numbers that only the CPU multiplies.
     pub fn open(settings: &EngineSettings) -> Result<Self> {
         match settings.device {
             DeviceChoice::Cpu => Self::cpu(settings, "engine.device = cpu"),

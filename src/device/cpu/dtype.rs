@@ -2,8 +2,8 @@
 
 use crate::base::error::{Error, Result};
 
-/// The type of the operands of linear layers. On the CPU, sums, biases, norms, activations and attention
-/// are in f32 whatever this is.
+/// The type of the operands of linear layers. On the CPU, sums, biases, norms, activations and
+/// attention are in f32 whatever this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dtype {
     /// 32 bits: the reference.
@@ -12,11 +12,11 @@ pub enum Dtype {
     Bf16,
     /// Rounded to 11 bits of mantissa, and at most 65,504; on a GPU only.
     F16,
-    /// Integers: 13 bits for a weight with a scale for each output, about 14 for an activation with a
-    /// scale for each token. Ten times as exact as bf16, and at least 1.5 times as fast as f32.
+    /// Integers: 13 bits for a weight with a scale for each output, about 14 for an activation with
+    /// a scale for each token. Ten times as exact as bf16, and at least 1.5 times as fast as f32.
     Int16,
-    /// Integers: 8 bits for a weight with a scale for each output, 8 for an activation with a scale and a
-    /// zero for each token.
+    /// Integers: 8 bits for a weight with a scale for each output, 8 for an activation with a scale
+    /// and a zero for each token.
     Int8,
 }
 

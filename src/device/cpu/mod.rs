@@ -38,7 +38,8 @@ impl Cpu {
         Self::with_instructions(threads, InstructionSet::detect())
     }
 
-    /// As [`Cpu::new`], with instructions that a test forces; an error if this processor lacks them.
+    /// As [`Cpu::new`], with instructions that a test forces; an error if this processor lacks
+    /// them.
     pub fn with_instructions(threads: usize, set: InstructionSet) -> Result<Self> {
         if !set.is_available() {
             return Err(Error::Unavailable {

@@ -22,7 +22,8 @@ use crate::device::cpu::ops::{
 };
 use crate::device::{Backend, Rows};
 
-/// Page-locked memory of the host, through which weights go up and hidden states come down in pieces.
+/// Page-locked memory of the host, through which weights go up and hidden states come down in
+/// pieces.
 const STAGING_BYTES: usize = 16 << 20;
 
 /// More than any padded batch takes, so that the addresses in their graphs stay valid.
@@ -74,8 +75,8 @@ impl<T: Element> OnCuda<T> {
         self.moves.fetch_add(usize::from(moved), Ordering::Relaxed);
     }
 
-    /// Sends a batch in one copy. Each part of `tokens`: `[tokens]`; cu_seqlens: `[n + 1]`; layout: made
-    /// of `cu_seqlens`. It replaces the batch that was in `arena`.
+    /// Sends a batch in one copy. Each part of `tokens`: `[tokens]`; cu_seqlens: `[n + 1]`; layout:
+    /// made of `cu_seqlens`. It replaces the batch that was in `arena`.
     pub fn place_batch(
         &self,
         slot: &mut SlotGuard,

@@ -1,7 +1,7 @@
 //! The tokens and the sequences of a batch in device memory.
 //!
-//! Kernels index tables by the ids of a batch, so the maximum of each is kept here, and the operations
-//! check it against their tables.
+//! Kernels index tables by the ids of a batch, so the maximum of each is kept here, and the
+//! operations check it against their tables.
 
 use super::kernels::TileWidth;
 use super::memory::{Arena, Buffer};
@@ -31,8 +31,8 @@ pub struct Frame {
 /// How a batch is laid out on the device.
 pub struct BatchLayout {
     pub frame: Frame,
-    /// The frame is larger than the batch, so that others share it: rows behind its tokens belong to
-    /// no sequence, and tiles behind its own have no rows. Nothing reads what is computed there.
+    /// The frame is larger than the batch, so that others share it: rows behind its tokens belong
+    /// to no sequence, and tiles behind its own have no rows. Nothing reads what is computed there.
     pub padded: bool,
     /// As in [`Tiles`].
     long: Vec<u32>,
@@ -177,8 +177,8 @@ fn tiles(cu_seqlens: &[u32]) -> (Vec<u32>, Vec<u32>) {
     (long, short)
 }
 
-/// The number of tokens for which an algorithm is chosen, and to which a small batch is padded: up to
-/// a quarter more than there are.
+/// The number of tokens for which an algorithm is chosen, and to which a small batch is padded: up
+/// to a quarter more than there are.
 pub(super) fn bucket(tokens: usize) -> usize {
     match tokens {
         0..=16 => 16,

@@ -1,7 +1,7 @@
 //! cuBLASLt on one stream.
 //!
-//! The descriptors of a product and the algorithm that cuBLASLt chooses for it are kept for each layer
-//! shape and number of tokens.
+//! The descriptors of a product and the algorithm that cuBLASLt chooses for it are kept for each
+//! layer shape and number of tokens.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -96,8 +96,9 @@ impl Blas {
         plan.set_call(call, call.tokens)?;
         let (workspace, _guard) = self.workspace.device_ptr(&self.stream);
         let (one, zero) = (1.0_f32, 0.0_f32);
-        // SAFETY: the caller vouches for the operands, of which `out` is the third and the last; the
-        // two factors are read before the call returns; the caller orders the uses of the workspace.
+        // SAFETY: the caller vouches for the operands, of which `out` is the third and the last;
+        // the two factors are read before the call returns; the caller orders the uses of the
+        // workspace.
         unsafe {
             result::matmul(
                 self.handle,
@@ -177,8 +178,8 @@ impl MatmulPlan {
         use sys::cublasLtMatmulPreferenceAttributes_t as Attribute;
         let (workspace_bytes, schemes) = (WORKSPACE_BYTES, SUMS_IN_F32);
         let preference = result::create_matmul_pref()?;
-        // SAFETY: the preference was made above and is destroyed once; the attributes have their sizes; all
-        // descriptions of this plan are alive.
+        // SAFETY: the preference was made above and is destroyed once; the attributes have their
+        // sizes; all descriptions of this plan are alive.
         unsafe {
             let found = result::set_matmul_pref_attribute(
                 preference,

@@ -13,12 +13,12 @@ thread_local! {
     static RECORDING: Cell<Option<sys::CUstream>> = const { Cell::new(None) };
 }
 
-/// One thread records at a time, and no other synchronises with the whole device meanwhile, since that
-/// would invalidate the recording, whatever its mode.
+/// One thread records at a time, and no other synchronises with the whole device meanwhile, since
+/// that would invalidate the recording, whatever its mode.
 static RECORDS: Mutex<()> = Mutex::new(());
 
-/// To be held while the driver or a library may synchronise with the whole device. `None` on a thread
-/// that records: the driver refuses what it must not do.
+/// To be held while the driver or a library may synchronise with the whole device. `None` on a
+/// thread that records: the driver refuses what it must not do.
 pub(crate) fn between_records() -> Option<MutexGuard<'static, ()>> {
     let records = RECORDING.get().is_some();
     (!records).then(|| RECORDS.lock())

@@ -61,8 +61,8 @@ impl Cuda {
             return Err(Error::Unavailable { what, remedy });
         }
         let context = CudaContext::new(ordinal).map_err(failed("open the device"))?;
-        // SAFETY: all launches and copies go through one stream, which orders them, so no event is needed
-        // between two uses of a buffer.
+        // SAFETY: all launches and copies go through one stream, which orders them, so no event is
+        // needed between two uses of a buffer.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().map_err(failed("make a stream"))?;
         let kernels = Kernels::load(&context)?;
@@ -113,7 +113,8 @@ impl Cuda {
         self.stream.cu_stream()
     }
 
-    /// The stream for the operations of this thread: while it records a graph, that of the recording.
+    /// The stream for the operations of this thread: while it records a graph, that of the
+    /// recording.
     pub(super) fn queue(&self) -> sys::CUstream {
         recording_stream().unwrap_or_else(|| self.stream())
     }

@@ -10,7 +10,8 @@ use crate::base::config::{DtypeChoice, EngineSettings};
 use crate::base::error::{Error, Result};
 use crate::device::{Cpu, Dtype};
 
-/// A GPU, the numbers in which networks compute there, and the CPU that feeds it. Cloning shares both.
+/// A GPU, the numbers in which networks compute there, and the CPU that feeds it. Cloning shares
+/// both.
 #[derive(Clone)]
 pub struct Gpu {
     pub cuda: Arc<Cuda>,

@@ -1,7 +1,7 @@
 //! CUDA graphs, by which a small batch is one launch for the host, not one for each operation.
 //!
-//! The launches of a pass depend on the frame of its batch alone. So they are recorded once as a graph,
-//! and batches of the same frame replay it, with other values at the same addresses.
+//! The launches of a pass depend on the frame of its batch alone. So they are recorded once as a
+//! graph, and batches of the same frame replay it, with other values at the same addresses.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use super::context::Cuda;
 use super::error::failed;
 use crate::base::error::{Error, Result};
 
-/// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in each;
-/// the driver keeps some hundred kilobytes for each graph.
+/// Batches of up to 4096 tokens have 33 buckets, and mixed traffic a few numbers of sequences in
+/// each; the driver keeps some hundred kilobytes for each graph.
 const FRAMES_MAX: usize = 128;
 
 /// After so many failures in a row to record a graph, none is tried any more.
 const FAILURES_MAX: u32 = 3;
 
-/// The graphs of one network, for the frames that were used last. The driver destroys a graph when the
-/// device is done with it.
+/// The graphs of one network, for the frames that were used last. The driver destroys a graph when
+/// the device is done with it.
 pub struct Graphs {
     seen: HashMap<Frame, Seen>,
     /// The number of moves of memory when the graphs were recorded.
@@ -51,9 +51,9 @@ impl Graphs {
         Ok(Self { seen: HashMap::new(), moves: 0, runs: 0, failures: 0, stream })
     }
 
-    /// Enqueues the launches of `launch` for a batch of this frame: the first time by calling it, so that
-    /// everything is loaded and chosen, the second time by recording it, then by its graph. moves: graphs
-    /// are valid until this changes.
+    /// Enqueues the launches of `launch` for a batch of this frame: the first time by calling it,
+    /// so that everything is loaded and chosen, the second time by recording it, then by its graph.
+    /// moves: graphs are valid until this changes.
     pub fn run(
         &mut self,
         cuda: &Cuda,
@@ -91,7 +91,8 @@ impl Graphs {
         }
         let Some(graph) = &seen.graph else { return launch() };
         cuda.bind()?;
-        // SAFETY: the graph lives, and the memory that it uses has not moved; it is of the same device.
+        // SAFETY: the graph lives, and the memory that it uses has not moved; it is of the same
+        // device.
         unsafe { result::graph::launch(graph.0.cu_graph_exec(), cuda.stream.cu_stream()) }
             .map_err(failed("launch a graph"))
     }

@@ -27,8 +27,8 @@ struct Image {
 include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 impl Image {
-    /// The code that a device of compute capability `major`.`minor` can load: machine code runs on the
-    /// same major version from its own minor version on.
+    /// The code that a device of compute capability `major`.`minor` can load: machine code runs on
+    /// the same major version from its own minor version on.
     fn for_device(&self, major: u32, minor: u32) -> Vec<u8> {
         let fits = |arch: u32| arch / 10 == major && arch % 10 <= minor;
         match self.cubins.iter().rfind(|(arch, _)| fits(*arch)) {
@@ -196,8 +196,8 @@ impl Kernels {
         let _alone = between_records();
         let load = |image: &Image| {
             let code = image.for_device(major, minor);
-            // SAFETY: it is machine code or text that ends with 0, as nvcc wrote it; the driver copies
-            // it.
+            // SAFETY: it is machine code or text that ends with 0, as nvcc wrote it; the driver
+            // copies it.
             let module = unsafe { result::module::load_data(code.as_ptr().cast()) };
             Ok((image.module, module.map_err(failed("load a kernel"))?))
         };

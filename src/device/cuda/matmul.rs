@@ -14,8 +14,8 @@ use crate::device::cpu::ops::Activation;
 
 /// out becomes `activation(x W^T + b)`. x: `[n, inputs]`; out: `[n, outputs]`.
 ///
-/// cuBLASLt adds the bias and computes relu and the tanh form of gelu in its epilogue. The others take
-/// another pass through memory, which also adds the bias.
+/// cuBLASLt adds the bias and computes relu and the tanh form of gelu in its epilogue. The others
+/// take another pass through memory, which also adds the bias.
 pub fn linear<T: Element>(
     cuda: &Cuda,
     layer: &DeviceLinear<T>,
@@ -39,8 +39,8 @@ pub fn linear<T: Element>(
     product(cuda, layer, x, epilogue, out)
 }
 
-/// out becomes `activation(gate) * up` of a layer that computes both. x: `[n, inputs]`; gate_up, the
-/// layer's output: `[n, 2 * d]`, the gate first; out: `[n, d]`.
+/// out becomes `activation(gate) * up` of a layer that computes both. x: `[n, inputs]`; gate_up,
+/// the layer's output: `[n, 2 * d]`, the gate first; out: `[n, d]`.
 pub fn gated_linear<T: Element>(
     cuda: &Cuda,
     layer: &DeviceLinear<T>,
@@ -80,8 +80,8 @@ fn product<T: Element>(
         out: out.pointer(cuda),
     };
     cuda.bind()?;
-    // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device, which
-    // has one stream to run on.
+    // SAFETY: the shapes were checked above, and `pointer` that the buffers are of this device,
+    // which has one stream to run on.
     let multiplied = unsafe { cuda.blas.multiply(&call, cuda.queue()) }.or_else(|error| {
         // The algorithm for the bucket may not support fewer tokens.
         let exact = Key { tokens: call.tokens, ..call.key };

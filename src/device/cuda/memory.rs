@@ -16,8 +16,8 @@ use crate::base::error::{Error, Result};
 /// Every buffer begins at a multiple of this, which the fastest kernels of cuBLASLt require.
 const ALIGNMENT: usize = 256;
 
-/// Rows are reserved in multiples of this, so that batches that grow little by little do not call the
-/// driver each time.
+/// Rows are reserved in multiples of this, so that batches that grow little by little do not call
+/// the driver each time.
 const ROWS_STEP: usize = 256;
 
 /// One allocation of device memory.
@@ -49,18 +49,18 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // All batches in flight may use it. A failed device frees nothing, and there is nobody to report
-        // that to.
+        // All batches in flight may use it. A failed device frees nothing, and there is nobody to
+        // report that to.
         let _ = self.stream.synchronize();
         let _alone = between_records();
-        // SAFETY: `Memory::new` got it from the driver, the last buffer in it is gone, and everything
-        // launched is done.
+        // SAFETY: `Memory::new` got it from the driver, the last buffer in it is gone, and
+        // everything launched is done.
         let _ = unsafe { result::free_sync(self.start) };
     }
 }
 
-/// Memory that is allocated once and handed out from front to back. The buffers of a batch are taken
-/// back all at once, so that no batch after the largest calls the driver.
+/// Memory that is allocated once and handed out from front to back. The buffers of a batch are
+/// taken back all at once, so that no batch after the largest calls the driver.
 pub struct Arena {
     memory: Arc<Memory>,
     used: usize,
@@ -105,8 +105,8 @@ impl Arena {
         Ok(Buffer { memory: self.memory.clone(), start, len, values: PhantomData })
     }
 
-    /// Takes everything back. Earlier launches on the device's stream still read their values, since
-    /// later ones wait for them.
+    /// Takes everything back. Earlier launches on the device's stream still read their values,
+    /// since later ones wait for them.
     pub fn reset(&mut self) {
         assert_eq!(Arc::strong_count(&self.memory), 1, "a buffer outlives its batch");
         self.used = 0;
@@ -168,8 +168,8 @@ impl<T: Plain> DeviceRows<T> {
         Self { n: data.len() / d, data: Some(data), d }
     }
 
-    /// Takes the memory of `[n, d]`; an error if there is not enough. Whether the memory has moved: then
-    /// the values are lost, once earlier launches are done with them.
+    /// Takes the memory of `[n, d]`; an error if there is not enough. Whether the memory has moved:
+    /// then the values are lost, once earlier launches are done with them.
     pub fn reserve(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<bool> {
         let grows = n * d > self.capacity();
         if grows {
@@ -184,8 +184,8 @@ impl<T: Plain> DeviceRows<T> {
         Ok(grows)
     }
 
-    /// Becomes `[n, d]`, and takes more memory if needed. For rows outside a batch; those of a batch take
-    /// theirs by [`DeviceRows::reserve`].
+    /// Becomes `[n, d]`, and takes more memory if needed. For rows outside a batch; those of a
+    /// batch take theirs by [`DeviceRows::reserve`].
     pub fn resize_or_grow(&mut self, cuda: &Cuda, n: usize, d: usize) -> Result<()> {
         self.reserve(cuda, n, d).map_err(|error| match error {
             Error::OutOfMemory { bytes, .. } => cuda.no_room(bytes),

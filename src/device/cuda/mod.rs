@@ -1,10 +1,10 @@
 //! How do the operations run on a GPU?
 //!
-//! One [`Cuda`] is one device and one stream: launches run in the order of the calls, and the host waits
-//! only for results, by the event of their batch. Small batches are replayed as graphs. The operations have
-//! the names and the meaning of their CPU twins in [`crate::device::cpu::ops`], in bf16 or f16 with sums in
-//! f32; their kernels are the files of `kernels/`. The driver and cuBLASLt are loaded when a device is
-//! opened, so that the same binary starts without them.
+//! One [`Cuda`] is one device and one stream: launches run in the order of the calls, and the host
+//! waits only for results, by the event of their batch. Small batches are replayed as graphs. The
+//! operations have the names and the meaning of their CPU twins in [`crate::device::cpu::ops`], in
+//! bf16 or f16 with sums in f32; their kernels are the files of `kernels/`. The driver and cuBLASLt
+//! are loaded when a device is opened, so that the same binary starts without them.
 
 mod attention;
 mod backend;

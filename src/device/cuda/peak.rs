@@ -20,13 +20,13 @@ use crate::device::cpu::ops::Activation;
 const SIDES: [usize; 4] = [512, 2048, 4096, 8192];
 /// Products between two readings of the clock.
 const PRODUCTS: usize = 8;
-/// The minimum time for each side, since an idle device takes time to reach its clock rate. If one round
-/// takes longer, larger sides are not tried.
+/// The minimum time for each side, since an idle device takes time to reach its clock rate. If one
+/// round takes longer, larger sides are not tried.
 const MIN_TIME: Duration = Duration::from_millis(150);
 const STAGING_BYTES: usize = 16 << 20;
 
-/// The best rate at which cuBLASLt multiplies square matrices in `T`, in 10^9 operations a second, a
-/// multiply-add counted as two.
+/// The best rate at which cuBLASLt multiplies square matrices in `T`, in 10^9 operations a second,
+/// a multiply-add counted as two.
 pub fn peak_gflops<T: Element>(cuda: &Arc<Cuda>) -> Result<f64> {
     let event = || cuda.context().new_event(Some(CUevent_flags::CU_EVENT_DEFAULT));
     let (from, to) = (event().map_err(failed(CLOCK))?, event().map_err(failed(CLOCK))?);

@@ -9,10 +9,11 @@ use super::context::Cuda;
 use super::element::Plain;
 use crate::base::error::{Error, Result};
 
-/// Page-locked memory of the host, which a device copies from and to while the host does other work.
-/// With pageable memory the driver would copy twice and wait.
+/// Page-locked memory of the host, which a device copies from and to while the host does other
+/// work. With pageable memory the driver would copy twice and wait.
 ///
-/// It does not know which copies are in flight: the owner writes and reads only where there are none.
+/// It does not know which copies are in flight: the owner writes and reads only where there are
+/// none.
 pub struct Pinned {
     start: *mut u8,
     bytes: usize,

@@ -1,7 +1,7 @@
 //! Launches of the operations on single rows.
 //!
-//! Each checks the shapes that its kernel relies on. A size without a kernel is an error that names it;
-//! shapes that do not fit each other are a bug of the caller.
+//! Each checks the shapes that its kernel relies on. A size without a kernel is an error that names
+//! it; shapes that do not fit each other are a bug of the caller.
 
 use std::ops::Range;
 
@@ -231,8 +231,8 @@ fn elementwise<T: Element>(
     unsafe { cuda.launch(&flat(kernel, blocks), args) }
 }
 
-/// One vector for each sequence: its rows pooled, truncated to `out.d()`, of length 1 if `normalize`;
-/// zeros for an empty sequence. hidden: `[tokens, d]`; out: `[n, dim]`.
+/// One vector for each sequence: its rows pooled, truncated to `out.d()`, of length 1 if
+/// `normalize`; zeros for an empty sequence. hidden: `[tokens, d]`; out: `[n, dim]`.
 pub fn tail<T: Element, V: Vector>(
     cuda: &Cuda,
     hidden: &DeviceRows<T>,
@@ -261,8 +261,8 @@ pub fn tail<T: Element, V: Vector>(
         (out.pointer(cuda), i32::from(normalize), as_int(d), as_int(dim));
     let kernel = Kernel::Tail(V::NUMBER, T::NUMBER);
     let args = arguments![hidden, cu_seqlens, out, pooling, normalize, d, dim];
-    // SAFETY: the parameters of kernels/tail.cu, whose sizes were checked above; `Sequences` checked
-    // that the ends ascend.
+    // SAFETY: the parameters of kernels/tail.cu, whose sizes were checked above; `Sequences`
+    // checked that the ends ascend.
     unsafe { cuda.launch(&flat(kernel, n), args) }
 }
 

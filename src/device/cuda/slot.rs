@@ -1,9 +1,9 @@
 //! Slots, by which two batches are in flight on one device.
 //!
-//! A batch is uploaded in one copy, and its results are read back when its own event has passed: the
-//! host writes the next batch while the device computes. Each batch in flight has a slot with the memory
-//! that the host writes and reads, and with its vectors. The buffers of the kernels in between are
-//! shared, since the stream orders them.
+//! A batch is uploaded in one copy, and its results are read back when its own event has passed:
+//! the host writes the next batch while the device computes. Each batch in flight has a slot with
+//! the memory that the host writes and reads, and with its vectors. The buffers of the kernels in
+//! between are shared, since the stream orders them.
 
 use std::collections::VecDeque;
 use std::marker::PhantomData;
@@ -26,8 +26,8 @@ use crate::device::{DeviceIndex, Neighbors};
 /// One batch on the device, and the next one behind it.
 const SLOTS: usize = 2;
 
-/// How long a thread spins for a batch: that of a query is done by then, and a wake-up would take as
-/// long as its network.
+/// How long a thread spins for a batch: that of a query is done by then, and a wake-up would take
+/// as long as its network.
 const SPIN_MAX: Duration = Duration::from_millis(1);
 
 /// The memory and the events of a batch in flight.
@@ -95,8 +95,8 @@ impl Slots {
         Ok(Arc::new(Self { cuda: cuda.clone(), free: Mutex::new(free), returned: Condvar::new() }))
     }
 
-    /// A slot for a new batch. Waits while all are taken, and for the device if it still uses the slot of
-    /// a batch that was dropped: a thread must not hold two slots and ask for a third.
+    /// A slot for a new batch. Waits while all are taken, and for the device if it still uses the
+    /// slot of a batch that was dropped: a thread must not hold two slots and ask for a third.
     pub fn take(self: &Arc<Self>) -> Result<SlotGuard> {
         let mut free = self.free.lock();
         self.returned.wait_while(&mut free, |free| free.is_empty());
@@ -167,7 +167,8 @@ impl SlotGuard {
         Ok(vectors)
     }
 
-    /// `[n, hidden]`, in the order of the stream: later launches read them, as long as this guard lives.
+    /// `[n, hidden]`, in the order of the stream: later launches read them, as long as this guard
+    /// lives.
     pub fn vectors(&self) -> &DeviceRows<f32> {
         &self.slot.as_ref().expect(OPEN).vectors
     }
@@ -178,8 +179,8 @@ impl SlotGuard {
         self.read_back(vectors)
     }
 
-    /// Enqueues a search of `index` for the best `k` for each of `rows` of the vectors, and a copy of
-    /// the result to the host.
+    /// Enqueues a search of `index` for the best `k` for each of `rows` of the vectors, and a copy
+    /// of the result to the host.
     pub fn search(
         &mut self,
         index: &dyn DeviceIndex,
@@ -205,8 +206,8 @@ impl SlotGuard {
         Ok(NeighborsReadback { scores: self.read_back(scores)?, ids: self.read_back(ids)? })
     }
 
-    /// Enqueues a copy of `buffer` to the host, behind everything launched before. Page-locked memory
-    /// grows to the largest copy so far.
+    /// Enqueues a copy of `buffer` to the host, behind everything launched before. Page-locked
+    /// memory grows to the largest copy so far.
     pub(super) fn read_back<V: Plain>(&mut self, buffer: Option<Buffer<V>>) -> Result<Readback<V>> {
         let (cuda, index) = (self.slots.cuda.clone(), self.readbacks);
         let len = buffer.as_ref().map_or(0, Buffer::len);
@@ -221,8 +222,9 @@ impl SlotGuard {
         if let Some(from) = buffer.filter(|from| !from.is_empty()) {
             cuda.bind()?;
             self.marked = false;
-            // SAFETY: `pointer` checked the room; it is read when the event has passed, and no other
-            // copy goes there before, since this guard has the slot. The device has `len` values.
+            // SAFETY: `pointer` checked the room; it is read when the event has passed, and no
+            // other copy goes there before, since this guard has the slot. The device has `len`
+            // values.
             unsafe {
                 let to = std::slice::from_raw_parts_mut(to, len);
                 result::memcpy_dtoh_async(to, from.pointer(&cuda), cuda.stream.cu_stream())
@@ -295,8 +297,8 @@ impl FinishedSlot {
     }
 }
 
-/// The upload of a batch: written in page-locked memory in the layout of the device, and sent in one
-/// copy.
+/// The upload of a batch: written in page-locked memory in the layout of the device, and sent in
+/// one copy.
 pub struct StagedUpload<'a> {
     guard: &'a mut SlotGuard,
     arena: &'a mut Arena,
@@ -311,7 +313,8 @@ impl StagedUpload<'_> {
         let buffer = self.arena.take(len)?;
         let to: *mut T = self.guard.slot().upload.pointer(at, len);
         // SAFETY: `pointer` checked the room for `len` values; no copy reads there, since the slot
-        // was waited for when the guard took it, and has sent nothing. Zeros are a value of `Plain`.
+        // was waited for when the guard took it, and has sent nothing. Zeros are a value of
+        // `Plain`.
         unsafe {
             to.write_bytes(0, len);
             std::slice::from_raw_parts_mut(to, len)[..values.len()].copy_from_slice(values);

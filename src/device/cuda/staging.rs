@@ -16,7 +16,8 @@ use crate::device::Rows;
 /// Copies begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// Page-locked memory for weights on their way to a device, and for hidden states on their way back.
+/// Page-locked memory for weights on their way to a device, and for hidden states on their way
+/// back.
 pub struct Staging {
     pinned: Pinned,
     /// Uploads may still be reading the bytes before this.
@@ -28,8 +29,8 @@ impl Staging {
         Ok(Self { pinned: Pinned::new(cuda, bytes.next_multiple_of(ALIGNMENT))?, used: 0 })
     }
 
-    /// Enqueues a copy to the device and returns before it is done. Values larger than the staging memory
-    /// are copied in pieces. values: `[to.len()]`.
+    /// Enqueues a copy to the device and returns before it is done. Values larger than the staging
+    /// memory are copied in pieces. values: `[to.len()]`.
     pub fn upload<T: Plain>(
         &mut self,
         cuda: &Cuda,

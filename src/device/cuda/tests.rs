@@ -1,8 +1,8 @@
-//! Each operation on a GPU against its CPU twin, on random shapes, with empty and one-token sequences, in
-//! bf16 and f16.
+//! Each operation on a GPU against its CPU twin, on random shapes, with empty and one-token
+//! sequences, in bf16 and f16.
 //!
-//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which have
-//! run, and where.
+//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which
+//! have run, and where.
 
 use std::sync::{Arc, OnceLock};
 
@@ -148,7 +148,8 @@ fn norms(numbers: &mut Numbers, d: usize) -> Norm {
     Norm { kind, weight: numbers.some(d, 2.0), bias, eps: 1e-5 }
 }
 
-/// Runs `f` for each type on every seed, each time with an empty arena; prints a line without a device.
+/// Runs `f` for each type on every seed, each time with an empty arena; prints a line without a
+/// device.
 macro_rules! on_every_case {
     ($what:literal, $f:ident) => {
         if let Some(mut pair) = Pair::open($what) {

@@ -37,7 +37,8 @@ impl Raw {
         self.value(key).is_some()
     }
 
-    /// The first of `keys` that is present; else the last. Some families have old names and new ones.
+    /// The first of `keys` that is present; else the last. Some families have old names and new
+    /// ones.
     pub fn first<'a>(&self, keys: &[&'a str]) -> &'a str {
         let present = keys.iter().find(|key| self.has(key)).or(keys.last());
         present.copied().unwrap_or_default()

@@ -10,8 +10,8 @@ use crate::base::error::Result;
 use crate::device::Dtype;
 use crate::device::cpu::ops::Mask;
 
-/// The multiplications of a forward pass in its linear layers and in attention, and the memory of its
-/// activations; the rest is small.
+/// The multiplications of a forward pass in its linear layers and in attention, and the memory of
+/// its activations; the rest is small.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cost {
     /// Multiply-adds of a token in all linear layers.

@@ -47,8 +47,8 @@ pub struct Sizes {
 }
 
 impl Description {
-    /// What most families have in common: each head has its own keys and values, scaled by the length
-    /// of a head; every linear layer has a bias; there are no token types and no positions.
+    /// What most families have in common: each head has its own keys and values, scaled by the
+    /// length of a head; every linear layer has a bias; there are no token types and no positions.
     pub fn new(
         names: &'static Names,
         sizes: Sizes,

@@ -48,8 +48,8 @@ impl Encoder {
         Self::from_checkpoint(&Checkpoint::open(folder)?, device)
     }
 
-    /// Values of a hidden state and tokens of the longest sequence, by `config.json` of `folder`; no
-    /// weights are read.
+    /// Values of a hidden state and tokens of the longest sequence, by `config.json` of `folder`;
+    /// no weights are read.
     pub fn limits(folder: &Path) -> Result<(usize, usize)> {
         let raw = Raw::read(folder)?;
         let description = (family(&raw)?.describe)(&raw)?;
@@ -88,8 +88,8 @@ impl Encoder {
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
     ///
-    /// A sequence longer than [`Encoder::max_positions`], an id outside the vocabulary and a batch that
-    /// does not fit the memory are errors.
+    /// A sequence longer than [`Encoder::max_positions`], an id outside the vocabulary and a batch
+    /// that does not fit the memory are errors.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
         let groups = self.forward_then(batch, |_, hidden| hidden.as_slice().to_vec())?;
         Matrix::new(groups.concat(), self.hidden_dim)
@@ -135,8 +135,8 @@ impl Encoder {
     }
 
     /// The results of `then` for each group of whole sequences and its hidden states, `[tokens,
-    /// hidden_dim]`, in the order of the sequences. It runs on the thread that computed them, and each
-    /// thread holds only one group at a time; the hidden states of a GPU are one group.
+    /// hidden_dim]`, in the order of the sequences. It runs on the thread that computed them, and
+    /// each thread holds only one group at a time; the hidden states of a GPU are one group.
     pub(super) fn forward_then<R: Send>(
         &self,
         batch: &Ragged,

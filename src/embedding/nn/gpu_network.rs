@@ -14,8 +14,8 @@ use crate::device::cuda::{
 };
 use crate::embedding::token::Ragged;
 
-/// A network whose weights and activations are in `T` on one GPU. A pass takes the whole batch, and two
-/// may be in flight: the host waits only for the results of one.
+/// A network whose weights and activations are in `T` on one GPU. A pass takes the whole batch, and
+/// two may be in flight: the host waits only for the results of one.
 pub struct GpuNetwork<T: Element> {
     on: OnCuda<T>,
     network: Network<OnCuda<T>>,
@@ -33,8 +33,8 @@ struct Buffers<T: Element> {
 }
 
 impl<T: Element> GpuNetwork<T> {
-    /// Copies the weights to the device, and computes one token: a size without a kernel is an error
-    /// here.
+    /// Copies the weights to the device, and computes one token: a size without a kernel is an
+    /// error here.
     pub fn load(checkpoint: &Checkpoint, cuda: &Arc<Cuda>) -> Result<Self> {
         let on = OnCuda::new(cuda.clone())?;
         let network = Network::load(&checkpoint.encoder(&on)?, &checkpoint.description)?;
@@ -74,8 +74,8 @@ impl<T: Element> GpuNetwork<T> {
         self.buffers.lock().graphs.refused()
     }
 
-    /// Launches a pass, then `then` with its hidden states, `[tokens, hidden]`. If memory runs out, the
-    /// buffers are freed, so that a smaller batch can have it.
+    /// Launches a pass, then `then` with its hidden states, `[tokens, hidden]`. If memory runs out,
+    /// the buffers are freed, so that a smaller batch can have it.
     fn forward<R>(
         &self,
         slot: &mut SlotGuard,

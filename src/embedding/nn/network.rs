@@ -149,7 +149,8 @@ fn set_position_ids(absolute: Option<Absolute>, batch: &Ragged, position_ids: &m
 fn relative_bias(table: &Rows) -> RelativeBias {
     let (half, reach) = (table.n() / 2, RELATIVE_DISTANCE_MAX);
     let exact = half / 2;
-    // In f32, as the reference computes it, so that a distance on the edge of a bucket is in the same.
+    // In f32, as the reference computes it, so that a distance on the edge of a bucket is in the
+    // same.
     let growth = |n: usize| (n as f32 / exact as f32).ln() / (reach as f32 / exact as f32).ln();
     let bucket = |n: usize| {
         if n < exact {

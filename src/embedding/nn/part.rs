@@ -6,8 +6,8 @@ use crate::base::error::Result;
 use crate::device::cpu::ops::Norm;
 use crate::device::{Backend, Rows};
 
-/// The tensors of a checkpoint whose names have a common prefix, and the device for the layers made of
-/// them. Each tensor is on the host only until its layer is made.
+/// The tensors of a checkpoint whose names have a common prefix, and the device for the layers made
+/// of them. Each tensor is on the host only until its layer is made.
 pub struct Part<'a, B> {
     weights: &'a Weights,
     prefix: String,
@@ -20,8 +20,8 @@ impl<'a, B: Backend> Part<'a, B> {
         Self { weights, prefix: String::new(), on }
     }
 
-    /// The tensors under the first of `prefixes` that has the tensor `probe`: a checkpoint with a head
-    /// puts its encoder under a name, one without does not.
+    /// The tensors under the first of `prefixes` that has the tensor `probe`: a checkpoint with a
+    /// head puts its encoder under a name, one without does not.
     pub fn find(weights: &'a Weights, prefixes: &[&str], probe: &str, on: &'a B) -> Result<Self> {
         let has_probe = |prefix: &&&str| weights.has(&format!("{prefix}{probe}"));
         match prefixes.iter().find(has_probe) {

@@ -26,8 +26,8 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Loads the dense layers that `config` names from `folder`, whose encoder computes `hidden_dim`
-    /// values for each token.
+    /// Loads the dense layers that `config` names from `folder`, whose encoder computes
+    /// `hidden_dim` values for each token.
     pub fn load(
         folder: &Path,
         config: &SentenceConfig,
@@ -50,7 +50,8 @@ impl Pooler {
         self.dense.last().map_or(self.hidden_dim, |(linear, _)| linear.outputs())
     }
 
-    /// One embedding for each sequence of `batch`: `[n, dim]`; errors are those of [`Encoder::forward`].
+    /// One embedding for each sequence of `batch`: `[n, dim]`; errors are those of
+    /// [`Encoder::forward`].
     pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
         let normalize = self.normalize && self.dense.is_empty();
         let pooled = encoder.pooled(batch, self.pooling, normalize)?;

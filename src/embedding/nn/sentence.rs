@@ -34,8 +34,8 @@ pub struct Prompts {
 impl Prompts {
     /// The prompt of that name; names in use are `query` and `document`.
     ///
-    /// A document is also called `passage` or `corpus`. A name that the model does not have gets its
-    /// default prompt, which is empty for most models.
+    /// A document is also called `passage` or `corpus`. A name that the model does not have gets
+    /// its default prompt, which is empty for most models.
     pub fn get(&self, name: &str) -> &str {
         let others: &[&str] = if name == "document" { &["passage", "corpus"] } else { &[] };
         let named = std::iter::once(&name).chain(others).find_map(|name| self.by_name.get(*name));
@@ -102,7 +102,8 @@ struct Tokenizer {
 }
 
 impl SentenceConfig {
-    /// Reads `modules.json` and the files it names; a folder without it pools by mean and normalises.
+    /// Reads `modules.json` and the files it names; a folder without it pools by mean and
+    /// normalises.
     pub fn read(folder: &Path) -> Result<Self> {
         let modules = Module::list(folder)?;
         let TextConfig { max_seq_length, prompts } = TextConfig::read(folder)?;

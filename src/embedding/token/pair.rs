@@ -17,8 +17,8 @@ struct Specials {
 }
 
 impl Pair {
-    /// The special tokens that the tokenizer puts around a pair, found by encoding one; `None` if it
-    /// joins two texts without any.
+    /// The special tokens that the tokenizer puts around a pair, found by encoding one; `None` if
+    /// it joins two texts without any.
     pub fn new(inner: &tokenizers::Tokenizer) -> Result<Option<Self>, String> {
         let bare = |text: &str| {
             let encoding = inner.encode_fast(text, false).map_err(|e| e.to_string())?;
@@ -64,8 +64,8 @@ impl Pair {
     }
 }
 
-/// How many tokens of two texts of `a` and `b` tokens are kept, so that both fit into `room`: all of the
-/// shorter one if it fits into half the room, and the rest for the longer one.
+/// How many tokens of two texts of `a` and `b` tokens are kept, so that both fit into `room`: all
+/// of the shorter one if it fits into half the room, and the rest for the longer one.
 pub fn share(room: usize, a: usize, b: usize) -> (usize, usize) {
     let short = a.min(b).min(room / 2);
     let long = a.max(b).min(room - short);

@@ -5,8 +5,8 @@
 pub struct Ragged {
     /// Every sequence, one after the other: `[tokens]`.
     pub ids: Vec<u32>,
-    /// Which of its two texts each token belongs to, as the model numbers them; 0 for a single text:
-    /// `[tokens]`.
+    /// Which of its two texts each token belongs to, as the model numbers them; 0 for a single
+    /// text: `[tokens]`.
     pub token_type_ids: Vec<u8>,
     /// Where each sequence begins, and where the last one ends: `[n + 1]`, first 0, ascending.
     pub cu_seqlens: Vec<u32>,

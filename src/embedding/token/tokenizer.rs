@@ -8,9 +8,9 @@ use super::Ragged;
 use super::pair::{Pair, share};
 use crate::base::error::{Error, Result};
 
-/// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes per token
-/// and its deepest indentation about 12, so the rest would have been truncated anyway, and a text of
-/// 100 MB costs no more than one that just fits.
+/// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes per
+/// token and its deepest indentation about 12, so the rest would have been truncated anyway, and a
+/// text of 100 MB costs no more than one that just fits.
 const BYTES_PER_TOKEN_MAX: usize = 16;
 
 /// More bytes that are kept, so that a short limit still sees past leading spaces.
@@ -19,8 +19,8 @@ const BYTES_MARGIN: usize = 4096;
 /// Bytes of a line in which tokens are counted: 64 KiB are more than any model reads at once.
 const COUNTED_BYTES_MAX: usize = 64 << 10;
 
-/// A model's own tokenizer. The truncation and padding of `tokenizer.json` are disabled, because batches
-/// are packed and the limit belongs to the model.
+/// A model's own tokenizer. The truncation and padding of `tokenizer.json` are disabled, because
+/// batches are packed and the limit belongs to the model.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// Special ids before the text: `[CLS]`.
@@ -75,10 +75,11 @@ impl Tokenizer {
         Ok(ragged)
     }
 
-    /// The packed ids and types of `pairs`, each two texts in one sequence, special tokens included,
-    /// none longer than `max_tokens`.
+    /// The packed ids and types of `pairs`, each two texts in one sequence, special tokens
+    /// included, none longer than `max_tokens`.
     ///
-    /// If two texts are too long together, the longer one is truncated, down to half of the room each. Runs in the caller's rayon pool. pairs: `[n]`.
+    /// If two texts are too long together, the longer one is truncated, down to half of the room
+    /// each. Runs in the caller's rayon pool. pairs: `[n]`.
     pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Ragged> {
         let pair = self.pair.as_ref().ok_or_else(|| Error::ModelUnsupported {
             found: "a tokenizer.json without a template for pairs".to_owned(),
@@ -109,8 +110,8 @@ impl Tokenizer {
 
     /// The number of tokens of each line, `[n]`, without special tokens. lines: `[n]`.
     ///
-    /// A line that cannot be tokenised counts as one token per byte: never too few. Only the head of a
-    /// very long line is tokenised, and the count extrapolated: no budget has room for it.
+    /// A line that cannot be tokenised counts as one token per byte: never too few. Only the head
+    /// of a very long line is tokenised, and the count extrapolated: no budget has room for it.
     pub fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
         let count = |line: &&str| {
             let kept = head(line, COUNTED_BYTES_MAX);

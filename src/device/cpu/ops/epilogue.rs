@@ -6,7 +6,8 @@ use super::shared::Tile;
 use super::tile::Step;
 use crate::device::InstructionSet;
 
-/// out becomes `activation(sums + bias)`. sums: `[rows]`, f32; bias: `[cols]`, of at most one panel.
+/// out becomes `activation(sums + bias)`. sums: `[rows]`, f32; bias: `[cols]`, of at most one
+/// panel.
 pub fn epilogue(
     set: InstructionSet,
     sums: &[Step],

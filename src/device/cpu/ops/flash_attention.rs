@@ -293,7 +293,8 @@ impl Sequence<'_> {
 }
 
 multiversion! {
-    /// Each score becomes its weight, 2^(scale * score - max), and `state` includes them. row: `[panels * 32]`.
+    /// Each score becomes its weight, 2^(scale * score - max), and `state` includes them. row:
+    /// `[panels * 32]`.
     fn weigh(row: &mut [f32], scale: f32, state: &mut State) = weigh_body
 }
 

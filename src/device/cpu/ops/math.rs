@@ -13,8 +13,8 @@ pub fn fma<const FMA: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// 2^x to a relative error of 2.5e-7 for x in [-126, 128). Below that it is 2^-126, the least normal
-/// number: subnormal ones would cost 100 cycles each.
+/// 2^x to a relative error of 2.5e-7 for x in [-126, 128). Below that it is 2^-126, the least
+/// normal number: subnormal ones would cost 100 cycles each.
 ///
 /// x = n + r with |r| <= 1/2, exactly; 2^r is a polynomial of degree 5 that is 1 at 0 and nowhere
 /// wrong by more than 1.1e-7 of it (minimax), and 2^n goes into the exponent bits.
@@ -90,8 +90,8 @@ fn fold(mut lanes: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     lanes[0]
 }
 
-/// Runs `$body` on each block of [`LANES`] values of `$row`, the last one padded with `$pad`. A macro,
-/// because a closure would not be compiled for the instruction set of its caller.
+/// Runs `$body` on each block of [`LANES`] values of `$row`, the last one padded with `$pad`. A
+/// macro, because a closure would not be compiled for the instruction set of its caller.
 macro_rules! for_blocks {
     ($row:ident, $pad:expr, |$block:ident| $body:expr) => {{
         let (blocks, rest) = $row.as_chunks::<LANES>();

@@ -1,8 +1,8 @@
 //! Which operations is every network made of?
 //!
-//! Each runs in the rayon pool of its caller ([`crate::device::Cpu::install`]) and splits its work by
-//! the shapes alone, never by the number of threads, so that any number of threads computes the same
-//! bytes.
+//! Each runs in the rayon pool of its caller ([`crate::device::Cpu::install`]) and splits its work
+//! by the shapes alone, never by the number of threads, so that any number of threads computes the
+//! same bytes.
 
 mod activation;
 mod attention;

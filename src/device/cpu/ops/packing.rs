@@ -203,7 +203,8 @@ fn pack_row_body<const FMA: bool>(
 }
 
 multiversion! {
-    /// values becomes the values of the integer `sums` of a tile, or grows by them if `add`. sums, values, rows: `[rows of the tile]`; values: f32.
+    /// values becomes the values of the integer `sums` of a tile, or grows by them if `add`. sums,
+    /// values, rows: `[rows of the tile]`; values: f32.
     pub fn dequantise(sums: &[Step], values: &mut [Step], rows: &[RowScale], panel: &Scales, add: bool)
         = dequantise_body
 }

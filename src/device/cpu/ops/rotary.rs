@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::norm::ROWS_PER_TASK;
 use crate::device::{Cpu, Rows};
 
-/// Rotary position embeddings (Su et al., 2021): pair `i` of a head, the values `i` and `i + pairs`,
-/// is rotated by the angle `frequency i * position`. Values beyond the pairs stay.
+/// Rotary position embeddings (Su et al., 2021): pair `i` of a head, the values `i` and `i +
+/// pairs`, is rotated by the angle `frequency i * position`. Values beyond the pairs stay.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rotary {
     /// Radians per position: `[pairs]`.

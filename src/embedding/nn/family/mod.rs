@@ -102,7 +102,8 @@ fn layers_of(raw: &Raw, key: &str) -> Result<usize> {
     Ok(layers)
 }
 
-/// The sizes under the keys that most families use. own_head_dim: that of the config, if it has one.
+/// The sizes under the keys that most families use. own_head_dim: that of the config, if it has
+/// one.
 fn sizes(raw: &Raw, own_head_dim: Option<usize>) -> Result<Sizes> {
     let (hidden_dim, heads) = (raw.size("hidden_size")?, raw.size("num_attention_heads")?);
     let head_dim = match own_head_dim {

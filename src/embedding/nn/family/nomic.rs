@@ -64,8 +64,8 @@ fn describe(raw: &Raw) -> Result<Description> {
     })
 }
 
-/// Beyond the positions it was trained on, a checkpoint with a scaling factor rotates by the length of
-/// each sequence. That is not supported, so these positions are the limit.
+/// Beyond the positions it was trained on, a checkpoint with a scaling factor rotates by the length
+/// of each sequence. That is not supported, so these positions are the limit.
 fn max_tokens(raw: &Raw) -> Result<usize> {
     let positions = raw.size(raw.first(&["n_positions", "max_position_embeddings"]))?;
     if !raw.has("rotary_scaling_factor") {

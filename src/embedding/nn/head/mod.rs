@@ -33,8 +33,8 @@ impl Dense {
     }
 }
 
-/// The tensors that include `name`: a head is beside the encoder, parts of some are inside it. Heads
-/// are on the CPU, wherever the encoder is.
+/// The tensors that include `name`: a head is beside the encoder, parts of some are inside it.
+/// Heads are on the CPU, wherever the encoder is.
 fn part_of<'a>(checkpoint: &'a Checkpoint, name: &str, cpu: &'a Cpu) -> Result<Part<'a, Cpu>> {
     let inside = checkpoint.encoder(cpu)?;
     let is_inside = inside.has(&format!("{name}.weight"));

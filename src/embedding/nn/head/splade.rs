@@ -59,7 +59,8 @@ impl Splade {
         self.encoder.max_positions()
     }
 
-    /// One expansion for each sequence: for each word the maximum of `log(1 + relu(logit))` over its tokens.
+    /// One expansion for each sequence: for each word the maximum of `log(1 + relu(logit))` over
+    /// its tokens.
     pub fn expand(&self, batch: &Ragged) -> Result<Vec<SparseVec>> {
         let groups = self.encoder.forward_then(batch, |group, hidden| {
             let (mut dense, mut normed) = (Rows::default(), Rows::default());

@@ -1,7 +1,7 @@
 //! Networks on a GPU against the reference, in bf16 and in f16.
 //!
-//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which have
-//! run, and where.
+//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which
+//! have run, and where.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -15,8 +15,8 @@ use crate::base::config::{DeviceChoice, EngineSettings};
 use crate::device::Selection;
 use crate::device::cuda::{Arena, BatchLayout, Cuda, Graphs};
 
-/// The least cosine between a vector and that of the reference, after hundreds of roundings: bf16 keeps 8
-/// bits, f16 11.
+/// The least cosine between a vector and that of the reference, after hundreds of roundings: bf16
+/// keeps 8 bits, f16 11.
 const FLOORS: [(DtypeChoice, f32); 2] = [(DtypeChoice::Bf16, 0.9999), (DtypeChoice::F16, 0.99999)];
 
 /// `None`, and a printed line, without a device.

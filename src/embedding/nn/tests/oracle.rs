@@ -1,5 +1,5 @@
-//! Networks against candle, a second implementation, at sizes and constants that no golden model has.
-//! Its own models make the weights, so that names and shapes are checked too.
+//! Networks against candle, a second implementation, at sizes and constants that no golden model
+//! has. Its own models make the weights, so that names and shapes are checked too.
 
 use candle_nn::{VarBuilder, VarMap};
 use candle_transformers::models::{llama, modernbert, nomic_bert, qwen2, qwen3};

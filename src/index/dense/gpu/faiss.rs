@@ -63,8 +63,8 @@ impl Library {
     }
 
     fn load() -> Result<Self, libloading::Error> {
-        // SAFETY: loading it initialises FAISS and CUDA's runtime, which is what it is for; the types
-        // are those of its functions, and it is never unloaded.
+        // SAFETY: loading it initialises FAISS and CUDA's runtime, which is what it is for; the
+        // types are those of its functions, and it is never unloaded.
         unsafe {
             let library = std::mem::ManuallyDrop::new(libloading::Library::new(LIBRARY)?);
             Ok(Self {

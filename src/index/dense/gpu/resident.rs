@@ -1,4 +1,5 @@
-//! The rows of an index in the memory of the device that embeds queries, so that it also searches them.
+//! The rows of an index in the memory of the device that embeds queries, so that it also searches
+//! them.
 
 use std::sync::Arc;
 
@@ -12,8 +13,8 @@ use crate::index::dense::{DenseIndex, rows};
 /// Rows that are copied at a time.
 const PIECE_ROWS: usize = 65_536;
 
-/// The rows of an index in the memory of a device, which compares all of them with a query, whatever the
-/// kind of the index.
+/// The rows of an index in the memory of a device, which compares all of them with a query,
+/// whatever the kind of the index.
 pub struct Resident {
     flat: Arc<FlatIndex>,
     /// The chunk of each row, if some chunks were left out.
@@ -21,8 +22,8 @@ pub struct Resident {
 }
 
 impl DenseIndex {
-    /// Copies the rows of `live` chunks, or of all, to `device`; `None` if it has no memory of its own, an
-    /// error if the rows do not fit.
+    /// Copies the rows of `live` chunks, or of all, to `device`; `None` if it has no memory of its
+    /// own, an error if the rows do not fit.
     pub fn place(&self, device: &Device, live: Option<&ChunkSet>) -> Result<Option<Resident>> {
         let chunks: Option<Vec<ChunkId>> = live.map(|live| live.iter().collect());
         let n = chunks.as_ref().map_or(self.n(), Vec::len);
@@ -53,8 +54,8 @@ impl Resident {
         self.flat.n()
     }
 
-    /// The number of rows to ask the device for, so that the best `k` are among them; `None` if that is
-    /// more than it can find.
+    /// The number of rows to ask the device for, so that the best `k` are among them; `None` if
+    /// that is more than it can find.
     pub fn candidates(&self, k: usize) -> Option<usize> {
         let candidates = k + MARGIN;
         (candidates <= FlatIndex::K_MAX).then_some(candidates)

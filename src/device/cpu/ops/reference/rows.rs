@@ -63,7 +63,8 @@ proptest! {
         let x = numbers.rows(n, (heads + others) * head_dim, 3.0);
         let rule = norms(&mut numbers, head_dim, kind);
         let frequencies = numbers.some(pairs, 1.0);
-        let position_ids: Vec<u32> = (0..n).map(|_| ((numbers.one() + 1.0) * 20.0) as u32).collect();
+        let position_ids: Vec<u32> =
+            (0..n).map(|_| ((numbers.one() + 1.0) * 20.0) as u32).collect();
         let zeros = vec![0.0; head_dim];
         let (mut normed, mut rotated) = (Vec::new(), Vec::new());
         for (i, head) in (0..n).flat_map(|i| (0..heads + others).map(move |head| (i, head))) {
@@ -121,10 +122,11 @@ proptest! {
             let row = |table: &Option<Rows>, i: usize| {
                 table.as_ref().map_or(zeros.clone(), |table| table.row(i).to_vec())
             };
-            let (token_type, position) =
-                (row(&table.token_type_embeddings, types[i].into()), row(&table.position_embeddings, position_ids[i] as usize));
+            let token_type = row(&table.token_type_embeddings, types[i].into());
+            let position = row(&table.position_embeddings, position_ids[i] as usize);
             let word = table.word_embeddings.row(ids[i] as usize).iter();
-            let sum = word.zip(sum_f64(&token_type, &position)).map(|(w, r)| f64::from(w * scale) + r);
+            let sum = word.zip(sum_f64(&token_type, &position));
+            let sum = sum.map(|(w, rest)| f64::from(w * scale) + rest);
             match &rule {
                 Some(rule) => norm_row(rule, sum),
                 None => sum.collect(),
@@ -146,7 +148,8 @@ proptest! {
         let x = Numbers(seed).rows(n, 2 * d, 4.0);
         let want: Vec<f64> = (0..n).flat_map(|i| {
             let (gate, up) = x.row(i).split_at(d);
-            let value = |(g, u): (&f32, &f32)| activate(Activation::ALL[kind], f64::from(*g)) * f64::from(*u);
+            let gate_of = |gate: f32| activate(Activation::ALL[kind], f64::from(gate));
+            let value = |(gate, up): (&f32, &f32)| gate_of(*gate) * f64::from(*up);
             gate.iter().zip(up).map(value).collect::<Vec<_>>()
         }).collect();
         for cpu in cpus() {

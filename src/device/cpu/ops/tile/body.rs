@@ -45,7 +45,8 @@ macro_rules! tile_build {
                         _mm_prefetch::<_MM_HINT_T1>(line);
                         _mm_prefetch::<_MM_HINT_T1>(line.wrapping_add(64));
                         for r in 0..ROWS {
-                            // SAFETY: s < panel.len() and r < ROWS, so the caller promises the word.
+                            // SAFETY: s < panel.len() and r < ROWS, so the caller promises the
+                            // word.
                             let word = unsafe { *x.get_unchecked(r * stride + s) };
                             let $x = $spread(word as i32);
                             left[r] = { let ($sum, $w) = (left[r], w0); $dot };

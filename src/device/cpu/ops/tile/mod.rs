@@ -35,7 +35,8 @@ pub const PANEL: usize = 32;
 /// Rows of the tallest tile.
 pub const ROWS_MAX: usize = 12;
 
-/// Whether two products of 16-bit integers and their sum are one instruction: twice the rate of f32.
+/// Whether two products of 16-bit integers and their sum are one instruction: twice the rate of
+/// f32.
 pub fn int16_is_fast(set: InstructionSet) -> bool {
     match set {
         #[cfg(target_arch = "x86_64")]
@@ -81,7 +82,8 @@ impl Kernel {
         }
     }
 
-    /// The best height of tiles for `rows`: as few tiles as possible, all but the last of one height.
+    /// The best height of tiles for `rows`: as few tiles as possible, all but the last of one
+    /// height.
     pub fn height(self, rows: usize) -> usize {
         rows.div_ceil(rows.div_ceil(self.rows_max).max(1))
     }
@@ -89,8 +91,8 @@ impl Kernel {
     /// Computes one tile of `rows` rows.
     ///
     /// x: `[rows, stride]`, the last row may end after its steps; panel: `[steps, 32]`; sums:
-    /// `[rows, across]`, the first of each row is written. ahead: what a later tile will read; it is
-    /// brought into L2 meanwhile, a little with every step.
+    /// `[rows, across]`, the first of each row is written. ahead: what a later tile will read; it
+    /// is brought into L2 meanwhile, a little with every step.
     #[expect(clippy::too_many_arguments)]
     pub fn run(
         self,

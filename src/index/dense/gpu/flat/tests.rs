@@ -49,7 +49,8 @@ impl Place {
             let mut best = all.clone();
             best.sort_by(|a, b| b.total_cmp(a));
             let (scores, ids) = (&scores[q * k..][..k], &ids[q * k..][..k]);
-            // Another order of the sums may exchange neighbours, so that an id is held against its score.
+            // Another order of the sums may exchange neighbours, so that an id is held against its
+            // score.
             let near = |a: f32, b: f32| (a - b).abs() < 1e-5 * d as f32;
             for i in 0..k.min(n) {
                 assert!(near(scores[i], best[i]), "{i}: {} is not {}", scores[i], best[i]);

@@ -127,7 +127,8 @@ fn scores_of_a_scan_are_those_of_the_cpu() {
                 let all = case.on_cpu(n, q, n);
                 let want = case.on_cpu(n, q, 216);
                 let score = |id| all.iter().flatten().find(|hit| hit.id == id).unwrap().score;
-                // Another order of the sums may exchange neighbours: an id is held against its score.
+                // Another order of the sums may exchange neighbours: an id is held against its
+                // score.
                 for (got, want) in got.iter().zip(&want) {
                     assert_eq!(got.is_some(), want.is_some(), "{n} rows");
                     let (Some(got), Some(want)) = (got, want) else { continue };
