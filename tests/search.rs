@@ -1,4 +1,4 @@
-//! What does a search promise?
+//! Searches through the library: scores, ranks, order, and the answer.
 
 mod failures;
 mod prompts;

@@ -4,7 +4,7 @@
 //! [`ChunkId`](crate::base::hit::ChunkId), which is the row number in each of them.
 //!
 //! Each of them guarantees:
-//! - a scope (`filter`) is applied before the best `k` are chosen, so that no answer is short;
+//! - a scope is applied before the best `k` are chosen, so that no answer is short;
 //! - equal scores are ordered by chunk id, and a query has the same answer on any number of threads;
 //! - a published file is never modified: saving writes a new file and renames it, so that a hard link
 //!   to the old file in another version keeps its bytes;

@@ -190,7 +190,6 @@ pub fn add_lexical(
         qualified: &chunk.enclosing.join(" "),
         signature: &signatures.join(" "),
         body: &chunk.text,
-        comments: "",
         doc: chunk.doc.as_deref().unwrap_or_default(),
         path: file.path.as_str(),
     })

@@ -78,8 +78,8 @@ impl Answer {
 
 fn summary(findings: &[Finding], manifest: &VersionManifest) -> String {
     let Some(best) = findings.first() else {
-        let (chunks, files) = (manifest.live_chunks, manifest.files);
-        return format!("Nothing found in {chunks} chunks of {files} files.");
+        let VersionManifest { live_chunks, files, .. } = manifest;
+        return format!("Nothing found in {live_chunks} chunks of {files} files.");
     };
     let paths: std::collections::HashSet<&str> =
         findings.iter().map(|f| f.row.path.as_str()).collect();

@@ -54,8 +54,8 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, c) in self.contributions.iter().enumerate() {
             let plus = if i == 0 { "" } else { " + " };
-            let (name, rank, raw) = (c.channel.as_str(), c.rank, c.raw_score);
-            write!(f, "{plus}{name} #{rank} ({raw:.2}) {:.4}", c.score)?;
+            let name = c.channel.as_str();
+            write!(f, "{plus}{name} #{} ({:.2}) {:.4}", c.rank, c.raw_score, c.score)?;
         }
         for Factor { name, value } in self.factors.iter().filter(|factor| factor.value != 1.0) {
             write!(f, ", {name} x{value}")?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::channels::{ChannelName, Channels};
 use super::fuse::Ranking;
-use super::plan::Plan;
+use super::plan::{Leg, Plan};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::{StageSpan, attrs};
@@ -36,7 +36,7 @@ pub fn gather(
     channels: &Channels,
     query: &Arc<QueryText>,
     plan: &Plan,
-    scope: Option<&Arc<ChunkSet>>,
+    scope: &Option<Arc<ChunkSet>>,
     deadline: Duration,
     span: &mut StageSpan,
 ) -> Result<Gathered> {
@@ -50,8 +50,11 @@ pub fn gather(
             continue;
         };
         let depth = leg.depth;
-        let (channel, query, scope) = (channel.clone(), query.clone(), scope.cloned());
-        let (sender, cx) = (sender.clone(), span.cx());
+        let channel = channel.clone();
+        let query = query.clone();
+        let scope = scope.clone();
+        let sender = sender.clone();
+        let cx = span.cx();
         channels.pool.spawn(move || {
             let search = || channel.search(&query, depth, scope.as_deref(), &cx);
             let hits = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|_| {
@@ -95,7 +98,7 @@ fn collect(
         let position = responses.iter().position(|response| response.channel == leg.channel);
         match position.map(|at| responses.swap_remove(at).hits) {
             Some(Ok(hits)) => {
-                let (channel, weight) = (leg.channel, leg.weight);
+                let Leg { channel, weight, .. } = *leg;
                 gathered.rankings.push(Ranking { channel, weight, hits });
             }
             Some(Err(error)) => {

@@ -53,7 +53,8 @@ impl Searcher {
         let catalog = Catalog::open(&version.folder.catalog())?;
         let live = catalog.live()?;
         let channels = Channels::open(&version, engine, &settings.search)?;
-        let (vectors, rows) = (channels.dense.index.n(), catalog.universe());
+        let vectors = channels.dense.index.n();
+        let rows = catalog.universe();
         let total = manifest.total_chunks;
         if vectors != total || rows != total {
             let detail = format!(
@@ -109,8 +110,8 @@ impl Searcher {
         let plan = cx.stage(Stage::Gate, |s| plan(query, &self.channels.vocabulary, s))?;
         let (mut gathered, scope) = cx.stage(Stage::Gather, |s| {
             let scope = self.scope(&query.scope)?;
-            let (channels, deadline) = (&self.channels, self.deadline);
-            let gathered = gather(channels, &query.text, &plan, scope.as_ref(), deadline, s)?;
+            let channels = &self.channels;
+            let gathered = gather(channels, &query.text, &plan, &scope, self.deadline, s)?;
             Ok((gathered, scope))
         })?;
         let mut fused = cx.stage(Stage::Fuse, |s| {

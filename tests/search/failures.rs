@@ -1,4 +1,4 @@
-//! What does an answer say of a channel that it lacks?
+//! Channels that fail or are late, and an index of another model.
 
 use codeintel::base::error::ErrorKind;
 use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
@@ -76,7 +76,7 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
         }
     }
     assert!(late > 0, "no channel was ever late within 1 ms");
-    // The late ones have not taken the threads of those who ask afterwards.
+    // The late searches do not hold the threads of later ones.
     let patient = place.searcher();
     assert_eq!(ask(&patient, &place.query("parse_header", 5)).channels_used, ChannelName::ALL);
 }

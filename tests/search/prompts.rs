@@ -1,4 +1,4 @@
-//! Do an index and a question stand behind the model's own prompts?
+//! Prompts of the model in front of documents and queries.
 
 use codeintel::base::error::Error;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
@@ -45,7 +45,7 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
     let cosine: f32 = stored.iter().zip(vector("find: where is a")).map(|(a, b)| a * b).sum();
     assert!((found - cosine).abs() < 1e-4, "{found} {cosine}");
 
-    // Another prompt for questions asks the same index; another one for documents does not fit it.
+    // The index can be searched with another query prompt, but not with another document prompt.
     let mut other = |name: &str, prompts: &str| {
         place.settings.model.name = model(&place, name, prompts);
         let version = place.data().current().unwrap();

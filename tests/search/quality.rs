@@ -1,4 +1,4 @@
-//! Does a search find what a person would point at? MiniLM, over repositories written by hand.
+//! Quality of results with MiniLM, over small repositories written by hand.
 
 use codeintel::base::config::Settings;
 

@@ -1,4 +1,4 @@
-//! Does a scope hold in every channel?
+//! A scope restricts every channel.
 
 use codeintel::index::catalog::ScopeSpec;
 use codeintel::search::ChannelName;
@@ -42,7 +42,7 @@ fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
                 let outside = answer.findings.iter().find(|f| !inside(&f.row.path));
                 assert!(outside.is_none(), "{scope:?} {text} {channels:?}: {outside:?}");
             }
-            // The nearest vectors of the scope are there, however many nearer ones lie outside.
+            // The nearest vectors of the scope are found, however many nearer ones lie outside.
             let dense = only(query.clone(), &[ChannelName::Dense]);
             assert_eq!(ask(&searcher, &dense).findings.len(), 5);
         }

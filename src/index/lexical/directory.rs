@@ -1,4 +1,4 @@
-//! How is a published folder read without leaving a mark in it?
+//! A read-only directory for tantivy: a published index is opened without writing a lock file.
 
 use std::io;
 use std::path::Path;
@@ -11,12 +11,12 @@ use tantivy::directory::{
     Directory, DirectoryLock, FileHandle, Lock, MmapDirectory, WatchCallback, WatchHandle, WritePtr,
 };
 
-/// Files by memory map. Every change is refused, and a lock is given without a lock file: what is
-/// published never changes, so there is nothing to guard, and a read-only disk is good enough.
+/// Memory-mapped files. Every change is refused, and locks are granted without a lock file: a
+/// published index never changes, so there is nothing to guard, and a read-only disk is enough.
 #[derive(Debug, Clone)]
-pub(super) struct ReadOnly(MmapDirectory);
+pub(super) struct ReadOnlyDirectory(MmapDirectory);
 
-impl ReadOnly {
+impl ReadOnlyDirectory {
     pub(super) fn open(folder: &Path) -> Result<Self, OpenDirectoryError> {
         MmapDirectory::open(folder).map(Self)
     }
@@ -26,7 +26,7 @@ fn refused() -> io::Error {
     io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "a published index is never written")
 }
 
-impl Directory for ReadOnly {
+impl Directory for ReadOnlyDirectory {
     fn get_file_handle(&self, path: &Path) -> Result<Arc<dyn FileHandle>, OpenReadError> {
         self.0.get_file_handle(path)
     }

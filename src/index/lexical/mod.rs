@@ -1,18 +1,18 @@
-//! Which chunks hold these words, and how telling is that?
+//! Which chunks contain these words, and how well do the words distinguish them?
 //!
 //! BM25F (Robertson, Zaragoza and Taylor 2004) over tantivy. A chunk is one indexed field: the
 //! terms of its parts, each repeated by the weight of the part. That is BM25F with whole weights
 //! and one length norm: weighted frequencies are added up before they saturate, and the length is
-//! the weighted one. It needs one posting list for each term instead of seven, and block-max
-//! pruning stays possible, which it is not over several fields in tantivy. `k1` 1.2 and `b` 0.75
-//! are tantivy's own. Lost: a length norm for each part.
+//! the weighted one. A term needs one posting list instead of one for each part, and block-max
+//! pruning stays possible, which tantivy cannot do over several fields. `k1` 1.2 and `b` 0.75 are
+//! tantivy's own. What is lost is a length norm for each part.
 //!
-//! tantivy proposes candidates; [`search`] adds their scores up again in one fixed order, so that
-//! neither segments nor threads show in an answer. The only trace that deleted chunks leave is in
-//! the document frequencies, until their segment is merged.
+//! tantivy proposes candidates; [`search`] sums their scores again in one fixed order, so that an
+//! answer does not depend on segments or threads. Deleted chunks still count in the document
+//! frequencies until their segment is merged.
 //!
-//! The folder: tantivy's own files. Segments are immutable and `meta.json` is replaced by rename,
-//! so a folder of hard links can be appended to without a change to the version it came from.
+//! The folder holds tantivy's own files. Segments are immutable and `meta.json` is replaced by
+//! rename, so a folder of hard links can be appended to without changing the version it came from.
 //! Readers take no lock and write nothing.
 
 mod directory;
@@ -37,13 +37,13 @@ pub use writer::LexicalWriter;
 
 use crate::index::versions::file::corrupt;
 use crate::index::words::lower;
-use directory::ReadOnly;
+use directory::ReadOnlyDirectory;
 
 const TEXT: &str = "text";
 const CHUNK: &str = "chunk_id";
 const TOKENIZER: &str = "code";
 
-/// The parts of a chunk as the lexical channel sees them; any may be empty.
+/// The parts of a chunk that are indexed; any may be empty.
 #[derive(Debug, Clone, Copy)]
 pub struct LexicalDoc<'a> {
     pub id: ChunkId,
@@ -53,21 +53,19 @@ pub struct LexicalDoc<'a> {
     pub qualified: &'a str,
     pub signature: &'a str,
     pub body: &'a str,
-    pub comments: &'a str,
     pub doc: &'a str,
     pub path: &'a str,
 }
 
 impl<'a> LexicalDoc<'a> {
     /// Each part with its weight: how often its terms are repeated.
-    fn weighted(&self) -> [(&'a str, usize); 7] {
+    fn weighted(&self) -> [(&'a str, usize); 6] {
         [
             (self.name, 6),
             (self.signature, 3),
             (self.doc, 3),
             (self.qualified, 2),
             (self.path, 2),
-            (self.comments, 1),
             (self.body, 1),
         ]
     }
@@ -89,10 +87,11 @@ impl LexicalIndex {
             return Err(corrupt(&meta, "it is missing"));
         }
         let damaged = |error: tantivy::TantivyError| corrupt(folder, error.to_string());
-        let directory = ReadOnly::open(folder).map_err(|e| corrupt(folder, e.to_string()))?;
+        let directory =
+            ReadOnlyDirectory::open(folder).map_err(|e| corrupt(folder, e.to_string()))?;
         let index = Index::open(directory).map_err(damaged)?;
         if let Some(file) = index.validate_checksum().map_err(damaged)?.into_iter().min() {
-            return Err(corrupt(&folder.join(file), "its checksum does not fit its bytes"));
+            return Err(corrupt(&folder.join(file), "its checksum does not match its bytes"));
         }
         let (schema, text, _) = schema();
         if index.schema() != schema {
@@ -119,7 +118,7 @@ impl LexicalIndex {
         self.searcher.num_docs() as usize
     }
 
-    /// How many chunks hold `word` as a whole word or as a part of an identifier; 0 for a word that
+    /// How many chunks contain `word` as a whole word or as a part of an identifier; 0 for a word that
     /// is not in the vocabulary. Chunks deleted since the last merge still count.
     pub fn doc_freq(&self, word: &str) -> Result<usize> {
         let freq = self.searcher.doc_freq(&self.term(&lower(word)));

@@ -17,11 +17,11 @@ use super::LexicalIndex;
 use super::stop::is_stop_word;
 use super::writer::with_analyzer;
 
-/// Distinct terms of a query; beyond it, those in the fewest chunks are kept.
+/// Distinct terms of a query that are searched; of more, the rarest are kept.
 const QUERY_TERMS_MAX: usize = 64;
 /// Distinct terms of a query that are looked up at all.
 const QUERY_TERMS_SEEN_MAX: usize = 4096;
-/// What two orders of adding up one score may differ by, as a share of it.
+/// The most by which two summation orders of one score differ, relative to it.
 const ROUNDING: f32 = 1e-5;
 
 /// A term of a query with what its score needs.
@@ -40,7 +40,7 @@ struct Candidate {
 }
 
 impl LexicalIndex {
-    /// The best `k` chunks of `scope` (`None`: of all) that hold at least one word of `query`, best
+    /// The best `k` chunks of `scope` (`None`: of all) that contain at least one word of `query`, best
     /// first.
     pub fn search(
         &self,
@@ -57,7 +57,7 @@ impl LexicalIndex {
             return Ok(Vec::new());
         }
         let candidates = self.candidates(&terms, k, scope).map_err(failed())?;
-        self.add_up(&terms, candidates, k).map_err(failed())
+        self.rescore(&terms, candidates, k).map_err(failed())
     }
 
     /// The terms of a query that the index knows, in the order of their text.
@@ -98,7 +98,7 @@ impl LexicalIndex {
     }
 
     /// Every document whose score may be among the best `k`, by block-max WAND (Ding and Suel
-    /// 2011). A document outside the scope is passed over before it can raise the bar.
+    /// 2011). A document outside the scope is skipped before it can raise the threshold.
     fn candidates(
         &self,
         terms: &[Scored],
@@ -115,22 +115,22 @@ impl LexicalIndex {
         for (segment, reader) in self.searcher.segment_readers().iter().enumerate() {
             let alive = reader.alive_bitset();
             let chunks = &self.chunks[segment];
-            weight.for_each_pruning(best.bar(), reader, &mut |doc, score| {
+            weight.for_each_pruning(best.threshold(), reader, &mut |doc, score| {
                 if alive.is_none_or(|alive| alive.is_alive(doc)) {
                     let chunk = ChunkId(chunks.get_val(doc) as u32);
                     if scope.is_none_or(|scope| scope.contains(chunk)) {
                         best.push(Candidate { segment, doc, chunk, score });
                     }
                 }
-                best.bar()
+                best.threshold()
             })?;
         }
         Ok(best.into_candidates())
     }
 
-    /// The scores of the candidates once more, added up in the order of the terms: pruning adds
-    /// them up in the order of its cursors, which depends on the segments.
-    fn add_up(
+    /// Scores the candidates again, summing in the order of the terms: pruning sums in the order of
+    /// its cursors, which depends on the segments.
+    fn rescore(
         &self,
         terms: &[Scored],
         mut candidates: Vec<Candidate>,
@@ -147,7 +147,7 @@ impl LexicalIndex {
         Ok(top.into_sorted())
     }
 
-    /// run: `[n]` candidates of one segment by document; answers `[n]` scores.
+    /// run: `[n]` candidates of one segment, by document; returns `[n]` scores.
     fn sums(
         &self,
         terms: &[Scored],
@@ -174,7 +174,7 @@ impl LexicalIndex {
     }
 }
 
-/// The best `k` scores so far, and every candidate that rounding may still bring among them.
+/// The best `k` scores so far, and every candidate that rounding may still move among them.
 struct Best {
     k: usize,
     /// The worst on top.
@@ -188,8 +188,8 @@ impl Best {
         Self { k, scores: BinaryHeap::new(), kept: Vec::new(), kept_max: 4 * k + 1024 }
     }
 
-    /// What a score must exceed to be looked at.
-    fn bar(&self) -> f32 {
+    /// A score must exceed this to be a candidate.
+    fn threshold(&self) -> f32 {
         match self.scores.peek() {
             Some(Reverse(worst)) if self.scores.len() == self.k => worst.0 * (1.0 - ROUNDING),
             _ => 0.0,
@@ -209,8 +209,8 @@ impl Best {
     }
 
     fn drop_hopeless(&mut self) {
-        let bar = self.bar();
-        self.kept.retain(|candidate| candidate.score > bar);
+        let threshold = self.threshold();
+        self.kept.retain(|candidate| candidate.score > threshold);
     }
 
     fn into_candidates(mut self) -> Vec<Candidate> {

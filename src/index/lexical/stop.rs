@@ -1,7 +1,7 @@
-//! Which words of a question say nothing about code?
+//! Stop words of a query.
 
-/// Function words of English that are no words of any programming language's own vocabulary. They
-/// are dropped from a query as long as another word remains; documents keep them.
+/// Function words of English that are not keywords of a programming language. They are dropped from
+/// a query as long as another word remains; documents keep them.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "an", "and", "are", "as", "at", "be", "been", "by", "can", "could", "did", "do",
     "does", "for", "from", "had", "has", "have", "how", "i", "in", "into", "is", "it", "its", "me",
@@ -19,7 +19,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_list_is_sorted_because_it_is_searched_by_halves() {
+    fn the_list_is_sorted_because_it_is_searched_by_bisection() {
         assert!(STOP_WORDS.is_sorted());
         assert!(is_stop_word("where") && !is_stop_word("pool"));
     }

@@ -1,9 +1,8 @@
 //! The terms of a piece of code or of a query.
 //!
 //! An identifier counts as a whole and by its parts: `HTTPServerPool` is `httpserverpool`, `http`,
-//! `server` and `pool`; `max_batch_2` is `max_batch_2`, `max`, `batch` and `2`. A part whose
-//! English stem differs has its stem beside it (`pools`, `pool`), so that a question in prose meets
-//! the code.
+//! `server` and `pool`; `max_batch_2` is `max_batch_2`, `max`, `batch` and `2`. A part whose English
+//! stem differs is followed by the stem (`pools`, `pool`), so that a question in prose matches code.
 
 use std::collections::HashMap;
 
@@ -60,7 +59,7 @@ impl Analyzer {
         }
     }
 
-    /// The stem of a part, when it is another word.
+    /// The stem of a part, if it differs from the part.
     fn stem(&mut self, part: &str) -> Option<&str> {
         if part.len() < 4 || !part.bytes().all(|b| b.is_ascii_lowercase()) {
             return None;

@@ -1,4 +1,4 @@
-//! Does the lexical index rank as its formula says, and keep its promises on disk?
+//! Ranking by the formula, scopes, order, appending, and damaged files.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -36,13 +36,12 @@ fn doc(id: u32) -> LexicalDoc<'static> {
         qualified: "",
         signature: "",
         body: "",
-        comments: "",
         doc: "",
         path: "",
     }
 }
 
-/// A text of words drawn by a simple generator, so that frequencies and lengths differ.
+/// A text of words from a simple generator, so that frequencies and lengths differ.
 fn text(id: u32) -> String {
     let mut state = u64::from(id) + 1;
     let n = 3 + id % 23;

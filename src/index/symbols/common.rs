@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::OnceLock;
 
-/// Words of English and of talk about code that are often symbol names too.
+/// Words of English, and of prose about code, that are often symbol names too.
 const COMMON: &str = "\
     a about access action add after all allow also an and any api app apply are argument \
     arguments array as at back base based be been before begin best between block body bool \
@@ -41,7 +41,7 @@ pub(super) fn is_common(word: &str) -> bool {
 }
 
 /// Whether a word cannot be plain English: an underscore, a separator, a digit, or an upper-case
-/// letter after a lower-case one or within an acronym that is followed by more.
+/// letter after its first character beside a lower-case one.
 pub(super) fn looks_like_identifier(word: &str) -> bool {
     let mixed_case = || {
         let has_lower = word.chars().any(char::is_lowercase);

@@ -1,20 +1,19 @@
 //! Which chunks define this name, or one like it?
 //!
-//! Names live in finite-state transducers; a query is looked up exactly, by its qualified path, by
-//! prefix, by its parts, and one edit away. The score is a fixed ladder ([`rung`]), so that it
-//! means the same in every index, less a penalty for the kind of the definition, which the caller
-//! decides.
+//! Names are keys of finite-state transducers. A query is looked up exactly, by its qualified path,
+//! by prefix, by its parts, and one edit away. Scores are a fixed ladder ([`rung`]), the same in every
+//! index, less a penalty for the kind of the definition that the caller decides.
 //!
-//! Which words of a query count:
+//! Which words of a query are looked up:
 //! - a query of one word is looked up on every rung, whatever the word;
 //! - in a longer query a word that looks like an identifier (an underscore, `::`, a dot, a digit,
 //!   or an upper-case letter after its first) is looked up on every rung;
-//! - any other word counts only where a definition has just this name, upper and lower case aside,
-//!   and not at all when it is a [common word](common) of English or of talk about code: a function
-//!   called `read` is no answer to "how do I read a file";
+//! - any other word matches only a definition of exactly this name, ignoring case, and nothing when
+//!   it is a [common word](common) of English or of prose about code: a function called `read` is
+//!   no answer to "how do I read a file";
 //! - the words of a short query are also tried as one name: "connection pool" is `ConnectionPool`.
 //!
-//! The best rung of a chunk counts, never a sum.
+//! A chunk has the score of its best rung, never a sum.
 
 mod common;
 mod search;
@@ -32,8 +31,8 @@ use crate::corpus::chunk::SymbolKind;
 pub struct SymbolEntry<'a> {
     /// The name as it is written at its definition: `acquire`.
     pub name: &'a str,
-    /// The path of it, with any of `::`, `.`, `/`, `#`, `->`, `\` between: `net::Pool::acquire`.
-    /// Empty when there is none.
+    /// Its qualified name, separated by any of `::`, `.`, `/`, `#`, `->`, `\`: `net::Pool::acquire`.
+    /// Empty if it has none.
     pub qualified: &'a str,
     /// The chunk that the definition begins in.
     pub id: ChunkId,

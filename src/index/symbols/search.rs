@@ -24,17 +24,17 @@ pub mod rung {
     pub const EXACT: Score = 1.0;
     /// The end of a qualified path: `Pool::acquire` for `net::Pool::acquire`.
     pub const QUALIFIED: Score = 0.98;
-    /// The name, upper and lower case aside.
+    /// The name, ignoring case.
     pub const CASE: Score = 0.95;
     /// The name in another style: `http_server` for `HttpServer`.
     pub const STYLE: Score = 0.9;
     /// The words of a query as one name.
     pub const JOINED: Score = 0.85;
-    /// A prefix that is nearly the whole name; a short prefix comes down to `SUBWORD`.
+    /// A prefix that is nearly the whole name; a short prefix scores down to `SUBWORD`.
     pub const PREFIX: Score = 0.8;
-    /// The last segment of a qualified path that is not here.
+    /// The last segment of a qualified name that is not in the index.
     pub const LAST_SEGMENT: Score = 0.7;
-    /// All parts of the word are parts of the name; few of many come down to `EDIT`.
+    /// All parts of the word are parts of the name; few of many score down to `EDIT`.
     pub const SUBWORD: Score = 0.6;
     /// One typing mistake.
     pub const EDIT: Score = 0.5;
@@ -109,7 +109,7 @@ impl SymbolIndex {
         self.one_edit_away(&key, matches);
     }
 
-    /// The name exactly, in another case, and where it is asked for in another style.
+    /// The name exactly, in another case, and with `any_style` in another style.
     fn by_name(&self, word: &str, any_style: bool, matches: &mut Matches<'_>) {
         let Some(list) = self.names.map.get(folded(word)) else { return };
         let in_lower = lower(word);
@@ -189,8 +189,8 @@ impl SymbolIndex {
         }
         for list in having.into_iter().flatten() {
             let first = self.items(&self.names, u64::from(list)).next();
-            let of = first.map_or(1, |item| parts(self.entry(item).name).count().max(1));
-            let share = (wanted.len() as Score / of as Score).min(1.0);
+            let count = first.map_or(1, |item| parts(self.entry(item).name).count().max(1));
+            let share = (wanted.len() as Score / count as Score).min(1.0);
             let score = rung::EDIT + (rung::SUBWORD - rung::EDIT) * share;
             self.push_list(u64::from(list), score, matches);
         }

@@ -47,7 +47,7 @@ pub struct SymbolIndex {
     kind_of: fn(u32) -> SymbolKind,
 }
 
-/// A transducer, whose bytes it copies nothing of but their place.
+/// A transducer in the bytes of the index, and the sections of its lists.
 pub(super) struct Keys {
     pub(super) map: fst::Map<Part>,
     starts: usize,
@@ -92,13 +92,16 @@ impl SymbolIndex {
         let mut entries: Vec<SymbolEntry<'_>> =
             entries.into_iter().filter(|entry| !folded(entry.name).is_empty()).collect();
         entries.sort_unstable_by_key(|e| (e.name, e.id, e.kind, e.qualified));
-        let (mut text, mut rows) = (String::new(), Vec::with_capacity(entries.len() * ENTRY_BYTES));
+        let mut text = String::new();
+        let mut rows = Vec::with_capacity(entries.len() * ENTRY_BYTES);
         let mut names: BTreeMap<String, Vec<u32>> = BTreeMap::new();
         let mut paths: BTreeMap<String, Vec<u32>> = BTreeMap::new();
-        let (mut last, mut start, mut count) = (None, 0, 0u32);
+        let mut last = None;
+        let mut start = 0;
         for (i, entry) in entries.iter().enumerate() {
             if last != Some(entry.name) {
-                (last, start, count) = (Some(entry.name), text.len(), count + 1);
+                last = Some(entry.name);
+                start = text.len();
                 text += entry.name;
             }
             let fields = [start as u32, entry.name.len() as u32, entry.id.0, entry.kind as u32];
@@ -145,25 +148,26 @@ impl SymbolIndex {
         let kind_of = match magic {
             magic if magic == MAGIC => kind_at,
             magic if magic == MAGIC_1 => kind_of_penalty,
-            _ => return Err(corrupt(path, "it does not begin like a symbol index")),
+            _ => {
+                return Err(corrupt(path, "it is not a symbol index: its magic number is another"));
+            }
         };
         if digest(body, about) != stored {
-            return Err(corrupt(path, "its digest does not fit its bytes"));
+            return Err(corrupt(path, "its digest does not match its bytes"));
         }
         let sections = places(about, all.len())
-            .ok_or_else(|| corrupt(path, "its sections do not fit its length"))?;
+            .ok_or_else(|| corrupt(path, "its sections do not add up to its length"))?;
         let keys = |first: usize| -> Result<Keys> {
             let part = Part(bytes.clone(), sections[first].clone());
             let map = fst::Map::new(part).map_err(|error| corrupt(path, error.to_string()))?;
             Ok(Keys { map, starts: first + 1, items: first + 2 })
         };
-        let (names, paths, parts) = (keys(2)?, keys(5)?, keys(8)?);
         let mut index = Self {
+            names: keys(2)?,
+            paths: keys(5)?,
+            parts: keys(8)?,
             bytes: bytes.clone(),
             sections: sections.clone(),
-            names,
-            paths,
-            parts,
             names_count: 0,
             kind_of,
         };
@@ -182,7 +186,8 @@ impl SymbolIndex {
 
     /// The items of list `list` of a transducer.
     pub(super) fn items(&self, keys: &Keys, list: u64) -> impl ExactSizeIterator<Item = u32> {
-        let (list, section) = (list as usize, keys.items);
+        let list = list as usize;
+        let section = keys.items;
         let range =
             self.u32_at(keys.starts, list) as usize..self.u32_at(keys.starts, list + 1) as usize;
         range.map(move |i| self.u32_at(section, i))
@@ -201,7 +206,7 @@ impl SymbolIndex {
         self.section(0).len() / ENTRY_BYTES
     }
 
-    /// Distinct names, told apart by case.
+    /// Distinct names; case distinguishes them.
     pub fn names(&self) -> usize {
         self.names_count
     }
@@ -211,7 +216,7 @@ impl SymbolIndex {
         starts.len()
     }
 
-    /// Whether something of exactly this name is defined here.
+    /// Whether a definition has exactly this name.
     pub fn contains(&self, name: &str) -> bool {
         self.names
             .map
@@ -255,7 +260,8 @@ fn parts_of(
 fn lists(keys: &BTreeMap<String, Vec<u32>>) -> Result<[Vec<u8>; 3]> {
     let numbered = keys.keys().enumerate().map(|(i, key)| (key, i as u64));
     let map = fst::Map::from_iter(numbered).map_err(Error::library("fst", "build a map"))?;
-    let (mut starts, mut items) = (vec![0u32], Vec::new());
+    let mut starts = vec![0u32];
+    let mut items = Vec::new();
     for list in keys.values() {
         items.extend_from_slice(list);
         starts.push(items.len() as u32);

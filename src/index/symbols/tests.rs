@@ -1,4 +1,4 @@
-//! Is a definition found by what a person would type?
+//! Looking up names: the ladder, typing mistakes, scopes, and files on disk.
 
 use std::fs;
 
@@ -123,7 +123,7 @@ fn one_edit_is_one_character_more_fewer_or_other_or_two_swapped() {
         ("gröeß", "größe", true),
         ("größee", "größe", true),
         ("ДобрУе", "добре", true),
-        // Words of fewer than four characters have no mistakes.
+        // A word of fewer than four characters is not corrected.
         ("poo", "pool", true),
         ("poo", "too", false),
     ] {

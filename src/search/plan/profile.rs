@@ -13,7 +13,7 @@ use crate::index::QueryText;
 pub trait Vocabulary {
     /// Whether a definition has exactly this name.
     fn is_symbol(&self, word: &str) -> bool;
-    /// The share of chunks that hold the word, 0 to 1.
+    /// The fraction of chunks that have the word, 0 to 1.
     fn share(&self, word: &str) -> f64;
 }
 
@@ -63,7 +63,7 @@ pub struct QueryProfile {
     pub digit_ratio: f64,
     /// Punctuation that prose does not use over characters.
     pub symbol_ratio: f64,
-    /// Names that no chunk holds over names.
+    /// Names that occur in no chunk over names.
     pub oov_ratio: f64,
     pub looks_literal: bool,
     pub looks_vague: bool,
@@ -88,7 +88,7 @@ pub fn profile(query: &QueryText, vocabulary: &impl Vocabulary) -> QueryProfile 
         |test: fn(char) -> bool| text.chars().filter(|c| test(*c)).count() as f64 / chars;
     let code = words.iter().filter(|word| is_code(word)).count();
     let oov = names.iter().filter(|name| vocabulary.share(name) == 0.0).count();
-    // Words that a tenth of all chunks hold say little about which chunk is meant.
+    // Words that occur in more than a tenth of all chunks hardly distinguish them.
     let common = names.iter().filter(|name| vocabulary.share(name) > 0.1).count();
 
     let class = classify(text, &words, vocabulary);
@@ -136,7 +136,7 @@ fn classify(text: &str, words: &[&str], vocabulary: &impl Vocabulary) -> QueryCl
 }
 
 fn classify_word(word: &str, vocabulary: &impl Vocabulary) -> QueryClass {
-    // A name like `Vec::new` is no path, and `src/lib.rs` is no name.
+    // A name like `Vec::new` is not a path, and `src/lib.rs` is not a name.
     if is_path(word) && !word.contains("::") {
         return QueryClass::Path;
     }
@@ -167,7 +167,7 @@ mod tests {
         }
     }
 
-    /// 200 queries of each class, labelled before the rules were written. The rules were adjusted
+    /// 200 queries of each class, labelled before the rules were written. The rules were tuned
     /// on every second one; docs/searching.md has the figures for both halves.
     #[test]
     fn labelled_queries_get_their_class() {

@@ -1,7 +1,7 @@
-//! What does this word, or this line, look like?
+//! The shape of a word or a line: code, a path, a flag, an error message.
 //!
-//! Shapes and lists of words only; nothing here knows the index. The lists were drawn up on half of
-//! the labelled queries in `tests/data/gate_queries.tsv`.
+//! Only shapes and lists of words; nothing here reads the index. The lists were made from half of the
+//! labelled queries in `tests/data/gate_queries.tsv`.
 
 pub fn bare(word: &str) -> &str {
     word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_')
@@ -46,7 +46,7 @@ pub fn is_question(text: &str) -> bool {
     text.ends_with('?') || OPENINGS.contains(&first.trim_end_matches('\''))
 }
 
-/// A word that no English sentence would hold: it has an underscore, inner capitals, a scope
+/// A word that does not occur in an English sentence: it has an underscore, inner capitals, a scope
 /// operator, a call, or letters mixed with digits.
 pub fn is_code(word: &str) -> bool {
     let word = word.trim_matches(|c: char| ",.?!;:\"'’()".contains(c) && !word.ends_with("()"));
@@ -109,7 +109,7 @@ pub fn is_path(word: &str) -> bool {
     extension || (slashes && !(either && !word.ends_with('/') && word.len() < 8))
 }
 
-/// One word that is a piece of code or data and no name: operators, a flag, a number, a pattern.
+/// One word that is a piece of code or data but not a name: operators, a flag, a number, a pattern.
 pub fn is_fragment(word: &str) -> bool {
     let inner = word.strip_suffix("()").unwrap_or(word).replace("::", "").replace("->", "");
     let sigils = inner.trim_start_matches(['$', '@', '&', '*', '#', '.', '~', ':']);
@@ -296,7 +296,7 @@ pub fn is_error(text: &str, words: &[&str]) -> bool {
         "did you",
         "not allowed",
     ];
-    /// Messages that carry no other mark.
+    /// Beginnings of messages that nothing else identifies.
     const WHOLE: &[&str] = &[
         "no space left on device",
         "context deadline exceeded",

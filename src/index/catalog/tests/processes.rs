@@ -16,8 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts the ignored test `name` in `folder`.
 fn start(name: &str, folder: &Path) -> Child {
+    // Without the name of the crate.
+    let module = module_path!().split_once("::").unwrap().1;
     Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", &format!("catalog::tests::processes::{name}"), "--ignored"])
+        .args(["--exact", &format!("{module}::{name}"), "--ignored"])
         .current_dir(folder)
         .stdout(Stdio::null())
         .stderr(Stdio::null())
