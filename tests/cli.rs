@@ -141,8 +141,8 @@ fn models_and_the_doctor_print_their_json() {
     }
     let bad: Vec<_> = checks.iter().filter(|c| c["state"] == "fail").collect();
     assert!(bad.is_empty(), "{bad:?}");
-    let said = place.cli(&["doctor"]).ok();
-    assert!(names.iter().all(|name| said.contains(name)), "{said}");
+    let text = place.cli(&["doctor"]).ok();
+    assert!(names.iter().all(|name| text.contains(name)), "{text}");
 }
 
 #[test]

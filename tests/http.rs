@@ -23,8 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct Serving {
     child: Child,
     pub address: String,
-    /// What it wrote to standard error so far.
-    pub told: Arc<Mutex<String>>,
+    /// What it has written to standard error so far.
+    pub stderr_text: Arc<Mutex<String>>,
     listener: Option<JoinHandle<()>>,
     pub agent: ureq::Agent,
 }
@@ -87,15 +87,15 @@ impl Serving {
                 break rest.split(',').next().unwrap().to_owned();
             }
         };
-        let told = Arc::new(Mutex::new(before));
-        let write = told.clone();
+        let stderr_text = Arc::new(Mutex::new(before));
+        let write = stderr_text.clone();
         let listener = std::thread::spawn(move || {
             let mut rest = String::new();
             while stderr.read_line(&mut rest).is_ok_and(|n| n > 0) {
                 write.lock().unwrap().push_str(&std::mem::take(&mut rest));
             }
         });
-        Self { child, address, told, listener: Some(listener), agent: agent() }
+        Self { child, address, stderr_text, listener: Some(listener), agent: agent() }
     }
 
     /// As [`Serving::start`], over an index, and ready.
@@ -136,7 +136,7 @@ impl Serving {
         if let Some(listener) = self.listener.take() {
             listener.join().unwrap();
         }
-        self.told.lock().unwrap().clone()
+        self.stderr_text.lock().unwrap().clone()
     }
 
     /// How the process ended, if it did.
@@ -160,7 +160,7 @@ impl Drop for Serving {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("the server said:\n{}", self.told.lock().unwrap());
+            eprintln!("standard error of the server:\n{}", self.stderr_text.lock().unwrap());
         }
     }
 }

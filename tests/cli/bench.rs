@@ -1,4 +1,4 @@
-//! `codeintel bench`: do its figures agree with one another, whoever is measured?
+//! `codeintel bench`: do its figures agree with each other, for every target?
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -28,7 +28,7 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
 }
 
-/// The sums that hold whoever was measured.
+/// The sums that hold for every target.
 #[track_caller]
 fn assert_sums(cell: &Value) {
     let of = |field: &str| number(&cell[field]);
@@ -47,23 +47,23 @@ fn assert_sums(cell: &Value) {
 }
 
 #[test]
-fn table_json_and_page_tell_the_same_and_the_sums_agree() {
+fn table_json_and_page_show_the_same_and_the_sums_agree() {
     let place = place();
     let flags = ["--lengths", "16,mixed", "--batch-sizes", "1,3", "--threads", "1"];
     let files = ["--seconds", "0", "--json", "out.json", "--html", "out.html"];
     let fixed = ["bench", "--texts", "texts.jsonl"];
     let table = place.cli(&[&fixed, &flags[..], &files].concat()).ok();
     let written = std::fs::read(place.path().join("out.json")).unwrap();
-    let told: Value = serde_json::from_slice(&written).unwrap();
-    assert_fields(&told, &["machine", "model", "device", "dtype", "roof", "against", "notes"]);
-    assert_fields(&told["machine"], &["cpu", "cores", "instruction_set", "os", "arch"]);
-    assert_eq!((&told["threads"], &told["complete"]), (&json!(1), &json!(true)));
-    assert!(number(&told["roof"]["gflops"]) > 0.0);
-    assert_eq!(told["cosine"]["texts"], 32 + 30, "texts of 16 tokens, every other real one");
-    let (mean, least) = (number(&told["cosine"]["mean"]), number(&told["cosine"]["least"]));
-    assert!(0.99 < least && least <= mean && mean < 1.000_001, "{told}");
+    let report: Value = serde_json::from_slice(&written).unwrap();
+    assert_fields(&report, &["machine", "model", "device", "dtype", "roof", "against", "notes"]);
+    assert_fields(&report["machine"], &["cpu", "cores", "instruction_set", "os", "arch"]);
+    assert_eq!((&report["threads"], &report["complete"]), (&json!(1), &json!(true)));
+    assert!(number(&report["roof"]["gflops"]) > 0.0);
+    assert_eq!(report["cosine"]["texts"], 32 + 30, "texts of 16 tokens, every other real one");
+    let (mean, least) = (number(&report["cosine"]["mean"]), number(&report["cosine"]["least"]));
+    assert!(0.99 < least && least <= mean && mean < 1.000_001, "{report}");
 
-    let cells = told["cells"].as_array().unwrap();
+    let cells = report["cells"].as_array().unwrap();
     let place_of = |cell: &Value| (cell["length"].clone(), cell["batch"].clone());
     let places: Vec<_> = cells.iter().map(place_of).collect();
     let want = [("16", 1), ("16", 3), ("mixed", 1), ("mixed", 3)];
@@ -99,7 +99,7 @@ fn table_json_and_page_tell_the_same_and_the_sums_agree() {
     }
     // Neither says where, or on whose machine, it was measured.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
-    for text in [&page, &told.to_string(), &table] {
+    for text in [&page, &report.to_string(), &table] {
         assert!(!text.contains(place.path().to_str().unwrap()), "{text}");
         assert!(!text.split(|c: char| !c.is_alphanumeric()).any(|word| word == host.trim()));
     }
@@ -125,10 +125,10 @@ fn assert_well_formed(page: &str) {
 
 #[test]
 fn f32_is_its_own_reference_and_quick_is_a_plan() {
-    let told = bench(&place(), &["--dtype", "f32", "--quick", "--lengths", "16"]);
-    assert_eq!(told["dtype"], "f32");
-    assert!((number(&told["cosine"]["least"]) - 1.0).abs() < 1e-6, "{told}");
-    let cells = told["cells"].as_array().unwrap();
+    let report = bench(&place(), &["--dtype", "f32", "--quick", "--lengths", "16"]);
+    assert_eq!(report["dtype"], "f32");
+    assert!((number(&report["cosine"]["least"]) - 1.0).abs() < 1e-6, "{report}");
+    let cells = report["cells"].as_array().unwrap();
     assert_eq!(cells.iter().map(|c| &c["batch"]).collect::<Vec<_>>(), [1, 8, 32]);
 }
 
@@ -142,21 +142,22 @@ fn texts_are_those_of_the_index_or_built_in() {
     place.index();
     let indexed = place.cli(&flags).json();
     assert_eq!(indexed["texts"], "chunks of the index");
-    let tokens =
-        |told: &Value| number(&told["cells"][0]["tokens"]) / number(&told["cells"][0]["rounds"]);
+    let tokens = |report: &Value| {
+        number(&report["cells"][0]["tokens"]) / number(&report["cells"][0]["rounds"])
+    };
     assert!(tokens(&indexed) < 60.0 && tokens(&own) > 60.0);
 }
 
 #[test]
-fn what_repeats_or_is_too_long_is_told() {
+fn what_repeats_or_is_too_long_is_noted() {
     let place = Place::new(&[]);
     std::fs::write(place.path().join("few.txt"), "fn a() {}\n\nfn b() {}\n").unwrap();
     let flags = ["bench", "--texts", "few.txt", "--lengths", "mixed,9999", "--batch-sizes", "1,5"];
-    let told = place.cli(&[&flags[..], &["--seconds", "0", "--json", "-"]].concat()).json();
-    let notes = told["notes"].to_string();
+    let report = place.cli(&[&flags[..], &["--seconds", "0", "--json", "-"]].concat()).json();
+    let notes = report["notes"].to_string();
     assert!(notes.contains("only 2 different texts"), "{notes}");
     assert!(notes.contains("9999 tokens are left out: the model reads 3 to 514"), "{notes}");
-    let cells = told["cells"].as_array().unwrap();
+    let cells = report["cells"].as_array().unwrap();
     assert!(cells.len() == 2 && cells.iter().all(|cell| cell["length"] == "mixed"));
     // The request has five texts, of which two are different, and those alone are computed.
     let fill = 4096.0 * number(&cells[1]["batch_fill"]);
@@ -204,15 +205,18 @@ fn an_endpoint_is_measured_in_turn_and_compared() {
     let url = server.url("");
     let against = ["--against", &url, "--against-model", "bert"];
     let sizes = ["--lengths", "16,mixed", "--batch-sizes", "1,3,41"];
-    let told = bench(&place, &[&against[..], &sizes].concat());
-    assert_eq!((&told["against"]["url"], &told["against"]["dim"]), (&json!(url), &json!(64)));
-    assert!(number(&told["against"]["cosine"]["least"]) > 0.99, "{told}");
-    let cells = told["cells"].as_array().unwrap();
+    let report = bench(&place, &[&against[..], &sizes].concat());
+    assert_eq!((&report["against"]["url"], &report["against"]["dim"]), (&json!(url), &json!(64)));
+    assert!(number(&report["against"]["cosine"]["least"]) > 0.99, "{report}");
+    let cells = report["cells"].as_array().unwrap();
     let of = |target: &str| cells.iter().filter(|c| c["target"] == target).collect::<Vec<_>>();
     let (here, there) = (of("inproc"), of(&url));
     assert_eq!((here.len(), there.len()), (6, 4), "41 texts are more than the endpoint takes");
-    let refusals = told["notes"].as_array().unwrap();
-    assert!(refusals.len() == 2 && told["notes"].to_string().contains("41 texts"), "{refusals:?}");
+    let refusals = report["notes"].as_array().unwrap();
+    assert!(
+        refusals.len() == 2 && report["notes"].to_string().contains("41 texts"),
+        "{refusals:?}"
+    );
     for cell in &there {
         assert_sums(cell);
         for field in ["cpu_s", "tokens_per_cpu_s", "roof_share", "batch_fill"] {
@@ -247,12 +251,12 @@ fn an_interrupt_prints_what_was_measured_so_far() {
     let mut command =
         place.command(&[&["bench", "-v", "--texts", "texts.jsonl"], &flags[..]].concat());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
     let measured = |line: &String| line.contains("measured");
-    assert!(told.by_ref().map(Result::unwrap).any(|line| measured(&line)), "the first cell");
+    assert!(log.by_ref().map(Result::unwrap).any(|line| measured(&line)), "the first cell");
     let kill = format!("kill -INT {}", child.id());
     assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
-    let rest: Vec<String> = told.map(Result::unwrap).collect();
+    let rest: Vec<String> = log.map(Result::unwrap).collect();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(15), "{rest:?}");
     let bench = &lines(&String::from_utf8(ended.stdout).unwrap())[0];
@@ -264,15 +268,15 @@ fn an_interrupt_prints_what_was_measured_so_far() {
 fn vectors_are_searched_for_each_text_and_the_search_has_a_figure_of_its_own() {
     let place = place();
     let flags = ["--lengths", "mixed", "--batch-sizes", "1,4", "--threads", "1"];
-    let told = bench(&place, &[&flags[..], &["--vectors", "500"]].concat());
-    assert_eq!(told["vectors"], 500);
-    for cell in told["cells"].as_array().unwrap() {
+    let report = bench(&place, &[&flags[..], &["--vectors", "500"]].concat());
+    assert_eq!(report["vectors"], 500);
+    for cell in report["cells"].as_array().unwrap() {
         let search = number(&cell["stages_ms"]["search"]);
         assert!(search > 0.0 && search < number(&cell["p99_ms"]), "{cell}");
     }
-    let told = bench(&place, &flags);
+    let report = bench(&place, &flags);
     assert_eq!(
-        (&told["vectors"], &told["cells"][0]["stages_ms"]["search"]),
+        (&report["vectors"], &report["cells"][0]["stages_ms"]["search"]),
         (&json!(null), &json!(null))
     );
     let table = |flags: &[&str]| place.cli(&[&["bench", "--texts", "texts.jsonl"], flags].concat());

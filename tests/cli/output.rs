@@ -26,9 +26,9 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
             }
             drop(stdout);
             let ended = child.wait_with_output().unwrap();
-            let said = String::from_utf8(ended.stderr).unwrap();
-            assert_eq!(ended.status.code(), Some(0), "{args:?}: {said}");
-            assert_eq!(said, "", "{args:?} says nothing");
+            let stderr = String::from_utf8(ended.stderr).unwrap();
+            assert_eq!(ended.status.code(), Some(0), "{args:?}: {stderr}");
+            assert_eq!(stderr, "", "{args:?} prints no error");
         }
     }
 }

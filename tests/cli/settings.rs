@@ -69,8 +69,8 @@ fn the_help_of_a_flag_is_the_help_of_its_setting() {
         (&["serve", "--help"], "serve.address"),
         (&["gc", "--help"], "data.versions_kept"),
     ] {
-        let said = words(&place.cli(args).ok());
-        assert!(said.contains(&words(help(setting))), "{args:?} lacks {setting}: {said}");
+        let shown = words(&place.cli(args).ok());
+        assert!(shown.contains(&words(help(setting))), "{args:?} lacks {setting}: {shown}");
     }
     let commands = ["index", "search", "status", "embed", "model", "doctor", "serve", "versions"];
     let all = place.cli(&["--help"]).ok();

@@ -47,7 +47,7 @@ fn a_request_in_flight_is_answered_before_the_process_ends() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("\"findings\""));
     assert_eq!(server.ended(), Some(0));
-    wait_for("the last words", || server.told.lock().unwrap().contains("stopping"));
+    wait_for("the last words", || server.stderr_text.lock().unwrap().contains("stopping"));
 }
 
 #[test]

@@ -46,8 +46,8 @@ fn an_index_and_a_search_through_an_endpoint_are_those_of_this_process() {
         assert!((a - b).abs() < 1e-6, "{a} and {b}");
     }
 
-    let told = cli(&far, &["doctor"], &http);
-    assert!(told.contains("model \"bert\", vectors of 64 values"), "{told}");
+    let checks = cli(&far, &["doctor"], &http);
+    assert!(checks.contains("model \"bert\", vectors of 64 values"), "{checks}");
     cli(&far, &["index", "repo", "--full"], &http);
     cli(&here, &["index", "repo", "--full"], &near);
     let search = |place: &Place, flags: &[&str]| {

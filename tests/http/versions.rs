@@ -77,7 +77,9 @@ fn a_version_that_cannot_be_opened_does_not_replace_one_that_can() {
     place.write("new.py", "def new():\n    return 1\n");
     let hold = |name: &str| std::fs::write(place.data().path().join("CURRENT"), name).unwrap();
     hold("000077\n");
-    wait_for("the complaint", || server.told.lock().unwrap().contains("could not be opened"));
+    wait_for("the complaint", || {
+        server.stderr_text.lock().unwrap().contains("could not be opened")
+    });
     let answer = server.post("/v1/search", &json!({ "query": "parse_header" })).ok();
     assert_eq!(answer["freshness"]["version"], "000001");
     assert_eq!(server.get("/readyz").status, 200);

@@ -137,7 +137,7 @@ fn the_route_can_be_moved_to_a_listener_of_its_own() {
     assert!(reply.json()["detail"].as_str().unwrap().contains("PROMETHEUS_PORT"), "{}", reply.text);
     let mut address = String::new();
     wait_for("the second listener", || {
-        let told = server.told.lock().unwrap();
+        let told = server.stderr_text.lock().unwrap();
         let line = told.lines().find_map(|line| line.split("metrics on ").nth(1));
         address = line.unwrap_or_default().to_owned();
         line.is_some()
