@@ -4,6 +4,13 @@
 //! ids drawn evenly from all of them, so that no two rows of a query share a block by chance.
 //! Every pass measures what a caller sees: all columns, text included, in the order asked for.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::path::Path;
 
 use codeintel::base::hit::ChunkId;

@@ -9,6 +9,13 @@
 //!
 //! Wall time is noise on a shared machine; tokens a CPU-second are less so.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::sync::LazyLock;
 use std::time::Duration;
 

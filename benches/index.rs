@@ -7,6 +7,13 @@
 //!
 //! Building a lexical index ends in a sync of the disk; searches are warm and from one caller.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::sync::LazyLock;
 
 use codeintel::base::hit::ChunkId;

@@ -6,6 +6,13 @@
 //! on registers, timed in the same rounds. Rounds of all rows alternate and the best of each is
 //! kept, so that a busy machine disturbs all alike; then divan's times.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::time::{Duration, Instant};
 
 use codeintel::device::cpu::ops::{Activation, Attention, Linear, Mask, attention, linear};

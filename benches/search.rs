@@ -19,6 +19,13 @@
 //! `cargo bench --bench search` prints a table and one line of JSON. A smoke run takes 2,000 chunks
 //! and 10 queries in one round, and asserts that each has an answer.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

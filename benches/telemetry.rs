@@ -6,6 +6,13 @@
 //! it; then with the SDK disabled, which leaves the report. No corpus. A search takes milliseconds:
 //! this must not show in it.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 use codeintel::base::telemetry::labels::Tool;
 use codeintel::base::telemetry::{RunContext, Stage, StageSpan, Telemetry, TelemetryConfig, attrs};
 use divan::{Bencher, black_box};

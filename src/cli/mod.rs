@@ -4,6 +4,8 @@
 //! standard output, everything else to standard error; a reader that goes away ends the program
 //! quietly.
 
+#![allow(clippy::print_stderr)] // The terminal is the interface.
+
 mod args;
 mod bench;
 mod completions;

@@ -24,6 +24,7 @@ mod report;
 mod resource;
 mod stage;
 mod stage_span;
+#[allow(clippy::module_inception)] // The file is named after its main type.
 mod telemetry;
 
 pub use batch_facts::{BatchFacts, MemoryInfo};
