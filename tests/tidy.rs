@@ -131,16 +131,6 @@ fn unsafe_code_lives_in_few_places_and_states_why_it_is_sound() {
 }
 
 #[test]
-fn nothing_is_unwrapped_printed_or_left_to_do() {
-    assert_rule("no shortcuts outside tests", "src", code::check_shortcuts);
-}
-
-#[test]
-fn only_config_and_telemetry_setup_read_the_environment() {
-    assert_rule("the environment is read in two places", "src", code::check_environment);
-}
-
-#[test]
 fn attribute_keys_are_spelled_in_one_file() {
     let settings: Vec<String> =
         documents::settings(&read("codeintel.toml")).into_iter().map(|key| key.name).collect();

@@ -66,44 +66,6 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// What is never finished code, and what prints past the doors.
-pub fn check_shortcuts(source: &Source) -> Vec<Offence> {
-    const NEVER: [&str; 5] = [".unwrap()", ".unwrap_err()", "todo!", "unimplemented!", "dbg!"];
-    const PRINTS: [&str; 4] = ["println!", "eprintln!", "print!", "eprint!"];
-    let prints = source.path.starts_with("src/cli/") || source.path == "src/main.rs";
-    let forbidden = |line: &str, word: &str| match word.strip_prefix('.') {
-        Some(_) => line.contains(word),
-        None => has_word(line, &word[..word.len() - 1]) && line.contains(word),
-    };
-    let mut offences = Vec::new();
-    for (number, line) in source.outside_tests(&source.code) {
-        let print_words = PRINTS.iter().filter(|_| !prints);
-        for word in NEVER.iter().chain(print_words).filter(|word| forbidden(line, word)) {
-            let what = format!("{word}; return an Error, or state the invariant with expect");
-            offences.push(Offence::new(&source.path, number, what));
-        }
-    }
-    offences
-}
-
-pub fn check_environment(source: &Source) -> Vec<Offence> {
-    const READERS: [&str; 2] = ["src/base/config/mod.rs", "src/base/telemetry/telemetry.rs"];
-    if READERS.contains(&source.path.as_str()) || source.path.starts_with("src/base/config/") {
-        return Vec::new();
-    }
-    let reads = |line: &str| {
-        ["var", "vars", "var_os", "vars_os"].iter().any(|name| {
-            has_word(line, &format!("env::{name}")) || has_word(line, &format!("env::{{{name}"))
-        })
-    };
-    let found = source.outside_tests(&source.code).filter(|(_, line)| reads(line));
-    found
-        .map(|(number, _)| {
-            Offence::new(&source.path, number, "reads the environment; use Settings")
-        })
-        .collect()
-}
-
 /// Dotted literals where a key is expected; names of settings are looked up in the same way and pass.
 pub fn check_attributes(source: &Source, settings: &[String]) -> Vec<Offence> {
     const PLACES: [&str; 6] =
@@ -237,26 +199,6 @@ fn unsafe_needs_its_place_and_its_reason() {
         lines(check_unsafe, "src/a.rs", "// unsafe\nlet a = \"unsafe\"; not_unsafe();"),
         NONE
     );
-}
-
-#[test]
-fn shortcuts_are_found_outside_tests() {
-    let bad = "a.unwrap();\nprintln!(\"x\");\ntodo!();\ndbg!(a);\n";
-    assert_eq!(lines(check_shortcuts, "src/a.rs", bad), [1, 2, 3, 4]);
-    assert_eq!(lines(check_shortcuts, "src/cli/a.rs", bad), [1, 3, 4]);
-    let clean = "a.expect(\"set above\");\na.unwrap_or_default();\n// unwrap()\n#[cfg(test)]\nmod t {\n    \
-                 fn f() { a.unwrap(); }\n}\n";
-    assert_eq!(lines(check_shortcuts, "src/a.rs", clean), NONE);
-}
-
-#[test]
-fn only_some_files_may_read_the_environment() {
-    let bad =
-        "let a = std::env::var(\"A\");\nlet b = env::var_os(\"B\");\nuse std::env::{var, args};\n";
-    assert_eq!(lines(check_environment, "src/a.rs", bad), [1, 2, 3]);
-    assert_eq!(lines(check_environment, "src/base/config/mod.rs", bad), NONE);
-    let clean = "let v = env!(\"CARGO_PKG_VERSION\");\nlet d = std::env::current_dir();\n";
-    assert_eq!(lines(check_environment, "src/a.rs", clean), NONE);
 }
 
 #[test]

@@ -122,12 +122,11 @@ pub(super) fn describe(
             ErrorKind::Model | ErrorKind::ModelMissing | ErrorKind::PathNotFound
         )
     });
-    let (mode, revision, dtype) = match whole {
-        true => {
-            let dtype = Selection::open(settings).map_or(Dtype::F32, |on| on.device.dtype());
-            (Mode::Inproc, revision(&folder.path)?, dtype)
-        }
-        false => (Mode::Http, remote.model().to_owned(), Dtype::F32),
+    let (mode, revision, dtype) = if whole {
+        let dtype = Selection::open(settings).map_or(Dtype::F32, |on| on.device.dtype());
+        (Mode::Inproc, revision(&folder.path)?, dtype)
+    } else {
+        (Mode::Http, remote.model().to_owned(), Dtype::F32)
     };
     Ok(ModelIdentity {
         name: folder.name.clone(),

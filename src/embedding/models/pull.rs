@@ -181,6 +181,7 @@ fn run(mut command: Command, action: &'static str, entry: &ModelEntry) -> Result
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;

@@ -21,10 +21,8 @@ impl GlobList {
         let (exclude, include): (Vec<_>, Vec<_>) =
             globs.iter().map(String::as_str).partition(|glob| glob.starts_with('!'));
         let exclude = exclude.iter().map(|glob| &glob[1..]);
-        let include = match include.is_empty() {
-            true => None,
-            false => Some(Globs::new(include.iter().copied())?),
-        };
+        let include =
+            if include.is_empty() { None } else { Some(Globs::new(include.iter().copied())?) };
         Ok(Self { include, exclude: Globs::new(exclude)? })
     }
 

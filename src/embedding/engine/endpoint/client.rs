@@ -224,9 +224,8 @@ impl Client {
         for (name, value) in ask.cx.iter().flat_map(RunContext::headers) {
             request = request.header(name, value);
         }
-        let mut response = request.send().map_err(|error| match error.is_timeout() {
-            true => Failure::slow(budget),
-            false => Failure::unreachable(error),
+        let mut response = request.send().map_err(|error| {
+            if error.is_timeout() { Failure::slow(budget) } else { Failure::unreachable(error) }
         })?;
         let status = response.status();
         if !status.is_success() {
@@ -337,9 +336,10 @@ fn address(base: &str) -> Result<(String, Url)> {
     url.set_fragment(None);
     let shown = url.as_str().trim_end_matches('/').to_owned();
     let path = url.path().trim_end_matches('/');
-    let route = match path.ends_with("/v1") {
-        true => format!("{path}/embeddings"),
-        false => format!("{path}/v1/embeddings"),
+    let route = if path.ends_with("/v1") {
+        format!("{path}/embeddings")
+    } else {
+        format!("{path}/v1/embeddings")
     };
     url.set_path(&route);
     Ok((shown, url))

@@ -6,6 +6,7 @@
 
 pub(super) mod breaker;
 mod client;
+#[allow(clippy::module_inception)] // The file is named after its main type.
 mod endpoint;
 mod failure;
 mod pool;

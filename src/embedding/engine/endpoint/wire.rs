@@ -80,9 +80,10 @@ impl<'de> Visitor<'de> for ValuesVisitor {
         while let Some(value) = seq.next_element()? {
             values.push(value);
         }
-        match values.is_empty() {
-            true => Err(A::Error::custom("a vector without values")),
-            false => Ok(values),
+        if values.is_empty() {
+            Err(A::Error::custom("a vector without values"))
+        } else {
+            Ok(values)
         }
     }
 }

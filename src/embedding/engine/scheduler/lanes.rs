@@ -104,9 +104,10 @@ impl<T: Claim> Lanes<T> {
             let spent = filling.batch.tokens as f64 / tokens_max as f64;
             // A turn of its own settles what bulk had earned.
             let settled = window == 0 || tokens == tokens_max;
-            self.bulk_credit = match settled {
-                true => 0.0,
-                false => ((self.bulk_credit - spent).max(0.0) + BULK_EARNS).min(1.0),
+            self.bulk_credit = if settled {
+                0.0
+            } else {
+                ((self.bulk_credit - spent).max(0.0) + BULK_EARNS).min(1.0)
             };
             if self.interactive.fill(&mut filling, (0..queries).collect()) > 0 {
                 filling.batch.lane = Lane::Interactive;

@@ -93,10 +93,13 @@ fn serve(stream: TcpStream, script: &[Does], seen: &Seen) {
         Does::HangsUp => return,
         Does::Answers(d) => (200, "", answer(&body, *d, true), None),
         Does::AnswersFloats => (200, "", answer(&body, D, false), None),
-        Does::Takes(most, status) => match body["input"].as_array().unwrap().len() > *most {
-            true => (*status, "", "too many".to_owned(), None),
-            false => (200, "", answer(&body, D, true), None),
-        },
+        Does::Takes(most, status) => {
+            if body["input"].as_array().unwrap().len() > *most {
+                (*status, "", "too many".to_owned(), None)
+            } else {
+                (200, "", answer(&body, D, true), None)
+            }
+        }
         Does::Says(status, headers, text) => (*status, *headers, (*text).to_owned(), None),
         Does::BreaksOff => (200, "", "{\"data\": [".to_owned(), Some(4096)),
     };
