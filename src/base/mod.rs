@@ -4,4 +4,5 @@ pub mod config;
 pub mod error;
 pub mod hit;
 pub mod telemetry;
+pub mod text;
 pub mod vector;

@@ -9,7 +9,8 @@ use super::grammar::Grammar;
 use super::grammar_spec::{Definition, Name, When};
 use super::levels::{Mark, NEVER, first_of_run};
 use super::lines::Lines;
-use super::symbol::{clean_doc, clean_docstring, floor_char_boundary, one_line};
+use super::symbol::{clean_doc, clean_docstring, one_line};
+use crate::base::text::prefix;
 
 /// The deepest nesting of scopes; deeper definitions belong to the deepest scope.
 const NESTING_MAX: usize = 12;
@@ -244,8 +245,8 @@ impl Walk<'_> {
         let row = first.start_position().row;
         let (line_start, mut start) = (self.lines.starts[row] as usize, first.start_byte());
         // Words before the node on its line are part of the signature: `export default`, `const`.
-        let prefix = &text[line_start..start];
-        if prefix.chars().all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '\t') {
+        let before = &text[line_start..start];
+        if before.chars().all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '\t') {
             start = line_start;
         }
         let mut end = match body(node) {
@@ -256,8 +257,8 @@ impl Walk<'_> {
         if kind.is_some_and(|kind| titles.contains(&kind)) {
             end = end.min(self.lines.starts[row + 1] as usize);
         }
-        end = floor_char_boundary(text, end.min(start + SIGNATURE_BYTES_MAX).max(start));
-        let line = one_line(&text[start..end], SIGNATURE_CHARS_MAX);
+        let text = prefix(&text[start..end.max(start)], SIGNATURE_BYTES_MAX);
+        let line = one_line(text, SIGNATURE_CHARS_MAX);
         line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';']).to_owned()
     }
 

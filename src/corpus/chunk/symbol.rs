@@ -1,5 +1,7 @@
 //! Symbols and references of a file, and the cleaned text of their documentation.
 
+use crate::base::text::prefix;
+
 macro_rules! kinds {
     ($($variant:ident = $word:literal),+ $(,)?) => {
         /// What a definition defines.
@@ -120,7 +122,7 @@ pub(super) fn clean_doc(comment: &str) -> Option<String> {
             doc.push('\n');
         }
     }
-    clip(doc.trim(), DOC_BYTES_MAX)
+    truncated(doc.trim())
 }
 
 /// The text of a docstring without its quotes.
@@ -132,22 +134,13 @@ pub(super) fn clean_docstring(string: &str) -> Option<String> {
         doc.push_str(line.trim());
         doc.push('\n');
     }
-    clip(doc.trim(), DOC_BYTES_MAX)
+    truncated(doc.trim())
 }
 
-fn clip(text: &str, bytes_max: usize) -> Option<String> {
-    let end = floor_char_boundary(text, bytes_max);
-    (end > 0).then(|| text[..end].to_owned())
-}
-
-/// The last character boundary of `text` at or before byte `index`. The method of `str` is stable
-/// since Rust 1.91.
-pub(super) fn floor_char_boundary(text: &str, index: usize) -> usize {
-    let mut end = text.len().min(index);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    end
+/// The documentation in `text`, truncated to [`DOC_BYTES_MAX`]; `None` if it is empty.
+fn truncated(text: &str) -> Option<String> {
+    let text = prefix(text, DOC_BYTES_MAX);
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// `text` on one line, with single spaces, at most `chars_max` characters.

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::Ragged;
 use super::pair::{Pair, share};
 use crate::base::error::{Error, Result};
+use crate::base::text::prefix;
 
 /// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes per
 /// token and its deepest indentation about 12, so the rest would have been truncated anyway, and a
@@ -114,7 +115,7 @@ impl Tokenizer {
     /// of a very long line is tokenised, and the count extrapolated: no budget has room for it.
     pub fn count_lines(&self, lines: &[&str]) -> Vec<u32> {
         let count = |line: &&str| {
-            let kept = head(line, COUNTED_BYTES_MAX);
+            let kept = prefix(line, COUNTED_BYTES_MAX);
             match self.inner.encode_fast(kept, false) {
                 Ok(encoding) => encoding.len() * line.len() / kept.len().max(1),
                 Err(_) => line.len(),
@@ -143,7 +144,7 @@ impl Tokenizer {
 
     /// The part of `text` that is read; the rest would not fit anyway.
     pub fn head<'t>(&self, text: &'t str) -> &'t str {
-        head(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN)
+        prefix(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN)
     }
 
     /// The ids of a text without special tokens, and whether its end was cut off before tokenising.
@@ -157,16 +158,7 @@ impl Tokenizer {
     }
 }
 
-/// The first `bytes_max` bytes of `text`, or a little less so as not to split a character.
-fn head(text: &str, bytes_max: usize) -> &str {
-    let mut end = bytes_max.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
-/// The special tokens before and after a text, found by encoding one with them and without.
+/// What the tokenizer puts before and behind a text, found by asking it with one and without.
 fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
     let ids = |specials: bool| {
         let encoding = inner.encode_fast("a", specials).map_err(|e| e.to_string())?;
@@ -255,8 +247,6 @@ mod tests {
         assert!(started.elapsed().as_millis() < 1000, "{:?}", started.elapsed());
         assert_eq!((batch.tokens(), batch.truncated[0]), (256, true));
         assert_eq!(batch, open(256).encode_batch(&[&huge[..20_000]]).unwrap());
-        assert_eq!(head("ééé", 3), "é");
-        assert_eq!(head("abc", 3), "abc");
     }
 
     #[test]

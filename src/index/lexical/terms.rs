@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use tantivy::tokenizer::{Language, RawTokenizer, Stemmer, TextAnalyzer, TokenStream};
 
+use crate::base::text::prefix;
 use crate::index::words::{lower, parts, words};
 
 /// Bytes of the longest term; a longer one is cut at a character boundary.
@@ -47,11 +48,11 @@ impl Analyzer {
     /// Hands each term of one word to `take`.
     pub(super) fn each_of_word(&mut self, word: &str, mut take: impl FnMut(&str)) {
         if parts(word).nth(1).is_some() {
-            take(cut(lower(word).trim_matches('_')));
+            take(prefix(lower(word).trim_matches('_'), TERM_BYTES_MAX));
         }
         for part in parts(word) {
             let part = lower(part);
-            let part = cut(&part);
+            let part = prefix(&part, TERM_BYTES_MAX);
             take(part);
             if let Some(stem) = self.stem(part) {
                 take(stem);
@@ -75,14 +76,6 @@ impl Analyzer {
         }
         self.stems.get(part).and_then(|stem| stem.as_deref())
     }
-}
-
-fn cut(term: &str) -> &str {
-    let mut end = term.len().min(TERM_BYTES_MAX);
-    while !term.is_char_boundary(end) {
-        end -= 1;
-    }
-    &term[..end]
 }
 
 #[cfg(test)]
