@@ -1,8 +1,8 @@
-//! How long does a hydration take, and how long an ingest of rows?
+//! How long does it take to read rows of the catalog, and to write them?
 //!
-//! Corpus: 100,000 chunks (500 in a smoke run) of about 900 bytes of text with headers, ten to a file, made from a seed;
-//! ids drawn evenly from all of them, so that no two rows of a query share a block by chance.
-//! Every pass measures what a caller sees: all columns, text included, in the order asked for.
+//! Corpus: 100,000 chunks (500 in a smoke run) of about 900 bytes of text with headers, ten per file,
+//! generated from a seed. Ids are drawn uniformly from all of them. Each pass measures what a caller
+//! sees: all columns, text included, in the requested order.
 
 #![allow(
     clippy::disallowed_methods,

@@ -1,13 +1,13 @@
 //! How fast does the engine embed, and are the vectors right?
 //!
-//! Measured: the whole engine with the default model (all-MiniLM-L6-v2) on every core, from texts to
+//! Measured: the whole engine with the default model (all-MiniLM-L6-v2) on all cores, from texts to
 //! vectors, without a vector cache. Three loads: one query of 12 tokens; 32 texts of 256 tokens; the
-//! chunks of this repository's own `src`, as `codeintel index` cuts them, of mixed length. First a
-//! table for each type of number (`engine.dtype`) of tokens a second and tokens a CPU-second, beside
-//! the mean and the least cosine to the vectors that sentence-transformers gives in f32 for
-//! tests/golden/minilm/texts.json; then divan's times of the type that `auto` takes.
+//! chunks of this repository's `src`, as `codeintel index` makes them, of mixed length. A table shows,
+//! for each number format (`engine.dtype`), tokens per second and per CPU-second, and the mean and
+//! the least cosine to the f32 vectors of sentence-transformers for tests/golden/minilm/texts.json.
+//! Then divan shows the times of the format that `auto` chooses.
 //!
-//! Wall time is noise on a shared machine; tokens a CPU-second are less so.
+//! Elapsed time is noisy on a shared machine; tokens per CPU-second are less so.
 
 #![allow(
     clippy::disallowed_methods,

@@ -1,11 +1,11 @@
-//! What does each index cost, to build and to search?
+//! How long does it take to build and to search each index?
 //!
-//! Measured: cutting files into chunks, with the default model's tokenizer and with a guess in its
-//! place, so that the rest shows; the dense index flat over 10,000 and ivf_flat over 100,000 seeded
-//! clustered unit vectors of 384 values (recall is not measured here: the tests hold a floor); the
-//! lexical and the symbol index over the real chunks and definitions of this repository's own `src`.
+//! Measured: chunking files, with the tokenizer of the default model and with an estimate of tokens in
+//! its place, to show the cost of the rest; the dense index, flat over 10,000 and ivf_flat over 100,000
+//! seeded, clustered unit vectors of 384 values; the lexical and the symbol index over the chunks and
+//! definitions of this repository's `src`. Recall is not measured here: tests hold a floor.
 //!
-//! Building a lexical index ends in a sync of the disk; searches are warm and from one caller.
+//! Building a lexical index includes a sync of the disk. Searches are warm and come from one caller.
 
 #![allow(
     clippy::disallowed_methods,

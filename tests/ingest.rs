@@ -1,4 +1,4 @@
-//! Does the write journey keep its promises? Whole journeys with real components.
+//! Does an ingest keep its promises? Whole runs with real components.
 
 mod content;
 mod fulldisk;

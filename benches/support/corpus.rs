@@ -1,4 +1,4 @@
-//! Which texts are measured? This repository's own sources, and those of the crates it is made of.
+//! The corpora of the benches: the sources of this repository, and those of its dependencies.
 
 use std::fs;
 use std::path::{Path, PathBuf};

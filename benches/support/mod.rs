@@ -1,4 +1,4 @@
-//! What do several benches need? How large to be, the model, CPU time, texts and vectors.
+//! What several benches share: sizes, the model, CPU time, texts and vectors.
 #![allow(dead_code)] // Every bench takes its own part of this.
 
 pub mod corpus;
@@ -20,7 +20,7 @@ pub use codeintel::ingest::ModelTokens;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Whether to be small: only `cargo bench` passes `--bench`, and `--test` overrules it.
+/// Whether this is a smoke run: only `cargo bench` passes `--bench`, and `--test` overrides it.
 pub fn smoke() -> bool {
     let given = |flag: &str| std::env::args().any(|arg| arg == flag);
     given("--test") || !given("--bench")
@@ -38,12 +38,12 @@ pub fn model() -> ModelFolder {
     folder.expect("the default model is here; get it with: codeintel model pull")
 }
 
-/// The default model without a vector cache, on every core.
+/// The default model without a vector cache, on all cores.
 pub fn engine() -> Engine {
     engine_of(Settings::default().engine.dtype)
 }
 
-/// The same in numbers of that type.
+/// The default model in a number format, without a vector cache, on all cores.
 pub fn engine_of(dtype: DtypeChoice) -> Engine {
     let mut settings = Settings::default();
     settings.engine.dtype = dtype;
@@ -55,7 +55,7 @@ pub fn tokenizer() -> Tokenizer {
     Tokenizer::open(&model().path, 256).expect("the default model has a tokenizer")
 }
 
-/// A run that no exporter hears of.
+/// A run without exporters.
 pub fn run() -> RunContext {
     RunContext::new(&Telemetry::detached(), Tool::Embed, &[Stage::Embed])
 }

@@ -1,4 +1,4 @@
-//! Which numbers look random and are the same in every run?
+//! Seeded random numbers and vectors, the same in every run.
 
 use codeintel::base::vector::Matrix;
 

@@ -1,4 +1,4 @@
-//! Is all of every file in the index, once, and under the same number everywhere?
+//! The content of an index: every line of every file once, with the same chunk id in each part.
 
 use std::collections::HashMap;
 use std::fs;

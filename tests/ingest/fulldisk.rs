@@ -1,4 +1,4 @@
-//! What happens when the disk is full?
+//! Indexing on a full disk.
 
 use std::fs::{self, File};
 use std::io::Write;

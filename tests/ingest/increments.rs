@@ -1,4 +1,4 @@
-//! Does bringing an index up to date come to the same as making it anew, with less work?
+//! An updated index equals one that is built from scratch, with less work.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Does it hold when processes meet: killed ones, two writers, a reader beside a writer?
+//! Several processes: one that is killed, two writers, a reader beside a writer.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
