@@ -158,7 +158,7 @@ impl Tokenizer {
     }
 }
 
-/// What the tokenizer puts before and behind a text, found by asking it with one and without.
+/// The special tokens before and after a text, found by encoding one with them and without.
 fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, Vec<u32>), String> {
     let ids = |specials: bool| {
         let encoding = inner.encode_fast("a", specials).map_err(|e| e.to_string())?;
