@@ -37,8 +37,10 @@ impl Source {
             _ => self.path.trim_end_matches(".rs").to_owned(),
         };
         let names = self.code.iter().enumerate().filter(|(i, _)| self.is_test(i + 1));
-        let names =
-            names.filter_map(|(_, line)| line.trim().strip_suffix(';')?.strip_prefix("mod "));
+        let names = names.filter_map(|(_, line)| {
+            let item = line.trim().strip_suffix(';')?;
+            item.strip_prefix("pub(crate) ").unwrap_or(item).strip_prefix("mod ")
+        });
         names.map(|name| format!("{folder}/{name}")).collect()
     }
 
@@ -215,6 +217,8 @@ fn a_module_declared_for_tests_is_found() {
     let code = "mod a;\n#[cfg(test)]\nmod tests;\n#[cfg(test)]\nmod inline {\n}\n";
     assert_eq!(Source::new("src/x/mod.rs", code).test_modules(), ["src/x/tests"]);
     assert_eq!(Source::new("src/x/y.rs", code).test_modules(), ["src/x/y/tests"]);
+    let shared = "#[cfg(test)]\npub(crate) mod tests;\n";
+    assert_eq!(Source::new("src/x/mod.rs", shared).test_modules(), ["src/x/tests"]);
 }
 
 #[test]
