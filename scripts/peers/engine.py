@@ -1,9 +1,9 @@
-"""What do other engines make of the same texts? One contestant of `scripts/bench-peers`, in its environment.
+"""Another embedding engine: one contestant of `scripts/bench-peers`, run in its virtual environment.
 
 `engine.py export MODEL GRAPHS` writes the model as ONNX graphs. `engine.py NAME DTYPE MODEL GRAPHS
-THREADS` loads one engine, prints a line when it is ready, and answers each line of JSON with one:
-{"texts": file of JSON Lines, "vectors": file} embeds once and keeps the vectors; {"texts", "seconds"}
-embeds again and again for so long and tells what it cost.
+THREADS` loads one engine, prints a line when it is ready, and answers each line of JSON with one line:
+{"texts": file of JSON Lines, "vectors": file} embeds once and writes the vectors; {"texts", "seconds"}
+embeds repeatedly for that time and returns the costs.
 """
 
 import json
@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 
 TOKENS_MAX = 256
-# The batch of sentence-transformers, for every engine.
+# The batch size of sentence-transformers, used for every engine.
 BATCH = 32
-# What the exported graphs read; the vectors that they give have length 1.
+# The inputs of the exported graphs; their output vectors have length 1.
 INPUTS = ["input_ids", "attention_mask"]
 
 
 def export(model, graphs):
-    """f32.onnx as torch writes it, fused.onnx with the operators that ONNX Runtime has for BERT, and both
-    with 8-bit weights, one scale a channel, as sentence-transformers quantises for AVX-512 VNNI."""
+    """Writes plain-f32.onnx as torch exports it, fused-f32.onnx with ONNX Runtime's operators for BERT, and
+    both with 8-bit weights and one scale per channel, as sentence-transformers quantises for AVX-512 VNNI."""
     import torch
     from onnx import TensorProto
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -34,7 +34,7 @@ def export(model, graphs):
     from transformers import AttentionInterface, AutoModel
 
     def attention(_module, query, key, value, mask, **_):
-        # In the very form that ONNX Runtime's optimiser knows how to fuse.
+        # The exact form that ONNX Runtime's optimiser can fuse.
         scores = torch.matmul(query, key.transpose(-1, -2)) / query.shape[-1] ** 0.5
         weights = torch.softmax(scores + mask, dim=-1)
         return torch.matmul(weights, value).transpose(1, 2).contiguous(), weights
@@ -47,12 +47,12 @@ def export(model, graphs):
             self.bert = AutoModel.from_pretrained(model, attn_implementation="plain", dtype=torch.float32)
 
         def forward(self, input_ids, attention_mask):
-            there = attention_mask.to(torch.float32)
-            mask = (1.0 - there[:, None, None, :]) * torch.finfo(torch.float32).min
+            present = attention_mask.to(torch.float32)
+            mask = (1.0 - present[:, None, None, :]) * torch.finfo(torch.float32).min
             types = torch.zeros_like(input_ids)
             hidden = self.bert(input_ids=input_ids, attention_mask=mask, token_type_ids=types)[0]
-            # The length of the mean does not matter: the vector gets length 1.
-            pooled = (hidden * there[:, :, None]).sum(1)
+            # The sum is enough for the mean, because the vector is normalised.
+            pooled = (hidden * present[:, :, None]).sum(1)
             return pooled / (pooled * pooled).sum(-1, keepdim=True).sqrt()
 
     embedder = Embedder().eval()
@@ -77,7 +77,7 @@ def export(model, graphs):
 
 
 def batched(model, infer):
-    """Embeds in batches of texts of like length, as sentence-transformers does, with the same tokenizer."""
+    """Embeds in batches of texts of similar length, as sentence-transformers does, with the same tokenizer."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
@@ -122,12 +122,12 @@ def openvino(dtype, model, graphs, threads):
         "INFERENCE_PRECISION_HINT": dtype,
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
-        # The operating system has bound this process to its cores already.
+        # The process is already bound to its cores.
         "ENABLE_CPU_PINNING": False,
     }
     compiled = ov.Core().compile_model(str(graphs / "plain-f32.onnx"), "CPU", settings)
     request = compiled.create_infer_request()
-    # The results are copied: the next batch may overwrite the request's own memory.
+    # Results are copied, because the next batch may overwrite the memory of the request.
     return batched(model, lambda inputs: request.infer(inputs, share_inputs=True)[0])
 
 

@@ -1,8 +1,8 @@
-"""What does PyTorch make of the same work on the same device? One line of JSON, for `scripts/gpu-check`.
+"""Measures PyTorch on the same work on the same device; prints one line of JSON for `scripts/gpu-check`.
 
-`gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16 (on a CPU f32), in its best
-batch size; `gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries by a matrix product, and
-says what the device reaches on large matrices in f32 and in copying its memory.
+`gpu.py DEVICE embed MODEL TEXTS` embeds JSON Lines with sentence-transformers in bf16 (on a CPU in f32), with its
+best batch size. `gpu.py DEVICE search N D NQ` finds the 10 nearest of N vectors for NQ queries with a matrix
+product, and measures the device on large matrices in f32 and on copies of its memory.
 """
 
 import json
@@ -22,7 +22,7 @@ K = 10
 
 
 def median_s(device, function):
-    """Seconds of one round, after one that warms up."""
+    """Median time of one round in seconds, after a warm-up round."""
     wait = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     function()
     wait()
@@ -40,11 +40,11 @@ def embed(device, model, path):
 
     with open(path, encoding="utf-8") as file:
         texts = [json.loads(line)["text"] for line in file]
-    # A CPU may have no arithmetic in bf16.
+    # A CPU may lack bf16 arithmetic.
     name, dtype = ("f32", torch.float32) if device == "cpu" else ("bf16", torch.bfloat16)
     encoder = SentenceTransformer(model, device=device, model_kwargs={"dtype": dtype}, local_files_only=True)
     read = encoder.tokenizer(texts, truncation=True, max_length=encoder.max_seq_length)
-    # It sorts the texts by their length.
+    # encode sorts the texts by their length.
     took = [(median_s(device, partial(encoder.encode, texts, batch_size=size)), size) for size in BATCH_SIZES]
     best_s, size = min(took)
     turns = cycle(texts)
@@ -69,7 +69,7 @@ def search(device, *sizes):
 
 
 def roof(device):
-    """10^12 operations a second in f32, and 10^12 bytes a second read and written."""
+    """10^12 operations per second in f32, and 10^12 bytes per second read and written."""
     n, size = (512, 1 << 22) if device == "cpu" else (8192, 1 << 30)
     a, b = (torch.randn(n, n, device=device) for _ in range(2))
     product_s = median_s(device, lambda: a @ b)

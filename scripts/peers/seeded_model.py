@@ -1,8 +1,8 @@
-"""What does a model of a known shape cost, when its weights are not here? Writes one with seeded weights.
+"""Writes models of known shapes with weights from a seed, to measure them without the real weights.
 
 `seeded_model.py FOLDER TOKENIZER SHAPE… [--tiny]` writes FOLDER/SHAPE: config.json, the given tokenizer.json,
-model.safetensors in f16, and what sentence-transformers reads beside them. The vectors mean nothing; the work
-is that of the real model. `--tiny` keeps the widths, with two layers and the words of the tokenizer alone.
+model.safetensors in f16, and the other files that sentence-transformers reads. The vectors are meaningless, but the
+amount of work is that of the real model. `--tiny` keeps the widths, with two layers and a vocabulary of BERT's size.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Of the models' own config.json.
+# From config.json of each model.
 BERT = {"model_type": "bert", "hidden_act": "gelu", "layer_norm_eps": 1e-12, "max_position_embeddings": 512,
         "position_embedding_type": "absolute", "type_vocab_size": 2, "vocab_size": 30522}  # fmt: skip
 SHAPES = {
@@ -32,9 +32,9 @@ SHAPES = {
     },
 }  # fmt: skip
 ARCHITECTURES = {"bert": "BertModel", "qwen3": "Qwen3Model"}
-# Each model reads so many tokens of a text here.
+# Longer texts are truncated to this number of tokens.
 TOKENS_MAX = 512
-# The standard deviation of freshly made weights in both families.
+# The standard deviation of newly initialised weights in both families.
 DEVIATION = 0.02
 
 
@@ -96,7 +96,7 @@ def values(seed, name, shape):
 
 
 def write_safetensors(path, tensors):
-    """The length of the header in 8 bytes, the header as JSON, the tensors one after another."""
+    """Writes the length of the header in 8 bytes, the header as JSON, then the tensors."""
     header, end = {}, 0
     for name, shape in tensors:
         begin, end = end, end + 2 * int(np.prod(shape))
@@ -125,7 +125,7 @@ def write_model(folder, tokenizer, shape, tiny):
     modules = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
     files = {
         "config.json": config | {"architectures": [ARCHITECTURES[kind]]},
-        # The tokenizer is that of BERT, whatever the family.
+        # Every family uses the tokenizer of BERT.
         "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"},
         "sentence_bert_config.json": {"max_seq_length": TOKENS_MAX, "do_lower_case": False},
         "modules.json": [

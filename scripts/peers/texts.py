@@ -1,4 +1,4 @@
-"""Which texts do the engines of `scripts/bench-peers` get, and how many tokens are they?"""
+"""The texts that the engines of `scripts/bench-peers` embed, and their numbers of tokens."""
 
 import hashlib
 import importlib.machinery
@@ -12,17 +12,17 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TOKENS_MAX = 256
 LONG_TEXTS = 32
 QUERY = "how is a vector cache kept small when it grows"
-# What is asked for among so many functions, and the answers that count.
+# Number of functions that are searched, and the best results that count.
 FUNCTIONS, ANSWERS = 512, 10
-# A function that begins its line, its first line of documentation, and its code up to the brace that ends it.
+# A function without indentation: the first line of its documentation, and its code up to the closing brace.
 FUNCTION = re.compile(
-    r"^/// (?P<said>[A-Z][^\n]*)\n(?:///[^\n]*\n)*(?:#\[[^\n]*\n)*(?P<code>(?:pub(?:\([^)]*\))? )?fn [^\n]*\n(?:.*\n)*?\}\n)",
+    r"^/// (?P<doc>[A-Z][^\n]*)\n(?:///[^\n]*\n)*(?:#\[[^\n]*\n)*(?P<code>(?:pub(?:\([^)]*\))? )?fn [^\n]*\n(?:.*\n)*?\}\n)",
     re.MULTILINE,
 )
 
 
 def load_measure():
-    """The script beside this one, for what both need: the registry, the machine, tables."""
+    """Loads scripts/measure, for its functions on the registry, the machine and tables."""
     loader = importlib.machinery.SourceFileLoader("measure", str(ROOT / "scripts/measure"))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("measure", loader))
     loader.exec_module(module)
@@ -41,7 +41,7 @@ def fail(text):
 
 
 class Corpus:
-    """The texts of each load, in files of JSON Lines, and how many tokens the model reads of them."""
+    """The texts of each load, in files of JSON Lines, and how many tokens of them the model reads."""
 
     def __init__(self, model, folder, chunks):
         from tokenizers import Tokenizer
@@ -54,8 +54,8 @@ class Corpus:
         crates = [(crate.parent, path) for crate in locked_crates() for path in measure.wanted(crate)]
         mixed = self.pick([(ROOT, path) for path in own], chunks // 4)
         mixed += self.pick(crates, chunks - chunks // 4)
-        said, code = zip(*self.functions(crates))
-        loads = {"long": self.long(own), "mixed": mixed, "query": [QUERY], "said": said, "code": code}
+        doc, code = zip(*self.functions(crates))
+        loads = {"long": self.long(own), "mixed": mixed, "query": [QUERY], "doc": doc, "code": code}
         for load, texts in loads.items():
             self.files[load] = folder / f"{load}.jsonl"
             lines = [json.dumps({"id": str(i), "text": text}) + "\n" for i, text in enumerate(texts)]
@@ -68,17 +68,17 @@ class Corpus:
         return [len(text.ids) for text in self.tokenizer.encode_batch(texts)]
 
     def long(self, paths):
-        """Consecutive pieces of the sources that are 256 tokens with the two special ones."""
+        """Consecutive pieces of the sources with 256 tokens each, including the two special ones."""
         text = "".join(path.read_text() for path in paths)
         spans = self.tokenizer.encode(text, add_special_tokens=False).offsets
         step = TOKENS_MAX - 2
         pieces = (text[spans[at][0] : spans[at + step - 1][1]] for at in range(0, len(spans) - step, step))
-        # A cut within a word may change how many tokens it is.
+        # A cut within a word may change its number of tokens.
         whole = (piece for piece in pieces if self.count([piece]) == [TOKENS_MAX])
         return [piece for piece, _ in zip(whole, range(LONG_TEXTS))]
 
     def chunks(self, text):
-        """Whole blocks at the left margin as long as they fit, lines where one block does not."""
+        """Chunks of whole blocks that start at the left margin; a block that is too long is split into lines."""
         blocks = re.split(r"\n\s*\n(?=\S)", text)
         units = []
         for block, count in zip(blocks, self.count(blocks)):
@@ -92,26 +92,26 @@ class Corpus:
         return [chunk.strip() for chunk in [*found, chunk] if chunk.strip()]
 
     def functions(self, files):
-        """(what its documentation says of it, its code) of each function, one a file."""
+        """(first line of documentation, code) of functions, one per file."""
         found = {}
         for _, path in files:
             for function in FUNCTION.finditer(path.read_text(errors="replace")):
-                said, code = function["said"].strip(), function["code"]
-                if len(said.split()) >= 5 and said not in found:
-                    found[said] = code
+                doc, code = function["doc"].strip(), function["code"]
+                if len(doc.split()) >= 5 and doc not in found:
+                    found[doc] = code
                     break
             if len(found) == FUNCTIONS:
                 return list(found.items())
         fail(f"only {len(found)} of {FUNCTIONS} documented functions were found; run: cargo fetch")
 
     def pick(self, files, wanted):
-        """One chunk of each of so many files (folder, path); the names in the folder decide which."""
+        """One chunk from each of `wanted` files (folder, path), chosen by a hash of the relative path."""
         digest = lambda file: hashlib.sha256(str(file[1].relative_to(file[0])).encode()).digest()
         picked = []
         for file in sorted(files, key=digest):
             chunks = self.chunks(file[1].read_text(errors="replace"))
             chunk = chunks[digest(file)[0] % len(chunks)] if chunks else ""
-            # An engine may embed equal texts once.
+            # No duplicates, because an engine may embed equal texts once.
             if chunk and chunk not in picked:
                 picked.append(chunk)
             if len(picked) == wanted:
@@ -119,18 +119,18 @@ class Corpus:
         fail(f"only {len(picked)} of {wanted} chunks were found; run: cargo fetch")
 
 
-def ndcg(said, code):
-    """How well code is found by what its documentation says, as nDCG@10 (Jarvelin and Kekalainen, 2002): one
-    answer is right for each of [n, d] questions, the row of the same number among [n, d] answers."""
+def ndcg(doc, code):
+    """nDCG@10 (Jarvelin and Kekalainen, 2002) of finding code by its documentation. doc, code: [n, d]; the one
+    relevant result of a row of `doc` is the same row of `code`."""
     import numpy as np
 
-    scores = said @ code.T
+    scores = doc @ code.T
     rank = 1 + (scores > scores.diagonal()[:, None]).sum(1)
     return np.where(rank <= ANSWERS, 1 / np.log2(1 + rank), 0).mean()
 
 
 def locked_crates():
-    """The folders of the crates that Cargo.lock names, whatever else the registry holds."""
+    """The folders of those crates in the registry that Cargo.lock names."""
     locked = re.findall(r'^name = "(.*)"\nversion = "(.*)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE)
     names = {f"{name}-{version}" for name, version in locked}
     return [crate for crate in measure.registry() if crate.name in names]
