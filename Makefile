@@ -1,4 +1,4 @@
-# What can be done with this clone. `make` alone lists the targets.
+# The targets of this clone; `make` alone lists them.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -6,11 +6,11 @@ SHELL := bash
 .SUFFIXES:
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
-# Absolute, so that several clones can share one CARGO_TARGET_DIR without building twice.
+# Absolute, so that several clones can share one CARGO_TARGET_DIR without rebuilding.
 export DUCKDB_LIB_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/codeintel/duckdb-1.5.6
-# rustup puts cargo here; a shell that was not opened anew does not know it yet.
+# rustup installs cargo here; shells that were opened before do not have it in PATH yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-# The second build of FAISS is free with ccache.
+# With ccache a second build of FAISS takes seconds.
 ifneq ($(shell command -v ccache),)
 export CMAKE_C_COMPILER_LAUNCHER ?= ccache
 export CMAKE_CXX_COMPILER_LAUNCHER ?= ccache
@@ -18,14 +18,14 @@ endif
 
 REPO ?= .
 RECORD ?= benches/results/$(shell date +%F).md
-# Where `make gpu-check` leaves gpu-check.json.
+# Folder into which `make gpu-check` writes gpu-check.json.
 OUT ?= .gpu
-# Such as MEASURE="--quick --machine 'two cores'".
+# Flags for scripts/measure and scripts/bench-peers, such as MEASURE="--quick --machine 'two cores'".
 MEASURE ?=
 SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/faiss-gpu scripts/demo scripts/check-kernels scripts/emulate-cuda scripts/check-metrics scripts/check-docker .ci/run
-# In CI the lock file is taken as it is.
+# In CI an outdated Cargo.lock is an error.
 LOCKED := $(if $(CI),--locked)
-# `make setup` leaves the marker where no prebuilt DuckDB could be fetched.
+# `make setup` creates this file if no prebuilt DuckDB could be fetched.
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
@@ -34,25 +34,25 @@ CARGO_FLAGS = $(LOCKED) $(FEATURES)
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Check the tools, install missing Debian packages, fetch DuckDB; safe to repeat.
+setup: ## Check the tools, install missing Debian packages, fetch DuckDB; safe to run again.
 	@scripts/setup
 
 build: setup ## Build the release binary.
 	cargo build --release $(CARGO_FLAGS)
 	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
 
-gpu: setup ## Build the release binary for CUDA as well, and FAISS; fetches CUDA unless CUDA_HOME names one.
+gpu: setup ## Build the release binary with CUDA, and FAISS for GPUs; fetches CUDA unless CUDA_HOME is set.
 	@[ -n "$${CUDA_HOME:-}" ] || scripts/cuda-toolkit --full >/dev/null
 	cargo build --release --features cuda $(CARGO_FLAGS)
 	@scripts/faiss-gpu
 	@echo "built $${CARGO_TARGET_DIR:-target}/release/codeintel"
 
-demo: build ## Index this repository (or REPO=path) and ask it some questions.
+demo: build ## Index this repository (or REPO=path) and run some searches.
 	cargo run --release --quiet $(CARGO_FLAGS) -- model pull
 	@scripts/demo "$(REPO)"
 
-# The examples in the documentation first, so that the runner's summary is the last line.
-test: setup ## Run every test; fetches the default model when it is not here.
+# The documentation tests come first, so that the summary of the test runner is the last line.
+test: setup ## Run every test; fetches the default model if it is not installed.
 	cargo run --quiet $(CARGO_FLAGS) -- model pull
 	@status=0; \
 	echo "cargo test --doc"; \
@@ -66,52 +66,52 @@ test: setup ## Run every test; fetches the default model when it is not here.
 	fi; \
 	exit $$status
 
-lint: setup ## Check the format, clippy without a warning, and the shell scripts.
+lint: setup ## Check formatting, clippy warnings and the shell scripts.
 	cargo fmt --check
 	cargo clippy --all-targets $(CARGO_FLAGS) -- -D warnings
 	@if command -v shellcheck >/dev/null; then \
 		echo "shellcheck"; shellcheck $(SHELL_SCRIPTS); \
 	else \
-		echo "shellcheck is not installed: the shell scripts are checked by bash -n only"; \
+		echo "shellcheck is not installed, so the shell scripts are only checked with bash -n"; \
 		for script in $(SHELL_SCRIPTS); do bash -n "$$script"; done; \
 	fi
 
 fmt: ## Format the Rust code.
 	cargo fmt
 
-deps-check: setup ## Check the licences and sources of every package, advisories with cargo-deny.
+deps-check: setup ## Check licences and sources of every package, and advisories if cargo-deny is installed.
 	scripts/check-dependencies
 	@if command -v cargo-deny >/dev/null; then \
 		echo "cargo deny check"; cargo deny check; \
 	else \
-		echo "deps-check: advisories and yanked versions were not checked: they need cargo-deny" \
+		echo "deps-check: advisories and yanked versions were not checked, because that needs cargo-deny" \
 			"and a network (cargo install --locked cargo-deny)"; \
 	fi
 
-metrics-check: setup ## Check metrics, alerts and dashboard with a real Prometheus; fetches it when it is not here.
+metrics-check: setup ## Check metrics, alerts and dashboard with a real Prometheus; fetches it if it is not installed.
 	cargo build $(CARGO_FLAGS)
 	@scripts/setup prometheus
 	@scripts/check-metrics
 
-docker-check: ## Check the Dockerfiles and compose.yaml; builds no image, fetches the linters.
+docker-check: ## Check the Dockerfiles and compose.yaml; fetches the linters, builds no image.
 	@scripts/setup docker
 	@scripts/check-docker
 
-cuda-check: setup ## Check the CUDA kernels and the code around them; needs no GPU, fetches the compiler.
+cuda-check: setup ## Check the CUDA kernels and the code around them without a GPU; fetches the compiler.
 	@scripts/check-kernels
 	cargo clippy --all-targets --features cuda $(CARGO_FLAGS) -- -D warnings
 
-cuda-test: setup ## Run the tests of the CUDA code, on a GPU's driver that is emulated on the CPU.
+cuda-test: setup ## Run the tests of the CUDA code on an emulated driver; needs no GPU.
 	@scripts/emulate-cuda cargo test --lib --test tests --features cuda $(CARGO_FLAGS) -- cuda dense::gpu
 
-gpu-check: setup ## Pack a CUDA build for a GPU machine, and rehearse here what will run there; needs no GPU.
+gpu-check: setup ## Pack a CUDA build for a GPU machine, and rehearse its checks here; needs no GPU.
 	scripts/gpu-check dry "$(OUT)"
 
 bench: setup ## Run the benchmarks.
 	cargo bench --bench '*' $(CARGO_FLAGS)
 
 bench-peers: RECORD = benches/results/$(shell date +%F)-peers.md
-bench-peers: build ## Measure other engines beside this one; writes RECORD=path. The first run installs 5 GB.
+bench-peers: build ## Compare with other embedding engines; writes RECORD=path. The first run installs 5 GB.
 	cargo run --release --quiet $(CARGO_FLAGS) -- model pull
 	scripts/bench-peers "$(RECORD)" $(MEASURE)
 

@@ -1,5 +1,5 @@
-//! Lets the binary and the tests find DuckDB's library, and that of FAISS for a GPU, without
-//! LD_LIBRARY_PATH, and with the feature `cuda` compiles the kernels of `kernels/`.
+//! Sets the run paths of the binary and the tests, so that they find the libraries of DuckDB and of
+//! FAISS for GPUs without LD_LIBRARY_PATH. With the feature `cuda` it compiles `kernels/*.cu`.
 
 #![allow(clippy::disallowed_methods, clippy::print_stderr)] // A build script talks to cargo.
 
@@ -30,8 +30,8 @@ struct Job {
     output: PathBuf,
 }
 
-/// Compiles every kernel to machine code for each architecture and to PTX, which the driver of a newer one
-/// compiles, and writes the list `kernels.rs`.
+/// Compiles every kernel to machine code for each architecture, and to PTX, which the driver of a newer
+/// GPU compiles; writes the table `kernels.rs`.
 fn compile_kernels() {
     println!("cargo:rerun-if-changed=kernels");
     let out = PathBuf::from(variable("OUT_DIR").expect("cargo sets OUT_DIR"));
@@ -47,7 +47,7 @@ fn compile_kernels() {
         let cubins: String = architectures.iter().fold(String::new(), |mut list, arch| {
             let code = format!("-gencode=arch=compute_{arch},code=sm_{arch}");
             let file = job(["-cubin".to_owned(), code], format!("{name}.sm_{arch}.cubin"));
-            write!(list, "({arch}, include_bytes!({file:?})), ").expect("a string takes it");
+            write!(list, "({arch}, include_bytes!({file:?})), ").expect("a String accepts writes");
             list
         });
         let code = format!("-gencode=arch=compute_{lowest},code=compute_{lowest}");
@@ -56,7 +56,7 @@ fn compile_kernels() {
             list,
             "    Image {{ module: {name:?}, cubins: &[{cubins}], ptx: include_str!({ptx:?}) }},"
         )
-        .expect("a string takes it");
+        .expect("a String accepts writes");
     }
     run(&nvcc, &jobs);
     let text = format!("static IMAGES: [Image; {}] = [\n{list}];\n", kernels.len());
@@ -88,7 +88,8 @@ fn architectures() -> Vec<u32> {
     architectures
 }
 
-/// The compiler of NVCC, CUDA_HOME, CUDA_PATH, `scripts/cuda-toolkit` or PATH, in this order.
+/// The compiler named by NVCC, or that of CUDA_HOME, CUDA_PATH, `scripts/cuda-toolkit` or PATH, in this
+/// order.
 fn nvcc() -> PathBuf {
     let toolkit = |folder: String| Path::new(&folder).join("bin/nvcc");
     let cache = || {
@@ -103,10 +104,10 @@ fn nvcc() -> PathBuf {
         cache().filter(|nvcc| nvcc.exists()),
         Some(PathBuf::from("nvcc")),
     ];
-    let nvcc = named.into_iter().flatten().next().expect("the last is always there");
+    let nvcc = named.into_iter().flatten().next().expect("the last one is always present");
     if !Command::new(&nvcc).arg("--version").output().is_ok_and(|ran| ran.status.success()) {
         fail(&format!(
-            "the feature `cuda` needs the CUDA compiler, and {} does not run; install it with \
+            "the feature `cuda` needs the CUDA compiler, but {} cannot be run; install it with \
              scripts/cuda-toolkit (no GPU and no root needed), or set CUDA_HOME to a toolkit of 12.0 \
              or newer",
             nvcc.display()
@@ -115,7 +116,7 @@ fn nvcc() -> PathBuf {
     nvcc
 }
 
-/// Runs the jobs, as many at a time as cargo would.
+/// Runs the jobs, as many in parallel as cargo allows.
 fn run(nvcc: &Path, jobs: &[Job]) {
     let threads = variable("NUM_JOBS").and_then(|n| n.parse().ok()).unwrap_or(1);
     let next = AtomicUsize::new(0);
@@ -123,7 +124,7 @@ fn run(nvcc: &Path, jobs: &[Job]) {
         while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut command = Command::new(nvcc);
             command.args(["-std=c++17", "-O3"]).args(&job.arguments).arg("-o").arg(&job.output);
-            let ran = command.arg(&job.kernel).output().expect("nvcc ran a moment ago");
+            let ran = command.arg(&job.kernel).output().expect("nvcc ran before");
             if !ran.status.success() {
                 let errors = String::from_utf8_lossy(&ran.stderr);
                 fail(&format!("{} does not compile:\n{errors}", job.kernel.display()));
@@ -137,7 +138,7 @@ fn run(nvcc: &Path, jobs: &[Job]) {
     });
 }
 
-/// A variable of the environment, on which the build then depends; empty counts as absent.
+/// An environment variable, on which the build then depends; an empty one counts as unset.
 fn variable(name: &str) -> Option<String> {
     println!("cargo:rerun-if-env-changed={name}");
     env::var(name).ok().filter(|value| !value.is_empty())

@@ -1,9 +1,9 @@
 // The epilogue of a linear layer: out = activation(x + bias), for activations that cuBLASLt lacks.
 //
 // CPU: `epilogue` of src/device/cpu/ops/epilogue.rs.
-// Bytes: 4 a value (2 read, 2 written); the bias stays in the caches. FLOPs: 2 to about 30 a value
+// Bytes: 4 per value (2 read, 2 written); the bias stays in the caches. FLOPs: 2 to about 30 per value
 // (gelu). Bound by memory.
-// Launch: a thread for 8 values, 256 threads a block.
+// Launch: one thread per 8 values, 256 threads per block.
 #include "common.cuh"
 
 template <typename T, int KIND>

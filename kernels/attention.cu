@@ -1,24 +1,23 @@
 // FlashAttention over packed sequences: out = softmax(scale q k^T + bias) v over the keys that the mask
-// shows, each sequence by itself, without padding.
+// allows, separately for each sequence, without padding.
 //
 // CPU: `attention` of src/device/cpu/ops/flash_attention.rs.
-// FLOPs: 4 head_dim for each pair of a query and a key that it sees, of every head, on the tensor
-// cores (mma.sync m16n8k16). Bytes: a token's queries, keys and values and its context,
-// 2 head_dim (2 heads + 2 heads_kv); the keys and values of a head are read again for every 64
-// queries, from L2. Bound by the tensor cores from a few hundred tokens on, below that by memory.
+// FLOPs: 4 head_dim per head and per pair of a query and a key that it attends to, on the tensor cores
+// (mma.sync m16n8k16). Bytes: 2 head_dim (2 heads + 2 heads_kv) per token, for its queries, keys, values
+// and context; the keys and values of a head are read again from L2 for every 64 queries. Bound by the
+// tensor cores from a few hundred tokens on, below that by memory.
 //
 // Method: online softmax in f32 over blocks of keys (Milakov and Gimelshein, 2018; Dao, 2023). The
 // scores of a block stay in registers, in the layout that the product with the values reads.
 // Launch: (tiles, heads) blocks. A tile is 64 queries of one sequence on 4 warps with 64 keys at a
 // time, or up to 16 queries on one warp with 32 keys at a time, so that short sequences and the ends
-// of long ones take no more than they need. Keys and values are copied by cp.async into two buffers: the
-// next block of keys is loaded while this one is multiplied. In shared memory the vector of
-// 16 bytes `c` of row `r` lies at c ^ r (mod 8), so that no two rows that are read together share a
-// bank.
+// of long ones waste little work. Keys and values are copied by cp.async into two buffers: the next
+// block of keys is loaded while this one is multiplied. In shared memory the 16-byte vector `c` of row
+// `r` is stored at c ^ r (mod 8), so that no two rows that are read together share a bank.
 #include "common.cuh"
 
-/// The work of one block: an entry of `Tiles` in src/device/cuda/batch.rs. Zeros, the padding of a batch,
-/// are no work.
+/// The work of one block: an entry of `Tiles` in src/device/cuda/batch.rs. Entries of zeros pad a batch and
+/// are skipped.
 struct Tile {
     /// The rows of its sequence.
     int begin, end;
@@ -28,9 +27,9 @@ struct Tile {
 
 struct Shape {
     int heads, heads_kv;
-    /// The factor of each product of a query and a key.
+    /// The factor of each inner product of a query and a key.
     float scale;
-    /// Keys that a query sees before and after itself.
+    /// Numbers of keys that a query attends to before and after itself.
     int before, after;
     /// The bias has 2 reach + 1 columns.
     int reach;
@@ -38,12 +37,12 @@ struct Shape {
 
 constexpr float LOG2_E = 1.44269504f;
 
-// kernels/host/gpu.h has them in C++.
+// kernels/host/gpu.h implements them in C++.
 #ifdef __CUDACC__
-/// Of a block: two steps.
+/// Shared memory of a block: two steps.
 extern __shared__ __align__(128) unsigned char memory[];
 
-/// Instructions that C++ cannot express.
+/// PTX instructions without a C++ equivalent.
 namespace ptx {
 
 /// Copies 16 bytes from device memory to shared memory, or zeros unless `there`.
@@ -55,10 +54,10 @@ __device__ __forceinline__ void copy16(void *to, const void *from, bool there) {
 /// Ends a group of copies.
 __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;"); }
 
-/// Waits until at most LEFT groups are on their way.
+/// Waits until at most LEFT groups are incomplete.
 template <int LEFT> __device__ __forceinline__ void wait() { asm volatile("cp.async.wait_group %0;" ::"n"(LEFT)); }
 
-/// Four matrices of 8 x 8: lane i says where row i % 8 of matrix i / 8 begins.
+/// Loads four matrices of 8 x 8: lane i has the address of row i % 8 of matrix i / 8.
 __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void *row) {
     const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -66,7 +65,7 @@ __device__ __forceinline__ void load_matrices(uint32_t (&to)[4], const void *row
                  : "r"(at));
 }
 
-/// As load_matrices, each matrix transposed.
+/// Like load_matrices, with each matrix transposed.
 __device__ __forceinline__ void load_transposed(uint32_t (&to)[4], const void *row) {
     const uint32_t at = static_cast<uint32_t>(__cvta_generic_to_shared(row));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -110,7 +109,7 @@ template <typename T, int ROWS, int HEAD_DIM> struct Block {
         return data + (r * VECTORS + (c ^ turn)) * VECTOR;
     }
 
-    /// Starts to copy the rows first..end of one head; those from `end` on become zeros.
+    /// Starts to copy the rows first..end of one head; rows from `end` on become zeros.
     __device__ __forceinline__ void fetch(const T *from, int64_t stride, int first, int end) {
         for (int i = threadIdx.x; i < ROWS * VECTORS; i += blockDim.x) {
             const int r = i / VECTORS, c = i % VECTORS;
@@ -125,10 +124,10 @@ template <typename T, int KEYS, int HEAD_DIM> struct Step {
     Block<T, KEYS, HEAD_DIM> keys, values;
 };
 
-/// WARPS warps attend 16 queries each, KEYS keys at a time.
+/// Attention with WARPS warps of 16 queries each, KEYS keys at a time.
 ///
-/// In a product of 16 x 8, lane i holds the columns 2 (i % 4) and the next of the rows i / 4 and
-/// i / 4 + 8: `row` is 0 for the former and 1 for the latter.
+/// Of a product of 16 x 8, lane i holds columns 2 (i % 4) and 2 (i % 4) + 1 of rows i / 4 and i / 4 + 8:
+/// `row` is 0 for the former row and 1 for the latter.
 template <typename T, int HEAD_DIM, int WARPS, int KEYS>
 __device__ __forceinline__ void attention(const T *qkv, const float *bias, const Tile *tiles, T *out, Shape shape) {
     constexpr int DEPTH = HEAD_DIM / 16, COLUMNS = HEAD_DIM / 8, KEY_COLUMNS = KEYS / 8;
@@ -177,7 +176,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
             ptx::wait<0>();
         }
         __syncthreads();
-        // Whether a query of this warp exists and sees a key of this step; the same for all lanes.
+        // Whether a query of this warp exists and attends to a key of this step; the same for all lanes.
         const bool seen = query < tile.end && key <= query + 15 + shape.after && key + KEYS > query - shape.before;
         if (seen) {
             auto &step = steps[at];
@@ -187,7 +186,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
 #pragma unroll
                 for (int k = 0; k < DEPTH; k += 2) {
                     uint32_t b[4];
-                    // Heads of 16 have half as much to load, so they load it twice.
+                    // Heads of 16 have only half of it, so it is loaded twice.
                     ptx::load_matrices(b, step.keys.at(n * 8 + lane % 8, (k * 2 + lane / 8) % (HEAD_DIM / VECTOR)));
                     ptx::multiply<T>(scores[n], q[k], b[0], b[1]);
                     if constexpr (DEPTH > 1) {
@@ -196,7 +195,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
                 }
             }
 
-            // Every query of this warp sees every key of this step.
+            // Every query of this warp attends to every key of this step.
             const bool whole = key + KEYS <= end_key && key >= query + 15 - shape.before &&
                                key + KEYS - 1 <= query + shape.after;
             float most[2] = {greatest[0], greatest[1]};
@@ -221,7 +220,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
                 most[row] = fmaxf(most[row], __shfl_xor_sync(ALL_LANES, most[row], 1));
                 most[row] = fmaxf(most[row], __shfl_xor_sync(ALL_LANES, most[row], 2));
             }
-            // A row that has seen no key yet: its scores are -inf, and -inf - 0 is not NaN.
+            // A row without a key so far has scores of -inf, and -inf - 0 is not NaN.
             const float base[2] = {most[0] == -INFINITY ? 0.0f : most[0], most[1] == -INFINITY ? 0.0f : most[1]};
             const float shrink[2] = {exp2f(greatest[0] - base[0]), exp2f(greatest[1] - base[1])};
 #pragma unroll
@@ -244,7 +243,7 @@ __device__ __forceinline__ void attention(const T *qkv, const float *bias, const
                     const float low = exp2f(scores[n][2 * row] - base[row]);
                     const float high = exp2f(scores[n][2 * row + 1] - base[row]);
                     weights[i] = pack<T>(low, high);
-                    // The rounded values are summed, as they are multiplied, so that the weights sum to 1.
+                    // The rounded values are summed, because they are what is multiplied: the weights sum to 1.
                     const float2 rounded = unpack<T>(weights[i]);
                     sum[row] += rounded.x + rounded.y;
                 }

@@ -1,7 +1,7 @@
 // Shared by the kernels: types of activations, vectors of 16 bytes, sums over threads.
 //
-// An activation is bf16 or f16; every sum is f32. A row has a multiple of 8 values and begins at a
-// multiple of 16 bytes, so that it is read as vectors of 8.
+// Activations are bf16 or f16; sums are f32. A row has a multiple of 8 values and is aligned to 16 bytes,
+// so that it can be read as vectors of 8.
 //
 // The two variants of a kernel are called NAME_bf16 and NAME_f16; the Rust side finds them by name.
 #pragma once
@@ -13,7 +13,7 @@
 using bf16 = __nv_bfloat16;
 using f16 = __half;
 
-/// Values of a vector of 16 bytes.
+/// Values in a vector of 16 bytes.
 constexpr int VECTOR = 8;
 constexpr int WARP = 32;
 constexpr unsigned ALL_LANES = 0xffffffffu;
@@ -37,7 +37,7 @@ template <> __device__ __forceinline__ uint32_t pack<f16>(float low, float high)
     return *reinterpret_cast<uint32_t *>(&two);
 }
 
-/// to: [8], f32; from: [8], at a multiple of 16 bytes.
+/// to: [8], f32; from: [8], aligned to 16 bytes.
 template <typename T> __device__ __forceinline__ void load8(float *to, const T *from) {
     const uint4 words = *reinterpret_cast<const uint4 *>(from);
     const float2 a = unpack<T>(words.x), b = unpack<T>(words.y);
@@ -46,7 +46,7 @@ template <typename T> __device__ __forceinline__ void load8(float *to, const T *
     to[4] = c.x, to[5] = c.y, to[6] = d.x, to[7] = d.y;
 }
 
-/// to: [8], f32; from: [8], at a multiple of 16 bytes.
+/// to: [8], f32; from: [8], aligned to 16 bytes.
 __device__ __forceinline__ void load8(float *to, const float *from) {
     const float4 a = *reinterpret_cast<const float4 *>(from);
     const float4 b = *reinterpret_cast<const float4 *>(from + 4);
@@ -54,13 +54,13 @@ __device__ __forceinline__ void load8(float *to, const float *from) {
     to[4] = b.x, to[5] = b.y, to[6] = b.z, to[7] = b.w;
 }
 
-/// to: [8], at a multiple of 16 bytes; from: [8], f32.
+/// to: [8], aligned to 16 bytes; from: [8], f32.
 template <typename T> __device__ __forceinline__ void store8(T *to, const float *from) {
     *reinterpret_cast<uint4 *>(to) = make_uint4(pack<T>(from[0], from[1]), pack<T>(from[2], from[3]),
                                                 pack<T>(from[4], from[5]), pack<T>(from[6], from[7]));
 }
 
-/// The sum over consecutive lanes, a power of two of them; every lane gets it.
+/// The sum over a power of two of consecutive lanes, returned to every lane.
 __device__ __forceinline__ float lanes_sum(float value, int lanes) {
     for (int far = lanes / 2; far > 0; far /= 2) {
         value += __shfl_xor_sync(ALL_LANES, value, far);
@@ -68,14 +68,14 @@ __device__ __forceinline__ float lanes_sum(float value, int lanes) {
     return value;
 }
 
-/// The sum over the THREADS of a row: one warp, or a whole block; every thread gets it.
+/// The sum over the THREADS threads of a row (one warp or a whole block), returned to every thread.
 template <int THREADS> __device__ __forceinline__ float row_sum(float value) {
     value = lanes_sum(value, WARP);
     if (THREADS == WARP) {
         return value;
     }
     __shared__ float warps[THREADS / WARP];
-    // The sum before this one may still be read.
+    // Other threads may still read the previous sum.
     __syncthreads();
     if (threadIdx.x % WARP == 0) {
         warps[threadIdx.x / WARP] = value;
@@ -99,9 +99,9 @@ struct NormParams {
     int centered;
 };
 
-/// Vectors of a row that one thread holds.
+/// Maximum number of vectors of a row that one thread holds.
 constexpr int HELD = 4;
-/// Threads of a block whose kernel works on rows.
+/// Threads per block in kernels that work on rows.
 constexpr int ROW_BLOCK = 256;
 
 /// The part of a row of d <= THREADS * 32 values that one of its THREADS threads holds in registers:
@@ -113,12 +113,12 @@ template <int THREADS> struct RowPart {
 
     __device__ __forceinline__ RowPart(int d) : thread(threadIdx.x % THREADS), d(d) {}
 
-    /// The row of this thread: a block has ROW_BLOCK / THREADS of them.
+    /// The row of this thread; a block has ROW_BLOCK / THREADS rows.
     static __device__ __forceinline__ int64_t row() {
         return static_cast<int64_t>(blockIdx.x) * (ROW_BLOCK / THREADS) + threadIdx.x / THREADS;
     }
 
-    /// f(values, column) for each vector of this thread.
+    /// Calls f(values, column) for each vector of this thread.
     template <typename F> __device__ __forceinline__ void each(F f) {
 #pragma unroll
         for (int i = 0; i < HELD; i++) {
@@ -129,8 +129,8 @@ template <int THREADS> struct RowPart {
         }
     }
 
-    /// Normalises the row. The variance is that of the differences from the mean, in a second pass
-    /// over registers: nothing cancels.
+    /// Normalises the row. The variance is computed from the differences to the mean in a second pass over
+    /// registers, which avoids cancellation.
     __device__ __forceinline__ void norm(const NormParams &rule) {
         float mean = 0.0f;
         if (rule.centered) {
@@ -162,7 +162,7 @@ template <int THREADS> struct RowPart {
 /// `Activation` of src/device/cpu/ops/activation.rs, in its order.
 enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, TANH };
 
-// OF(name in a kernel's name, kind) for each.
+// Expands OF(name in the name of a kernel, kind) for each activation.
 #define EACH_ACTIVATION(OF) \
     OF(none, NONE) OF(gelu, GELU) OF(gelu_tanh, GELU_TANH) OF(relu, RELU) OF(silu, SILU) OF(tanh, TANH)
 

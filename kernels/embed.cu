@@ -1,9 +1,9 @@
 // Embedding lookup: out = norm(scale * word + token type + position).
 //
 // CPU: `embed` of src/device/cpu/ops/embedding.rs.
-// Bytes: a token reads three rows and writes one, 8 d; the token type and position embeddings stay in
-// the caches, so device memory sees 4 d. FLOPs: 10 d. Bound by memory.
-// Launch: one warp a row up to d = 1024 (8 rows a block), else one block a row up to d = 8192.
+// Bytes: 8 d per token, which reads three rows and writes one; the token type and position embeddings
+// stay in the caches, so 4 d reach device memory. FLOPs: 10 d per token. Bound by memory.
+// Launch: one warp per row up to d = 1024 (8 rows per block), else one block per row up to d = 8192.
 #include "common.cuh"
 
 template <typename T, int THREADS>

@@ -1,9 +1,9 @@
 // Gated linear units (Shazeer, 2020): out = activation(gate) * up, each with its bias.
 //
-// CPU: `glu` of src/device/cpu/ops/glu.rs; the bias is that of the product before it.
-// Bytes: 6 a value (4 read, 2 written); the bias stays in the caches. FLOPs: 4 to about 30 a value.
+// CPU: `glu` of src/device/cpu/ops/glu.rs, where the bias is part of the preceding product.
+// Bytes: 6 per value (4 read, 2 written); the bias stays in the caches. FLOPs: 4 to about 30 per value.
 // Bound by memory.
-// Launch: a thread for 8 values, 256 threads a block.
+// Launch: one thread per 8 values, 256 threads per block.
 #include "common.cuh"
 
 template <typename T, int KIND>
@@ -25,7 +25,7 @@ __device__ __forceinline__ void glu(const T *gate_up, const T *bias, T *out, int
     store8(out + at, gate);
 }
 
-// gate_up: [n, 2 d], the gate of a row first; bias: [2 d] or null; out: [n, d].
+// gate_up: [n, 2 d], the gate first in each row; bias: [2 d] or null; out: [n, d].
 #define GLU(NAME, T, KIND)                                                     \
     extern "C" __global__ void __launch_bounds__(256)                          \
         NAME(const T *gate_up, const T *bias, T *out, int n, int d) {          \

@@ -1,10 +1,10 @@
-// Residuals with LayerNorm or RMSNorm, and norms of single heads.
+// Residual additions with LayerNorm or RMSNorm, and norms of single heads.
 //
 // CPU: `norm`, `residual`, `residual_norm` and `norm_heads` of src/device/cpu/ops/norm.rs.
-// Bytes of add_norm: 2 d for each of x, y, sum and out that is not null (at most 8 d a row); of
-// norm_heads: 4 head_dim a head. FLOPs: 8 a value. Bound by memory.
-// Launch: one warp a row up to d = 1024 (8 rows a block), else one block a row up to d = 8192;
-// norm_heads: head_dim / 8 lanes a head, 256 threads a block.
+// Bytes: add_norm 2 d per row for each of x, y, sum and out that is not null (at most 8 d); norm_heads
+// 4 head_dim per head. FLOPs: 8 per value. Bound by memory.
+// Launch: one warp per row up to d = 1024 (8 rows per block), else one block per row up to d = 8192;
+// norm_heads: head_dim / 8 lanes per head, 256 threads per block.
 #include "common.cuh"
 
 template <typename T, int THREADS>
@@ -78,7 +78,7 @@ __device__ __forceinline__ void norm_heads(T *x, NormParams norm, int first, int
     store8(at, v);
 }
 
-// The heads first..first + heads of each row, in place. x: [n, d]; head_dim: 8, 16, 32, 64, 128 or 256.
+// Normalises the heads first..first + heads of each row in place. x: [n, d]; head_dim: 8 to 256, a power of two.
 #define NORM_HEADS(NAME, T)                                                                     \
     extern "C" __global__ void __launch_bounds__(ROW_BLOCK)                                     \
         NAME(T *x, NormParams norm, int first, int heads, int head_dim, int n, int d) {         \

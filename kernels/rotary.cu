@@ -2,9 +2,9 @@
 // by the angle of its position.
 //
 // CPU: `rotary` of src/device/cpu/ops/rotary.rs.
-// Bytes: 4 a rotated value; cosines and sines, 8 a pair, are read once a head and stay in the caches.
-// FLOPs: 3 a value. Bound by memory.
-// Launch: a thread for 8 pairs of a head, 256 threads a block.
+// Bytes: 4 per rotated value; cosines and sines, 8 per pair, are read once per head and stay in the
+// caches. FLOPs: 3 per value. Bound by memory.
+// Launch: one thread per 8 pairs of a head, 256 threads per block.
 #include "common.cuh"
 
 template <typename T>
@@ -34,7 +34,7 @@ __device__ __forceinline__ void rotary(T *x, const float *cos_sin, const uint32_
     store8(first + pairs, b);
 }
 
-// The first heads of each row, in place. x: [n, d]; cos_sin: [positions, 2 pairs], the cosines of a
+// Rotates the first heads of each row, in place. x: [n, d]; cos_sin: [positions, 2 pairs], the cosines of a
 // position, then its sines; position_ids: [n]; pairs: a multiple of 8.
 #define ROTARY(NAME, T)                                                                            \
     extern "C" __global__ void __launch_bounds__(256)                                              \

@@ -1,10 +1,10 @@
-// The tail of an embedder: the rows of each sequence are pooled, truncated to their first values
-// (Matryoshka), scaled to length 1 and cast, in one pass.
+// The last operations of an embedding model in one pass: the rows of each sequence are pooled, truncated
+// to their first values (Matryoshka), normalised and cast.
 //
 // CPU: `pool` and `normalize` of src/device/cpu/ops/pooling.rs, with the truncation in between.
-// Bytes: 2 dim a token, of a mean, a weighted mean or a maximum; 2 dim a sequence of the first or the
-// last row; and the vectors. FLOPs: 2 dim a token. Bound by memory.
-// Launch: a block of 256 threads a sequence. A thread holds one vector of 8 columns of every
+// Bytes: 2 dim per token for a mean, a weighted mean or a maximum; 2 dim per sequence for the first or the
+// last row; plus the vectors. FLOPs: 2 dim per token. Bound by memory.
+// Launch: one block of 256 threads per sequence. A thread holds one vector of 8 columns of every
 // `groups`-th row, and the groups are added in shared memory: dim = 384 has 48 vectors and 5 groups.
 // Beyond 2048 columns there is one group and a thread holds two vectors. A single long sequence is
 // read by one block, so by one multiprocessor: the kernel is meant for batches.
@@ -15,7 +15,7 @@ enum Pooling { MEAN, WEIGHTED_MEAN, MAX, FIRST, LAST };
 
 constexpr int THREADS = 256;
 constexpr int TWO = 2;
-/// Below this norm a vector is divided by this: zeros stay zeros.
+/// A vector with a smaller norm is divided by this value, so that zeros stay zeros.
 constexpr float NORM_MIN = 1e-12f;
 
 __device__ __forceinline__ void store(float *to, float value) { *to = value; }

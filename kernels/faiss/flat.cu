@@ -1,7 +1,7 @@
-// The functions of FAISS that src/index/dense/gpu/faiss.rs calls: three around runIPDistance. Each returns 0,
-// or writes an error message into `text`. FAISS ends the process if CUDA fails, so a failed device is
-// detected here before FAISS is called. Products are in f32: cuBLAS uses TF32 only on request.
-// kernels/host/faiss.cpp has the same functions on the CPU.
+// A C interface to FAISS's runIPDistance: the three functions that src/index/dense/gpu/faiss.rs calls. Each
+// returns 0, or writes an error message into `text`. FAISS ends the process if CUDA fails, so a failed device
+// is detected here before FAISS is called. Products are in f32, because cuBLAS uses TF32 only on request.
+// kernels/host/faiss.cpp implements the same functions on the CPU.
 #include <cuda_runtime.h>
 #include <faiss/gpu/StandardGpuResources.h>
 #include <faiss/gpu/utils/DeviceUtils.h>
@@ -20,7 +20,7 @@ using faiss::idx_t;
 
 namespace {
 
-/// FAISS allocates multiples of so many bytes.
+/// FAISS allocates multiples of this number of bytes.
 constexpr size_t ALIGNMENT = 256;
 
 struct Flat {
@@ -28,7 +28,7 @@ struct Flat {
         resources.setTempMemory(temp_bytes);
         resources.setPinnedMemory(0);
         resources.setDefaultStream(device, stream);
-        // Otherwise the first search would allocate the memory.
+        // Otherwise the memory would be allocated by the first search.
         resources.getResources()->initializeForDevice(device);
     }
 
@@ -38,7 +38,7 @@ struct Flat {
     faiss::gpu::StandardGpuResources resources;
 };
 
-/// Only used to ask whether the library has code for a device.
+/// Only used to find out whether the library has code for a device.
 __global__ void probe() {}
 
 void require(bool is, const std::string &otherwise) {
@@ -49,11 +49,11 @@ void require(bool is, const std::string &otherwise) {
 
 void check(cudaError_t error) { require(error == cudaSuccess, cudaGetErrorString(error)); }
 
-/// Whether the device has failed earlier.
+/// Throws if the device has failed before.
 void check_device(const Flat &flat) {
     check(cudaSetDevice(flat.device));
     const cudaError_t error = cudaStreamQuery(flat.stream);
-    // It would stay the last error, and FAISS would take it for a failure of its own.
+    // Otherwise it would stay the last error, and FAISS would take it for its own failure.
     cudaGetLastError();
     check(error == cudaErrorNotReady ? cudaSuccess : error);
 }
@@ -70,7 +70,7 @@ template <typename F> int told(char *text, size_t bytes, const F &f) {
     }
 }
 
-/// The temporary memory that runDistance of FAISS's Distance.cu takes for so many queries at once.
+/// The temporary memory that runDistance of FAISS's Distance.cu needs for this number of queries at once.
 size_t temp_bytes_of(idx_t queries, idx_t rows, int d, idx_t k) {
     idx_t tile_queries, tile_rows;
     faiss::gpu::chooseTileSize(queries, rows, d, sizeof(float), 0, tile_queries, tile_rows);
@@ -85,7 +85,7 @@ size_t temp_bytes_of(idx_t queries, idx_t rows, int d, idx_t k) {
 
 extern "C" {
 
-/// Opens searches on `stream`, which share `temp_bytes` of memory, allocated here.
+/// Prepares searches on `stream` and allocates `temp_bytes` of memory, which they share.
 int codeintel_faiss_open(int device, void *stream, size_t temp_bytes, void **handle, char *text, size_t text_bytes) {
     return told(text, text_bytes, [&] {
         cudaFuncAttributes attributes;

@@ -1,6 +1,6 @@
-// The functions of cuBLASLt that src/device/cuda/matmul.rs calls, on the CPU: scripts/emulate-cuda builds a
-// libcublasLt.so.13 of them. The numbers of attributes and epilogues are those of the library's manual;
-// others are refused.
+// The functions of cuBLASLt that src/device/cuda calls, implemented on the CPU: scripts/emulate-cuda builds
+// a libcublasLt.so.13 from them. The numbers of attributes and epilogues are those of the library's manual;
+// others are rejected.
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -99,7 +99,7 @@ int cublasLtMatmulPreferenceSetAttribute(void *, int attribute, const void *, si
 
 int cublasLtMatmulAlgoGetHeuristic(void *, Product *, Layout *, Layout *, Layout *, Layout *, void *, int, void *found,
                                    int *count) {
-    // cublasLtMatmulHeuristicResult_t, of which 0 means that it works.
+    // cublasLtMatmulHeuristicResult_t: zeros mean success.
     return memset(found, 0, 96), *count = 1, SUCCESS;
 }
 
@@ -114,7 +114,7 @@ int cublasLtMatmul(void *, const Product *product, const float *alpha, const voi
         return NOT_SUPPORTED;
     }
     const auto multiply = of_a->type == F16 ? multiply_as<__half> : multiply_as<__nv_bfloat16>;
-    // The descriptors belong to the caller, who may change them after this call.
+    // The caller may change the descriptors after this call.
     on_stream(stream, [=, product = *product, of_a = *of_a, of_b = *of_b, of_out = *of_out] {
         multiply(product, a, of_a, b, of_b, out, of_out);
     });

@@ -10,7 +10,7 @@ using Values = std::vector<double>;
 static std::mt19937 generator(1);
 static double worst;
 
-/// A whole number of low..=high.
+/// A random integer from low..=high.
 static int whole(int low, int high) { return low + generator() % (high - low + 1); }
 
 template <typename T> static std::vector<T> some(size_t n, double scale) {
@@ -20,7 +20,7 @@ template <typename T> static std::vector<T> some(size_t n, double scale) {
     return values;
 }
 
-/// Memory for a result, and one value after it that nothing may change.
+/// Memory for a result, followed by one value that must not change.
 template <typename T> static std::vector<T> room(size_t n) { return std::vector<T>(n + 1, T(99.0f)); }
 
 template <typename T> static double wide(T value) { return static_cast<float>(value); }
@@ -40,7 +40,7 @@ template <typename T> static void unchanged(const char *what, const std::vector<
     close(what, wide(values.back()), 99, 1e-9);
 }
 
-/// The variant of a kernel for T.
+/// Selects the variant of a kernel for T.
 #define BUILD(NAME) (std::is_same<T, bf16>::value ? reinterpret_cast<void *>(NAME##_bf16) : reinterpret_cast<void *>(NAME##_f16))
 
 /// Runs a kernel with the parameters P on (x, y) blocks.
@@ -75,7 +75,7 @@ static double activated(int kind, double x) {
     }
 }
 
-/// A hidden dimension for one warp, sometimes one for a block.
+/// A hidden dimension for the variant with one warp per row, sometimes for that with one block per row.
 static int dimension() { return 8 * (whole(0, 3) == 0 ? whole(129, 500) : whole(1, 128)); }
 
 template <typename T> static void check_norm() {
@@ -204,7 +204,7 @@ template <typename T> static void check_elementwise() {
     unchanged("activation", finished);
 }
 
-/// Ends of sequences: none, empty ones, single tokens, ends of tiles, more than one tile.
+/// Random ends of sequences (cu_seqlens): none, empty ones, single tokens, ends of tiles, more than one tile.
 static std::vector<uint32_t> sequences() {
     std::vector<uint32_t> ends{0};
     for (int i = whole(0, 4); i > 0; i--) {
@@ -262,9 +262,9 @@ template <typename T, int HEAD_DIM> static void check_attention(void *of_long, v
         const int begin = ends[i], end = ends[i + 1];
         for (int query = begin; query < end; query += 64) tiles[end - query <= 16].push_back({begin, end, query});
     }
-    // As after the tiles of a padded batch.
+    // Like the padding after the tiles of a batch.
     for (auto &list : tiles) list.resize(list.size() + whole(0, 2), Tile{0, 0, 0});
-    // The number of launches decides which copies arrive late, so sometimes there is a third one.
+    // Every second launch delays its copies; at random a number is skipped, so that both cases are tested.
     gpu::launches += whole(0, 1);
     for (int i : {0, 1}) {
         run<const T *, const float *, const Tile *, T *, Shape>(i ? of_short : of_long, tiles[i].size(), heads, i ? 32 : 128,
@@ -301,7 +301,7 @@ template <typename T, int HEAD_DIM> static void check_attention(void *of_long, v
     unchanged("attention", out);
 }
 
-/// Small integers, of which every sum is exact and many are equal.
+/// Small integers, so that every sum is exact and many sums are equal.
 static std::vector<float> wholes(size_t n) {
     std::vector<float> values(n);
     for (float &value : values) value = whole(-2, 2);

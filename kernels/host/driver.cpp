@@ -1,14 +1,15 @@
-// The functions of NVIDIA's driver that src/device/cuda calls, on the CPU: scripts/emulate-cuda builds a
-// libcuda.so.1 of them, so that the tests run without a GPU. Device memory is memory of the process.
+// The functions of NVIDIA's driver that src/device/cuda calls, implemented on the CPU: scripts/emulate-cuda
+// builds a libcuda.so.1 from them, so that the tests run without a GPU. Device memory is memory of the
+// process.
 //
-// A stream does its work as late as it may: when somebody waits for it. So a read that is too early, or a
-// write to memory that is still to be copied, shows in the results. While a stream captures it does
-// nothing, and calls that a capture does not allow are refused.
+// A stream does its work as late as possible, when the host waits for it. Therefore a read that is too
+// early, or a write to memory that has not been copied yet, changes the results. While a stream captures,
+// it does no work, and calls that are not allowed during a capture are rejected.
 //
-// A kernel gets its parameters as the driver passes them: by their sizes in the kernel's own declaration.
-// Memory is initialised to NaN. EMULATED_CUDA_MEMORY is its number of bytes, EMULATED_CUDA_FAIL_AFTER the
-// number of launches after which the device is lost, and EMULATED_CUDA_LOG a file that gets a line with
-// the name of each call on streams and memory.
+// Kernel parameters are passed as the driver does, by the sizes in the declaration of the kernel. Memory is
+// initialised to NaN. EMULATED_CUDA_MEMORY is its size in bytes, EMULATED_CUDA_FAIL_AFTER the number of
+// launches after which the device fails, and EMULATED_CUDA_LOG a file to which each call on streams and
+// memory adds a line with its name.
 #include <chrono>
 #include <deque>
 #include <map>
@@ -41,14 +42,14 @@ size_t given(const char *name, size_t otherwise) {
 }
 
 const size_t MEMORY_BYTES = given("EMULATED_CUDA_MEMORY", size_t(4) << 30);
-/// The launch after which the device is lost.
+/// The launch after which the device fails.
 const size_t LAUNCHES_MAX = given("EMULATED_CUDA_FAIL_AFTER", SIZE_MAX);
 constexpr unsigned SHARED_BYTES_PLAIN = 48 << 10;
 
 using Work = std::function<void()>;
 
 struct Kernel {
-    /// Copies the parameters.
+    /// Copies the parameters of the kernel.
     std::function<Work(void **)> with;
     unsigned shared_bytes_max = SHARED_BYTES_PLAIN;
 };
@@ -82,9 +83,9 @@ struct Graph {
 
 struct Stream {
     std::deque<Work> works;
-    /// The graph that it captures, or null.
+    /// The graph that is being captured, or null.
     Graph *graph = nullptr;
-    /// Whether a call was made that a capture does not allow.
+    /// Whether a call was made that is not allowed during a capture.
     bool invalid = false;
 
     void wait() {
@@ -94,21 +95,21 @@ struct Stream {
 
 struct Event {
     Stream *stream = nullptr;
-    /// How often it was recorded, and how many of these the stream has reached.
+    /// How often the event was recorded, and how many of these records the stream has reached.
     size_t recorded = 0, passed = 0;
-    /// When it reached the last.
+    /// Time at which the stream reached the last record.
     std::chrono::steady_clock::time_point at;
 };
 
 std::map<uint64_t, size_t> allocations;
-/// Page-locked memory: a copy from other memory is made at once, one to other memory is waited for.
+/// Page-locked memory. A copy from other host memory is made at once; a copy to other host memory waits.
 std::map<const char *, size_t> pinned;
 std::set<Stream *> streams;
-/// Locks everything here, and the one block that runs.
+/// Protects all state of this file, and the one block that runs.
 std::recursive_mutex lock;
 using Guard = std::lock_guard<std::recursive_mutex>;
 thread_local void *bound;
-/// The stream that this thread captures.
+/// The stream of this thread's capture, or null.
 thread_local Stream *capturing;
 size_t launched;
 
@@ -129,7 +130,7 @@ void note(const char *call) {
     }
 }
 
-/// Whether a call that a capture does not allow was made during one.
+/// Whether a call is made during a capture that does not allow it; makes the capture invalid.
 bool unsafe_now() {
     if (capturing) {
         capturing->invalid = true;
@@ -225,13 +226,13 @@ int cuEventRecord(Event *event, Stream *stream) {
     return state();
 }
 int cuEventQuery(const Event *event) {
-    // It is not logged: the number of these calls depends on time.
+    // Not logged, because the number of these calls depends on timing.
     const Guard guard(lock);
     return event->passed < event->recorded ? int(NOT_READY) : state();
 }
 int cuEventSynchronize(Event *event) {
     CALL_OUTSIDE_CAPTURE;
-    // Work after the event keeps waiting.
+    // Work after the event is not done yet.
     for (; event->passed < event->recorded; event->stream->works.pop_front()) event->stream->works.front()();
     return state();
 }

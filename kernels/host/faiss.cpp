@@ -1,5 +1,5 @@
-// The functions of kernels/faiss/flat.cu on the CPU: scripts/emulate-cuda builds a libcodeintel_faiss.so of
-// them, with memory of the emulated driver.
+// The functions of kernels/faiss/flat.cu, implemented on the CPU: scripts/emulate-cuda builds a
+// libcodeintel_faiss.so from them, which allocates memory of the emulated driver.
 #include <algorithm>
 #include <cfloat>
 #include <cstdint>
@@ -24,7 +24,7 @@ struct Flat {
     uint64_t memory;
 };
 
-/// The result of a function for a status of the driver.
+/// Converts a status of the driver into the result of a function.
 int told(int error, char *text, size_t bytes) {
     if (error != 0) {
         snprintf(text, bytes, "the emulated driver says %d", error);
@@ -32,7 +32,7 @@ int told(int error, char *text, size_t bytes) {
     return error;
 }
 
-/// The best `k` rows; after the last one the id is -1.
+/// The best `k` rows; if there are fewer, the remaining ids are -1.
 void nearest(const float *rows, int64_t n, int d, const float *query, int64_t k, float *scores, int64_t *ids) {
     std::vector<std::pair<float, int64_t>> all(n);
     for (int64_t i = 0; i < n; i++) {

@@ -1,9 +1,10 @@
-// A GPU's block of threads, run by one thread of the CPU, so that the kernels can be tested without a GPU:
-// every thread of a block is a fiber, which runs until it waits for the others.
+// Runs the blocks of a GPU kernel on one CPU thread, so that kernels can be tested without a GPU: every
+// thread of a block is a fiber, which runs until it waits for other threads.
 //
 // Blocks run one after another. Shared memory is initialised to NaN. A warp runs until it reaches a barrier
 // before the next one begins. An asynchronous copy arrives at once in every second launch, in the others
-// only when its thread waits for it. So a missing barrier or wait shows, but nothing runs in parallel.
+// only when its thread waits for it. A missing barrier or wait therefore changes the result, but races
+// between threads that run in parallel cannot occur.
 #pragma once
 
 #include <cmath>
@@ -61,20 +62,20 @@ struct Copy {
 };
 
 struct Thread {
-    /// Where it continues; before it has started, its context.
+    /// Where the fiber continues; before its start, its context.
     jmp_buf at;
     ucontext_t context;
     bool begun;
     std::vector<char> stack = std::vector<char>(1 << 16);
     bool done;
-    /// The barrier at which it waits.
+    /// The barrier at which the fiber waits.
     int barrier;
-    /// Copies of the group that is open, and the groups before it.
+    /// The copies of the open group, and the earlier groups.
     std::vector<Copy> open;
     std::vector<std::vector<Copy>> groups;
 };
 
-/// The values that the lanes of a warp exchange; those of the round before stay readable.
+/// The values that the lanes of a warp exchange; those of the previous round stay readable.
 struct Warp {
     int arrived = 0, round = 0;
     unsigned char handed[2][32][32];
@@ -91,7 +92,7 @@ static int current, waiting, barriers, launches;
     exit(1);
 }
 
-/// Jumps in place of swapcontext, which would call the kernel for the signal mask each time.
+/// Switches fibers with jumps, because swapcontext makes a system call for the signal mask each time.
 static void yield() {
     if (_setjmp(threads[current].at) == 0) _longjmp(scheduler, 1);
 }
@@ -132,7 +133,7 @@ template <typename V> static unsigned char (*hand(const V &value))[32] {
     return warp.handed[round % 2];
 }
 
-/// Runs each thread from..to until it waits. Whether one of them can continue.
+/// Runs each of the threads from..to until it waits. Returns whether one of them can continue.
 static bool run(int from, int to) {
     const auto can = [](const Thread &thread) { return !thread.done && thread.barrier != barriers; };
     bool more = false;
@@ -154,7 +155,7 @@ template <typename F> static void launch(size_t x, size_t y, int n, unsigned cha
     for (size_t block = 0; block < x * y; block++) {
         blockIdx = dim3(block % x, block / x, 0);
         memset(shared, 0xff, bytes);
-        // Only the stacks of the block before are reused.
+        // Only the stacks of the previous block are reused.
         threads.resize(n);
         warps.assign((n + 31) / 32, Warp());
         waiting = 0;
@@ -232,7 +233,7 @@ static void load(uint32_t (&to)[4], const void *row, bool transposed) {
         const uint32_t high = transposed ? matrix[pair + 1][group] : matrix[group][pair + 1];
         to[i] = low | high << 16;
     }
-    // No lane continues and overwrites what another still reads.
+    // So that no lane continues and overwrites a value that another lane has not read yet.
     gpu::hand(0);
 }
 static inline void load_matrices(uint32_t (&to)[4], const void *row) { load(to, row, false); }

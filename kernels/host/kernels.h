@@ -1,4 +1,4 @@
-// All kernels of kernels/*.cu, each file in a namespace of its own, compiled for the CPU.
+// All kernels of kernels/*.cu, compiled for the CPU, each file in its own namespace.
 #pragma once
 
 #include "gpu.h"
