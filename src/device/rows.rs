@@ -84,7 +84,7 @@ mod tests {
         for n in [1 << 60, usize::MAX] {
             let error = rows.reserve(n, 4).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::OutOfMemory);
-            assert!(error.to_string().contains(&format!("{n} tokens at once")), "{error}");
+            assert!(error.to_string().contains(&format!("a batch of {n} tokens")), "{error}");
         }
         assert_eq!((rows.n(), rows.d()), (8, 4), "it is as it was");
     }

@@ -83,7 +83,7 @@ fn a_dense_module_that_does_not_fit_is_refused() {
         Pooler::load(folder.path(), &config, hidden, &device).err().unwrap().to_string()
     };
     let narrow = error(&[(6, 4, "linear.Identity", false)], 8);
-    assert!(narrow.contains("in_features is 6") && narrow.contains("gives 8"), "{narrow}");
+    assert!(narrow.contains("in_features is 6") && narrow.contains("8 outputs"), "{narrow}");
     let unknown = error(&[(6, 4, "activation.Mish", true)], 6);
     assert!(unknown.contains("Mish") && unknown.contains("Identity"), "{unknown}");
     let (folder, config, _) = folder_of(&[(6, 4, "linear.Identity", false)]);
