@@ -60,13 +60,13 @@ void check_device(const Flat &flat) {
 
 template <typename T> using Matrix = faiss::gpu::Tensor<T, 2, true>;
 
-template <typename F> int told(char *text, size_t bytes, const F &f) {
+template <typename F> int report(char *text, size_t bytes, const F &f) {
     try {
         return f(), 0;
     } catch (const std::exception &error) {
         return snprintf(text, bytes, "%s", error.what()), 1;
     } catch (...) {
-        return snprintf(text, bytes, "an exception without a text"), 1;
+        return snprintf(text, bytes, "an exception without a message"), 1;
     }
 }
 
@@ -87,7 +87,7 @@ extern "C" {
 
 /// Prepares searches on `stream` and allocates `temp_bytes` of memory, which they share.
 int codeintel_faiss_open(int device, void *stream, size_t temp_bytes, void **handle, char *text, size_t text_bytes) {
-    return told(text, text_bytes, [&] {
+    return report(text, text_bytes, [&] {
         cudaFuncAttributes attributes;
         check(cudaSetDevice(device));
         check(cudaFuncGetAttributes(&attributes, probe));
@@ -99,7 +99,7 @@ int codeintel_faiss_open(int device, void *stream, size_t temp_bytes, void **han
 /// `[nq, k]`; all on the device. It takes as many queries at a time as the temporary memory allows.
 int codeintel_faiss_search(void *handle, const float *rows, int64_t n, int d, const float *queries, int64_t nq,
                            int64_t k, float *scores, int64_t *ids, char *text, size_t text_bytes) {
-    return told(text, text_bytes, [&] {
+    return report(text, text_bytes, [&] {
         Flat &flat = *static_cast<Flat *>(handle);
         check_device(flat);
         idx_t at_once = nq;

@@ -25,9 +25,9 @@ struct Flat {
 };
 
 /// Converts a status of the driver into the result of a function.
-int told(int error, char *text, size_t bytes) {
+int report(int error, char *text, size_t bytes) {
     if (error != 0) {
-        snprintf(text, bytes, "the emulated driver says %d", error);
+        snprintf(text, bytes, "the emulated driver returned %d", error);
     }
     return error;
 }
@@ -56,7 +56,7 @@ int codeintel_faiss_open(int, void *stream, size_t temp_bytes, void **handle, ch
     uint64_t memory = 0;
     const int error = cuMemAlloc_v2(&memory, temp_bytes);
     *handle = error == 0 ? new Flat{stream, memory} : nullptr;
-    return told(error, text, text_bytes);
+    return report(error, text, text_bytes);
 }
 
 int codeintel_faiss_search(void *handle, const float *rows, int64_t n, int d, const float *queries, int64_t nq,
