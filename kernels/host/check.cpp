@@ -30,7 +30,7 @@ template <typename T> constexpr double UNIT = std::is_same<T, bf16>::value ? 1.0
 static void close(const char *what, double got, double want, double tolerance) {
     const double error = std::fabs(got - want) / std::max(1.0, std::fabs(want)) / tolerance;
     if (!(error <= 1)) {
-        printf("check-kernels: %s gives %g, not %g\n", what, got, want);
+        printf("check-kernels: %s is %g, expected %g\n", what, got, want);
         exit(1);
     }
     worst = std::max(worst, error);
@@ -344,7 +344,7 @@ static void check_nearest() {
 template <typename F> static void repeat(const char *what, const char *type, int times, F check) {
     worst = 0;
     for (int i = 0; i < times; i++) check();
-    printf("%-16s %-4s %4d shapes, the worst at %.2f of what is allowed\n", what, type, times, worst);
+    printf("%-16s %-4s %4d shapes, largest error %.2f of the tolerance\n", what, type, times, worst);
 }
 
 template <typename T> static void check_all(const char *type) {

@@ -122,7 +122,7 @@ template <typename V> static unsigned char (*hand(const V &value))[32] {
     Warp &warp = warps[current / 32];
     const int round = warp.round, first = current / 32 * 32;
     if (alive(first, first + 32) < 32) {
-        fail("a lane is missing in an operation of the whole warp");
+        fail("not every lane takes part in an operation of the whole warp");
     }
     memcpy(warp.handed[round % 2][current % 32], &value, sizeof value);
     if (++warp.arrived == 32) {
@@ -199,7 +199,7 @@ namespace ptx {
 
 static inline void copy16(void *to, const void *from, bool there) {
     if ((reinterpret_cast<uintptr_t>(to) | reinterpret_cast<uintptr_t>(from)) % 16 != 0) {
-        gpu::fail("a copy of 16 bytes to or from an odd place");
+        gpu::fail("a copy of 16 bytes to or from an unaligned address");
     }
     const gpu::Copy copy{to, from, there};
     if (gpu::launches % 2 == 0) {
