@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{Call, Parts, is_device_failure};
+use super::call::{Call, CallError, Parts};
 use super::request::{EmbedRequest, Embeddings};
-use super::scheduler::{EngineStats, Search, Worker};
+use super::worker::{EngineStats, Search, Workers};
 use crate::base::error::{Result, Warning};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Mode;
@@ -18,7 +18,7 @@ const DEVICE_COOL_DOWN: Duration = Duration::from_secs(60);
 
 /// What stands behind an engine.
 pub(super) enum Backend {
-    Inproc(Worker),
+    Inproc(Workers),
     /// The endpoint; `instead` says why it is not this process, where that was wanted.
     Http {
         remote: Remote,
@@ -26,7 +26,7 @@ pub(super) enum Backend {
     },
     /// This process, and the endpoint where its device fails.
     Auto {
-        worker: Worker,
+        worker: Workers,
         device: Breaker,
         remote: Remote,
     },
@@ -34,7 +34,7 @@ pub(super) enum Backend {
 
 impl Backend {
     /// This process, with an endpoint behind it or without.
-    pub fn new(worker: Worker, remote: Option<Remote>) -> Self {
+    pub fn new(worker: Workers, remote: Option<Remote>) -> Self {
         let device = Breaker::new(DEVICE_FAILURES_MAX, DEVICE_COOL_DOWN);
         match remote {
             None => Self::Inproc(worker),
@@ -61,31 +61,34 @@ impl Backend {
         let near =
             |worker| Call::searching(parts, request.lane, search, cx).run(request.texts, worker);
         match self {
-            Self::Inproc(worker) => (Mode::Inproc, near(worker)),
+            Self::Inproc(worker) => (Mode::Inproc, near(worker).map_err(|failed| failed.error)),
             Self::Http { remote, instead } => far(remote, instead.as_deref()),
             Self::Auto { worker, device, remote } => {
                 let permit = match device.permit(Instant::now()) {
                     Ok(permit) => permit,
                     Err(why) => return far(remote, Some(&format!("of the device {why}"))),
                 };
-                let result = near(worker);
-                match &result {
-                    // What the cache had says nothing of the device.
-                    Ok(done) if done.cache_hits < request.texts.len() => permit.succeeded(),
-                    Err(error) if is_device_failure(error) => {
+                match near(worker) {
+                    Err(CallError { error, is_device: true }) => {
                         let why = error.to_string();
                         permit.failed(Instant::now(), &why);
-                        return far(remote, Some(&why));
+                        far(remote, Some(&why))
                     }
-                    _ => {}
+                    Err(CallError { error, .. }) => (Mode::Inproc, Err(error)),
+                    Ok(done) => {
+                        // What the cache had says nothing of the device.
+                        if done.cache_hits < request.texts.len() {
+                            permit.succeeded();
+                        }
+                        (Mode::Inproc, Ok(done))
+                    }
                 }
-                (Mode::Inproc, result)
             }
         }
     }
 
     /// This process's device, where it is to be used.
-    pub fn worker(&self) -> Option<&Worker> {
+    pub fn worker(&self) -> Option<&Workers> {
         match self {
             Self::Inproc(worker) | Self::Auto { worker, .. } => Some(worker),
             Self::Http { .. } => None,

@@ -10,11 +10,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::cache::{Key, Record, Usage, VectorCache};
+use super::pending::{Failure, PendingRequest, Response, Slot, SlotRow};
+use super::queue::{Entry, Sequence};
 use super::request::Embeddings;
-use super::scheduler::{Delivery, Lane, Request, Search, Sequence, Ticket, Worker, stopped};
+use super::worker::{Search, Workers, stopped};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::Hit;
 use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Lane;
 use crate::base::vector::Matrix;
 use crate::embedding::engine::endpoint::{Ask, Fetched, Remote};
 use crate::embedding::token::{Ragged, Tokenizer};
@@ -24,25 +27,23 @@ const SLICE_TEXTS: usize = 256;
 /// How often a waiting caller looks whether its run was cancelled.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Who failed when a batch did.
-const ENCODER: &str = "the encoder";
+/// Why a call has no result.
+pub(super) struct CallError {
+    pub error: Error,
+    /// Whether the device failed, and not the request.
+    pub is_device: bool,
+}
 
-/// Whether the device failed, and not the request.
-pub(super) fn is_device_failure(error: &Error) -> bool {
-    match error {
-        Error::OutOfMemory { .. } | Error::DeviceLost { .. } => true,
-        Error::Library { part, .. } => *part == ENCODER,
-        _ => false,
+impl From<Error> for CallError {
+    fn from(error: Error) -> Self {
+        Self { error, is_device: false }
     }
 }
 
-/// What a request is told of its batch's failure, which it shares with others.
-fn of_batch(error: Arc<Error>) -> Error {
-    match &*error {
-        Error::DeviceLost { detail } => Error::DeviceLost { detail: detail.clone() },
-        &Error::DeadlineExceeded { what, budget_ms } => Error::DeadlineExceeded { what, budget_ms },
-        &Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
-        _ => Error::Library { part: ENCODER, action: "compute a batch", source: error.into() },
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        let is_device = matches!(failure, Failure::Device(_));
+        Self { error: failure.into_error(), is_device }
     }
 }
 
@@ -62,9 +63,9 @@ pub(super) struct Call<'a> {
     cx: RunContext,
     began: Instant,
     /// Given up when all is queued: then only tickets keep the channel open.
-    request: Option<Arc<Request>>,
+    request: Option<Arc<PendingRequest>>,
     gone: Arc<AtomicBool>,
-    deliveries: Receiver<Delivery>,
+    responses: Receiver<Response>,
     /// `[n * d]`
     vectors: Vec<f32>,
     /// What is done with each vector on the device, in place of bringing it here.
@@ -103,10 +104,15 @@ impl<'a> Call<'a> {
         search: Option<&Search>,
         cx: &RunContext,
     ) -> Self {
-        let (reply, deliveries) = channel();
+        let (sender, responses) = channel();
         let gone = Arc::new(AtomicBool::new(false));
         let search = search.cloned();
-        let request = Request { cx: cx.clone(), gone: gone.clone(), reply, search: search.clone() };
+        let request = PendingRequest {
+            cx: cx.clone(),
+            gone: gone.clone(),
+            responses: sender,
+            search: search.clone(),
+        };
         // A vector that stays on its device is in no cache, and a search wants it there.
         let parts = Parts { cache: parts.cache.filter(|_| search.is_none()), ..parts };
         Self {
@@ -116,7 +122,7 @@ impl<'a> Call<'a> {
             began: Instant::now(),
             request: Some(Arc::new(request)),
             gone,
-            deliveries,
+            responses,
             vectors: Vec::new(),
             search,
             nearest: Vec::new(),
@@ -133,7 +139,7 @@ impl<'a> Call<'a> {
     }
 
     /// Has `worker` embed `texts`, `[n]`.
-    pub fn run(mut self, texts: &[&str], worker: &Worker) -> Result<Embeddings> {
+    pub fn run(mut self, texts: &[&str], worker: &Workers) -> Result<Embeddings, CallError> {
         self.make_room(texts.len());
         for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
             self.check_wanted()?;
@@ -144,17 +150,17 @@ impl<'a> Call<'a> {
         while self.pending > 0 {
             self.check_wanted()?;
             let patience = self.patience();
-            match self.deliveries.recv_timeout(patience) {
-                Ok(delivery) => self.take(delivery)?,
+            match self.responses.recv_timeout(patience) {
+                Ok(response) => self.take(response)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 // A worker drops the tickets that it finds expired before we find out.
                 Err(RecvTimeoutError::Disconnected) => {
                     self.check_wanted()?;
-                    return Err(stopped());
+                    return Err(stopped().into());
                 }
             }
         }
-        self.finish()
+        Ok(self.finish()?)
     }
 
     /// Has `remote` embed `texts`, `[n]`. Tokens are counted here, as the cache keeps them.
@@ -218,7 +224,8 @@ impl<'a> Call<'a> {
         let answer = fetched.result?;
         self.pending -= 1;
         self.queue.get_or_insert(fetched.queue);
-        let rows: Vec<_> = batch.iter().enumerate().map(|(row, (slot, _))| (*slot, row)).collect();
+        let rows: Vec<_> =
+            batch.iter().enumerate().map(|(row, (slot, _))| SlotRow { slot: *slot, row }).collect();
         let counted = || batch.iter().map(|(slot, _)| self.usages[*slot].tokens as usize).sum();
         let tokens = answer.tokens.unwrap_or_else(counted);
         remote.count(batch.len(), tokens);
@@ -269,7 +276,7 @@ impl<'a> Call<'a> {
     }
 
     /// Tokenises `texts` (slot, text) and hands them to the worker, waiting for room if need be.
-    fn queue(&mut self, texts: &[(usize, &str)], worker: &Worker) -> Result<()> {
+    fn queue(&mut self, texts: &[(usize, &str)], worker: &Workers) -> Result<(), CallError> {
         let Some(request) = self.request.clone().filter(|_| !texts.is_empty()) else {
             return Ok(());
         };
@@ -281,8 +288,8 @@ impl<'a> Call<'a> {
         let mut sequences = VecDeque::with_capacity(texts.len());
         for (i, (slot, _)) in texts.iter().enumerate() {
             let ids = ragged.seq(i).to_vec();
-            let ticket = Ticket { request: request.clone(), slot: *slot, queued };
-            sequences.push_back(Sequence { ids, ticket });
+            let waiter = Slot { request: request.clone(), index: *slot, queued };
+            sequences.push_back(Entry { sequence: Sequence::from_ids(ids), waiter });
         }
         self.pending += sequences.len();
         if !self.admitted {
@@ -297,52 +304,55 @@ impl<'a> Call<'a> {
         self.take_ready()
     }
 
-    fn take_ready(&mut self) -> Result<()> {
-        while let Ok(delivery) = self.deliveries.try_recv() {
-            self.take(delivery)?;
+    fn take_ready(&mut self) -> Result<(), CallError> {
+        while let Ok(response) = self.responses.try_recv() {
+            self.take(response)?;
         }
         Ok(())
     }
 
     /// Takes over what came of a batch.
-    fn take(&mut self, delivery: Delivery) -> Result<()> {
-        let computed = delivery.computed.map_err(of_batch)?;
-        self.queue.get_or_insert(delivery.queue);
-        self.pending -= delivery.rows.len();
+    fn take(&mut self, response: Response) -> Result<(), CallError> {
+        let output = response.result?;
+        self.queue.get_or_insert(response.queue_time);
+        self.pending -= response.rows.len();
         if let Some(search) = &self.search {
-            let found = computed.found(search).ok_or_else(|| Error::Internal {
-                what: ENCODER,
+            let found = output.search(search).ok_or_else(|| Error::Internal {
+                what: "the encoder",
                 detail: "it did not search the index".to_owned(),
             })?;
-            for &(slot, row) in &delivery.rows {
+            for &SlotRow { slot, row } in &response.rows {
                 self.nearest[slot] = found.nearest(row, search.k);
             }
             self.searched += found.took;
             return Ok(());
         }
-        let (expected, found) = (self.parts.d, computed.vectors.as_ref().map_or(0, Matrix::d));
-        match &computed.vectors {
-            Some(vectors) if found == expected => self.place(&delivery.rows, vectors),
-            _ => return Err(Error::Dimension { what: "vector of the encoder", expected, found }),
+        let (expected, found) = (self.parts.d, output.vectors.as_ref().map_or(0, Matrix::d));
+        match &output.vectors {
+            Some(vectors) if found == expected => self.place(&response.rows, vectors),
+            _ => {
+                let what = "vector of the encoder";
+                return Err(Error::Dimension { what, expected, found }.into());
+            }
         }
         Ok(())
     }
 
     /// Copies `vectors` to their places (slot, row), and into the cache.
-    fn place(&mut self, rows: &[(usize, usize)], vectors: &Matrix) {
+    fn place(&mut self, rows: &[SlotRow], vectors: &Matrix) {
         let d = self.parts.d;
-        for &(slot, row) in rows {
+        for &SlotRow { slot, row } in rows {
             self.vectors[slot * d..(slot + 1) * d].copy_from_slice(vectors.row(row));
         }
         self.keep(rows, vectors);
     }
 
     /// Keeps each row of `vectors` once. A cache that fails costs a warning, not the answer.
-    fn keep(&mut self, rows: &[(usize, usize)], vectors: &Matrix) {
+    fn keep(&mut self, rows: &[SlotRow], vectors: &Matrix) {
         let Some(cache) = self.parts.cache.filter(|_| !self.cache_failed) else { return };
         let mut once = std::collections::HashSet::new();
-        let rows = rows.iter().filter(|(_, row)| once.insert(*row));
-        let record = |&(slot, row): &(usize, usize)| Record {
+        let rows = rows.iter().filter(|place| once.insert(place.row));
+        let record = |&SlotRow { slot, row }: &SlotRow| Record {
             key: self.keys[slot],
             usage: self.usages[slot],
             vector: vectors.row(row),

@@ -7,10 +7,9 @@ use std::time::Instant;
 use super::backend::Backend;
 use super::cache::VectorCache;
 use super::call::{Call, Parts};
-use super::limits::limits;
 use super::load::{Loaded, describe, load, refuse};
 use super::request::{EmbedRequest, Embeddings, PromptKind, Purpose};
-use super::scheduler::{Search, Worker};
+use super::worker::{DeviceCompute, Search, WorkerLimits, Workers};
 use super::{EngineStats, Lane};
 use crate::base::config::{Settings, VllmMode};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -86,10 +85,11 @@ impl Engine {
             }
         };
         let Loaded { identity, device, compute, busy_tokens } = loaded;
-        let limits = limits(&settings.engine, busy_tokens, device.is_gpu());
+        let limits = WorkerLimits::new(&settings.engine, busy_tokens, device.is_gpu());
         let name = device.name();
-        let worker = Worker::start(limits, compute, Some(device))?;
-        let backend = Backend::new(worker, remote);
+        let device = DeviceCompute { limits, compute, device: Some(device) };
+        let workers = Workers::start(settings.engine.queue_tokens_max, vec![device])?;
+        let backend = Backend::new(workers, remote);
         Self::open(identity, name, folder, settings, cache_folder, backend)
     }
 
@@ -189,7 +189,7 @@ impl Engine {
             mode = by;
             self.describe_mode(by, span);
             let near = backend.worker().filter(|_| by == Mode::Inproc);
-            let memory = near.and_then(Worker::device).and_then(Device::memory);
+            let memory = near.and_then(Workers::device).and_then(Device::memory);
             for (key, bytes) in memory.into_iter().flat_map(MemoryInfo::attrs) {
                 span.set(key, bytes);
             }
@@ -233,7 +233,7 @@ impl Engine {
 
     /// The device of this process that embeds.
     pub fn device(&self) -> Option<&Device> {
-        self.inner.backend.worker().and_then(Worker::device)
+        self.inner.backend.worker().and_then(Workers::device)
     }
 
     /// Whether a GPU of this process embeds.
@@ -269,7 +269,8 @@ impl Engine {
         let parts = Parts { tokenizer, cache: None, d: identity.dim };
         // Nobody's run: it is not measured as one.
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
-        let answer = match Call::new(parts, Lane::Bulk, &cx).run(&texts, worker) {
+        let computed = Call::new(parts, Lane::Bulk, &cx).run(&texts, worker);
+        let answer = match computed.map_err(|failed| failed.error) {
             Err(error) if backend.remote().is_some() => {
                 tracing::warn!(%error, "the device did not warm up; where it fails the endpoint embeds");
                 return Ok(());

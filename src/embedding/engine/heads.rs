@@ -3,8 +3,8 @@
 //! There is no queue and no cache here: the caller's thread waits while its batches are computed.
 
 use super::PromptKind;
-use super::limits::batch_max;
 use super::load::on_device;
+use super::worker::batch_max;
 use crate::base::config::EngineSettings;
 use crate::base::error::{Error, Result};
 use crate::base::vector::{Matrix, SparseVec};

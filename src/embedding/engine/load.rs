@@ -1,6 +1,6 @@
 //! What does an engine learn from a model folder, with its weights and without?
 
-use super::scheduler::compute::Compute;
+use super::worker::compute::Compute;
 use super::{EngineOptions, PromptKind};
 use crate::base::config::{DeviceChoice, EndpointSettings, EngineSettings};
 use crate::base::error::{Error, ErrorKind, Result};

@@ -9,10 +9,9 @@ use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 
 use super::backend::Backend;
-use super::limits::limits;
 use super::load::{Loaded, load};
-use super::scheduler::Worker;
-use super::scheduler::compute::{Compute, Computed, Launched, Wanted};
+use super::worker::compute::{BatchOutput, BatchRequest, Compute, Launch};
+use super::worker::{DeviceCompute, WorkerLimits, Workers};
 use super::*;
 use crate::base::config::{EngineSettings, Settings};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -26,6 +25,7 @@ use crate::embedding::token::{Ragged, Tokenizer};
 
 mod flights;
 mod memory;
+mod workers;
 
 fn bert() -> ModelFolder {
     ModelFolder::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/bert"))
@@ -86,6 +86,17 @@ fn engine_of(
     dim: usize,
     compute: Box<dyn Compute>,
 ) -> Engine {
+    engine_on(settings, cache, remote, dim, vec![compute])
+}
+
+/// An engine with a worker for each of `computes`.
+fn engine_on(
+    settings: &Settings,
+    cache: Option<&Path>,
+    remote: Option<Remote>,
+    dim: usize,
+    computes: Vec<Box<dyn Compute>>,
+) -> Engine {
     let identity = ModelIdentity {
         name: "fake".to_owned(),
         revision: "0".repeat(16),
@@ -98,8 +109,11 @@ fn engine_of(
         mode: Mode::Inproc,
     };
     let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
-    let worker = Worker::start(limits(&settings.engine, 64, false), compute, None).unwrap();
-    let backend = Backend::new(worker, remote);
+    let limits = WorkerLimits::new(&settings.engine, 64, false);
+    let device = |compute| DeviceCompute { limits, compute, device: None };
+    let devices = computes.into_iter().map(device).collect();
+    let workers = Workers::start(settings.engine.queue_tokens_max, devices).unwrap();
+    let backend = Backend::new(workers, remote);
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
     Engine::assemble(identity, prompts, device, tokenizer, settings, cache, backend).unwrap()
 }

@@ -24,9 +24,10 @@ pub(super) use client::{Ask, Policy};
 pub use endpoint::Endpoint;
 pub use wire::Answer;
 
-use super::scheduler::{EngineStats, Lane};
+use super::worker::EngineStats;
 use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
+use crate::base::telemetry::labels::Lane;
 use client::Client;
 use pool::Pool;
 

@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::super::scheduler::{Lane, stopped};
 use crate::base::error::{Error, Result};
+use crate::base::telemetry::labels::Lane;
+use crate::embedding::engine::worker::stopped;
 
 /// Requests that wait in each lane. A call has twice as many there as are sent at once, so this is
 /// room for 16 calls with the default, and 8 MiB of text in each.

@@ -18,8 +18,7 @@ use crate::base::telemetry::labels::{Mode, Tool};
 use crate::base::telemetry::{RunContext, Stage, Telemetry, attrs};
 use crate::base::vector::Matrix;
 use crate::embedding::engine::backend::Backend;
-use crate::embedding::engine::limits::limits;
-use crate::embedding::engine::scheduler::Worker;
+use crate::embedding::engine::worker::{DeviceCompute, WorkerLimits, Workers};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::embedding::models::ModelFolder;
 use crate::embedding::models::ModelIdentity;
@@ -313,7 +312,9 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
         assert!(batches == 0, "the device fell off the bus");
         Matrix::new(vec![7.0; batch.n() * D], D)
     });
-    let worker = Worker::start(limits(&settings.engine, 64, false), compute, None).unwrap();
+    let limits = WorkerLimits::new(&settings.engine, 64, false);
+    let device = DeviceCompute { limits, compute, device: None };
+    let worker = Workers::start(settings.engine.queue_tokens_max, vec![device]).unwrap();
     let remote = Remote::with_policy(&settings.endpoint, "bert", PATIENT).unwrap();
     let local = ModelIdentity { revision: "0".repeat(16), ..identity(Mode::Inproc) };
     let engine = engine_of(local, &settings, Backend::new(worker, Some(remote)));

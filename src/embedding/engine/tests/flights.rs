@@ -13,17 +13,17 @@ struct Distant {
 }
 
 impl Compute for Distant {
-    fn launch(&mut self, batch: &Ragged, wanted: &Wanted) -> Result<Launched> {
-        assert!(wanted.vectors && wanted.searches.is_empty());
+    fn launch(&mut self, batch: &Ragged, request: &BatchRequest) -> Result<Launch> {
+        assert!(request.vectors && request.searches.is_empty());
         let (told, number, n) = (self.told.clone(), self.batches, batch.n());
         let fails = number == self.failing;
         self.batches += 1;
         told.send(("launched", number)).unwrap();
-        Ok(Launched::Later(Box::new(move || {
+        Ok(Launch::Running(Box::new(move || {
             told.send(("done", number)).unwrap();
             assert!(!fails, "the device fell off the bus");
             let vectors = Matrix::new(vec![number as f32; 2 * n], 2)?;
-            Ok(Computed { vectors: Some(vectors), found: Vec::new() })
+            Ok(BatchOutput { vectors: Some(vectors), searches: Vec::new() })
         })))
     }
 }

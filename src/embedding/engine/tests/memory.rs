@@ -10,13 +10,13 @@ struct Small<F> {
 }
 
 impl<F: Fn() + Send> Compute for Small<F> {
-    fn launch(&mut self, batch: &Ragged, wanted: &Wanted) -> Result<Launched> {
+    fn launch(&mut self, batch: &Ragged, request: &BatchRequest) -> Result<Launch> {
         (self.before)();
         match batch.tokens() {
             tokens if tokens > self.tokens_max => {
                 Err(Error::OutOfMemory { tokens, bytes: 1 << 20 })
             }
-            _ => self.compute.launch(batch, wanted),
+            _ => self.compute.launch(batch, request),
         }
     }
 }

@@ -1,0 +1,142 @@
+//! A request whose results are being computed, and how each is delivered.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use super::queue::Waiter;
+use super::worker::Search;
+use super::worker::compute::BatchOutput;
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::RunContext;
+
+/// What the entries of one request share.
+pub(super) struct PendingRequest {
+    pub cx: RunContext,
+    /// Set when nobody waits for the response any more.
+    pub gone: Arc<AtomicBool>,
+    pub responses: Sender<Response>,
+    /// An index that the device searches for each vector; then the vectors themselves are not needed.
+    pub search: Option<Search>,
+}
+
+/// The place of one text in its request.
+pub(super) struct Slot {
+    pub request: Arc<PendingRequest>,
+    pub index: usize,
+    pub queued: Instant,
+}
+
+impl Waiter for Slot {
+    fn is_gone(&self, now: Instant) -> bool {
+        let PendingRequest { cx, gone, .. } = &*self.request;
+        gone.load(Ordering::Relaxed)
+            || cx.is_cancelled()
+            || cx.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.request.cx.deadline()
+    }
+}
+
+/// What one batch computed for one request.
+pub(super) struct Response {
+    /// For each slot of the request that was in the batch, the row of the batch.
+    pub rows: Vec<SlotRow>,
+    pub result: Result<Arc<BatchOutput>, Failure>,
+    /// How long the first of the entries waited.
+    pub queue_time: Duration,
+}
+
+/// Where the result of a slot is in its batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SlotRow {
+    pub slot: usize,
+    pub row: usize,
+}
+
+/// Why a request has no result.
+#[derive(Debug, Clone)]
+pub(super) enum Failure {
+    /// The device failed at a batch, which the request may have shared with others.
+    Device(Arc<Error>),
+    /// The result would have come after the deadline of the request.
+    Late { budget_ms: u64 },
+}
+
+impl Failure {
+    /// The error of one of the requests that failed.
+    pub fn into_error(self) -> Error {
+        let error = match self {
+            Self::Late { budget_ms } => {
+                return Error::DeadlineExceeded { what: "embedding", budget_ms };
+            }
+            Self::Device(error) => error,
+        };
+        match &*error {
+            Error::DeviceLost { detail } => Error::DeviceLost { detail: detail.clone() },
+            &Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
+            _ => Error::Library {
+                part: "the encoder",
+                action: "compute a batch",
+                source: error.into(),
+            },
+        }
+    }
+}
+
+/// Sends each request of a batch one response. waiters: those of each row.
+pub(super) fn respond(waiters: Vec<Vec<Slot>>, result: Result<BatchOutput>, launched: Instant) {
+    let result = result.map(Arc::new).map_err(|error| Failure::Device(Arc::new(error)));
+    let mut responses: HashMap<*const PendingRequest, (Arc<PendingRequest>, Response)> =
+        HashMap::new();
+    for (row, slots) in waiters.into_iter().enumerate() {
+        for Slot { request, index, queued } in slots {
+            let (_, response) = responses.entry(Arc::as_ptr(&request)).or_insert_with(|| {
+                let result = result.clone();
+                (request, Response { rows: Vec::new(), result, queue_time: Duration::ZERO })
+            });
+            response.rows.push(SlotRow { slot: index, row });
+            response.queue_time =
+                response.queue_time.max(launched.saturating_duration_since(queued));
+        }
+    }
+    for (request, response) in responses.into_values() {
+        // A requester that has gone away does not need it.
+        let _ = request.responses.send(response);
+    }
+}
+
+/// Tells the requests of `slots` that their results would come too late, so that they need not wait
+/// for their deadlines.
+pub(super) fn respond_late(slots: Vec<Slot>, now: Instant) {
+    for Slot { request, queued, .. } in slots {
+        let left = request.cx.deadline().unwrap_or(now).saturating_duration_since(queued);
+        let result = Err(Failure::Late { budget_ms: left.as_millis() as u64 });
+        let response = Response { rows: Vec::new(), result, queue_time: now - queued };
+        let _ = request.responses.send(response);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::telemetry::Telemetry;
+    use crate::base::telemetry::labels::Tool;
+
+    #[test]
+    fn a_request_that_would_be_late_is_told_so_before_its_deadline() {
+        let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
+        let cx = cx.with_deadline(Duration::from_secs(60));
+        let (responses, received) = std::sync::mpsc::channel();
+        let request =
+            Arc::new(PendingRequest { cx, gone: Arc::default(), responses, search: None });
+        let now = Instant::now();
+        respond_late(vec![Slot { request, index: 0, queued: now }], now);
+        let error = received.try_recv().unwrap().result.err().unwrap().into_error();
+        assert!(matches!(error, Error::DeadlineExceeded { budget_ms: 1..=60_000, .. }), "{error}");
+    }
+}

@@ -1,0 +1,161 @@
+//! What a device computes for a batch, and how its results come back.
+
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::error::{Error, Result};
+use crate::base::hit::{ChunkId, Hit};
+use crate::base::vector::Matrix;
+use crate::device::DeviceIndex;
+use crate::embedding::token::Ragged;
+
+/// A model on its device. Batches are computed in the order in which they are launched.
+pub(in crate::embedding::engine) trait Compute: Send {
+    /// Starts a batch. A GPU still computes when this returns.
+    fn launch(&mut self, batch: &Ragged, request: &BatchRequest) -> Result<Launch>;
+
+    /// Whether it can search an index for the vectors that it computes.
+    fn searches(&self) -> bool {
+        false
+    }
+}
+
+/// A function that returns the rows of a batch has computed them when it returns.
+impl<F: FnMut(&Ragged) -> Result<Matrix> + Send> Compute for F {
+    fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
+        Ok(Launch::Done(BatchOutput { vectors: Some(self(batch)?), searches: Vec::new() }))
+    }
+}
+
+/// A batch that was launched.
+pub(in crate::embedding::engine) enum Launch {
+    Done(BatchOutput),
+    /// The device is computing; the function waits for it.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only a GPU or a test constructs it.
+    Running(Box<dyn FnOnce() -> Result<BatchOutput>>),
+}
+
+/// A search for each text of a request, on the device that embeds it.
+#[derive(Clone)]
+pub struct Search {
+    pub index: Arc<dyn DeviceIndex>,
+    /// Rows of the index that are wanted.
+    pub k: usize,
+}
+
+/// What the waiters of a batch need.
+#[derive(Default)]
+pub(in crate::embedding::engine) struct BatchRequest {
+    /// Whether anyone needs the vectors themselves.
+    pub vectors: bool,
+    /// Each index once, with the largest `k` and the rows of the batch that it is searched for.
+    pub searches: Vec<(Search, Range<usize>)>,
+}
+
+impl BatchRequest {
+    /// Adds what one waiter of row `row` needs; rows come in ascending order.
+    pub fn add(&mut self, row: usize, search: Option<&Search>) {
+        let Some(search) = search else {
+            self.vectors = true;
+            return;
+        };
+        let same = |(known, _): &&mut (Search, _)| Arc::ptr_eq(&known.index, &search.index);
+        match self.searches.iter_mut().find(same) {
+            Some((known, rows)) => {
+                known.k = known.k.max(search.k);
+                rows.end = row + 1;
+            }
+            None => self.searches.push((search.clone(), row..row + 1)),
+        }
+    }
+}
+
+/// The results of a batch.
+pub(in crate::embedding::engine) struct BatchOutput {
+    /// `[n, d]`, if the request asks for vectors.
+    pub vectors: Option<Matrix>,
+    /// The results of each of [`BatchRequest::searches`].
+    pub searches: Vec<SearchOutput>,
+}
+
+/// The nearest rows of an index to some sequences of a batch, best first.
+pub(in crate::embedding::engine) struct SearchOutput {
+    pub search: Search,
+    /// Rows of the batch.
+    pub rows: Range<usize>,
+    /// How long the device searched.
+    pub took: Duration,
+    /// `[rows, k]`
+    pub scores: Vec<f32>,
+    /// `[rows, k]`; -1 after the last row of an index that has fewer than `k`.
+    pub ids: Vec<i64>,
+}
+
+impl BatchOutput {
+    /// The results of `search`.
+    pub fn search(&self, search: &Search) -> Option<&SearchOutput> {
+        self.searches.iter().find(|output| Arc::ptr_eq(&output.search.index, &search.index))
+    }
+
+    /// An error if this does not fit a batch of `n` sequences.
+    fn check(&self, n: usize) -> Result<()> {
+        if let Some(vectors) = &self.vectors {
+            if vectors.n() != n {
+                let found = vectors.n();
+                return Err(Error::Dimension { what: "vectors of a batch", expected: n, found });
+            }
+            vectors.check_finite("embedding")?;
+        }
+        self.searches.iter().try_for_each(SearchOutput::check)
+    }
+}
+
+impl SearchOutput {
+    fn check(&self) -> Result<()> {
+        let expected = self.rows.len() * self.search.k;
+        let lengths = [self.scores.len(), self.ids.len()];
+        if let Some(found) = lengths.into_iter().find(|n| *n != expected) {
+            return Err(Error::Dimension { what: "results of a search", expected, found });
+        }
+        let not_finite = |(id, score): (&i64, &f32)| *id >= 0 && !score.is_finite();
+        if let Some(at) = self.ids.iter().zip(&self.scores).position(not_finite) {
+            let row = self.rows.start + at / self.search.k;
+            return Err(Error::NotFinite { what: "embedding", row });
+        }
+        Ok(())
+    }
+
+    /// At most `k` rows of the index for sequence `row` of the batch, best first.
+    pub fn nearest(&self, row: usize, k: usize) -> Vec<Hit> {
+        let first = (row - self.rows.start) * self.search.k;
+        let range = first..first + self.search.k.min(k);
+        let hits = self.ids[range.clone()].iter().zip(&self.scores[range]);
+        let hit =
+            |(&id, &score): (&i64, &f32)| Some(Hit { id: ChunkId(u32::try_from(id).ok()?), score });
+        hits.filter_map(hit).collect()
+    }
+}
+
+/// Runs a part of a batch; a panic becomes an error.
+pub(super) fn guarded<R>(compute: impl FnOnce() -> Result<R>) -> Result<R> {
+    catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let detail = text.unwrap_or_else(|| "a panic without a message".to_owned());
+        Err(Error::Internal { what: "the encoder", detail })
+    })
+}
+
+impl Launch {
+    /// Waits for the results of a batch of `n` sequences.
+    pub fn wait(self, n: usize) -> Result<BatchOutput> {
+        let output = match self {
+            Self::Done(output) => output,
+            Self::Running(wait) => guarded(wait)?,
+        };
+        output.check(n)?;
+        Ok(output)
+    }
+}
