@@ -4,8 +4,8 @@ use super::Summary;
 use super::input::{Input, Item};
 use super::output::{Output, SparseOutput};
 use crate::base::error::Result;
-use crate::base::telemetry::{RunContext, Stage, attrs};
-use crate::embedding::engine::{EmbedRequest, Engine, PromptKind, SparseEncoder};
+use crate::base::telemetry::RunContext;
+use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 
 /// Embeds every text of `input`. Vectors are cut to the dimension of `output`.
 pub fn embed(
@@ -27,7 +27,7 @@ pub fn embed(
 
 /// Expands every text of `input` into weights over the vocabulary (SPLADE: Formal et al., 2021).
 pub fn expand(
-    encoder: &SparseEncoder,
+    engine: &Engine,
     prompt: PromptKind,
     input: &mut Input,
     output: &mut SparseOutput,
@@ -35,11 +35,8 @@ pub fn expand(
     progress: &dyn Fn(&Summary),
 ) -> Result<Summary> {
     for_each_block(input, progress, |items, texts| {
-        let expanded = cx.stage(Stage::Embed, |span| {
-            span.set(attrs::VLLM_BATCH_SIZE, texts.len());
-            encoder.expand(texts, prompt)
-        })?;
-        output.write(items, &expanded.answers)?;
+        let expanded = engine.expand(EmbedRequest::bulk(texts, prompt), cx)?;
+        output.write(items, &expanded.vectors)?;
         Ok(expanded.truncated)
     })
 }

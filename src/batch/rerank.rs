@@ -7,7 +7,8 @@ use serde::Serialize;
 use super::Summary;
 use super::lines::{JsonLines, Lines};
 use crate::base::error::Result;
-use crate::embedding::engine::Reranker;
+use crate::base::telemetry::RunContext;
+use crate::embedding::engine::{Engine, Lane, ScoreRequest};
 
 /// Pairs that are scored together; the input is never held in memory whole.
 const BLOCK_PAIRS: usize = 512;
@@ -65,10 +66,11 @@ impl ScoreOutput {
 
 /// Scores every pair of `input`: logits if `raw`, else the probabilities made of them.
 pub fn rerank(
-    reranker: &Reranker,
+    engine: &Engine,
     raw: bool,
     input: &mut PairInput,
     output: &mut ScoreOutput,
+    cx: &RunContext,
     progress: &dyn Fn(&Summary),
 ) -> Result<Summary> {
     let mut summary = Summary::default();
@@ -78,8 +80,8 @@ pub fn rerank(
             return Ok(summary);
         }
         let pairs: Vec<_> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-        let scored = reranker.logits(&pairs)?;
-        for logits in scored.answers.rows() {
+        let scored = engine.score(ScoreRequest { pairs: &pairs, lane: Lane::Bulk }, cx)?;
+        for logits in scored.logits.rows() {
             output.write(if raw { logits.to_vec() } else { probabilities(logits) })?;
         }
         output.0.flush()?;

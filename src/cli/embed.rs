@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::{Context, out};
-use crate::base::config::{help, process_env};
+use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Stage;
 use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, Input, InputFormat, Output, OutputDtype, SparseOutput, is_npy};
-use crate::embedding::engine::{EngineOptions, PromptKind, SparseEncoder};
-use crate::embedding::models;
+use crate::embedding::engine::{EngineOptions, PromptKind, Task};
 use crate::embedding::nn::Pooling;
 
 #[derive(clap::Args)]
@@ -112,7 +111,8 @@ pub fn run(cx: Context, args: EmbedArgs) -> Result<()> {
 }
 
 fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()> {
-    let options = EngineOptions { pooling, normalize: args.no_normalize.then_some(false) };
+    let normalize = args.no_normalize.then_some(false);
+    let options = EngineOptions { pooling, normalize, ..EngineOptions::default() };
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
     let engine = cx.app.start_engine(options)?;
     let dimensions = engine.identity().dimensions(args.dimensions)?;
@@ -133,18 +133,17 @@ fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()>
 fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
     refuse_dense_flags(args)?;
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
-    let settings = cx.app.settings();
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
-    let encoder = SparseEncoder::load(&folder, &settings.engine)?;
+    let options = EngineOptions { task: Task::Expand, ..EngineOptions::default() };
+    let engine = cx.app.start_engine(options)?;
     let prompt = prompt_kind(args);
-    warn_without_prompt(encoder.prompt(prompt), prompt);
+    warn_without_prompt(engine.prompt(prompt), prompt);
     let mut output = SparseOutput::create(args.output.as_deref())?;
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let bar = out::Counter::new("texts", args.output.is_some());
     let progress = |done: &batch::Summary| bar.set(done.n);
-    let result = batch::expand(&encoder, prompt, &mut input, &mut output, &run, &progress);
+    let result = batch::expand(&engine, prompt, &mut input, &mut output, &run, &progress);
     cx.finish(&run, result.as_ref().err());
-    out::print_truncated(result?.truncated, "text", encoder.max_tokens());
+    out::print_truncated(result?.truncated, "text", engine.identity().max_tokens);
     Ok(())
 }
 

@@ -3,12 +3,10 @@
 use std::path::PathBuf;
 
 use super::{Context, out};
-use crate::base::config::process_env;
 use crate::base::error::Result;
 use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, PairInput, ScoreOutput};
-use crate::embedding::engine::Reranker;
-use crate::embedding::models;
+use crate::embedding::engine::{EngineOptions, Task};
 
 #[derive(clap::Args)]
 pub struct RerankArgs {
@@ -25,15 +23,14 @@ pub struct RerankArgs {
 
 pub fn run(cx: Context, args: RerankArgs) -> Result<()> {
     let mut input = PairInput::open(args.file.as_deref())?;
-    let settings = cx.app.settings();
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
-    let reranker = Reranker::load(&folder, &settings.engine)?;
+    let options = EngineOptions { task: Task::Score, ..EngineOptions::default() };
+    let engine = cx.app.start_engine(options)?;
     let mut output = ScoreOutput::create(args.output.as_deref())?;
     let run = cx.begin(Tool::Rerank, &[]);
     let bar = out::Counter::new("pairs", args.output.is_some());
-    let result =
-        batch::rerank(&reranker, args.raw, &mut input, &mut output, &|done| bar.set(done.n));
+    let progress = |done: &batch::Summary| bar.set(done.n);
+    let result = batch::rerank(&engine, args.raw, &mut input, &mut output, &run, &progress);
     cx.finish(&run, result.as_ref().err());
-    out::print_truncated(result?.truncated, "pair", reranker.max_tokens());
+    out::print_truncated(result?.truncated, "pair", engine.identity().max_tokens);
     Ok(())
 }

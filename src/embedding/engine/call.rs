@@ -1,30 +1,29 @@
-//! How does one request become sequences, and its deliveries one answer?
+//! One request while it is served, on the thread of its caller.
 //!
-//! Runs on the caller's thread: look-ups in the cache and tokenising go slice by slice, while the
-//! worker computes the slices before.
+//! Look-ups in the cache and tokenising go slice by slice, while the workers compute the slices before.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
-use super::cache::{Key, Record, Usage, VectorCache};
+use super::cache::{Usage, VectorCache};
+use super::collector::{Collector, Results};
+use super::endpoint::{Ask, Fetched, Remote};
+use super::input::Input;
 use super::pending::{Failure, PendingRequest, Response, Slot, SlotRow};
 use super::queue::{Entry, Sequence};
-use super::request::Embeddings;
 use super::worker::{Search, Workers, stopped};
-use crate::base::error::{Error, Result, Warning};
-use crate::base::hit::Hit;
+use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Lane;
-use crate::base::vector::Matrix;
-use crate::embedding::engine::endpoint::{Ask, Fetched, Remote};
+use crate::embedding::models::ModelIdentity;
 use crate::embedding::token::{Ragged, Tokenizer};
 
 /// Texts that are tokenised at a time.
 const SLICE_TEXTS: usize = 256;
-/// How often a waiting caller looks whether its run was cancelled.
+/// How often a waiting caller checks whether its run was cancelled.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Why a call has no result.
@@ -47,322 +46,237 @@ impl From<Failure> for CallError {
     }
 }
 
-/// The parts of an engine that a request meets.
+/// The parts of an engine that a request needs.
 #[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
+    pub identity: &'a ModelIdentity,
     pub tokenizer: &'a Tokenizer,
     pub cache: Option<&'a VectorCache>,
-    /// Values of one vector.
-    pub d: usize,
 }
 
 /// One request while it is served.
 pub(super) struct Call<'a> {
-    parts: Parts<'a>,
+    tokenizer: &'a Tokenizer,
+    input: Input<'a>,
     lane: Lane,
     cx: RunContext,
     began: Instant,
-    /// Given up when all is queued: then only tickets keep the channel open.
-    request: Option<Arc<PendingRequest>>,
-    gone: Arc<AtomicBool>,
-    responses: Receiver<Response>,
-    /// `[n * d]`
-    vectors: Vec<f32>,
-    /// What is done with each vector on the device, in place of bringing it here.
-    search: Option<Search>,
-    /// `[n]`, where a device searched.
-    nearest: Vec<Vec<Hit>>,
-    searched: Duration,
-    /// `[n]`
-    usages: Vec<Usage>,
-    /// `[n]`, or nothing without a cache.
-    keys: Vec<Key>,
-    /// Sequences, or batches of an endpoint, that are queued or computed.
+    /// Tells the workers that nobody waits any more.
+    gone: GoneFlag,
+    collector: Collector<'a>,
+    /// Items, or batches of an endpoint, that are queued or computed.
     pending: usize,
     admitted: bool,
-    cache_hits: usize,
-    cache_failed: bool,
     tokenise: Duration,
-    queue: Option<Duration>,
 }
 
-impl Drop for Call<'_> {
+/// A flag that is set when its call ends, in whichever way.
+#[derive(Default)]
+struct GoneFlag(Arc<AtomicBool>);
+
+impl Drop for GoneFlag {
     fn drop(&mut self) {
-        self.gone.store(true, Ordering::Relaxed);
+        self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// The queue of this process, as one call uses it.
+struct Local<'a> {
+    workers: &'a Workers,
+    request: Arc<PendingRequest>,
+    responses: Receiver<Response>,
 }
 
 impl<'a> Call<'a> {
-    pub fn new(parts: Parts<'a>, lane: Lane, cx: &RunContext) -> Self {
-        Self::searching(parts, lane, None, cx)
-    }
-
-    /// A call whose vectors are searched for where they are computed.
-    pub fn searching(
+    /// search: what the device does with each vector, in place of bringing it to the host.
+    pub fn new(
         parts: Parts<'a>,
+        input: Input<'a>,
         lane: Lane,
         search: Option<&Search>,
         cx: &RunContext,
     ) -> Self {
-        let (sender, responses) = channel();
-        let gone = Arc::new(AtomicBool::new(false));
-        let search = search.cloned();
-        let request = PendingRequest {
-            cx: cx.clone(),
-            gone: gone.clone(),
-            responses: sender,
-            search: search.clone(),
-        };
-        // A vector that stays on its device is in no cache, and a search wants it there.
-        let parts = Parts { cache: parts.cache.filter(|_| search.is_none()), ..parts };
+        let Parts { identity, tokenizer, cache } = parts;
         Self {
-            parts,
+            tokenizer,
+            input,
             lane,
             cx: cx.clone(),
             began: Instant::now(),
-            request: Some(Arc::new(request)),
-            gone,
-            responses,
-            vectors: Vec::new(),
-            search,
-            nearest: Vec::new(),
-            searched: Duration::ZERO,
-            usages: Vec::new(),
-            keys: Vec::new(),
+            gone: GoneFlag::default(),
+            collector: Collector::new(identity, cache, search.cloned(), input.len()),
             pending: 0,
             admitted: false,
-            cache_hits: 0,
-            cache_failed: false,
             tokenise: Duration::ZERO,
-            queue: None,
         }
     }
 
-    /// Has `worker` embed `texts`, `[n]`.
-    pub fn run(mut self, texts: &[&str], worker: &Workers) -> Result<Embeddings, CallError> {
-        self.make_room(texts.len());
-        for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
+    /// Has the workers of this process compute the request.
+    pub fn run(mut self, workers: &Workers, search: Option<&Search>) -> Result<Results, CallError> {
+        let (sender, responses) = channel();
+        let request = Arc::new(PendingRequest {
+            cx: self.cx.clone(),
+            gone: self.gone.0.clone(),
+            responses: sender,
+            search: search.cloned(),
+        });
+        let local = Local { workers, request, responses };
+        for first in (0..self.input.len()).step_by(SLICE_TEXTS) {
             self.check_wanted()?;
-            let misses = self.look_up(slice, i * SLICE_TEXTS);
-            self.queue(&misses, worker)?;
+            let end = self.input.len().min(first + SLICE_TEXTS);
+            let misses = self.collector.look_up(self.input, first..end);
+            self.queue(&misses, &local)?;
         }
-        self.request = None;
+        let Local { request, responses, .. } = local;
+        // From here on only the entries in the queue keep the channel open.
+        drop(request);
         while self.pending > 0 {
             self.check_wanted()?;
-            let patience = self.patience();
-            match self.responses.recv_timeout(patience) {
+            match responses.recv_timeout(self.patience()) {
                 Ok(response) => self.take(response)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                // A worker drops the tickets that it finds expired before we find out.
+                // A worker drops entries that have expired before we notice.
                 Err(RecvTimeoutError::Disconnected) => {
                     self.check_wanted()?;
                     return Err(stopped().into());
                 }
             }
         }
-        Ok(self.finish()?)
+        Ok(self.finish())
     }
 
-    /// Has `remote` embed `texts`, `[n]`. Tokens are counted here, as the cache keeps them.
-    pub fn ask(mut self, texts: &[&str], remote: &Remote) -> Result<Embeddings> {
-        self.search = None;
-        self.make_room(texts.len());
+    /// Has an endpoint embed the request. Tokens are counted here, as the cache keeps them.
+    pub fn ask(mut self, remote: &Remote) -> Result<Results> {
         let mut misses = Vec::new();
-        for (i, slice) in texts.chunks(SLICE_TEXTS).enumerate() {
+        for first in (0..self.input.len()).step_by(SLICE_TEXTS) {
             self.check_wanted()?;
-            let missed = self.look_up(slice, i * SLICE_TEXTS);
-            self.tokenise(&missed)?;
+            let end = self.input.len().min(first + SLICE_TEXTS);
+            let missed = self.collector.look_up(self.input, first..end);
+            self.encode(&missed)?;
             misses.extend(missed);
         }
-        let batches = remote.split(&misses);
-        let (reply, answers) = channel();
+        let texts: Vec<&str> = misses.iter().map(|&slot| self.input.text(slot)).collect();
+        let batches = remote.split(&texts);
+        let (sender, responses) = channel();
         let mut next = 0;
         while next < batches.len() || self.pending > 0 {
             self.check_wanted()?;
             remote.check_running()?;
             while next < batches.len() && self.pending < remote.ahead() {
-                let batch = &misses[batches[next].clone()];
-                if !remote.submit(self.lane, next, || self.wording(batch), &reply)? {
+                let batch = batches[next].clone();
+                if !self.submit(remote, next, &texts[batch], &sender)? {
                     break;
                 }
-                (next, self.pending) = (next + 1, self.pending + 1);
+                next += 1;
+                self.pending += 1;
             }
             if next == 0 {
                 return Err(remote.overloaded());
             }
-            // Our own end of the channel is open: an error is only that nothing came yet.
-            if let Ok(fetched) = answers.recv_timeout(self.patience()) {
-                let batch = &misses[batches[fetched.batch].clone()];
-                self.take_fetched(batch, fetched, remote)?;
+            // Our own end of the channel is open: an error only means that nothing has come yet.
+            if let Ok(fetched) = responses.recv_timeout(self.patience()) {
+                let slots = &misses[batches[fetched.batch].clone()];
+                self.take_fetched(slots, fetched, remote)?;
             }
         }
-        self.finish()
+        Ok(self.finish())
     }
 
-    /// What the endpoint is asked for the texts of a batch (slot, text).
-    fn wording(&self, batch: &[(usize, &str)]) -> Ask {
+    /// Sends `texts` to the endpoint as batch number `batch`; false if its queue has no room.
+    fn submit(
+        &self,
+        remote: &Remote,
+        batch: usize,
+        texts: &[&str],
+        sender: &Sender<Fetched>,
+    ) -> Result<bool> {
         // An endpoint refuses an empty text; a space has the same tokens.
-        let text = |text: &str| match self.parts.tokenizer.head(text) {
+        let text = |text: &&str| match self.tokenizer.head(text) {
             "" => " ".to_owned(),
-            text => text.to_owned(),
+            head => head.to_owned(),
         };
-        Ask {
-            texts: batch.iter().map(|(_, t)| text(t)).collect(),
-            d: Some(self.parts.d),
+        let ask = || Ask {
+            texts: texts.iter().map(text).collect(),
+            d: Some(self.collector.d()),
             cx: Some(self.cx.clone()),
             began: self.began,
-            gone: self.gone.clone(),
-        }
+            gone: self.gone.0.clone(),
+        };
+        remote.submit(self.lane, batch, ask, sender)
     }
 
-    fn take_fetched(
-        &mut self,
-        batch: &[(usize, &str)],
-        fetched: Fetched,
-        remote: &Remote,
-    ) -> Result<()> {
+    /// Takes over the vectors that an endpoint sent for `slots`.
+    fn take_fetched(&mut self, slots: &[usize], fetched: Fetched, remote: &Remote) -> Result<()> {
         let answer = fetched.result?;
         self.pending -= 1;
-        self.queue.get_or_insert(fetched.queue);
-        let rows: Vec<_> =
-            batch.iter().enumerate().map(|(row, (slot, _))| SlotRow { slot: *slot, row }).collect();
-        let counted = || batch.iter().map(|(slot, _)| self.usages[*slot].tokens as usize).sum();
-        let tokens = answer.tokens.unwrap_or_else(counted);
-        remote.count(batch.len(), tokens);
-        self.cx.instruments().fetched(self.lane, batch.len(), tokens, fetched.took);
-        self.place(&rows, &answer.vectors);
+        self.collector.waited(fetched.queue);
+        let tokens = answer.tokens.unwrap_or_else(|| self.collector.tokens(slots));
+        remote.count(slots.len(), tokens);
+        self.cx.instruments().fetched(self.lane, slots.len(), tokens, fetched.took);
+        let rows = slots.iter().enumerate().map(|(row, &slot)| SlotRow { slot, row });
+        self.collector.place(&rows.collect::<Vec<_>>(), &answer.vectors, &self.cx);
         Ok(())
     }
 
-    /// Counts the tokens of `texts` (slot, text).
-    fn tokenise(&mut self, texts: &[(usize, &str)]) -> Result<Ragged> {
-        let bare: Vec<&str> = texts.iter().map(|(_, text)| *text).collect();
+    /// Tokenises the items of `slots` and notes how many tokens each has.
+    fn encode(&mut self, slots: &[usize]) -> Result<Ragged> {
         let began = Instant::now();
-        let ragged = self.parts.tokenizer.encode_batch(&bare)?;
+        let ragged = self.input.encode(self.tokenizer, slots)?;
         self.tokenise += began.elapsed();
-        for (i, (slot, _)) in texts.iter().enumerate() {
+        for (i, &slot) in slots.iter().enumerate() {
             let tokens = ragged.seq(i).len() as u32;
-            self.usages[*slot] = Usage { tokens, truncated: ragged.truncated[i] };
+            self.collector.set_usage(slot, Usage { tokens, truncated: ragged.truncated[i] });
         }
         Ok(ragged)
     }
 
-    fn make_room(&mut self, texts: usize) {
-        match self.search {
-            Some(_) => self.nearest = vec![Vec::new(); texts],
-            None => self.vectors = vec![0.0; texts * self.parts.d],
-        }
-        self.usages = vec![Usage::default(); texts];
-    }
-
-    /// Fills what the cache knows of `slice`, whose first text has slot `first`; gives the rest.
-    fn look_up<'t>(&mut self, slice: &[&'t str], first: usize) -> Vec<(usize, &'t str)> {
-        let slots = (first..).zip(slice.iter().copied());
-        let Some(cache) = self.parts.cache else { return slots.collect() };
-        let mut misses = Vec::new();
-        for (slot, text) in slots {
-            let key = cache.key(text);
-            self.keys.push(key);
-            let d = self.parts.d;
-            match cache.get(&key, &mut self.vectors[slot * d..(slot + 1) * d]) {
-                Some(usage) => {
-                    self.usages[slot] = usage;
-                    self.cache_hits += 1;
-                }
-                None => misses.push((slot, text)),
-            }
-        }
-        misses
-    }
-
-    /// Tokenises `texts` (slot, text) and hands them to the worker, waiting for room if need be.
-    fn queue(&mut self, texts: &[(usize, &str)], worker: &Workers) -> Result<(), CallError> {
-        let Some(request) = self.request.clone().filter(|_| !texts.is_empty()) else {
+    /// Tokenises the items of `slots` and hands them to the workers, waiting for room if need be.
+    fn queue(&mut self, slots: &[usize], local: &Local<'_>) -> Result<(), CallError> {
+        if slots.is_empty() {
             return Ok(());
-        };
-        if !self.admitted {
-            worker.check_room(self.lane, texts.len())?;
         }
-        let ragged = self.tokenise(texts)?;
+        if !self.admitted {
+            local.workers.check_room(self.lane, slots.len())?;
+        }
+        let ragged = self.encode(slots)?;
         let queued = Instant::now();
-        let mut sequences = VecDeque::with_capacity(texts.len());
-        for (i, (slot, _)) in texts.iter().enumerate() {
-            let ids = ragged.seq(i).to_vec();
-            let waiter = Slot { request: request.clone(), index: *slot, queued };
-            sequences.push_back(Entry { sequence: Sequence::from_ids(ids), waiter });
-        }
-        self.pending += sequences.len();
+        let entry = |(i, &slot): (usize, &usize)| Entry {
+            sequence: Sequence::new(ragged.seq(i), ragged.seq_types(i)),
+            waiter: Slot { request: local.request.clone(), index: slot, queued },
+        };
+        let mut entries: VecDeque<_> = slots.iter().enumerate().map(entry).collect();
+        self.pending += entries.len();
         if !self.admitted {
-            worker.admit(self.lane, &mut sequences)?;
+            local.workers.admit(self.lane, &mut entries)?;
             self.admitted = true;
         }
-        while !sequences.is_empty() {
+        while !entries.is_empty() {
             self.check_wanted()?;
-            worker.feed(self.lane, &mut sequences, self.patience())?;
-            self.take_ready()?;
+            local.workers.feed(self.lane, &mut entries, self.patience())?;
+            self.take_ready(local)?;
         }
-        self.take_ready()
+        self.take_ready(local)
     }
 
-    fn take_ready(&mut self) -> Result<(), CallError> {
-        while let Ok(response) = self.responses.try_recv() {
+    fn take_ready(&mut self, local: &Local<'_>) -> Result<(), CallError> {
+        while let Ok(response) = local.responses.try_recv() {
             self.take(response)?;
         }
         Ok(())
     }
 
-    /// Takes over what came of a batch.
+    /// Takes over what one batch computed.
     fn take(&mut self, response: Response) -> Result<(), CallError> {
-        let output = response.result?;
-        self.queue.get_or_insert(response.queue_time);
+        if let Err(failure) = response.result {
+            return Err(failure.into());
+        }
+        self.collector.waited(response.queue_time);
         self.pending -= response.rows.len();
-        if let Some(search) = &self.search {
-            let found = output.search(search).ok_or_else(|| Error::Internal {
-                what: "the encoder",
-                detail: "it did not search the index".to_owned(),
-            })?;
-            for &SlotRow { slot, row } in &response.rows {
-                self.nearest[slot] = found.nearest(row, search.k);
-            }
-            self.searched += found.took;
-            return Ok(());
-        }
-        let (expected, found) = (self.parts.d, output.vectors.as_ref().map_or(0, Matrix::d));
-        match &output.vectors {
-            Some(vectors) if found == expected => self.place(&response.rows, vectors),
-            _ => {
-                let what = "vector of the encoder";
-                return Err(Error::Dimension { what, expected, found }.into());
-            }
-        }
-        Ok(())
+        Ok(self.collector.take(&response, &self.cx)?)
     }
 
-    /// Copies `vectors` to their places (slot, row), and into the cache.
-    fn place(&mut self, rows: &[SlotRow], vectors: &Matrix) {
-        let d = self.parts.d;
-        for &SlotRow { slot, row } in rows {
-            self.vectors[slot * d..(slot + 1) * d].copy_from_slice(vectors.row(row));
-        }
-        self.keep(rows, vectors);
-    }
-
-    /// Keeps each row of `vectors` once. A cache that fails costs a warning, not the answer.
-    fn keep(&mut self, rows: &[SlotRow], vectors: &Matrix) {
-        let Some(cache) = self.parts.cache.filter(|_| !self.cache_failed) else { return };
-        let mut once = std::collections::HashSet::new();
-        let rows = rows.iter().filter(|place| once.insert(place.row));
-        let record = |&SlotRow { slot, row }: &SlotRow| Record {
-            key: self.keys[slot],
-            usage: self.usages[slot],
-            vector: vectors.row(row),
-        };
-        let records: Vec<_> = rows.map(record).collect();
-        if let Err(error) = cache.insert(&records) {
-            self.cache_failed = true;
-            let message = format!("vectors are not kept for the next time: {error}");
-            self.cx.warn(Warning::new("cache-write-failed", message));
-        }
+    fn finish(self) -> Results {
+        self.collector.finish(self.lane, self.tokenise, &self.cx)
     }
 
     fn check_wanted(&self) -> Result<()> {
@@ -379,26 +293,9 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// How long to wait before looking again whether the answer is still wanted.
+    /// How long to wait before checking again whether the result is still needed.
     fn patience(&self) -> Duration {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         self.cx.deadline().map_or(POLL, |deadline| left(deadline).min(POLL))
-    }
-
-    fn finish(mut self) -> Result<Embeddings> {
-        if self.parts.cache.is_some() {
-            let misses = self.usages.len() - self.cache_hits;
-            self.cx.instruments().looked_up(self.lane, self.cache_hits, misses);
-        }
-        Ok(Embeddings {
-            vectors: Matrix::new(std::mem::take(&mut self.vectors), self.parts.d)?,
-            nearest: std::mem::take(&mut self.nearest),
-            searched: self.searched,
-            tokens: self.usages.iter().map(|usage| usage.tokens as usize).sum(),
-            truncated: self.usages.iter().filter(|usage| usage.truncated).count(),
-            cache_hits: self.cache_hits,
-            tokenise: self.tokenise,
-            queue: self.queue.unwrap_or_default(),
-        })
     }
 }

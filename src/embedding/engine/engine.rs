@@ -1,14 +1,19 @@
-//! The engine as its callers see it.
+//! One model, as its callers see it.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::backend::Backend;
 use super::cache::VectorCache;
 use super::call::{Call, Parts};
+use super::collector::Results;
+use super::endpoint::Remote;
+use super::input::Input;
 use super::load::{Loaded, describe, load, refuse};
-use super::request::{EmbedRequest, Embeddings, PromptKind, Purpose};
+use super::placement::Placement;
+use super::request::{
+    EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores,
+};
 use super::worker::{DeviceCompute, Search, WorkerLimits, Workers};
 use super::{EngineStats, Lane};
 use crate::base::config::{Settings, VllmMode};
@@ -16,9 +21,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::{EmbedOutcome, Mode, Tool};
 use crate::base::telemetry::{MemoryInfo, RunContext, Stage, StageSpan, Telemetry, attrs};
 use crate::device::Device;
-use crate::embedding::engine::endpoint::Remote;
-use crate::embedding::models::ModelFolder;
-use crate::embedding::models::ModelIdentity;
+use crate::embedding::models::{ModelFolder, ModelIdentity, Task};
 use crate::embedding::nn::{Pooling, Prompts, TextConfig};
 use crate::embedding::token::Tokenizer;
 
@@ -30,9 +33,11 @@ const WARM_UP_TOKENS: usize = 256;
 pub struct EngineOptions {
     pub pooling: Option<Pooling>,
     pub normalize: Option<bool>,
+    /// What the model is loaded for.
+    pub task: Task,
 }
 
-/// Embeds texts. Cloning shares the engine; the last clone that is dropped stops it.
+/// Embeds texts, expands them or scores pairs. Cloning shares the engine; the last clone that is dropped stops it.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -44,7 +49,7 @@ struct Inner {
     device: String,
     tokenizer: Tokenizer,
     cache: Option<VectorCache>,
-    backend: Backend,
+    placement: Placement,
 }
 
 impl Engine {
@@ -65,11 +70,13 @@ impl Engine {
         cache_folder: Option<&Path>,
         options: EngineOptions,
     ) -> Result<Self> {
-        if settings.vllm.mode != VllmMode::Inproc {
+        // An endpoint only embeds.
+        let mode = if options.task == Task::Embed { settings.vllm.mode } else { VllmMode::Inproc };
+        if mode != VllmMode::Inproc {
             refuse(options)?;
         }
         let remote = || Remote::new(&settings.endpoint, &folder.name);
-        let (remote, loaded) = match settings.vllm.mode {
+        let (remote, loaded) = match mode {
             VllmMode::Inproc => (None, load(folder, &settings.engine, options)?),
             VllmMode::Http => {
                 return Self::remote(folder, settings, cache_folder, remote()?, None);
@@ -89,8 +96,8 @@ impl Engine {
         let name = device.name();
         let device = DeviceCompute { limits, compute, device: Some(device) };
         let workers = Workers::start(settings.engine.queue_tokens_max, vec![device])?;
-        let backend = Backend::new(workers, remote);
-        Self::open(identity, name, folder, settings, cache_folder, backend)
+        let placement = Placement::new(workers, remote);
+        Self::open(identity, name, folder, settings, cache_folder, placement)
     }
 
     /// An engine in front of `remote`. failed: why the model could not be loaded here.
@@ -102,13 +109,13 @@ impl Engine {
         failed: Option<&Error>,
     ) -> Result<Self> {
         let identity = describe(folder, &settings.engine, &remote, failed)?;
-        let instead = failed.map(|error| format!("the model could not be loaded here: {error}"));
-        if let Some(why) = &instead {
+        let reason = failed.map(|error| format!("the model could not be loaded here: {error}"));
+        if let Some(why) = &reason {
             tracing::warn!(endpoint = remote.base(), why, "the endpoint embeds");
         }
         let device = remote.base().to_owned();
-        let backend = Backend::Http { remote, instead };
-        Self::open(identity, device, folder, settings, cache_folder, backend)
+        let placement = Placement::Remote { remote, reason };
+        Self::open(identity, device, folder, settings, cache_folder, placement)
     }
 
     fn open(
@@ -117,11 +124,11 @@ impl Engine {
         folder: &ModelFolder,
         settings: &Settings,
         cache_folder: Option<&Path>,
-        backend: Backend,
+        placement: Placement,
     ) -> Result<Self> {
         let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
         let prompts = TextConfig::read(&folder.path)?.prompts;
-        Self::assemble(identity, prompts, device, tokenizer, settings, cache_folder, backend)
+        Self::assemble(identity, prompts, device, tokenizer, settings, cache_folder, placement)
     }
 
     pub(super) fn assemble(
@@ -131,76 +138,116 @@ impl Engine {
         tokenizer: Tokenizer,
         settings: &Settings,
         cache_folder: Option<&Path>,
-        backend: Backend,
+        placement: Placement,
     ) -> Result<Self> {
         let bytes_max = settings.engine.cache_bytes_max;
         let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
-        let cache = cache_folder.filter(|_| bytes_max > 0).map(open).transpose()?;
-        let inner = Inner { identity, prompts, device, tokenizer, cache, backend };
+        // The cache holds vectors of one length; expansions differ.
+        let is_cached = bytes_max > 0 && identity.task != Task::Expand;
+        let cache = cache_folder.filter(|_| is_cached).map(open).transpose()?;
+        let inner = Inner { identity, prompts, device, tokenizer, cache, placement };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Embeds texts; waits for the answer.
+    /// Embeds texts; waits for the response.
     ///
-    /// Full lanes answer `overloaded` at once. A request larger than its lane is fed into it piece
-    /// by piece. Ends early when the run is cancelled or its deadline has passed.
+    /// A full lane refuses with `overloaded` at once. A request larger than its lane is fed into it
+    /// piece by piece. Ends early when the run is cancelled or its deadline has passed.
     pub fn embed(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Embeddings> {
-        self.embed_then(request, None, cx)
+        self.compute_texts(Task::Embed, request, None, cx)?.into_embeddings()
     }
 
     /// As [`Engine::embed`], but the device that computes the vectors also searches `search.index` for
-    /// each, in the same pass: only ids and scores come back. Where an endpoint embeds, since the
-    /// device fails, the vectors come back and nothing is searched.
+    /// each, in the same pass: only ids and scores come back. If the device fails and an endpoint
+    /// embeds instead, the vectors come back and nothing is searched.
     pub fn nearest(
         &self,
         request: EmbedRequest<'_>,
         search: &Search,
         cx: &RunContext,
     ) -> Result<Embeddings> {
-        self.embed_then(request, Some(search), cx)
+        self.compute_texts(Task::Embed, request, Some(search), cx)?.into_embeddings()
     }
 
-    fn embed_then(
+    /// Expands texts into weights over the vocabulary; otherwise as [`Engine::embed`]. Expansions are
+    /// not cached.
+    pub fn expand(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Expansions> {
+        self.compute_texts(Task::Expand, request, None, cx).map(Results::into_expansions)
+    }
+
+    /// Scores pairs of texts; otherwise as [`Engine::embed`].
+    pub fn score(&self, request: ScoreRequest<'_>, cx: &RunContext) -> Result<Scores> {
+        let input = Input::Pairs(request.pairs);
+        self.compute(Task::Score, Stage::Score, input, request.lane, None, cx)?.into_scores()
+    }
+
+    fn compute_texts(
         &self,
+        task: Task,
         request: EmbedRequest<'_>,
         search: Option<&Search>,
         cx: &RunContext,
-    ) -> Result<Embeddings> {
+    ) -> Result<Results> {
         let stage = match request.purpose {
             Purpose::Query => Stage::EmbedQuery,
             Purpose::Document => Stage::Embed,
         };
-        let began = Instant::now();
         let prompt = self.prompt(request.prompt);
         // The texts as cache, tokenizer and endpoint see them: behind the prompt.
-        let prompted: Vec<String> = match prompt {
-            "" => Vec::new(),
-            prompt => request.texts.iter().map(|text| [prompt, text].concat()).collect(),
+        let prompted: Vec<String> = if prompt.is_empty() {
+            Vec::new()
+        } else {
+            request.texts.iter().map(|text| [prompt, text].concat()).collect()
         };
         let prompted: Vec<&str> = prompted.iter().map(String::as_str).collect();
         let texts = if prompt.is_empty() { request.texts } else { &prompted };
-        let request = EmbedRequest { texts, ..request };
-        let mut mode = self.inner.identity.mode;
+        self.compute(task, stage, Input::Texts(texts), request.lane, search, cx)
+    }
+
+    fn compute(
+        &self,
+        task: Task,
+        stage: Stage,
+        input: Input<'_>,
+        lane: Lane,
+        search: Option<&Search>,
+        cx: &RunContext,
+    ) -> Result<Results> {
+        let began = Instant::now();
+        let Inner { tokenizer, cache, identity, placement, .. } = &*self.inner;
+        let mut mode = identity.mode;
         let result = cx.stage(stage, |span| {
-            self.describe(request, span);
-            let Inner { tokenizer, cache, identity, backend, .. } = &*self.inner;
-            let parts = Parts { tokenizer, cache: cache.as_ref(), d: identity.dim };
-            let (by, answer) = backend.embed(parts, request, search, &span.cx());
+            self.check_task(task)?;
+            self.describe(input, span);
+            let parts = Parts { identity, tokenizer, cache: cache.as_ref() };
+            let (by, results) = placement.compute(parts, input, lane, search, &span.cx());
             mode = by;
             self.describe_mode(by, span);
-            let near = backend.worker().filter(|_| by == Mode::Inproc);
-            let memory = near.and_then(Workers::device).and_then(Device::memory);
+            let local = placement.workers().filter(|_| by == Mode::Inproc);
+            let memory = local.and_then(Workers::device).and_then(Device::memory);
             for (key, bytes) in memory.into_iter().flat_map(MemoryInfo::attrs) {
                 span.set(key, bytes);
             }
-            let answer = answer?;
-            span.set(attrs::VLLM_QUEUE_MS, answer.queue.as_secs_f64() * 1e3);
-            span.set(attrs::GEN_AI_INPUT_TOKENS, answer.tokens);
-            span.set(attrs::CACHE_HITS, answer.cache_hits);
-            Ok(answer)
+            let results = results?;
+            span.set(attrs::VLLM_QUEUE_MS, results.queue_time.as_secs_f64() * 1e3);
+            span.set(attrs::GEN_AI_INPUT_TOKENS, results.tokens);
+            span.set(attrs::CACHE_HITS, results.cache_hits);
+            Ok(results)
         });
         cx.instruments().embedded(mode, outcome(&result), began.elapsed());
         result
+    }
+
+    /// A model computes the one task that it was loaded for.
+    fn check_task(&self, task: Task) -> Result<()> {
+        let ModelIdentity { name, task: loaded, .. } = &self.inner.identity;
+        if *loaded == task {
+            return Ok(());
+        }
+        Err(Error::ModelUnsupported {
+            found: format!("the task {:?} of a model loaded for another, {name},", task.as_str()),
+            supported: loaded.as_str().to_owned(),
+        })
     }
 
     /// Which model this is.
@@ -220,10 +267,10 @@ impl Engine {
 
     /// The device that searches for the vectors it computes; an error says why there is none.
     pub fn search_device(&self) -> std::result::Result<&Device, String> {
-        let worker =
-            self.inner.backend.worker().ok_or("queries are not embedded in this process")?;
-        match worker.device() {
-            Some(device) if worker.searches() => Ok(device),
+        let workers =
+            self.inner.placement.workers().ok_or("queries are not embedded in this process")?;
+        match workers.device() {
+            Some(device) if workers.searches() => Ok(device),
             Some(device) if device.is_gpu() => {
                 Err("the layers behind the model's pooling are on the CPU".to_owned())
             }
@@ -233,7 +280,7 @@ impl Engine {
 
     /// The device of this process that embeds.
     pub fn device(&self) -> Option<&Device> {
-        self.inner.backend.worker().and_then(Workers::device)
+        self.inner.placement.workers().and_then(Workers::device)
     }
 
     /// Whether a GPU of this process embeds.
@@ -243,7 +290,7 @@ impl Engine {
 
     /// Why nothing can be embedded any more: the device is lost, and no endpoint is behind it.
     pub fn why_not(&self) -> Option<String> {
-        self.inner.backend.why_not()
+        self.inner.placement.why_not()
     }
 
     /// What computes: `cpu avx512`, or the endpoint's address.
@@ -252,55 +299,55 @@ impl Engine {
     }
 
     pub fn stats(&self) -> EngineStats {
-        self.inner.backend.stats()
+        self.inner.placement.stats()
     }
 
     /// Has this process's device compute a batch that keeps it busy, so that memory that is not
     /// there shows before the first request, and the device's speed is known. An endpoint is asked
     /// nothing.
     pub fn warm_up(&self) -> Result<()> {
-        let Inner { tokenizer, identity, backend, .. } = &*self.inner;
-        let Some(worker) = backend.worker() else { return Ok(()) };
+        let Inner { tokenizer, identity, placement, .. } = &*self.inner;
+        let Some(workers) = placement.workers() else { return Ok(()) };
         let began = Instant::now();
         let tokens = WARM_UP_TOKENS.min(identity.max_tokens);
         let text = |i: usize| format!("{i} ").repeat(tokens);
-        let texts: Vec<String> = (0..worker.busy_tokens().div_ceil(tokens)).map(text).collect();
+        let texts: Vec<String> = (0..workers.busy_tokens().div_ceil(tokens)).map(text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        let parts = Parts { tokenizer, cache: None, d: identity.dim };
+        let parts = Parts { identity, tokenizer, cache: None };
         // Nobody's run: it is not measured as one.
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
-        let computed = Call::new(parts, Lane::Bulk, &cx).run(&texts, worker);
-        let answer = match computed.map_err(|failed| failed.error) {
-            Err(error) if backend.remote().is_some() => {
+        let call = Call::new(parts, Input::Texts(&texts), Lane::Bulk, None, &cx);
+        let results = match call.run(workers, None).map_err(|failed| failed.error) {
+            Err(error) if placement.remote().is_some() => {
                 tracing::warn!(%error, "the device did not warm up; where it fails the endpoint embeds");
                 return Ok(());
             }
-            answer => answer?,
+            results => results?,
         };
         let (device, took_ms) = (self.device_name(), began.elapsed().as_millis() as u64);
-        let tokens_per_s = worker.stats().tokens_per_s;
-        tracing::info!(device, tokens = answer.tokens, took_ms, tokens_per_s, "warmed up");
+        let tokens_per_s = workers.stats().tokens_per_s;
+        tracing::info!(device, tokens = results.tokens, took_ms, tokens_per_s, "warmed up");
         Ok(())
     }
 
     /// Stops the worker after its batch; what waits, and whoever asks later, gets an error.
     pub fn stop(&self) {
-        self.inner.backend.stop();
+        self.inner.placement.stop();
     }
 
     /// What is known before the work begins.
-    fn describe(&self, request: EmbedRequest<'_>, span: &mut StageSpan) {
+    fn describe(&self, input: Input<'_>, span: &mut StageSpan) {
         span.set(attrs::GEN_AI_OPERATION, "embeddings");
         span.set(attrs::GEN_AI_PROVIDER, "codeintel");
         span.set(attrs::VLLM_DIM, self.inner.identity.dim);
-        span.set(attrs::VLLM_BATCH_SIZE, request.texts.len());
+        span.set(attrs::VLLM_BATCH_SIZE, input.len());
     }
 
     /// Who did it.
     fn describe_mode(&self, mode: Mode, span: &mut StageSpan) {
-        let Inner { identity, device, backend, .. } = &*self.inner;
+        let Inner { identity, device, placement, .. } = &*self.inner;
         span.set(attrs::VLLM_MODE, mode.as_str());
-        match backend.remote().filter(|_| mode == Mode::Http) {
+        match placement.remote().filter(|_| mode == Mode::Http) {
             Some(remote) => {
                 span.set(attrs::VLLM_MODEL, remote.model().to_owned());
                 span.set(attrs::VLLM_DEVICE, remote.base().to_owned());
@@ -314,7 +361,7 @@ impl Engine {
     }
 }
 
-fn outcome(result: &Result<Embeddings>) -> EmbedOutcome {
+fn outcome(result: &Result<Results>) -> EmbedOutcome {
     match result.as_ref().map_err(Error::kind) {
         Ok(_) => EmbedOutcome::Ok,
         Err(ErrorKind::Overloaded) => EmbedOutcome::Overloaded,

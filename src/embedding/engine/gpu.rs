@@ -1,6 +1,6 @@
-//! What does a GPU do with a batch, before the host waits for it?
+//! A batch on a GPU: everything is launched before the host waits for it.
 
-use super::worker::compute::{BatchOutput, BatchRequest, Compute, Launch, SearchOutput};
+use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch, SearchOutput};
 use crate::base::error::Result;
 use crate::base::vector::Matrix;
 use crate::embedding::nn::{Encoder, Pooler};
@@ -34,7 +34,8 @@ impl Compute for OnGpu {
                 scores: finished.values(&readback.scores).to_vec(),
                 ids: finished.values(&readback.ids).to_vec(),
             });
-            Ok(BatchOutput { vectors: vectors.transpose()?, searches: found.collect() })
+            let rows = vectors.transpose()?.map(BatchRows::Dense);
+            Ok(BatchOutput { rows, searches: found.collect() })
         })))
     }
 

@@ -1,15 +1,17 @@
-//! What does an engine learn from a model folder, with its weights and without?
+//! What an engine learns from a model folder, with its weights and without.
 
-use super::worker::compute::Compute;
+use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch};
 use super::{EngineOptions, PromptKind};
 use crate::base::config::{DeviceChoice, EndpointSettings, EngineSettings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
 use crate::device::{Device, Dtype, Selection};
 use crate::embedding::engine::endpoint::Remote;
-use crate::embedding::models::ModelFolder;
 use crate::embedding::models::identity::{ModelIdentity, revision};
-use crate::embedding::nn::{Encoder, Pooler, SentenceConfig};
+use crate::embedding::models::{ModelFolder, Task};
+use crate::embedding::nn::{
+    Classifier, Encoder, Pooler, Pooling, SentenceConfig, Splade, TextConfig,
+};
 use crate::embedding::token::Ragged;
 
 /// Tokens taken of a text where the folder does not say how many the model takes.
@@ -24,8 +26,20 @@ pub(super) struct Loaded {
     pub busy_tokens: usize,
 }
 
-/// Loads the weights.
+/// Loads the weights of the model for its task.
 pub(super) fn load(
+    folder: &ModelFolder,
+    settings: &EngineSettings,
+    options: EngineOptions,
+) -> Result<Loaded> {
+    match options.task {
+        Task::Embed => load_embedder(folder, settings, options),
+        Task::Expand => load_splade(folder, settings),
+        Task::Score => load_classifier(folder, settings),
+    }
+}
+
+fn load_embedder(
     folder: &ModelFolder,
     settings: &EngineSettings,
     options: EngineOptions,
@@ -45,11 +59,69 @@ pub(super) fn load(
         max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
         dtype: device.dtype(),
         document_prompt: PromptKind::Document.prompt(&sentence.prompts).to_owned(),
+        task: Task::Embed,
         mode: Mode::Inproc,
     };
     let busy_tokens = encoder.busy_tokens();
     let compute = compute(encoder, pooler);
     Ok(Loaded { identity, device, compute, busy_tokens })
+}
+
+/// A model with a classification head.
+fn load_classifier(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded> {
+    let load = |device: &Device| Classifier::load(&folder.path, device);
+    let (device, classifier) = on_device(settings, load)?;
+    let (labels, positions) = (classifier.labels(), classifier.max_positions());
+    let identity = head_identity(folder, &device, Task::Score, labels, positions)?;
+    let busy_tokens = classifier.busy_tokens();
+    let compute = Box::new(move |batch: &Ragged| {
+        let logits = classifier.logits(batch)?;
+        logits.check_finite("logits")?;
+        Ok(logits)
+    });
+    Ok(Loaded { identity, device, compute, busy_tokens })
+}
+
+/// A model with a masked-language-model head.
+fn load_splade(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded> {
+    let load = |device: &Device| Splade::load(&folder.path, device);
+    let (device, splade) = on_device(settings, load)?;
+    let (vocab, positions) = (splade.vocab_size(), splade.max_positions());
+    let identity = head_identity(folder, &device, Task::Expand, vocab, positions)?;
+    let busy_tokens = splade.busy_tokens();
+    Ok(Loaded { identity, device, compute: Box::new(Expander(splade)), busy_tokens })
+}
+
+/// positions: tokens of the longest sequence that the network takes.
+fn head_identity(
+    folder: &ModelFolder,
+    device: &Device,
+    task: Task,
+    dim: usize,
+    positions: usize,
+) -> Result<ModelIdentity> {
+    let text = TextConfig::read(&folder.path)?;
+    Ok(ModelIdentity {
+        name: folder.name.clone(),
+        revision: revision(&folder.path)?,
+        pooling: Pooling::Max,
+        normalize: false,
+        dim,
+        max_tokens: text.max_seq_length.unwrap_or(positions).min(positions),
+        dtype: device.dtype(),
+        document_prompt: PromptKind::Document.prompt(&text.prompts).to_owned(),
+        task,
+        mode: Mode::Inproc,
+    })
+}
+
+struct Expander(Splade);
+
+impl Compute for Expander {
+    fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
+        let expansions = self.0.expand(batch)?;
+        Ok(Launch::Done(BatchOutput::new(BatchRows::Sparse(expansions))))
+    }
 }
 
 fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
@@ -62,7 +134,7 @@ fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
 
 /// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot
 /// take goes to the CPU.
-pub(super) fn on_device<M>(
+fn on_device<M>(
     settings: &EngineSettings,
     load: impl Fn(&Device) -> Result<M>,
 ) -> Result<(Device, M)> {
@@ -137,6 +209,7 @@ pub(super) fn describe(
         max_tokens,
         dtype,
         document_prompt: PromptKind::Document.prompt(&sentence.prompts).to_owned(),
+        task: Task::Embed,
         mode,
     })
 }

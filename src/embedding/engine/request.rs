@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Lane;
 use crate::base::hit::Hit;
-use crate::base::vector::Matrix;
+use crate::base::vector::{Matrix, SparseVec};
 use crate::device::cpu::ops;
 use crate::embedding::models::ModelIdentity;
 use crate::embedding::nn::Prompts;
@@ -39,7 +39,7 @@ pub enum Purpose {
     Document,
 }
 
-/// Texts to embed.
+/// Texts to embed or to expand.
 #[derive(Debug, Clone, Copy)]
 pub struct EmbedRequest<'a> {
     /// `[n]`, may be empty.
@@ -61,7 +61,39 @@ impl<'a> EmbedRequest<'a> {
     }
 }
 
-/// The answer to an [`EmbedRequest`].
+/// Pairs of texts to score.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoreRequest<'a> {
+    /// `[n]`, may be empty.
+    pub pairs: &'a [(&'a str, &'a str)],
+    pub lane: Lane,
+}
+
+/// The response to a [`ScoreRequest`].
+#[derive(Debug, Clone)]
+pub struct Scores {
+    /// The raw logits: `[n, labels]`, in the order of the pairs.
+    pub logits: Matrix,
+    /// Tokens of all pairs, as the model read them; those of cached ones included.
+    pub tokens: usize,
+    /// How many pairs were longer than the model reads.
+    pub truncated: usize,
+    /// How many pairs were found in the cache.
+    pub cache_hits: usize,
+}
+
+/// The response to an [`EmbedRequest`] to expand its texts.
+#[derive(Debug, Clone)]
+pub struct Expansions {
+    /// Weights over the vocabulary: `[n]`, in the order of the texts.
+    pub vectors: Vec<SparseVec>,
+    /// Tokens of all texts, as the model read them.
+    pub tokens: usize,
+    /// How many texts were longer than the model reads.
+    pub truncated: usize,
+}
+
+/// The response to an [`EmbedRequest`] to embed its texts.
 #[derive(Debug, Clone)]
 pub struct Embeddings {
     /// `[n, d]`, in the order of the texts; no rows where `nearest` is there in their place.

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 
-use super::backend::Backend;
 use super::load::{Loaded, load};
-use super::worker::compute::{BatchOutput, BatchRequest, Compute, Launch};
+use super::placement::Placement;
+use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch};
 use super::worker::{DeviceCompute, WorkerLimits, Workers};
 use super::*;
 use crate::base::config::{EngineSettings, Settings};
@@ -25,6 +25,7 @@ use crate::embedding::token::{Ragged, Tokenizer};
 
 mod flights;
 mod memory;
+mod tasks;
 mod workers;
 
 fn bert() -> ModelFolder {
@@ -106,16 +107,30 @@ fn engine_on(
         max_tokens: 64,
         dtype: crate::device::Dtype::F32,
         document_prompt: String::new(),
+        task: Task::Embed,
         mode: Mode::Inproc,
     };
-    let tokenizer = Tokenizer::open(&bert().path, 64).unwrap();
+    engine_for(identity, &bert(), settings, cache, remote, computes)
+}
+
+/// An engine of the model `identity`, with the tokenizer of `folder` and a worker for each of
+/// `computes`.
+fn engine_for(
+    identity: ModelIdentity,
+    folder: &ModelFolder,
+    settings: &Settings,
+    cache: Option<&Path>,
+    remote: Option<Remote>,
+    computes: Vec<Box<dyn Compute>>,
+) -> Engine {
+    let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens).unwrap();
     let limits = WorkerLimits::new(&settings.engine, 64, false);
     let device = |compute| DeviceCompute { limits, compute, device: None };
     let devices = computes.into_iter().map(device).collect();
     let workers = Workers::start(settings.engine.queue_tokens_max, devices).unwrap();
-    let backend = Backend::new(workers, remote);
+    let placement = Placement::new(workers, remote);
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
-    Engine::assemble(identity, prompts, device, tokenizer, settings, cache, backend).unwrap()
+    Engine::assemble(identity, prompts, device, tokenizer, settings, cache, placement).unwrap()
 }
 
 fn expected(engine: &Engine, texts: &[&str]) -> Vec<f32> {
@@ -329,14 +344,14 @@ fn a_text_seen_before_is_the_same_bits_without_a_batch() {
     assert_eq!(mixed.vectors.row(1), first.vectors.row(0));
     drop(engine);
 
-    let cls = start(EngineOptions { pooling: Some(Pooling::Cls), normalize: None });
+    let cls = start(EngineOptions { pooling: Some(Pooling::Cls), ..EngineOptions::default() });
     assert_eq!(embed(&cls, Lane::Bulk, &TEXTS, &run()).unwrap().cache_hits, 0);
 }
 
 #[test]
 fn a_shorter_vector_is_the_head_of_the_longer_one_and_as_long_as_the_model_says() {
     let shorter = |normalize| {
-        let options = EngineOptions { pooling: None, normalize };
+        let options = EngineOptions { normalize, ..EngineOptions::default() };
         let engine = Engine::start_with(&bert(), &settings(), None, options).unwrap();
         let whole = embed(&engine, Lane::Bulk, &TEXTS, &run()).unwrap();
         let n = engine.identity().dimensions(Some(24)).unwrap();

@@ -7,17 +7,40 @@ use crate::base::telemetry::labels::Mode;
 use crate::device::Dtype;
 use crate::embedding::nn::Pooling;
 
-/// A model, and how its hidden states become vectors.
+/// The kind of work that a model is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Task {
+    /// Texts to dense vectors.
+    #[default]
+    Embed,
+    /// Texts to weights over the vocabulary (SPLADE).
+    Expand,
+    /// Pairs of texts to logits, one a label.
+    Score,
+}
+
+impl Task {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Embed => "embed",
+            Self::Expand => "expand",
+            Self::Score => "score",
+        }
+    }
+}
+
+/// A model, and how its hidden states become results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelIdentity {
     /// For people; two names may be the same model.
     pub name: String,
     /// 16 hexadecimal digits over `config.json`, `tokenizer.json` and the weights.
     pub revision: String,
+    /// How hidden states become a vector; of no meaning for other tasks than `Embed`.
     pub pooling: Pooling,
     /// Whether vectors have length 1.
     pub normalize: bool,
-    /// Values of one vector.
+    /// Values of one vector, words of the vocabulary, or labels, as the task has it.
     pub dim: usize,
     /// Tokens read of one text, special tokens included.
     pub max_tokens: usize,
@@ -25,6 +48,7 @@ pub struct ModelIdentity {
     pub dtype: Dtype,
     /// What an index puts before each text; mostly nothing.
     pub document_prompt: String,
+    pub task: Task,
     /// Who embeds. For an endpoint the revision is the name that the endpoint has for the model, and
     /// what is said of pooling, length and dtype is what the local folder says.
     pub mode: Mode,
@@ -65,6 +89,10 @@ impl ModelIdentity {
         let Self { revision, dim, max_tokens, .. } = self;
         if self.mode == Mode::Http {
             return format!("http-{revision}-{dim}");
+        }
+        if self.task != Task::Embed {
+            let (task, dtype) = (self.task.as_str(), dtype.as_str());
+            return format!("{revision}-{task}-{max_tokens}-{dim}-{dtype}");
         }
         let (pooling, dtype) = (self.pooling.as_str(), dtype.as_str());
         let length = if self.normalize { "unit" } else { "raw" };
@@ -139,6 +167,7 @@ mod tests {
                 max_tokens: 8,
                 dtype: Dtype::F32,
                 document_prompt: String::new(),
+                task: Task::Embed,
                 mode: Mode::Inproc,
             }
         };
@@ -162,6 +191,7 @@ mod tests {
             ModelIdentity { max_tokens: 9, ..before.clone() },
             ModelIdentity { dim: 5, ..before.clone() },
             ModelIdentity { dtype: Dtype::Int8, ..before.clone() },
+            ModelIdentity { task: Task::Score, ..before.clone() },
         ];
         assert!(others.iter().all(|other| other.key() != before.key()));
         assert!(others.iter().all(|other| other.index_key() != before.index_key()));

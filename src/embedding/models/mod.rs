@@ -8,7 +8,7 @@ mod pull;
 
 use std::path::{Path, PathBuf};
 
-pub use identity::ModelIdentity;
+pub use identity::{ModelIdentity, Task};
 pub use manifest::{Hub, Manifest, ModelEntry, Wheel};
 pub use pull::pull;
 

@@ -140,6 +140,15 @@ impl VectorCache {
         Key(*blake3::keyed_hash(&self.owner.model, text.as_bytes()).as_bytes())
     }
 
+    /// The key of a pair of texts.
+    pub fn pair_key(&self, (first, second): (&str, &str)) -> Key {
+        let mut hasher = blake3::Hasher::new_keyed(&self.owner.model);
+        // The length keeps two pairs of the same letters apart.
+        hasher.update(&(first.len() as u64).to_le_bytes());
+        hasher.update(first.as_bytes()).update(second.as_bytes());
+        Key(*hasher.finalize().as_bytes())
+    }
+
     /// Fills `vector`, `[d]`, if the text of `key` has been embedded before.
     pub fn get(&self, key: &Key, vector: &mut [f32]) -> Option<Usage> {
         assert_eq!(vector.len(), self.owner.d);

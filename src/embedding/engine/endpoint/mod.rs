@@ -100,10 +100,10 @@ impl Remote {
     }
 
     /// Which of `texts` go into one request each, in their order.
-    pub fn split(&self, texts: &[(usize, &str)]) -> Vec<Range<usize>> {
+    pub fn split(&self, texts: &[&str]) -> Vec<Range<usize>> {
         let texts_max = self.batch_texts_max.min(self.client.texts_max());
         let (mut batches, mut first, mut bytes) = (Vec::new(), 0, 0);
-        for (i, (_, text)) in texts.iter().enumerate() {
+        for (i, text) in texts.iter().enumerate() {
             let full = i - first >= texts_max || bytes + text.len() > BATCH_BYTES_MAX;
             if full && i > first {
                 batches.push(first..i);

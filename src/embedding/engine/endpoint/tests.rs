@@ -17,11 +17,11 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::{Mode, Tool};
 use crate::base::telemetry::{RunContext, Stage, Telemetry, attrs};
 use crate::base::vector::Matrix;
-use crate::embedding::engine::backend::Backend;
+use crate::embedding::engine::placement::Placement;
 use crate::embedding::engine::worker::{DeviceCompute, WorkerLimits, Workers};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::embedding::models::ModelFolder;
-use crate::embedding::models::ModelIdentity;
+use crate::embedding::models::{ModelIdentity, Task};
 use crate::embedding::nn::{Pooling, Prompts};
 use crate::embedding::token::{Ragged, Tokenizer};
 
@@ -64,19 +64,20 @@ fn identity(mode: Mode) -> ModelIdentity {
         dim: D,
         max_tokens: 64,
         dtype: crate::device::Dtype::F32,
+        task: Task::Embed,
         mode,
     }
 }
 
-fn engine_of(identity: ModelIdentity, settings: &Settings, backend: Backend) -> Engine {
+fn engine_of(identity: ModelIdentity, settings: &Settings, placement: Placement) -> Engine {
     let tokenizer = Tokenizer::open(&bert(), 64).unwrap();
     let (prompts, device) = (Prompts::default(), "cpu".to_owned());
-    Engine::assemble(identity, prompts, device, tokenizer, settings, None, backend).unwrap()
+    Engine::assemble(identity, prompts, device, tokenizer, settings, None, placement).unwrap()
 }
 
 fn far(settings: &Settings, policy: Policy) -> Engine {
     let remote = Remote::with_policy(&settings.endpoint, "bert", policy).unwrap();
-    engine_of(identity(Mode::Http), settings, Backend::Http { remote, instead: None })
+    engine_of(identity(Mode::Http), settings, Placement::Remote { remote, reason: None })
 }
 
 fn run() -> RunContext {
@@ -317,7 +318,7 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
     let worker = Workers::start(settings.engine.queue_tokens_max, vec![device]).unwrap();
     let remote = Remote::with_policy(&settings.endpoint, "bert", PATIENT).unwrap();
     let local = ModelIdentity { revision: "0".repeat(16), ..identity(Mode::Inproc) };
-    let engine = engine_of(local, &settings, Backend::new(worker, Some(remote)));
+    let engine = engine_of(local, &settings, Placement::new(worker, Some(remote)));
 
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
@@ -398,8 +399,10 @@ fn settings_that_cannot_work_are_refused_when_the_engine_starts() {
     for part in ["have 3 values", "have 64", "endpoint.model", &endpoint.url] {
         assert!(error.contains(part), "{error}");
     }
-    let pooling =
-        crate::embedding::engine::EngineOptions { pooling: Some(Pooling::Cls), normalize: None };
+    let pooling = crate::embedding::engine::EngineOptions {
+        pooling: Some(Pooling::Cls),
+        ..Default::default()
+    };
     let settings = settings(&endpoint.url);
     let error = Engine::start_with(&folder, &settings, None, pooling).err().unwrap();
     assert!(error.to_string().contains("vllm.mode"), "{error}");

@@ -32,7 +32,15 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
+    /// The sequence of a text or of a pair. ids, token_type_ids: `[tokens]`.
+    pub fn new(ids: &[u32], token_type_ids: &[u8]) -> Self {
+        let is_plain = token_type_ids.iter().all(|&id| id == 0);
+        let token_type_ids = if is_plain { Vec::new() } else { token_type_ids.to_vec() };
+        Self { ids: ids.to_vec(), token_type_ids }
+    }
+
     /// The sequence of a single text. ids: `[tokens]`.
+    #[cfg(test)]
     pub fn from_ids(ids: Vec<u32>) -> Self {
         Self { ids, token_type_ids: Vec::new() }
     }

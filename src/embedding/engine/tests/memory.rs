@@ -3,10 +3,10 @@
 use super::*;
 
 /// A device that holds `tokens_max` tokens.
-struct Small<F> {
-    compute: Box<dyn Compute>,
-    tokens_max: usize,
-    before: F,
+pub struct Small<F> {
+    pub compute: Box<dyn Compute>,
+    pub tokens_max: usize,
+    pub before: F,
 }
 
 impl<F: Fn() + Send> Compute for Small<F> {
@@ -71,7 +71,7 @@ fn a_text_that_alone_is_too_much_fails_its_own_request_and_no_other() {
         let error = too_long.join().unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::OutOfMemory);
         let tokens = engine.tokenizer().encode_batch(&[&long]).unwrap().tokens();
-        assert!(error.to_string().contains(&format!("{tokens} tokens at once")), "{error}");
+        assert!(error.to_string().contains(&format!("a batch of {tokens} tokens")), "{error}");
     });
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, Hit};
-use crate::base::vector::Matrix;
+use crate::base::vector::{Matrix, SparseVec};
 use crate::device::DeviceIndex;
 use crate::embedding::token::Ragged;
 
@@ -25,7 +25,7 @@ pub(in crate::embedding::engine) trait Compute: Send {
 /// A function that returns the rows of a batch has computed them when it returns.
 impl<F: FnMut(&Ragged) -> Result<Matrix> + Send> Compute for F {
     fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
-        Ok(Launch::Done(BatchOutput { vectors: Some(self(batch)?), searches: Vec::new() }))
+        Ok(Launch::Done(BatchOutput::new(BatchRows::Dense(self(batch)?))))
     }
 }
 
@@ -48,7 +48,7 @@ pub struct Search {
 /// What the waiters of a batch need.
 #[derive(Default)]
 pub(in crate::embedding::engine) struct BatchRequest {
-    /// Whether anyone needs the vectors themselves.
+    /// Whether anyone needs the results themselves.
     pub vectors: bool,
     /// Each index once, with the largest `k` and the rows of the batch that it is searched for.
     pub searches: Vec<(Search, Range<usize>)>,
@@ -74,10 +74,18 @@ impl BatchRequest {
 
 /// The results of a batch.
 pub(in crate::embedding::engine) struct BatchOutput {
-    /// `[n, d]`, if the request asks for vectors.
-    pub vectors: Option<Matrix>,
+    /// A result for each sequence, if the request asks for them.
+    pub rows: Option<BatchRows>,
     /// The results of each of [`BatchRequest::searches`].
     pub searches: Vec<SearchOutput>,
+}
+
+/// A result for each sequence of a batch.
+pub(in crate::embedding::engine) enum BatchRows {
+    /// Vectors `[n, d]`, or logits `[n, labels]`.
+    Dense(Matrix),
+    /// Expansions `[n]`.
+    Sparse(Vec<SparseVec>),
 }
 
 /// The nearest rows of an index to some sequences of a batch, best first.
@@ -94,6 +102,11 @@ pub(in crate::embedding::engine) struct SearchOutput {
 }
 
 impl BatchOutput {
+    /// The output of a batch that no index was searched for.
+    pub fn new(rows: BatchRows) -> Self {
+        Self { rows: Some(rows), searches: Vec::new() }
+    }
+
     /// The results of `search`.
     pub fn search(&self, search: &Search) -> Option<&SearchOutput> {
         self.searches.iter().find(|output| Arc::ptr_eq(&output.search.index, &search.index))
@@ -101,12 +114,17 @@ impl BatchOutput {
 
     /// An error if this does not fit a batch of `n` sequences.
     fn check(&self, n: usize) -> Result<()> {
-        if let Some(vectors) = &self.vectors {
-            if vectors.n() != n {
-                let found = vectors.n();
-                return Err(Error::Dimension { what: "vectors of a batch", expected: n, found });
+        if let Some(rows) = &self.rows {
+            let found = match rows {
+                BatchRows::Dense(vectors) => vectors.n(),
+                BatchRows::Sparse(expansions) => expansions.len(),
+            };
+            if found != n {
+                return Err(Error::Dimension { what: "results of a batch", expected: n, found });
             }
-            vectors.check_finite("embedding")?;
+            if let BatchRows::Dense(vectors) = rows {
+                vectors.check_finite("embedding")?;
+            }
         }
         self.searches.iter().try_for_each(SearchOutput::check)
     }

@@ -56,6 +56,11 @@ impl Classifier {
         self.out.outputs()
     }
 
+    /// Tokens of a batch that keeps all of the device busy once.
+    pub fn busy_tokens(&self) -> usize {
+        self.encoder.busy_tokens()
+    }
+
     /// Tokens of the longest sequence that the network takes.
     pub fn max_positions(&self) -> usize {
         self.encoder.max_positions()

@@ -1,0 +1,54 @@
+//! The input of a request: texts, or pairs of texts.
+
+use super::cache::{Key, VectorCache};
+use crate::base::error::Result;
+use crate::embedding::token::{Ragged, Tokenizer};
+
+/// What a request brings, behind the model's prompt.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Input<'a> {
+    /// `[n]`
+    Texts(&'a [&'a str]),
+    /// `[n]`
+    Pairs(&'a [(&'a str, &'a str)]),
+}
+
+impl<'a> Input<'a> {
+    /// Texts or pairs.
+    pub fn len(self) -> usize {
+        match self {
+            Self::Texts(texts) => texts.len(),
+            Self::Pairs(pairs) => pairs.len(),
+        }
+    }
+
+    /// The cache key of item `slot`.
+    pub fn key(self, cache: &VectorCache, slot: usize) -> Key {
+        match self {
+            Self::Texts(texts) => cache.key(texts[slot]),
+            Self::Pairs(pairs) => cache.pair_key(pairs[slot]),
+        }
+    }
+
+    /// Tokenises the items of `slots`, in that order.
+    pub fn encode(self, tokenizer: &Tokenizer, slots: &[usize]) -> Result<Ragged> {
+        match self {
+            Self::Texts(texts) => {
+                let texts: Vec<&str> = slots.iter().map(|&slot| texts[slot]).collect();
+                tokenizer.encode_batch(&texts)
+            }
+            Self::Pairs(pairs) => {
+                let pairs: Vec<(&str, &str)> = slots.iter().map(|&slot| pairs[slot]).collect();
+                tokenizer.encode_pairs(&pairs)
+            }
+        }
+    }
+
+    /// The text of item `slot`, for an endpoint, which takes single texts only.
+    pub fn text(self, slot: usize) -> &'a str {
+        match self {
+            Self::Texts(texts) => texts[slot],
+            Self::Pairs(_) => panic!("an endpoint is asked for embeddings only"),
+        }
+    }
+}
