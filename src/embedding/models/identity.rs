@@ -1,4 +1,4 @@
-//! Which model made a vector, so exactly that equal keys mean equal vectors?
+//! The identity of a model: equal keys mean equal vectors.
 
 use std::path::{Path, PathBuf};
 

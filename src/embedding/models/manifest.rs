@@ -1,4 +1,4 @@
-//! What does the manifest say about a model?
+//! The manifest of known models, and the checksums of their files.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! How does a model get here, whole or not at all?
+//! Downloads a model, whole or not at all.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -37,7 +37,7 @@ fn pull_entry(
         progress(&format!("checking {}", target.display()));
         match entry.require_whole(&target) {
             Ok(()) => {
-                progress(&format!("{} is here and whole", entry.name));
+                progress(&format!("{} is present and complete", entry.name));
                 return Ok(target);
             }
             Err(error) => progress(&format!("fetching it again: {error}")),
@@ -176,7 +176,7 @@ fn run(mut command: Command, action: &'static str, entry: &ModelEntry) -> Result
     Err(Error::Library {
         part: "python3",
         action,
-        source: format!("{}; its last words:\n{last}", output.status).into(),
+        source: format!("{}; last lines of its output:\n{last}", output.status).into(),
     })
 }
 

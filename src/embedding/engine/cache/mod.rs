@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
 
+use parking_lot::RwLock;
 use segment::{Owner, Reader, Writer};
 
 use crate::base::error::{Error, Result};
@@ -25,11 +25,11 @@ const SMALL_SHARE: u64 = 16;
 /// Held by the process that merges.
 const MERGE_LOCK: &str = "merge.lock";
 
-/// What a text is filed under: blake3 of the text, keyed with the model.
+/// The key of a text or a pair: its blake3 hash, keyed with the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(pub(self) [u8; 32]);
 
-/// What embedding a text took.
+/// The tokens of a text or a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     pub tokens: u32,
@@ -131,11 +131,11 @@ impl VectorCache {
             state.segments.push(Some(reader));
         }
         cache.make_room(&mut state, 0)?;
-        *cache.state.write().unwrap_or_else(PoisonError::into_inner) = state;
+        *cache.state.write() = state;
         Ok(cache)
     }
 
-    /// What `text` is filed under.
+    /// The key of a text.
     pub fn key(&self, text: &str) -> Key {
         Key(*blake3::keyed_hash(&self.owner.model, text.as_bytes()).as_bytes())
     }
@@ -154,7 +154,7 @@ impl VectorCache {
         assert_eq!(vector.len(), self.owner.d);
         let mut bytes = vec![0; vector.len() * 4];
         {
-            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let state = self.state.read();
             let place = state.places.get(&prefix(key))?;
             let reader = state.segments[place.segment as usize].as_ref()?;
             let read = reader.read(place.record, &mut bytes);
@@ -166,14 +166,14 @@ impl VectorCache {
             }
         }
         // Forgotten, so that the vector that is computed now takes the damaged one's place.
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         state.places.remove(&prefix(key));
         None
     }
 
     /// Keeps `records`, the oldest segments making room. A failure harms nothing that was kept.
     pub fn insert(&self, records: &[Record<'_>]) -> Result<()> {
-        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.write();
         let fresh: Vec<_> = records.iter().filter(|r| !state.holds(&r.key)).copied().collect();
         let room = self.segment_bytes_max() / self.owner.record_bytes();
         // A bound that has no room for a segment of one vector keeps none.

@@ -1,4 +1,4 @@
-//! How do cached vectors lie on disk, so that a kill at any instant harms nothing?
+//! A segment of the cache on disk, which a kill at any instant does not damage.
 //!
 //! A segment is two append-only files of one writer. `<stem>.vec` holds the vectors, `[n, d]`
 //! row-major f32, little-endian. `<stem>.key` holds a header of 48 bytes (magic, d, model) and then

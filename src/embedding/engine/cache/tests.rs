@@ -9,7 +9,7 @@ fn open(folder: &Path, bytes_max: u64) -> VectorCache {
 }
 
 fn len(cache: &VectorCache) -> usize {
-    cache.state.read().unwrap().places.len()
+    cache.state.read().places.len()
 }
 
 fn vector(i: usize) -> [f32; D] {

@@ -1,11 +1,10 @@
-//! Is it worth asking at all?
-//!
-//! A circuit breaker: after some failures in a row nobody asks for a while; then one try decides.
+//! A circuit breaker: after some failures in a row nobody tries for a while; then one try decides.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts failures in a row; threads share it.
+use parking_lot::Mutex;
+
+/// Counts failures in a row. Shared by threads.
 pub struct Breaker {
     /// It opens at this many failures in a row.
     failures_max: u32,
@@ -21,11 +20,11 @@ struct State {
     last: String,
     /// `None` while it is closed.
     open_until: Option<Instant>,
-    /// Half open: the one try is under way.
+    /// Half open: the one try is in progress.
     trying: bool,
 }
 
-/// Leave for one try, to be given back with its result; dropped, it says nothing.
+/// Permission for one try, to be returned with its result; dropped without one, it changes nothing.
 #[must_use]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
@@ -38,9 +37,9 @@ impl Breaker {
         Self { failures_max, cool_down, state: Mutex::default() }
     }
 
-    /// Leave to try at `now`, or the sentence that says why not.
+    /// Permission to try at `now`, or a sentence that says why not.
     pub fn permit(&self, now: Instant) -> Result<Permit<'_>, String> {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         let Some(until) = state.open_until else {
             return Ok(Permit { breaker: self, trial: false });
         };
@@ -56,26 +55,21 @@ impl Breaker {
         state.trying = true;
         Ok(Permit { breaker: self, trial: true })
     }
-
-    /// No step leaves the state half changed where it could panic.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Permit<'_> {
-    /// It works: the circuit is closed.
+    /// The try succeeded: the circuit is closed.
     pub fn succeeded(self) {
-        *self.breaker.lock() = State::default();
+        *self.breaker.state.lock() = State::default();
     }
 
-    /// It failed at `now`, and why.
+    /// The try failed at `now`.
     pub fn failed(self, now: Instant, why: &str) {
         let Breaker { failures_max, cool_down, .. } = *self.breaker;
-        let mut state = self.breaker.lock();
+        let mut state = self.breaker.state.lock();
         state.failures += 1;
         state.last = why.to_owned();
-        // One that was under way when it opened does not keep it open for longer.
+        // A try that was in progress when the circuit opened does not keep it open for longer.
         if self.trial || (state.open_until.is_none() && state.failures >= failures_max) {
             state.open_until = Some(now + cool_down);
         }
@@ -85,7 +79,7 @@ impl Permit<'_> {
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
         if self.trial {
-            self.breaker.lock().trying = false;
+            self.breaker.state.lock().trying = false;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How is one batch of texts asked of an endpoint, and asked again?
+//! Sends one batch of texts to an endpoint, and tries again where that helps.
 //!
 //! Runs on a thread of the pool, where it may block.
 
@@ -25,15 +25,15 @@ const ANSWER_BYTES_MAX: usize = 384 << 20;
 const REFUSAL_BYTES_MAX: usize = 4096;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 64 << 10;
-/// How often somebody who waits to try again looks whether the answer is still wanted.
+/// How often a thread that waits to try again checks whether the response is still needed.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How failures are met; the tests are less patient.
+/// How failures are handled; tests are less patient.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Failures in a row until nobody asks any more.
+    /// Failures in a row until the circuit opens.
     pub failures_max: u32,
-    /// For how long.
+    /// How long it stays open.
     pub cool_down: Duration,
     /// The first wait before a second try; it doubles from try to try.
     pub backoff: Duration,
@@ -47,7 +47,7 @@ impl Policy {
     };
 }
 
-/// One batch, and whether anybody still wants it.
+/// One batch, and whether its response is still needed.
 #[derive(Clone)]
 pub struct Ask {
     /// `[n]`, none of them empty.
@@ -95,7 +95,7 @@ impl Ask {
     }
 }
 
-/// The way to one endpoint. Threads share it, and its connections.
+/// The HTTP client of one endpoint. Threads share it and its connections.
 pub struct Client {
     http: Http,
     url: Url,
@@ -148,17 +148,17 @@ impl Client {
         &self.model
     }
 
-    /// The most texts of a request, as far as refusals tell.
+    /// The most texts that one request may have, as learned from refusals.
     pub fn texts_max(&self) -> usize {
         self.texts_max.load(Ordering::Relaxed)
     }
 
-    /// Asks until there is an answer, as often as the settings and the time that is left allow.
+    /// Tries until there is a response, as often as the settings and the time that is left allow.
     pub fn ask(&self, ask: &Ask) -> Result<Answer> {
         self.attempt(ask)?.map_err(|(failure, tries)| self.error(&failure, tries))
     }
 
-    /// As [`Client::ask`]; a batch that is too large for the endpoint is asked for in halves.
+    /// As [`Client::ask`]; a batch that is too large for the endpoint is sent in halves.
     pub fn ask_in_parts(&self, ask: &Ask) -> Result<Answer> {
         match self.attempt(ask)? {
             Ok(answer) => Ok(answer),
@@ -169,7 +169,7 @@ impl Client {
                     self.ask_in_parts(&Ask { texts: texts.to_vec(), ..ask.clone() })
                 };
                 let answer = of(first)?.followed_by(of(second)?);
-                // Only now it is certain that the size was the trouble.
+                // Only now is it certain that the size was the reason.
                 self.texts_max.fetch_min(half, Ordering::Relaxed);
                 Ok(answer)
             }
@@ -177,7 +177,7 @@ impl Client {
         }
     }
 
-    /// The answer, or the last failure after so many tries.
+    /// The response, or the last failure and the number of tries.
     fn attempt(&self, ask: &Ask) -> Result<std::result::Result<Answer, (Failure, usize)>> {
         let mut tries = 0;
         loop {
@@ -197,22 +197,22 @@ impl Client {
             };
             tries += 1;
             match failure.fault {
-                // Our time was up, which says nothing of the endpoint.
+                // The time of the run was up, which says nothing about the endpoint.
                 Fault::Slow if budget < self.timeout => ask.check_wanted()?,
                 Fault::Busy | Fault::TooLarge | Fault::Refused => permit.succeeded(),
-                _ => permit.failed(Instant::now(), &failure.what),
+                _ => permit.failed(Instant::now(), &failure.message),
             }
             let wait = failure.wait.unwrap_or_else(|| retry::backoff(self.policy.backoff, tries));
             let in_time = ask.deadline().is_none_or(|deadline| Instant::now() + wait < deadline);
             if !failure.fault.may_pass() || tries > self.retries_max || !in_time {
                 return Ok(Err((failure, tries)));
             }
-            tracing::debug!(endpoint = self.base, tries, why = failure.what, "asked again");
+            tracing::debug!(endpoint = self.base, tries, why = failure.message, "asked again");
             ask.pause(wait)?;
         }
     }
 
-    /// Sends the batch and reads the answer, in `budget`.
+    /// Sends the batch and reads the response within `budget`.
     fn try_once(&self, ask: &Ask, budget: Duration) -> std::result::Result<Answer, Failure> {
         let began = Instant::now();
         let body = wire::request(&self.model, &ask.texts);
@@ -237,7 +237,7 @@ impl Client {
     }
 
     fn error(&self, failure: &Failure, tries: usize) -> Error {
-        let what = failure.told(tries);
+        let what = failure.after(tries);
         match failure.fault {
             Fault::Busy => {
                 let endpoint = "the embedding endpoint";
@@ -254,7 +254,7 @@ impl Client {
     }
 }
 
-/// What an answer that is no success means.
+/// The failure that a status other than success means.
 fn refusal(
     status: StatusCode,
     mut response: Response,
@@ -282,7 +282,7 @@ fn refusal(
     Failure { wait, ..Failure::new(fault, what) }
 }
 
-/// The body, at most `bytes_max` of it. A body that trickles has no more time than one that hangs.
+/// Reads at most `bytes_max` of the body. A body that trickles has no more time than one that hangs.
 fn read(
     response: &mut Response,
     bytes_max: usize,
@@ -303,13 +303,13 @@ fn read(
             }
         }
         if body.len() >= bytes_max {
-            // What is cut here is understood as little as it would be whole.
+            // A body of this size cannot be understood, whole or truncated.
             return Ok(body);
         }
     }
 }
 
-/// The address for people and that of the route.
+/// The address to show and that of the route.
 fn address(base: &str) -> Result<(String, Url)> {
     let wrong = |expected: &str| Error::ConfigValue {
         name: "endpoint.url".to_owned(),

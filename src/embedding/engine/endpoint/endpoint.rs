@@ -1,4 +1,4 @@
-//! How is an endpoint asked directly, one request for each call?
+//! An endpoint without an engine in front of it: one request for each call.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Why did a try fail, and would another one help?
+//! Why a try failed, and whether another one may help.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 /// Characters of a refusal that an error shows.
 const SHOWN_CHARS_MAX: usize = 200;
 
-/// Whose fault it was.
+/// The kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Nobody listens, or the connection was closed before an answer.
@@ -19,17 +19,17 @@ pub enum Fault {
     Failing,
     /// 413, or the 422 of text-embeddings-inference: fewer texts at once may do.
     TooLarge,
-    /// Any other status: the endpoint is well and does not want this.
+    /// Any other status: the endpoint works and rejects this request.
     Refused,
-    /// The answer broke off.
+    /// The response broke off.
     Cut,
-    /// The answer is none.
+    /// The response cannot be understood.
     Garbage,
 }
 
 impl Fault {
-    /// Whether the same request may be answered later. One that was too slow would only be asked
-    /// for twice, and nonsense is mostly repeated.
+    /// Whether the same request may succeed later. One that was too slow would only be computed twice,
+    /// and an endpoint that returns nonsense mostly repeats it.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Unreachable | Self::Busy | Self::Failing | Self::Cut)
     }
@@ -40,14 +40,14 @@ impl Fault {
 pub struct Failure {
     pub fault: Fault,
     /// A sentence about the endpoint: `it answered 500: …`.
-    pub what: String,
-    /// How long the endpoint asks us to wait.
+    pub message: String,
+    /// How long the endpoint asks us to wait before the next try.
     pub wait: Option<Duration>,
 }
 
 impl Failure {
-    pub fn new(fault: Fault, what: String) -> Self {
-        Self { fault, what, wait: None }
+    pub fn new(fault: Fault, message: String) -> Self {
+        Self { fault, message, wait: None }
     }
 
     pub fn slow(budget: Duration) -> Self {
@@ -66,11 +66,12 @@ impl Failure {
         Self::new(Fault::Unreachable, what)
     }
 
-    /// The failure after the last of so many tries.
-    pub fn told(&self, tries: usize) -> String {
-        match tries {
-            0 | 1 => self.what.clone(),
-            _ => format!("{} (tried {tries} times)", self.what),
+    /// The message after the last of `tries` tries.
+    pub fn after(&self, tries: usize) -> String {
+        if tries <= 1 {
+            self.message.clone()
+        } else {
+            format!("{} (tried {tries} times)", self.message)
         }
     }
 }

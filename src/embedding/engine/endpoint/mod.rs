@@ -1,7 +1,7 @@
-//! How does a text become a vector somewhere else?
+//! How does a text become a vector at an endpoint?
 //!
 //! The client of an OpenAI-compatible endpoint. Texts are split into requests, a few of which are
-//! under way at once (`pool`); each is tried again where that helps (`client`, `retry`), and not at
+//! in progress at once (`pool`); each is tried again where that helps (`client`, `retry`), and not at
 //! all for a while when nothing helps (`breaker`).
 
 pub(super) mod breaker;
@@ -47,14 +47,14 @@ pub(super) struct Remote {
     tokens: AtomicU64,
 }
 
-/// One batch that came back, or did not.
+/// The outcome of one batch.
 pub(super) struct Fetched {
     /// Which of the call's batches.
     pub batch: usize,
     pub result: Result<Answer>,
     /// How long it waited for a thread.
     pub queue: Duration,
-    /// From the first try to the answer.
+    /// From the first try to the response.
     pub took: Duration,
 }
 
@@ -141,7 +141,7 @@ impl Remote {
                     Err(Error::Internal { what: "the client of the endpoint", detail })
                 });
                 let (queue, took) = (launched - queued, launched.elapsed());
-                // Who has gone away meanwhile does not want it.
+                // A requester that has gone away does not need it.
                 let _ = reply.send(Fetched { batch, result, queue, took });
             })
         })

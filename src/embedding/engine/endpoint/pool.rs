@@ -1,17 +1,19 @@
-//! How many requests are under way at once, and whose is next?
+//! The threads that wait for an endpoint, and the two lanes of requests in front of them.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex};
 
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Lane;
 use crate::embedding::engine::worker::stopped;
 
-/// Requests that wait in each lane. A call has twice as many there as are sent at once, so this is
-/// room for 16 calls with the default, and 8 MiB of text in each.
+/// Requests that may wait in each lane. A call queues twice as many as are sent at once, so with the
+/// default this is room for 16 calls of 8 MiB of text each.
 const JOBS_MAX: usize = 128;
-/// Every so many requests one of the bulk lane goes first, so that it never starves.
+/// One in this many requests is taken from the bulk lane first, so that it never starves.
 const BULK_TURN: usize = 8;
 
 pub type Job = Box<dyn FnOnce() + Send>;
@@ -48,9 +50,9 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Queues the job that `make` makes; false, and none is made, when the lane is full.
+    /// Queues the job that `make` returns; false, and `make` is not called, if the lane is full.
     pub fn submit(&self, lane: Lane, make: impl FnOnce() -> Job) -> Result<bool> {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         if state.stopped {
             return Err(stopped());
         }
@@ -64,24 +66,24 @@ impl Pool {
     }
 
     pub fn check_running(&self) -> Result<()> {
-        if self.shared.lock().stopped { Err(stopped()) } else { Ok(()) }
+        if self.shared.state.lock().stopped { Err(stopped()) } else { Ok(()) }
     }
 
     pub fn waiting(&self) -> usize {
-        let state = self.shared.lock();
+        let state = self.shared.state.lock();
         state.interactive.len() + state.bulk.len()
     }
 
-    /// Drops what waits. Requests under way end by themselves; nobody waits for them.
+    /// Drops what waits. Requests in progress end by themselves; nobody waits for them.
     pub fn stop(&self) {
-        let mut state = self.shared.lock();
+        let mut state = self.shared.state.lock();
         state.stopped = true;
         state.interactive.clear();
         state.bulk.clear();
         self.shared.work.notify_all();
     }
 
-    /// The most that may wait in a lane, in words.
+    /// What may wait in a lane, for messages.
     pub fn limit() -> String {
         format!("{JOBS_MAX} requests")
     }
@@ -111,21 +113,17 @@ impl State {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn work_until_stopped(&self) {
-        let mut state = self.lock();
+        let mut state = self.state.lock();
         while !state.stopped {
             let Some(job) = state.next() else {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                self.work.wait(&mut state);
                 continue;
             };
             drop(state);
-            // A job tells its own failures; this one is only kept from ending the thread.
+            // A job reports its own failures; a panic must not end the thread.
             let _ = catch_unwind(AssertUnwindSafe(job));
-            state = self.lock();
+            state = self.state.lock();
         }
     }
 }

@@ -1,27 +1,23 @@
-//! How long is it until the next try?
+//! How long to wait before the next try: exponential backoff, or what the endpoint asks for.
 
-use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-/// The longest wait of our own choice.
+/// The longest backoff.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// The longest wait that an endpoint may ask for.
+/// The longest `Retry-After` that is respected.
 const AFTER_MAX: Duration = Duration::from_secs(120);
 
-/// The wait after `tries` tries: twice as long each time, and somewhere between half and all of it,
-/// so that many callers do not come back at once.
+/// The wait after `tries` tries: it doubles each time, and a random half of it is taken off, so that
+/// many callers do not come back at once.
 pub fn backoff(first: Duration, tries: usize) -> Duration {
     let doubled = first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(BACKOFF_MAX);
-    // Hashers are seeded anew each time.
-    let random = RandomState::new().hash_one(tries) >> 11;
-    let share = random as f64 / (1u64 << 53) as f64;
-    doubled.mul_f64(0.5 + share / 2.0)
+    doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// What Retry-After says, in seconds or as a date.
+/// The value of `Retry-After`, in seconds or as a date.
 pub fn after(value: &str) -> Option<Duration> {
     let value = value.trim();
     let wait = match value.parse::<u64>() {

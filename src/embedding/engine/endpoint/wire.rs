@@ -1,4 +1,4 @@
-//! What is said to an OpenAI-compatible endpoint, and what does it answer?
+//! The JSON of an OpenAI-compatible endpoint: requests and responses for embeddings.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,12 +8,12 @@ use serde_json::json;
 
 use crate::base::vector::Matrix;
 
-/// The body of a request for the vectors of `texts`, which come as base64 if the endpoint can.
+/// The body of a request for the vectors of `texts`, preferably as base64.
 pub fn request(model: &str, texts: &[String]) -> String {
     json!({ "model": model, "input": texts, "encoding_format": "base64" }).to_string()
 }
 
-/// What an endpoint answered.
+/// The response of an endpoint.
 #[derive(Debug)]
 pub struct Answer {
     /// `[n, d]`, in the order of the texts.
@@ -23,7 +23,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to the texts of both, whose vectors have one length.
+    /// Both responses as one; their vectors have the same length.
     pub(super) fn followed_by(mut self, other: Self) -> Self {
         other.vectors.rows().for_each(|row| self.vectors.push_row(row));
         self.tokens = self.tokens.zip(other.tokens).map(|(a, b)| a + b);
@@ -39,7 +39,7 @@ struct List {
 
 #[derive(Deserialize)]
 struct Item {
-    /// The text's place; some leave it out.
+    /// The position of the text; some endpoints leave it out.
     index: Option<usize>,
     embedding: Values,
 }
