@@ -13,11 +13,11 @@ use codeintel::corpus::source::SkipReason;
 use codeintel::index::versions::IndexVersion;
 use codeintel::search::{ChannelName, Query, Searcher};
 
-use crate::common::{Place, holds, rust_file, tiny_model};
+use crate::support::{Place, ask, only, paths, rust_file};
 
 /// A place with a published index of one function.
 fn published() -> Place {
-    let place = Place::with(&[("a.rs", "fn published_before() {}\n")]);
+    let place = Place::uncached(&[("a.rs", "fn published_before() {}\n")]);
     place.run_index(&[]).ok();
     place
 }
@@ -35,13 +35,13 @@ fn text(path: &Path) -> String {
 #[test]
 fn a_path_that_is_not_there_or_cannot_be_read_is_named() {
     let place = published();
-    let missing = text(&place.repo.join("missing"));
+    let missing = text(&place.repo().join("missing"));
     place.run(&["index", &missing]).fails(4, &["path does not exist", &missing, "spelling"]);
-    let below_a_file = text(&place.repo.join("a.rs/x"));
+    let below_a_file = text(&place.repo().join("a.rs/x"));
     place.run(&["index", &below_a_file]).fails(4, &[&below_a_file, "Not a directory"]);
-    symlink("two", place.temp.path().join("one")).unwrap();
-    symlink("one", place.temp.path().join("two")).unwrap();
-    let endless = text(&place.temp.path().join("one"));
+    symlink("two", place.path().join("one")).unwrap();
+    symlink("one", place.path().join("two")).unwrap();
+    let endless = text(&place.path().join("one"));
     place.run(&["index", &endless]).fails(4, &[&endless]);
     still_answers(&place);
 }
@@ -56,17 +56,17 @@ fn a_folder_with_nothing_to_index_names_the_rule_that_removed_the_files() {
         ("large.txt", &[b'x'; (1 << 20) + 1], "1 too large"),
     ];
     for (i, (name, bytes, rule)) in rules.into_iter().enumerate() {
-        let folder = place.temp.path().join(format!("folder_{i}"));
+        let folder = place.path().join(format!("folder_{i}"));
         fs::create_dir(&folder).unwrap();
         let folder_text = text(&folder);
         place.run(&["index", &folder_text]).fails(5, &[&folder_text, "there are no files"]);
         fs::write(folder.join(name), bytes).unwrap();
         // Once as an update of what was published, once as a first build.
         place.run(&["index", &folder_text]).fails(5, &[&folder_text, rule, "change the rule"]);
-        let data = text(&place.temp.path().join("elsewhere"));
+        let data = text(&place.path().join("elsewhere"));
         place.run(&["index", &folder_text, "--data", &data]).fails(5, &[&folder_text, rule]);
     }
-    let folder = place.temp.path().join("ignored");
+    let folder = place.path().join("ignored");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join(".gitignore"), "*.rs\n").unwrap();
     fs::write(folder.join("a.rs"), "fn ignored() {}\n").unwrap();
@@ -80,13 +80,13 @@ fn a_folder_with_nothing_to_index_names_the_rule_that_removed_the_files() {
 
 #[test]
 fn files_that_are_no_text_are_left_out_and_counted() {
-    let place = Place::with(&[("a.rs", "fn plain_text() {}\n")]);
+    let place = Place::uncached(&[("a.rs", "fn plain_text() {}\n")]);
     place.write("binary.rs", b"fn binary() {}\0");
     place.write("latin1.rs", b"fn caf\xe9() {}\n");
     place.write("huge.js", vec![b'x'; 50 << 20]);
-    symlink(".", place.repo.join("loop")).unwrap();
-    symlink("a.rs", place.repo.join("link.rs")).unwrap();
-    symlink("nowhere", place.repo.join("dangling.rs")).unwrap();
+    symlink(".", place.repo().join("loop")).unwrap();
+    symlink("a.rs", place.repo().join("link.rs")).unwrap();
+    symlink("nowhere", place.repo().join("dangling.rs")).unwrap();
     let report = place.index();
     assert_eq!((report.files, report.skipped.total()), (1, 6), "{report:?}");
     for (reason, files) in [
@@ -97,12 +97,14 @@ fn files_that_are_no_text_are_left_out_and_counted() {
     ] {
         assert_eq!(report.skipped.get(reason), files, "{reason:?}");
     }
-    assert!(holds(&place.ask("plain_text", &ChannelName::ALL), "plain_text"));
+    let answer = ask(&place.searcher(), &place.query("plain_text", 10));
+    assert_eq!(answer.channels_used, ChannelName::ALL);
+    assert_eq!(paths(&answer), ["a.rs"]);
 }
 
 #[test]
 fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
-    let mut place = Place::with(&[("a.rs", "fn plain_text() {}\n")]);
+    let mut place = Place::uncached(&[("a.rs", "fn plain_text() {}\n")]);
     place.settings.source.file_bytes_max = 8 << 20;
     let line = "var minified=function(a,b){return a+b};".repeat((2 << 20) / 39);
     assert!(line.len() > (2 << 20) - 100 && !line.contains('\n'));
@@ -110,8 +112,9 @@ fn a_line_of_megabytes_is_one_chunk_that_is_cut_in_bounded_time() {
     place.engine();
     let report = place.index();
     assert_eq!((report.files, report.chunks, report.chunks_truncated), (2, 2, 1), "{report:?}");
-    let found = place.ask("minified", &[ChannelName::Lexical]);
-    assert_eq!(found[0].3, line, "all of it is in the catalog");
+    let query = only(place.query("minified", 10), &[ChannelName::Lexical]);
+    let found = ask(&place.searcher(), &query).findings;
+    assert_eq!(found[0].row.text, line, "the catalog has the whole line");
 }
 
 /// What can be done to a file of an index.
@@ -153,17 +156,17 @@ fn parts(version: &IndexVersion) -> Vec<PathBuf> {
 
 #[test]
 fn a_damaged_part_of_an_index_is_named_whatever_happened_to_it() {
-    let place = Place::with(&[("a.rs", "fn published_before() {}\n")]);
+    let place = Place::uncached(&[("a.rs", "fn published_before() {}\n")]);
     place.index();
     place.write("b.rs", "fn in_the_delta() {}\n");
     place.index();
-    let elsewhere = place.temp.path().join("whole");
+    let elsewhere = place.path().join("whole");
     fs::rename(place.data().path(), &elsewhere).unwrap();
     let version = DataFolder::new(&elsewhere).current().unwrap();
     for part in parts(&version) {
         let relative = part.strip_prefix(&elsewhere).unwrap();
         for (damage, apply) in DAMAGES {
-            let copy = place.temp.path().join("copy");
+            let copy = place.path().join("copy");
             copy_folder(&elsewhere, &copy);
             apply(&copy.join(relative));
             let settings = with_data(&place, &copy);
@@ -236,17 +239,6 @@ fn a_damaged_index_ends_the_program_with_9_and_rollback_or_full_mend_it() {
     still_answers(&place);
 }
 
-/// A copy of the tiny model in which `edit` changes the files.
-fn model_copy(place: &Place, name: &str, edit: impl Fn(&Path)) -> PathBuf {
-    let folder = place.temp.path().join(name);
-    fs::create_dir(&folder).unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        fs::copy(tiny_model().join(file), folder.join(file)).unwrap();
-    }
-    edit(&folder);
-    folder
-}
-
 fn change_weights(folder: &Path) {
     let path = folder.join("model.safetensors");
     let mut bytes = fs::read(&path).unwrap();
@@ -259,8 +251,7 @@ fn change_weights(folder: &Path) {
 fn an_index_of_another_model_is_refused_with_both_named_and_full_rebuilds_it() {
     let place = published();
     place.write("a.rs", "fn published_before() { changed(); }\n");
-    let other = model_copy(&place, "othermodel", change_weights);
-    let other = text(&other);
+    let other = place.edited_model("bert", "othermodel", change_weights);
     let ran = place.run_index(&["--model", &other]);
     ran.fails(10, &["built with", "bert", "othermodel", "--full"]);
     still_answers(&place);
@@ -273,7 +264,7 @@ fn an_index_of_another_model_is_refused_with_both_named_and_full_rebuilds_it() {
 #[test]
 fn another_model_is_refused_also_when_no_file_changed() {
     let place = published();
-    let other = text(&model_copy(&place, "othermodel", change_weights));
+    let other = place.edited_model("bert", "othermodel", change_weights);
     place.run_index(&["--model", &other]).fails(10, &["bert", "othermodel"]);
 }
 
@@ -281,7 +272,7 @@ fn another_model_is_refused_also_when_no_file_changed() {
 fn a_missing_or_damaged_model_is_named_with_the_way_to_get_it() {
     let place = published();
     place.write("a.rs", "fn published_before() { changed(); }\n");
-    let empty = format!("model.dir={}", text(place.temp.path()));
+    let empty = format!("model.dir={}", text(place.path()));
     let ran = place.run_index(&["--model", "all-MiniLM-L6-v2", "--set", &empty]);
     ran.fails(6, &["all-MiniLM-L6-v2", "codeintel model pull all-MiniLM-L6-v2"]);
     let ran = place.run_index(&["--model", "no-such-model", "--set", &empty]);
@@ -293,7 +284,7 @@ fn a_missing_or_damaged_model_is_named_with_the_way_to_get_it() {
                 continue; // A folder without it is no model: the case above.
             }
             let name = format!("{damage}_{file}");
-            let folder = text(&model_copy(&place, &name, |folder| apply(&folder.join(file))));
+            let folder = place.edited_model("bert", &name, |folder| apply(&folder.join(file)));
             let code = if damage == "missing" { 6 } else { 7 };
             let ran = place.run_index(&["--model", &folder, "--full"]);
             ran.fails(code, &[file, "codeintel model pull"]);
@@ -310,7 +301,7 @@ fn a_wrong_setting_names_itself_and_what_would_be_right() {
     set("search.limit=1000").fails(3, &["search.limit", "1000", "1 to 200"]);
     set("index.dense_kind=tree").fails(3, &["index.dense_kind", "tree", "ivf_flat"]);
     set("engine.threads").fails(2, &["--set", "NAME=VALUE"]);
-    let file = place.temp.path().join("codeintel.toml");
+    let file = place.path().join("codeintel.toml");
     for (content, parts) in [
         ("[engine]\nthread = 2\n", ["engine.thread", "engine.threads", "codeintel.toml"]),
         ("[engine]\nthreads = \"two\"\n", ["engine.threads", "two", "whole number"]),
@@ -321,7 +312,7 @@ fn a_wrong_setting_names_itself_and_what_would_be_right() {
         place.run(&["search", "published_before"]).fails(3, &parts);
     }
     fs::remove_file(&file).unwrap();
-    let missing = text(&place.temp.path().join("missing.toml"));
+    let missing = text(&place.path().join("missing.toml"));
     place.run(&["search", "x", "--config", &missing]).fails(4, &[&missing]);
     still_answers(&place);
 }
@@ -347,6 +338,6 @@ fn a_query_out_of_bounds_is_refused_with_the_bound() {
     let million = "published_before ".repeat((1 << 20) / 17);
     assert!(Query::new(&format!("{million}{long}"), 10, &settings.search).is_err());
     let query = Query::new(&million, 10, &settings.search).unwrap();
-    let answer = place.searcher().search(&query, &crate::common::cx()).unwrap();
+    let answer = ask(&place.searcher(), &query);
     assert!(answer.findings[0].row.text.contains("published_before"));
 }

@@ -11,7 +11,7 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::readside::{Place, Ran, bert, many};
+use crate::support::{Place, Ran, golden, many};
 
 /// Runs the binary with `input` on standard input.
 pub fn piped(place: &Place, args: &[&str], input: &[u8]) -> Ran {
@@ -25,15 +25,6 @@ pub fn piped(place: &Place, args: &[&str], input: &[u8]) -> Ran {
 
 fn lines(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-/// Test data, by its name under `tests/golden`.
-fn golden(name: &str) -> String {
-    format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-fn golden_json<T: serde::de::DeserializeOwned>(name: &str) -> T {
-    serde_json::from_slice(&std::fs::read(golden(name)).unwrap()).unwrap()
 }
 
 /// What the reference wrote for a model: the width of a row, and all rows.
@@ -54,7 +45,7 @@ fn assert_fields(object: &Value, fields: &[&str]) {
 #[test]
 fn index_status_and_versions_print_their_json() {
     let place = Place::new(&[("a.py", "def a():\n    return 1\n"), ("b.rs", "fn b() {}\n")]);
-    let report = place.cli(&["index", "repo", "--json"]).json();
+    let report = place.run(&["index", "repo", "--json"]).json();
     assert_fields(
         &report,
         &[
@@ -77,13 +68,13 @@ fn index_status_and_versions_print_their_json() {
     assert_eq!((&report["outcome"], &report["files"]), (&json!("built"), &json!(2)));
     let stages = report["stages"].as_array().unwrap();
     stages.iter().for_each(|s| assert_fields(s, &["name", "status", "started_ms", "duration_ms"]));
-    let again = place.cli(&["index", "repo", "--json"]).json();
+    let again = place.run(&["index", "repo", "--json"]).json();
     assert_eq!((&again["outcome"], &again["version"]), (&json!("unchanged"), &json!("000001")));
     place.write("c.go", "package c\n\nfunc C() {}\n");
-    let updated = place.cli(&["index", "repo", "--json"]).json();
+    let updated = place.run(&["index", "repo", "--json"]).json();
     assert_eq!((&updated["outcome"], &updated["files_changed"]), (&json!("updated"), &json!(1)));
 
-    let status = place.cli(&["status", "--json", "--verify"]).json();
+    let status = place.run(&["status", "--json", "--verify"]).json();
     assert_fields(
         &status,
         &[
@@ -110,29 +101,29 @@ fn index_status_and_versions_print_their_json() {
     languages.iter().for_each(|l| assert_fields(l, &["name", "files", "chunks"]));
     assert_eq!(languages.len(), 3);
 
-    let versions = place.cli(&["versions", "--json"]).json();
+    let versions = place.run(&["versions", "--json"]).json();
     let versions = versions.as_array().unwrap();
     let fields = ["version", "current", "created_at", "files", "chunks", "dense_kind", "model"];
     versions.iter().for_each(|v| assert_fields(v, &fields));
     let current =
         |name: &str| versions.iter().find(|v| v["version"] == name).unwrap()["current"] == true;
     assert!(current("000002") && !current("000001"));
-    assert!(place.cli(&["rollback"]).ok().contains("000001"));
-    assert_eq!(place.cli(&["status", "--json"]).json()["files"], 2);
-    assert!(place.cli(&["gc", "--keep", "2"]).ok().contains("Nothing to remove"));
+    assert!(place.run(&["rollback"]).ok().contains("000001"));
+    assert_eq!(place.run(&["status", "--json"]).json()["files"], 2);
+    assert!(place.run(&["gc", "--keep", "2"]).ok().contains("Nothing to remove"));
 }
 
 #[test]
 fn models_and_the_doctor_print_their_json() {
     let place = Place::indexed(&[("a.py", "def a():\n    return 1\n")]);
-    let models = place.cli(&["model", "list", "--json"]).json();
+    let models = place.run(&["model", "list", "--json"]).json();
     let models = models.as_array().unwrap();
     let fields = ["name", "dimension", "max_tokens", "pooling", "licence", "folder"];
     models.iter().for_each(|m| assert_fields(m, &fields));
     let minilm = models.iter().find(|m| m["name"] == "all-MiniLM-L6-v2").unwrap();
     assert_eq!((&minilm["dimension"], &minilm["pooling"]), (&json!(384), &json!("mean")));
 
-    let checks = place.cli(&["doctor", "--json"]).json();
+    let checks = place.run(&["doctor", "--json"]).json();
     let checks = checks.as_array().unwrap();
     checks.iter().for_each(|c| assert_fields(c, &["name", "state", "found", "remedy"]));
     let names: Vec<&str> = checks.iter().map(|c| c["name"].as_str().unwrap()).collect();
@@ -141,7 +132,7 @@ fn models_and_the_doctor_print_their_json() {
     }
     let bad: Vec<_> = checks.iter().filter(|c| c["state"] == "fail").collect();
     assert!(bad.is_empty(), "{bad:?}");
-    let text = place.cli(&["doctor"]).ok();
+    let text = place.run(&["doctor"]).ok();
     assert!(names.iter().all(|name| text.contains(name)), "{text}");
 }
 
@@ -177,15 +168,15 @@ fn every_failure_has_its_exit_code_and_says_what_to_do() {
         (&["--config", "bad.toml", "status"], 3, "bad.toml"),
         (&["--config", "absent.toml", "status"], 4, "absent.toml"),
     ] {
-        let ran = place.cli(args);
+        let ran = place.run(args);
         assert_eq!(ran.code, Some(code), "{args:?}: {}{}", ran.out, ran.err);
         assert!(ran.err.contains(part), "{args:?}: {}", ran.err);
         assert_eq!(ran.out, "", "{args:?}: results only on standard output");
         assert!(!ran.err.contains("panicked"), "{args:?}: {}", ran.err);
     }
-    assert_eq!(place.cli(&["--help"]).code, Some(0));
+    assert_eq!(place.run(&["--help"]).code, Some(0));
     assert_eq!(
-        place.cli(&["--version"]).ok().trim(),
+        place.run(&["--version"]).ok().trim(),
         concat!("codeintel ", env!("CARGO_PKG_VERSION"))
     );
 }
@@ -195,29 +186,20 @@ fn an_index_that_is_locked_damaged_or_of_another_model_has_its_exit_code() {
     let place = Place::indexed(&[("a.py", "def a():\n    return 1\n")]);
     let lock = place.data().lock().unwrap();
     place.write("a.py", "def a():\n    return 2\n");
-    let ran = place.cli(&["index", "repo"]);
+    let ran = place.run(&["index", "repo"]);
     assert_eq!(ran.code, Some(11), "{}", ran.err);
     let process = format!("process {}", std::process::id());
     assert!(ran.err.contains(&process), "it names who holds the lock: {}", ran.err);
-    assert_eq!(place.cli(&["search", "a"]).code, Some(0), "readers need no lock");
+    assert_eq!(place.run(&["search", "a"]).code, Some(0), "readers need no lock");
     drop(lock);
 
-    let other = place.path().join("other");
-    std::fs::create_dir(&other).unwrap();
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(format!("{}/{file}", bert()), other.join(file)).unwrap();
-    }
-    let config = std::fs::read_to_string(other.join("config.json")).unwrap();
-    std::fs::write(other.join("config.json"), format!("{config}\n")).unwrap();
-    let ran = place.cli(&["index", "repo", "--model", "other"]);
-    assert_eq!(ran.code, Some(10), "{}", ran.err);
-    assert!(ran.err.contains("--full"), "{}", ran.err);
+    place.run_index(&["--model", &place.other_model()]).fails(10, &["--full"]);
 
-    let version = place.data().current().unwrap();
+    let version = place.version();
     let lexical = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
     std::fs::write(version.folder.path().join(&lexical.path), "not what it was").unwrap();
     for args in [&["search", "a"][..], &["status"]] {
-        let ran = place.cli(args);
+        let ran = place.run(args);
         assert_eq!(ran.code, Some(9), "{args:?}: {}", ran.err);
         assert!(ran.err.contains("codeintel rollback"), "{}", ran.err);
     }
@@ -228,7 +210,7 @@ fn a_search_asks_as_its_flags_say() {
     let place = many();
     let find = |flags: &[&str]| {
         let args = [&["search", "parse_header", "--json"], flags].concat();
-        let answer = place.cli(&args).json();
+        let answer = place.run(&args).json();
         let findings = answer["findings"].as_array().unwrap().clone();
         (answer, findings)
     };
@@ -239,14 +221,14 @@ fn a_search_asks_as_its_flags_say() {
     let (answer, _) = find(&["--channels", "lexical,symbol", "-l", "3"]);
     assert_eq!(answer["method"]["channels"].as_array().unwrap().len(), 2);
     // Words of one query need no quotes.
-    let joined = place.cli(&["search", "how", "is", "it", "parsed", "--json"]).json();
+    let joined = place.run(&["search", "how", "is", "it", "parsed", "--json"]).json();
     assert_eq!(joined["query"], "how is it parsed");
 
-    let plain = place.cli(&["search", "parse_header", "-l", "2", "--explain"]).ok();
+    let plain = place.run(&["search", "parse_header", "-l", "2", "--explain"]).ok();
     for part in ["1. ", "2. ", "why: ", "identifier query", "rrf_k", "gather", "duckdb", "trace "] {
         assert!(plain.contains(part), "{part} in {plain}");
     }
     assert!(!plain.contains("3. "));
-    let nothing = place.cli(&["search", "zzqqxxv", "--channels", "lexical"]).ok();
+    let nothing = place.run(&["search", "zzqqxxv", "--channels", "lexical"]).ok();
     assert!(nothing.contains("Nothing found in") && nothing.contains("Try: "), "{nothing}");
 }

@@ -6,8 +6,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::piped;
-use crate::http::{Serving, wait_for};
-use crate::readside::{Place, Ran, many_files};
+use crate::support::{Place, Ran, Serving, many_files, wait_for};
 
 const TEXTS: &str = "fn main() {}\nhow is a header parsed\nx\n";
 /// Without a cache, on the GPU. What a server computes when it starts takes an emulated one long.
@@ -23,7 +22,7 @@ const FLAGS: [&str; 6] = [
 /// `None`, and a line that says so, where there is no emulated device.
 fn place(what: &str) -> Option<Place> {
     let place = Place::new(&[]);
-    let found = place.cli(&["doctor", "--device", "cuda:0"]).out;
+    let found = place.run(&["doctor", "--device", "cuda:0"]).out;
     if !found.contains("emulated on the CPU in bf16") {
         println!("no emulated CUDA device here: not run: {what}");
         return None;
@@ -71,17 +70,9 @@ fn serve(place: &Place, variable: (&str, &str), flags: &[&str]) -> Serving {
     let args = [&["serve", "--address", "127.0.0.1:0"], &FLAGS[..], flags].concat();
     let mut command = place.command(&args);
     command.env(variable.0, variable.1);
-    let server = Serving::of(command);
-    wait_for("the engine", || engine(&server)["ready"] == true);
+    let server = Serving::spawn(command);
+    server.wait_for_engine();
     server
-}
-
-fn engine(server: &Serving) -> Value {
-    server.get("/readyz").json()["probes"]["engine"].clone()
-}
-
-fn index(server: &Serving) -> Value {
-    server.get("/readyz").json()["probes"]["index"].clone()
 }
 
 /// What the step of the dense channel told, and of each finding its chunk and the dense score.
@@ -118,7 +109,7 @@ fn cuda_that_is_lost_makes_a_server_not_ready_and_says_why() {
 fn cuda_that_is_lost_leaves_the_work_to_an_endpoint() {
     let Some(place) = place("a lost device and an endpoint") else { return };
     let endpoint = Serving::start(&Place::new(&[]), &["--device", "cpu"]);
-    wait_for("the endpoint", || engine(&endpoint)["ready"] == true);
+    endpoint.wait_for_engine();
     let url = format!("endpoint.url={}", endpoint.url(""));
     std::fs::write(place.path().join("texts.txt"), TEXTS).unwrap();
     let run = |fail_after: &str, flags: &[&str]| {
@@ -142,7 +133,7 @@ fn cuda_without_the_memory_for_a_batch_computes_its_halves() {
     let memory = ("EMULATED_CUDA_MEMORY", "35061760");
     let flags = ["engine.max_batch_tokens=1024", "engine.gpu_memory_utilization=1"];
     let server = serve(&place, memory, &["--set", flags[0], "--set", flags[1]]);
-    let engine = engine(&server);
+    let engine = server.probe("engine");
     assert!(engine["out_of_memory"].as_u64().unwrap() > 0, "{engine}");
     let [used, total, peak] =
         ["used", "total", "peak"].map(|key| engine["gpu_memory_bytes"][key].as_u64().unwrap());
@@ -181,21 +172,23 @@ fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
 #[test]
 fn cuda_searches_vectors_where_it_embeds_the_query_and_finds_what_the_cpu_finds() {
     let Some(place) = place("a search") else { return };
-    let told = place.cli(&["doctor", "--device", "cuda:0"]).out;
+    let told = place.run(&["doctor", "--device", "cuda:0"]).out;
     assert!(told.contains("FAISS searches, also on the GPU"), "{told}");
     let files = many_files();
     files.iter().for_each(|(path, text)| place.write(path, text));
     place.index();
     // Rows in the delta, and deleted ones.
     place.write(&files[1].0, "def another(): return 1\n");
-    std::fs::remove_file(place.repo().join(&files[5].0)).unwrap();
+    place.remove(&files[5].0);
     place.index();
     let log = place.path().join("calls");
     let on_gpu = serve(&place, ("EMULATED_CUDA_LOG", log.to_str().unwrap()), &[]);
-    wait_for("the vectors", || index(&on_gpu)["vectors_on_gpu"] == true);
+    wait_for("the vectors", || on_gpu.probe("index")["vectors_on_gpu"] == true);
     let flags = ["--set", "search.dense_device=cpu"];
     let on_cpu = serve(&place, ("EMULATED_CUDA_LOG", "/dev/null"), &flags);
-    wait_for("the index", || index(&on_cpu)["why_vectors_on_cpu"] == "search.dense_device = cpu");
+    wait_for("the index", || {
+        on_cpu.probe("index")["why_vectors_on_cpu"] == "search.dense_device = cpu"
+    });
     let ask = |server: &Serving, query: &str, globs: &[&str]| {
         let body = json!({ "query": query, "limit": 9, "channels": ["dense"], "globs": globs });
         found(&server.post("/v1/search", &body).ok())
@@ -224,7 +217,8 @@ fn cuda_without_the_memory_for_the_vectors_leaves_them_to_the_cpu_and_says_why()
     place.write("a.py", "def parse(): pass\n");
     place.index();
     let server = serve(&place, ("EMULATED_CUDA_MEMORY", "62914560"), &[]);
-    let told = || index(&server)["why_vectors_on_cpu"].as_str().unwrap_or_default().to_owned();
+    let told =
+        || server.probe("index")["why_vectors_on_cpu"].as_str().unwrap_or_default().to_owned();
     wait_for("the reason", || told().contains("gpu_memory_utilization"));
     let body = json!({ "query": "parse", "channels": ["dense"] });
     let (attrs, hits) = found(&server.post("/v1/search", &body).ok());

@@ -8,7 +8,7 @@ mod scope;
 use codeintel::base::config::SearchSettings;
 use codeintel::search::{ChannelName, Query, Searcher};
 
-use crate::readside::{Place, ask, engine, fingerprint, many, only, paths};
+use crate::support::{Place, ask, engine, fingerprint, many, only, paths};
 
 const QUERIES: [&str; 7] = [
     "how is the header of a packet parsed",

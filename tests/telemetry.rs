@@ -19,7 +19,7 @@ use codeintel::search::Searcher;
 use opentelemetry::trace::{Link, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
 
-use crate::readside::{Place, many, run};
+use crate::support::{Place, cx, many};
 
 fn spans(exporter: &InMemorySpanExporter) -> Vec<SpanData> {
     exporter.get_finished_spans().unwrap()
@@ -243,7 +243,7 @@ fn the_report_tells_the_stages_in_their_order() {
     assert!(report.steps[1..].iter().all(|step| step.duration <= whole));
     assert_eq!(report.steps.len(), 10);
 
-    let ids: BTreeSet<String> = (0..100).map(|_| run().run_id().to_owned()).collect();
+    let ids: BTreeSet<String> = (0..100).map(|_| cx().run_id().to_owned()).collect();
     assert_eq!(ids.len(), 100, "every run has its own id");
     assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
 }
@@ -266,7 +266,7 @@ fn a_query_is_on_a_span_only_if_that_was_asked_for() {
     ] {
         let mut settings = place.settings.clone();
         settings.telemetry.capture_query = capture;
-        let version = place.data().current().unwrap();
+        let version = place.version();
         for engine in [None, Some(place.engine())] {
             let searcher = Searcher::open(version.clone(), engine, &settings).unwrap();
             let (spans, _) = search(&place, &searcher, &format!("  {text}\n"));
@@ -287,7 +287,7 @@ fn an_ingest_is_this_tree_of_spans() {
     let journey = || {
         exporter.reset();
         let cx = RunContext::new(&telemetry, Tool::Ingest, &Ingest::PLANNED);
-        ingest.run(&[place.repo()], false, &cx).unwrap();
+        ingest.run(&[place.repo().to_path_buf()], false, &cx).unwrap();
         (spans(&exporter), cx.report())
     };
     let (first, report) = journey();
@@ -322,7 +322,7 @@ fn a_failing_ingest_says_where_it_stopped() {
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
     let cx = RunContext::new(&telemetry, Tool::Ingest, &Ingest::PLANNED);
-    place.ingest().run(&[place.repo()], false, &cx).unwrap_err();
+    place.ingest().run(&[place.repo().to_path_buf()], false, &cx).unwrap_err();
     let tree = tree(&spans(&exporter));
     assert!(tree.contains("ingest.walk INTERNAL error=nothing-to-index"), "{tree}");
     assert_eq!(cx.report().stopped_because, "walk:nothing-to-index");

@@ -9,12 +9,11 @@
 
 mod badinput;
 mod cli;
-mod common;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod http;
 mod ingest;
-mod readside;
 mod search;
+mod support;
 mod telemetry;
 mod tidy;

@@ -1,13 +1,12 @@
 //! `codeintel bench`: do its figures agree with each other, for every target?
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
 
 use super::{assert_fields, lines};
-use crate::http::{Serving, wait_for};
-use crate::readside::Place;
+use crate::support::{Place, Serving, signal};
 
 /// A place with a file of different texts.
 fn place() -> Place {
@@ -21,7 +20,7 @@ fn place() -> Place {
 /// The cells of a bench with these flags.
 fn bench(place: &Place, flags: &[&str]) -> Value {
     let fixed = ["bench", "--texts", "texts.jsonl", "--seconds", "0", "--json", "-"];
-    place.cli(&[&fixed, flags].concat()).json()
+    place.run(&[&fixed, flags].concat()).json()
 }
 
 fn number(value: &Value) -> f64 {
@@ -52,7 +51,7 @@ fn table_json_and_page_show_the_same_and_the_sums_agree() {
     let flags = ["--lengths", "16,mixed", "--batch-sizes", "1,3", "--threads", "1"];
     let files = ["--seconds", "0", "--json", "out.json", "--html", "out.html"];
     let fixed = ["bench", "--texts", "texts.jsonl"];
-    let table = place.cli(&[&fixed, &flags[..], &files].concat()).ok();
+    let table = place.run(&[&fixed, &flags[..], &files].concat()).ok();
     let written = std::fs::read(place.path().join("out.json")).unwrap();
     let report: Value = serde_json::from_slice(&written).unwrap();
     assert_fields(&report, &["machine", "model", "device", "dtype", "roof", "against", "notes"]);
@@ -137,10 +136,10 @@ fn texts_are_those_of_the_index_or_built_in() {
     let flags =
         ["bench", "--lengths", "mixed", "--batch-sizes", "2", "--seconds", "0", "--json", "-"];
     let place = Place::new(&[("a.py", "def a():\n    return 1\n"), ("b.rs", "fn b() {}\n")]);
-    let own = place.cli(&flags).json();
+    let own = place.run(&flags).json();
     assert_eq!(own["texts"], "chunks of codeintel's own sources");
     place.index();
-    let indexed = place.cli(&flags).json();
+    let indexed = place.run(&flags).json();
     assert_eq!(indexed["texts"], "chunks of the index");
     let tokens = |report: &Value| {
         number(&report["cells"][0]["tokens"]) / number(&report["cells"][0]["rounds"])
@@ -153,7 +152,7 @@ fn what_repeats_or_is_too_long_is_noted() {
     let place = Place::new(&[]);
     std::fs::write(place.path().join("few.txt"), "fn a() {}\n\nfn b() {}\n").unwrap();
     let flags = ["bench", "--texts", "few.txt", "--lengths", "mixed,9999", "--batch-sizes", "1,5"];
-    let report = place.cli(&[&flags[..], &["--seconds", "0", "--json", "-"]].concat()).json();
+    let report = place.run(&[&flags[..], &["--seconds", "0", "--json", "-"]].concat()).json();
     let notes = report["notes"].to_string();
     assert!(notes.contains("only 2 different texts"), "{notes}");
     assert!(notes.contains("9999 tokens are left out: the model reads 3 to 514"), "{notes}");
@@ -189,7 +188,7 @@ fn wrong_flags_are_refused_with_the_value_and_what_is_right() {
     ] {
         let quick = ["bench", "--quick", "--lengths", "16"];
         let all = if flags[0] == "--lengths" { &quick[..2] } else { &quick };
-        let ran = place.cli(&[all, flags].concat());
+        let ran = place.run(&[all, flags].concat());
         assert_eq!(ran.code, Some(code), "{flags:?}: {}", ran.err);
         assert!(parts.iter().all(|part| ran.err.contains(part)), "{flags:?}: {}", ran.err);
         assert_eq!(ran.out, "", "{flags:?}");
@@ -201,7 +200,7 @@ fn an_endpoint_is_measured_in_turn_and_compared() {
     let (place, served) = (place(), Place::new(&[]));
     let flags = ["--set", "engine.cache_bytes_max=0", "--set", "serve.items_max=40"];
     let server = Serving::start(&served, &flags);
-    wait_for("the engine", || server.get("/readyz").json()["probes"]["engine"]["ready"] == true);
+    server.wait_for_engine();
     let url = server.url("");
     let against = ["--against", &url, "--against-model", "bert"];
     let sizes = ["--lengths", "16,mixed", "--batch-sizes", "1,3,41"];
@@ -232,7 +231,7 @@ fn an_endpoint_is_measured_in_turn_and_compared() {
     let minilm = ["--model", "all-MiniLM-L6-v2", "--dtype", "f32"];
     let short = [&minilm[..], &["--lengths", "16", "--batch-sizes", "2"]].concat();
     let fixed = ["bench", "--texts", "texts.jsonl", "--seconds", "0", "--html", "out.html"];
-    let table = place.cli(&[&fixed, &against[..], &short].concat()).ok();
+    let table = place.run(&[&fixed, &against[..], &short].concat()).ok();
     let of = |who: &str| table.lines().filter(|line| line.starts_with(who)).collect::<Vec<_>>();
     assert!(of("endpoint ")[0].contains("other model"), "{table}");
     assert!(
@@ -254,8 +253,7 @@ fn an_interrupt_prints_what_was_measured_so_far() {
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
     let measured = |line: &String| line.contains("measured");
     assert!(log.by_ref().map(Result::unwrap).any(|line| measured(&line)), "the first cell");
-    let kill = format!("kill -INT {}", child.id());
-    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    signal(child.id(), "INT");
     let rest: Vec<String> = log.map(Result::unwrap).collect();
     let ended = child.wait_with_output().unwrap();
     assert_eq!(ended.status.code(), Some(15), "{rest:?}");
@@ -279,7 +277,7 @@ fn vectors_are_searched_for_each_text_and_the_search_has_a_figure_of_its_own() {
         (&report["vectors"], &report["cells"][0]["stages_ms"]["search"]),
         (&json!(null), &json!(null))
     );
-    let table = |flags: &[&str]| place.cli(&[&["bench", "--texts", "texts.jsonl"], flags].concat());
+    let table = |flags: &[&str]| place.run(&[&["bench", "--texts", "texts.jsonl"], flags].concat());
     let quick = ["--lengths", "16", "--batch-sizes", "1", "--seconds", "0"];
     assert!(!table(&quick).ok().contains("search"));
     assert!(table(&[&quick[..], &["--vectors", "9"]].concat()).ok().contains("9 random vectors"));

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{bert, expected, golden, golden_json, lines, piped};
-use crate::readside::{Place, Ran};
+use super::{expected, lines, piped};
+use crate::support::{Place, Ran, golden, golden_json};
 
 /// Runs `codeintel embed` with `input` on standard input.
 fn embed(place: &Place, args: &[&str], input: &[u8]) -> Ran {
@@ -183,13 +183,10 @@ fn the_numbers_of_the_model_are_chosen_for_the_run() {
 #[test]
 fn a_prompt_of_the_model_stands_before_each_text() {
     let place = Place::new(&[]);
-    let folder = place.path().join("asking");
-    std::fs::create_dir(&folder).unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        std::fs::copy(format!("{}/{file}", bert()), folder.join(file)).unwrap();
-    }
     let prompts = r#"{"prompts": {"query": "find: ", "passage": "code: "}}"#;
-    std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+    place.edited_model("bert", "asking", |folder| {
+        std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+    });
     let with = |args: &[&str], text: &str| {
         let ran = embed(&place, &[&["--model", "asking"], args].concat(), text.as_bytes());
         assert_eq!(ran.err, "");

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::readside::{Place, many};
+use crate::support::{Place, many};
 
 #[test]
 fn a_reader_that_goes_away_ends_the_program_quietly() {
@@ -42,23 +42,23 @@ fn colours_are_for_terminals_unless_they_are_asked_for() {
     for args in commands {
         let always = [args, &["--color", "always"]].concat();
         let never = [args, &["--color", "never"]].concat();
-        let piped = place.cli(args).ok();
+        let piped = place.run(args).ok();
         assert!(!piped.contains('\u{1b}'), "{args:?}: {piped:?}");
-        assert!(!place.cli(&never).ok().contains('\u{1b}'), "{args:?}");
-        assert!(place.cli(&always).ok().contains('\u{1b}'), "{args:?}");
+        assert!(!place.run(&never).ok().contains('\u{1b}'), "{args:?}");
+        assert!(place.run(&always).ok().contains('\u{1b}'), "{args:?}");
     }
-    assert!(!place.cli(&["index", "absent"]).err.contains('\u{1b}'));
-    assert!(place.cli(&["index", "absent", "--color", "always"]).err.contains('\u{1b}'));
+    assert!(!place.run(&["index", "absent"]).err.contains('\u{1b}'));
+    assert!(place.run(&["index", "absent", "--color", "always"]).err.contains('\u{1b}'));
     // JSON is JSON in any colour.
-    place.cli(&["search", "parse_header", "--json", "--color", "always"]).json();
+    place.run(&["search", "parse_header", "--json", "--color", "always"]).json();
 }
 
 #[test]
 fn a_coloured_snippet_says_the_same_as_a_plain_one() {
     let place = many();
     let search = ["search", "parse_header", "-l", "5"];
-    let plain = place.cli(&search).ok();
-    let coloured = place.cli(&[&search[..], &["--color", "always"]].concat()).ok();
+    let plain = place.run(&search).ok();
+    let coloured = place.run(&[&search[..], &["--color", "always"]].concat()).ok();
     let mut bare = String::new();
     let mut parts = coloured.split('\u{1b}');
     bare.push_str(parts.next().unwrap());
@@ -72,7 +72,7 @@ fn a_coloured_snippet_says_the_same_as_a_plain_one() {
 fn each_shell_gets_its_completions() {
     let place = Place::new(&[]);
     for shell in ["bash", "zsh", "fish"] {
-        let script = place.cli(&["completions", shell]).ok();
+        let script = place.run(&["completions", shell]).ok();
         let commands = ["search", "index", "serve", "embed", "doctor", "rollback"];
         assert!(commands.iter().all(|command| script.contains(command)), "{shell}");
         assert!(script.len() > 1000, "{shell}");

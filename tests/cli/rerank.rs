@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{golden, golden_json, lines, piped};
-use crate::readside::Place;
+use super::{expected, lines, piped};
+use crate::support::{Place, golden, golden_json};
 
 /// The pairs of the reference as lines of JSON.
 fn pairs() -> String {
@@ -22,7 +22,7 @@ fn scores(out: &str) -> Vec<f32> {
 fn every_reranker_gives_the_scores_of_the_reference_in_any_batch() {
     for name in ["bert_rerank", "xlm_roberta_rerank", "modernbert_rerank"] {
         let place = Place::with_model(&[], &golden(name));
-        let (_, want) = super::expected(name, "logits");
+        let (_, want) = expected(name, "logits");
         let near = |got: &[f32], want: &[f32]| {
             assert_eq!(got.len(), want.len(), "{name}");
             let far = got.iter().zip(want).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -39,7 +39,7 @@ fn every_reranker_gives_the_scores_of_the_reference_in_any_batch() {
         }
         std::fs::write(place.path().join("pairs.jsonl"), pairs()).unwrap();
         let args = [&f32s[..], &["pairs.jsonl", "-o", "scores.jsonl"]].concat();
-        assert_eq!(place.cli(&args).ok(), "");
+        assert_eq!(place.run(&args).ok(), "");
         let written = std::fs::read_to_string(place.path().join("scores.jsonl")).unwrap();
         near(&scores(&written), &sigmoid);
     }
@@ -48,26 +48,22 @@ fn every_reranker_gives_the_scores_of_the_reference_in_any_batch() {
 #[test]
 fn several_labels_give_a_list_that_sums_to_one() {
     let place = Place::new(&[]);
-    let folder = place.path().join("classes");
-    std::fs::create_dir(&folder).unwrap();
-    let from = golden("bert_rerank");
-    for file in ["config.json", "tokenizer.json"] {
-        std::fs::copy(format!("{from}/{file}"), folder.join(file)).unwrap();
-    }
-    let path = folder.join("config.json");
-    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-    config["id2label"] = json!({ "0": "no", "1": "maybe", "2": "yes" });
-    std::fs::write(&path, config.to_string()).unwrap();
-    // The head three times, so that every label is as likely.
-    let cpu = candle_core::Device::Cpu;
-    let weights = format!("{from}/model.safetensors");
-    let mut tensors = candle_core::safetensors::load(weights, &cpu).unwrap();
-    for (name, tensor) in &mut tensors {
-        if name.starts_with("classifier.") {
-            *tensor = candle_core::Tensor::cat(&[&*tensor, &*tensor, &*tensor], 0).unwrap();
+    place.edited_model("bert_rerank", "classes", |folder| {
+        let path = folder.join("config.json");
+        let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        config["id2label"] = json!({ "0": "no", "1": "maybe", "2": "yes" });
+        std::fs::write(&path, config.to_string()).unwrap();
+        // The head three times, so that all labels are equally likely.
+        let path = folder.join("model.safetensors");
+        let cpu = candle_core::Device::Cpu;
+        let mut tensors = candle_core::safetensors::load(&path, &cpu).unwrap();
+        for (name, tensor) in &mut tensors {
+            if name.starts_with("classifier.") {
+                *tensor = candle_core::Tensor::cat(&[&*tensor, &*tensor, &*tensor], 0).unwrap();
+            }
         }
-    }
-    candle_core::safetensors::save(&tensors, folder.join("model.safetensors")).unwrap();
+        candle_core::safetensors::save(&tensors, &path).unwrap();
+    });
     let args = ["rerank", "--model", "classes"];
     let out = lines(&piped(&place, &args, pairs().as_bytes()).ok());
     assert_eq!(out.len(), 5);

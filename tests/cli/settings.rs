@@ -2,7 +2,7 @@
 
 use codeintel::base::config::{KEYS, help};
 
-use crate::readside::{Place, many};
+use crate::support::{Place, Ran, many};
 
 #[test]
 fn a_flag_wins_over_the_environment_and_that_over_the_file() {
@@ -14,7 +14,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
         if let Some(value) = variable {
             command.env("CODEINTEL_SEARCH_LIMIT", value);
         }
-        let ran = crate::readside::Ran::from(command.output().unwrap());
+        let ran = Ran::from(command.output().unwrap());
         ran.json()["findings"].as_array().unwrap().len()
     };
     assert_eq!(found(None, &[]), 10);
@@ -35,7 +35,7 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
     let ran = command.env("CODEINTEL_DATA_DIR", "elsewhere").output().unwrap();
     assert!(ran.status.success());
     std::fs::write(&file, "[search]\nlimits = 2\n").unwrap();
-    let ran = place.cli(&["status"]);
+    let ran = place.run(&["status"]);
     assert_eq!(ran.code, Some(3));
     assert!(
         ran.err.contains("search.limits") && ran.err.contains("\"search.limit\""),
@@ -48,9 +48,9 @@ fn a_flag_wins_over_the_environment_and_that_over_the_file() {
 #[test]
 fn the_config_command_shows_what_holds_and_the_documented_defaults() {
     let place = Place::new(&[]);
-    let defaults = place.cli(&["config", "--defaults"]).ok();
+    let defaults = place.run(&["config", "--defaults"]).ok();
     assert_eq!(defaults, include_str!("../../codeintel.toml"));
-    let shown = place.cli(&["config", "--set", "search.limit=17"]).ok();
+    let shown = place.run(&["config", "--set", "search.limit=17"]).ok();
     assert!(shown.contains("search.limit = 17  (default: 10)"), "{shown}");
     for key in KEYS {
         assert!(shown.contains(&format!("{} = ", key.name)), "{} is shown", key.name);
@@ -69,21 +69,21 @@ fn the_help_of_a_flag_is_the_help_of_its_setting() {
         (&["serve", "--help"], "serve.address"),
         (&["gc", "--help"], "data.versions_kept"),
     ] {
-        let shown = words(&place.cli(args).ok());
+        let shown = words(&place.run(args).ok());
         assert!(shown.contains(&words(help(setting))), "{args:?} lacks {setting}: {shown}");
     }
     let commands = ["index", "search", "status", "embed", "model", "doctor", "serve", "versions"];
-    let all = place.cli(&["--help"]).ok();
+    let all = place.run(&["--help"]).ok();
     for command in commands.iter().chain(&["rollback", "gc", "config", "completions"]) {
         assert!(all.contains(command), "{command}");
-        assert!(place.cli(&[command, "--help"]).ok().contains("Usage: "), "{command}");
+        assert!(place.run(&[command, "--help"]).ok().contains("Usage: "), "{command}");
     }
 }
 
 #[test]
 fn an_old_name_is_read_with_a_warning_on_standard_error() {
     let place = Place::new(&[]);
-    let ran = place.cli(&["config", "--set", "vllm.url=http://127.0.0.1:1"]);
+    let ran = place.run(&["config", "--set", "vllm.url=http://127.0.0.1:1"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     assert!(ran.out.contains("endpoint.url = \"http://127.0.0.1:1\""), "{}", ran.out);
     assert_eq!(ran.err.matches("vllm.url is now called endpoint.url").count(), 1, "{}", ran.err);

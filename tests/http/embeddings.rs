@@ -3,8 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use super::{Serving, is_hex};
-use crate::readside::Place;
+use crate::support::{Place, Serving, is_hex};
 
 const TEXTS: [&str; 6] =
     ["fn main() {}", "a", "how is a header parsed", "größe", "a", "x = [1, 2]"];
@@ -15,9 +14,7 @@ fn serving(flags: &[&str]) -> (Place, Serving) {
     let mut with = vec!["--set", "engine.cache_bytes_max=0"];
     with.extend(flags);
     let server = Serving::start(&place, &with);
-    super::wait_for("the engine", || {
-        server.get("/readyz").json()["probes"]["engine"]["ready"] == true
-    });
+    server.wait_for_engine();
     (place, server)
 }
 
@@ -49,7 +46,7 @@ fn vectors_keep_the_order_and_equal_those_of_the_command_line() {
     assert_eq!(data.len(), TEXTS.len());
 
     std::fs::write(place.path().join("texts.txt"), TEXTS.join("\n")).unwrap();
-    let printed = place.cli(&["embed", "texts.txt", "--set", "engine.cache_bytes_max=0"]).ok();
+    let printed = place.run(&["embed", "texts.txt", "--set", "engine.cache_bytes_max=0"]).ok();
     let printed: Vec<Value> = printed.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(printed.len(), TEXTS.len());
     for (i, (item, line)) in data.iter().zip(&printed).enumerate() {

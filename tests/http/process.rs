@@ -11,8 +11,7 @@ use codeintel::tools::App;
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use serde_json::json;
 
-use super::{PATIENCE, Serving, wait_for};
-use crate::readside::{Place, Ran, many};
+use crate::support::{PATIENCE, Place, Serving, agent, many, wait_for};
 
 /// The head of a request whose body has `bytes` bytes.
 fn head(route: &str, bytes: usize) -> String {
@@ -40,7 +39,7 @@ fn a_request_in_flight_is_answered_before_the_process_ends() {
     std::thread::sleep(Duration::from_millis(300));
     server.signal("TERM");
     wait_for("the end of listening", || TcpStream::connect(&server.address).is_err());
-    assert!(server.child.try_wait().unwrap().is_none(), "it waits for the request");
+    assert!(server.is_running(), "it waits for the request");
     stream.write_all(rest.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
@@ -64,12 +63,12 @@ fn an_idle_server_ends_at_once_on_either_signal() {
 fn a_second_server_on_the_same_port_fails_with_a_sentence() {
     let place = Place::new(&[]);
     let server = Serving::start(&place, &[]);
-    let ran: Ran = place.cli(&["serve", "--address", &server.address]);
+    let ran = place.run(&["serve", "--address", &server.address]);
     assert_eq!(ran.code, Some(16), "{}", ran.err);
     assert!(ran.err.contains(&server.address), "{}", ran.err);
     assert!(ran.err.contains("another program is already listening there"), "{}", ran.err);
     assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    let ran = place.cli(&["serve", "--address", "nonsense"]);
+    let ran = place.run(&["serve", "--address", "nonsense"]);
     assert!(ran.code == Some(2) && ran.err.contains("HOST:PORT"), "{}", ran.err);
 }
 
@@ -109,7 +108,7 @@ fn a_caller_that_goes_away_cancels_its_run_and_nothing_else() {
             })
         };
         wait_for("the cancelled run", cancelled);
-        let agent = super::agent();
+        let agent = agent();
         let url = format!("http://{address}/v1/search");
         let mut answer = agent.post(url).send_json(json!({ "query": "parse_header" })).unwrap();
         assert_eq!(answer.status(), 200);

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Serving;
-use crate::readside::{Place, many};
+use crate::support::{Place, Serving, many};
 
 const TEXTS: [&str; 5] = ["fn main() {}", "", "how is a header parsed", "größe", "x = [1, 2]"];
 
@@ -11,9 +10,7 @@ const TEXTS: [&str; 5] = ["fn main() {}", "", "how is a header parsed", "größe
 fn endpoint() -> (Place, Serving) {
     let place = Place::new(&[]);
     let server = Serving::start(&place, &["--set", "engine.cache_bytes_max=0"]);
-    super::wait_for("the engine", || {
-        server.get("/readyz").json()["probes"]["engine"]["ready"] == true
-    });
+    server.wait_for_engine();
     (place, server)
 }
 
@@ -31,7 +28,7 @@ fn an_index_and_a_search_through_an_endpoint_are_those_of_this_process() {
     let http = ["--set", "vllm.mode=http", "--set", &url, "--set", "engine.cache_bytes_max=0"];
     let near = ["--set", "engine.cache_bytes_max=0"];
     let cli =
-        |place: &Place, args: &[&str], flags: &[&str]| place.cli(&[args, flags].concat()).ok();
+        |place: &Place, args: &[&str], flags: &[&str]| place.run(&[args, flags].concat()).ok();
 
     let (far, here) = (many(), many());
     for place in [&far, &here] {
@@ -61,7 +58,7 @@ fn an_index_and_a_search_through_an_endpoint_are_those_of_this_process() {
     assert_eq!(found, search(&here, &near));
 
     // Vectors of another origin are not mixed.
-    let mixed = far.cli(&[&["search", "parse", "--channels", "dense"][..], &near].concat());
+    let mixed = far.run(&[&["search", "parse", "--channels", "dense"][..], &near].concat());
     assert!(mixed.err.contains("http-bert-64"), "{}", mixed.err);
 
     // A server in front of a server.
@@ -83,17 +80,17 @@ fn an_index_and_a_search_through_an_endpoint_are_those_of_this_process() {
 #[test]
 fn an_endpoint_that_is_not_set_or_not_there_is_named() {
     let place = Place::new(&[("a.py", "def first():\n    return 1\n")]);
-    let ran = place.cli(&["index", "repo", "--set", "vllm.mode=http"]);
+    let ran = place.run(&["index", "repo", "--set", "vllm.mode=http"]);
     assert_eq!(ran.code, Some(3), "{}", ran.err);
     assert!(ran.err.contains("endpoint.url"), "{}", ran.err);
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let url = format!("endpoint.url=http://{}", socket.local_addr().unwrap());
-    let ran = place.cli(&["index", "repo", "--set", "vllm.mode=http", "--set", &url]);
+    let ran = place.run(&["index", "repo", "--set", "vllm.mode=http", "--set", &url]);
     assert_eq!(ran.code, Some(16), "{}", ran.err);
     assert!(ran.err.contains(url.trim_start_matches("endpoint.url=")), "{}", ran.err);
-    let ran = place.cli(&["doctor", "--set", "vllm.mode=auto", "--set", &url]);
+    let ran = place.run(&["doctor", "--set", "vllm.mode=auto", "--set", &url]);
     assert!(ran.out.contains("endpoint") && ran.out.contains("refused"), "{}", ran.out);
     // In mode auto it is asked when it is needed, and here it is not.
-    place.cli(&["index", "repo", "--set", "vllm.mode=auto", "--set", &url]).ok();
+    place.run(&["index", "repo", "--set", "vllm.mode=auto", "--set", &url]).ok();
 }

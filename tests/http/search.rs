@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Serving, is_hex, reply};
-use crate::readside::many;
+use crate::support::{Serving, is_hex, many, reply};
 
 /// The fields that docs/searching.md names in the table of the answer, as paths.
 fn documented() -> Vec<&'static str> {
@@ -113,7 +112,7 @@ fn the_answer_holds_every_documented_field() {
     assert_eq!(answer["run_report"]["stopped_because"], "completed");
 
     // `--json` prints the same answer; only times and ids may differ.
-    let printed = place.cli(&["search", "parse_header", "--limit", "7", "--json"]).json();
+    let printed = place.run(&["search", "parse_header", "--limit", "7", "--json"]).json();
     assert_eq!(lacking(&printed), [""; 0]);
     for field in ["answer", "query", "query_kind", "findings", "limits", "next_steps", "freshness"]
     {

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 
-use super::{Serving, wait_for};
-use crate::readside::{many, run};
+use crate::support::{Serving, many, wait_for};
 
 /// Ends the asking threads also when the test fails.
 struct Done<'a>(&'a AtomicBool);
@@ -48,13 +47,12 @@ fn no_request_fails_while_versions_are_published() {
             scope.spawn(move || ask(thread));
         }
         let _done = Done(&done);
-        let ingest = place.ingest();
         for i in 0..5 {
             place.write(
                 &format!("new/file{i}.py"),
                 &format!("def brand_new_{i}():\n    return {i}\n"),
             );
-            let report = ingest.run(&[place.repo()], false, &run()).unwrap();
+            let report = place.index();
             // Two come in quick succession, so that one is gone before the server has seen it.
             if i != 2 {
                 let name = &report.version;

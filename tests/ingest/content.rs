@@ -9,10 +9,10 @@ use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::catalog::ChunkRow;
 use codeintel::index::{DenseIndex, LexicalIndex, QueryText, SymbolIndex};
 
-use crate::common::{Place, cx, rust_file};
+use crate::support::{Place, cx, rust_file};
 
 fn varied() -> Place {
-    let place = Place::new();
+    let place = Place::uncached(&[]);
     for i in 0..4 {
         place.write(&format!("src/file_{i}.rs"), rust_file(i, 7));
     }
@@ -50,7 +50,7 @@ fn check(place: &Place) {
     let files = catalog.files().unwrap();
     assert_eq!(files.len(), version.manifest.files);
     for file in &files {
-        let text = fs::read_to_string(place.repo.join(&file.path)).unwrap();
+        let text = fs::read_to_string(place.repo().join(&file.path)).unwrap();
         let chunks = &by_path[file.path.as_str()];
         let joined: String = chunks.iter().map(|row| row.text.as_str()).collect();
         assert_eq!(joined, text, "{}", file.path);
@@ -113,7 +113,7 @@ fn every_line_is_in_exactly_one_chunk_and_a_chunk_has_one_number_everywhere() {
 
 #[test]
 fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
-    let place = Place::with(&[("still.rs", "fn still() {}\n")]);
+    let place = Place::uncached(&[("still.rs", "fn still() {}\n")]);
     // Each state says on each line which one it is, has the length of every other, and spans pages.
     let state = |n: usize| format!("// state {n:08}\n").repeat(600);
     place.write("busy.rs", state(0));
@@ -133,7 +133,7 @@ fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             use std::os::unix::fs::FileExt;
-            let file = fs::File::options().write(true).open(place.repo.join("busy.rs")).unwrap();
+            let file = fs::File::options().write(true).open(place.repo().join("busy.rs")).unwrap();
             let mut n = 0;
             while !stop.load(Ordering::Relaxed) {
                 n += 1;
@@ -149,6 +149,6 @@ fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
     });
     assert!(seen.len() > 1, "it was never seen to change");
     place.index();
-    let last = fs::read_to_string(place.repo.join("busy.rs")).unwrap();
+    let last = fs::read_to_string(place.repo().join("busy.rs")).unwrap();
     assert_eq!(check(), last.lines().next().unwrap(), "when it is quiet the last state is indexed");
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::common::{BINARY, Place, Ran, rust_file};
+use crate::support::{BINARY, Place, Ran, rust_file};
 
 /// A small file system in memory, gone when it is dropped.
 struct SmallDisk(PathBuf);
@@ -38,7 +38,7 @@ impl Drop for SmallDisk {
 }
 
 fn place() -> Place {
-    Place::with(&[("a.rs", "fn first_state() {}\n"), ("b.rs", &rust_file(5, 30))])
+    Place::uncached(&[("a.rs", "fn first_state() {}\n"), ("b.rs", &rust_file(5, 30))])
 }
 
 fn says_space(ran: &Ran) {
@@ -48,7 +48,7 @@ fn says_space(ran: &Ran) {
 #[test]
 fn a_full_disk_is_told_and_leaves_the_published_version() {
     let mut place = place();
-    let disk = place.temp.path().join("disk");
+    let disk = place.path().join("disk");
     let Some(disk) = SmallDisk::mount(&disk, 16) else {
         // The next test asserts the same of a limit that needs no permission.
         return eprintln!("mounting is not permitted here");
@@ -106,9 +106,9 @@ fn a_limit_on_the_size_of_files_is_told_and_leaves_the_published_version() {
         let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", 2 * kb);
         let environment = place.command(&[]);
         let mut command = Command::new("sh");
-        command.args(["-c", &script, BINARY, "index"]).arg(&place.repo);
+        command.args(["-c", &script, BINARY, "index"]).arg(place.repo());
         command.envs(environment.get_envs().filter_map(|(k, v)| Some((k, v?))));
-        let ran = Ran::of(command.current_dir(place.temp.path()).output().unwrap());
+        let ran = Ran::from(command.current_dir(place.path()).output().unwrap());
         ran.fails(12, &[&place.settings.data.dir]);
         assert!(place.found("first_state", &[])[0].contains("first_state"), "{kb}");
     }

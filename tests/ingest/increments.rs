@@ -4,38 +4,66 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use codeintel::base::config::SearchSettings;
 use codeintel::base::hit::Hit;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
+use codeintel::index::catalog::ChunkRow;
 use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, QueryText, SymbolIndex};
 use codeintel::ingest::IngestOutcome;
-use codeintel::search::ChannelName;
+use codeintel::search::{ChannelName, Query, Searcher};
 
-use crate::common::{Answer, Place, ask, cx, holds, rust_file};
+use crate::support::{Place, ask, cx, only, rust_file};
 
 const EACH: [&[ChannelName]; 4] =
     [&[ChannelName::Dense], &[ChannelName::Lexical], &[ChannelName::Symbol], &ChannelName::ALL];
 
-/// Asserts that no channel finds `text` when asked for it.
-#[track_caller]
-fn gone(place: &Place, text: &str) {
-    for channels in EACH {
-        let found = place.ask(text, channels);
-        assert!(!holds(&found, text), "{text:?} is still found by {channels:?}: {found:?}");
+/// A chunk that was found, without its id.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    path: String,
+    start_line: u32,
+    end_line: u32,
+    text: String,
+}
+
+impl From<ChunkRow> for Found {
+    fn from(row: ChunkRow) -> Self {
+        Self { path: row.path, start_line: row.start_line, end_line: row.end_line, text: row.text }
     }
 }
 
-/// Asserts that every channel finds `text` when asked for it.
+/// As many results of these channels as there are, best first.
+fn found(searcher: &Searcher, text: &str, channels: &[ChannelName]) -> Vec<Found> {
+    let query = Query::new(text, 200, &SearchSettings::default()).unwrap();
+    let answer = ask(searcher, &only(query, channels));
+    assert_eq!(answer.channels_used, channels, "{:?}", answer.report.warnings);
+    answer.findings.into_iter().map(|finding| finding.row.into()).collect()
+}
+
+/// Asserts that a search for `text` finds it in every channel, or in none.
+#[track_caller]
+fn assert_found(place: &Place, text: &str, expected: bool) {
+    let searcher = place.searcher();
+    for channels in EACH {
+        let found = found(&searcher, text, channels);
+        let is_found = found.iter().any(|chunk| chunk.text.contains(text));
+        assert_eq!(is_found, expected, "{text:?} in {channels:?}: {found:?}");
+    }
+}
+
+#[track_caller]
+fn gone(place: &Place, text: &str) {
+    assert_found(place, text, false);
+}
+
 #[track_caller]
 fn here(place: &Place, text: &str) {
-    for channels in EACH {
-        let found = place.ask(text, channels);
-        assert!(holds(&found, text), "{text:?} is not found by {channels:?}: {found:?}");
-    }
+    assert_found(place, text, true);
 }
 
 #[test]
 fn a_run_without_changes_publishes_nothing() {
-    let place = Place::with(&[("a.rs", "fn alpha() {}\n"), ("b.py", "def beta(): pass\n")]);
+    let place = Place::uncached(&[("a.rs", "fn alpha() {}\n"), ("b.py", "def beta(): pass\n")]);
     let first = place.index();
     assert_eq!(first.outcome, IngestOutcome::Built);
     let again = place.index();
@@ -44,7 +72,7 @@ fn a_run_without_changes_publishes_nothing() {
     assert_eq!((again.chunks_written, again.chunks_embedded), (0, 0));
 
     let later = SystemTime::now() - Duration::from_secs(3600);
-    let file = fs::File::options().write(true).open(place.repo.join("a.rs")).unwrap();
+    let file = fs::File::options().write(true).open(place.repo().join("a.rs")).unwrap();
     file.set_modified(later).unwrap();
     let touched = place.index();
     assert_eq!((touched.outcome, touched.version), (IngestOutcome::Unchanged, first.version));
@@ -52,7 +80,7 @@ fn a_run_without_changes_publishes_nothing() {
 
 #[test]
 fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
-    let mut place = Place::new();
+    let mut place = Place::uncached(&[]);
     place.settings.chunk.tokens_max = 64;
     let text = rust_file(7, 8).replace("7_3(", "old_name(");
     place.write("edited.rs", &text);
@@ -75,7 +103,7 @@ fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
 
 #[test]
 fn files_that_come_and_go_are_found_and_not_found() {
-    let place = Place::with(&[
+    let place = Place::uncached(&[
         ("keep.rs", "fn kept_as_it_is() {}\n"),
         ("delete.rs", "fn soon_deleted() {}\n"),
         ("binary.rs", "fn soon_binary() {}\n"),
@@ -103,9 +131,9 @@ fn files_that_come_and_go_are_found_and_not_found() {
 
 #[test]
 fn another_content_of_the_same_size_and_time_in_the_same_second_is_noticed() {
-    let place = Place::with(&[("a.rs", "fn value_one() {}\n")]);
+    let place = Place::uncached(&[("a.rs", "fn value_one() {}\n")]);
     place.engine();
-    let path = place.repo.join("a.rs");
+    let path = place.repo().join("a.rs");
     for _ in 0..10 {
         // The second must be young enough for the file to be written and read within it.
         while UNIX_EPOCH.elapsed().unwrap().subsec_millis() > 200 {
@@ -136,9 +164,9 @@ const QUERIES: [&str; 6] = [
     "usize input len",
 ];
 
-fn answers(place: &Place) -> Vec<Vec<Answer>> {
+fn answers(place: &Place) -> Vec<Vec<Found>> {
     let searcher = place.searcher();
-    let each = |query| EACH.map(|channels| ask(&searcher, query, channels));
+    let each = |query| EACH.map(|channels| found(&searcher, query, channels));
     QUERIES.iter().flat_map(|query| each(*query)).collect()
 }
 
@@ -150,7 +178,7 @@ fn fresh(place: &Place) -> Place {
 }
 
 /// Every chunk that the lexical and the symbol channel know for each query, by path and line.
-fn known(place: &Place) -> Vec<Vec<Answer>> {
+fn known(place: &Place) -> Vec<Vec<Found>> {
     let folder = place.version().folder;
     let (catalog, n) = (place.catalog(), 1000);
     let live = catalog.live().unwrap();
@@ -159,8 +187,7 @@ fn known(place: &Place) -> Vec<Vec<Answer>> {
     let rows = |hits: Vec<Hit>| {
         let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
         let rows = catalog.rows(&ids).unwrap().rows.into_iter();
-        let mut rows: Vec<Answer> =
-            rows.map(|row| (row.path, row.start_line, row.end_line, row.text)).collect();
+        let mut rows: Vec<Found> = rows.map(Found::from).collect();
         rows.sort();
         rows
     };
@@ -220,7 +247,7 @@ fn knows_the_same(place: &Place, fresh: &Place) {
 
 #[test]
 fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
-    let mut place = Place::new();
+    let mut place = Place::uncached(&[]);
     place.settings.chunk.tokens_max = 64;
     place.settings.index.delta_ratio_max = 0.0;
     place.settings.engine.cache_bytes_max = 64 << 20;
@@ -260,13 +287,13 @@ fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
 
 #[test]
 fn a_search_keeps_its_version_while_others_are_published_and_removed() {
-    let mut place = Place::new();
+    let mut place = Place::uncached(&[]);
     place.settings.data.versions_kept = 1;
     place.write("a.rs", "fn first_state() {}\n");
     place.write("b.rs", rust_file(3, 20));
     place.index();
     let searcher = place.searcher();
-    let before = EACH.map(|channels| ask(&searcher, "first_state", channels));
+    let before = EACH.map(|channels| found(&searcher, "first_state", channels));
     let folder = place.version().folder;
     for state in ["second", "third"] {
         place.write("a.rs", format!("fn {state}_state() {{}}\n"));
@@ -276,7 +303,7 @@ fn a_search_keeps_its_version_while_others_are_published_and_removed() {
     std::thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
-                let after = EACH.map(|channels| ask(&searcher, "first_state", channels));
+                let after = EACH.map(|channels| found(&searcher, "first_state", channels));
                 assert_eq!(after, before);
             });
         }

@@ -2,13 +2,20 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::common::{Place, Ran, Random, rust_file, wait_until};
+use crate::support::{Place, Ran, rust_file, signal, wait_for, wait_until};
 
-/// Ends its child when it is dropped, also by a failing assertion.
+/// A child process that is killed when this is dropped, also by a failing assertion.
 struct Killed(Child);
+
+impl Killed {
+    fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
@@ -18,7 +25,8 @@ impl Drop for Killed {
 }
 
 fn small(generation: usize) -> Place {
-    let place = Place::with(&[("other.rs", &rust_file(1, 6)), ("doc.md", "# About\n\nWords.\n")]);
+    let place =
+        Place::uncached(&[("other.rs", &rust_file(1, 6)), ("doc.md", "# About\n\nWords.\n")]);
     write_generation(&place, generation);
     place
 }
@@ -35,16 +43,13 @@ fn found_generation(place: &Place) -> Option<usize> {
         ran.fails(8, &["no index in", "codeintel index"]);
         return None;
     }
-    let ran = ran.ok();
     let snippets = ran.snippets();
     let mark = snippets.iter().find_map(|text| text.split_once('<')?.1.split_once('>'));
-    Some(mark.unwrap_or_else(|| panic!("no state in {ran:?}")).0.parse().unwrap())
+    Some(mark.unwrap_or_else(|| panic!("no state in {snippets:?}")).0.parse().unwrap())
 }
 
 fn index_killed_after(place: &Place, delay: Duration) {
-    let repo = place.repo.display().to_string();
-    let mut command = place.command(&["index", &repo]);
-    let mut child = Killed(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let mut child = Killed::spawn(place.command(&["index", "repo"]));
     std::thread::sleep(delay);
     child.0.kill().unwrap();
 }
@@ -56,9 +61,9 @@ fn timed(work: impl FnOnce() -> Ran) -> Duration {
 }
 
 /// `kills` instants, one in each equal part of a little more than `whole`.
-fn instants(whole: Duration, kills: usize, random: &mut Random) -> Vec<Duration> {
+fn instants(whole: Duration, kills: usize, random: &mut fastrand::Rng) -> Vec<Duration> {
     let part = whole.mul_f64(1.1 / kills as f64);
-    (0..kills).map(|i| part.mul_f64(i as f64 + random.unit())).collect()
+    (0..kills).map(|i| part.mul_f64(i as f64 + random.f64())).collect()
 }
 
 #[test]
@@ -66,7 +71,8 @@ fn a_first_build_that_is_killed_at_any_instant_leaves_nothing_or_all_of_it() {
     small(0).run_index(&[]).ok();
     let whole = timed(|| small(0).run_index(&[]));
     let mut place = small(0);
-    for (i, delay) in instants(whole, 10, &mut Random(1)).into_iter().enumerate() {
+    for (i, delay) in instants(whole, 10, &mut fastrand::Rng::with_seed(1)).into_iter().enumerate()
+    {
         write_generation(&place, i);
         index_killed_after(&place, delay);
         if let Some(found) = found_generation(&place) {
@@ -90,7 +96,7 @@ fn an_update_that_is_killed_at_any_instant_leaves_the_old_version_or_the_new_one
         write_generation(&place, published);
         place.run_index(&[])
     });
-    for (i, delay) in (2..).zip(instants(whole, 10, &mut Random(2))) {
+    for (i, delay) in (2..).zip(instants(whole, 10, &mut fastrand::Rng::with_seed(2))) {
         write_generation(&place, i);
         index_killed_after(&place, delay);
         let found = found_generation(&place).expect("a version was published");
@@ -108,19 +114,16 @@ fn an_update_that_is_killed_at_any_instant_leaves_the_old_version_or_the_new_one
 #[test]
 fn a_second_writer_is_refused_and_told_who_the_first_is() {
     let place = small(0);
-    let repo = place.repo.display().to_string();
-    let mut first = Killed(place.command(&["index", &repo]).spawn().unwrap());
+    let mut first = Killed::spawn(place.command(&["index", "repo"]));
     let pid = first.0.id();
     let lock = place.data().path().join("LOCK");
     let held = || fs::read_to_string(&lock).is_ok_and(|text| text.contains(&pid.to_string()));
-    wait_until("the first writer holds the lock", Duration::from_secs(10), held);
-    // SAFETY: the process is our child and was not waited for, so the id is still its own.
-    unsafe { libc::kill(pid as i32, libc::SIGSTOP) };
+    wait_for("the lock of the first writer", held);
+    signal(pid, "STOP");
     let data = place.data().path().display().to_string();
     place.run_index(&[]).fails(11, &[&data, &format!("process {pid} "), "wait until"]);
     place.run(&["gc"]).fails(11, &[&format!("process {pid} ")]);
-    // SAFETY: as above.
-    unsafe { libc::kill(pid as i32, libc::SIGCONT) };
+    signal(pid, "CONT");
     assert!(first.0.wait().unwrap().success(), "the first writer was not disturbed");
     assert_eq!(found_generation(&place), Some(0));
     place.run_index(&[]).ok();
@@ -129,19 +132,18 @@ fn a_second_writer_is_refused_and_told_who_the_first_is() {
 #[test]
 fn a_watched_folder_is_searchable_soon_after_a_save() {
     let place = small(0);
-    let repo = place.repo.display().to_string();
-    let mut child = Killed(place.command(&["index", &repo, "--watch"]).spawn().unwrap());
+    let mut child = Killed::spawn(place.command(&["index", "repo", "--watch"]));
     let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
     assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("watching")));
     // A save between the first run and the start of the watch must not be lost either.
     for generation in 1..=3 {
         write_generation(&place, generation);
         let limit = Duration::from_secs(20);
-        wait_until("the save is found", limit, || found_generation(&place) == Some(generation));
+        wait_until("the saved generation", limit, || found_generation(&place) == Some(generation));
     }
     place.remove("doc.md");
     place.write("sub/new.rs", "fn in_a_new_folder() {}\n");
-    wait_until("a file in a new folder is found", Duration::from_secs(20), || {
+    wait_until("the file in a new folder", Duration::from_secs(20), || {
         place.found("in_a_new_folder", &[]).iter().any(|text| text.contains("in_a_new_folder"))
     });
     assert!(child.0.try_wait().unwrap().is_none(), "it goes on watching");
@@ -155,10 +157,14 @@ fn versions_are_listed_rolled_back_and_collected() {
         place.run_index(&[]).ok();
     }
     let versions = |place: &Place| -> Vec<(String, bool)> {
-        let ran = place.run(&["versions", "--json"]).ok();
-        let versions: Vec<serde_json::Value> = serde_json::from_str(&ran.out).unwrap();
+        let versions = place.run(&["versions", "--json"]).json();
         let name = |v: &serde_json::Value| v["version"].as_str().unwrap().to_owned();
-        versions.iter().map(|v| (name(v), v["current"].as_bool().unwrap())).collect()
+        versions
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| (name(v), v["current"].as_bool().unwrap()))
+            .collect()
     };
     let pair = |name: &str, current| (name.to_owned(), current);
     assert_eq!(versions(&place), [pair("000002", false), pair("000003", true)], "two are kept");
@@ -172,8 +178,8 @@ fn versions_are_listed_rolled_back_and_collected() {
     assert_eq!(found_generation(&place), Some(2));
 
     place.run(&["rollback"]).ok();
-    let ran = place.run_index(&[]).ok();
-    assert!(ran.out.contains("000004"), "a name is never used twice: {ran:?}");
+    let out = place.run_index(&[]).ok();
+    assert!(out.contains("000004"), "a name is never used twice: {out}");
     assert_eq!(found_generation(&place), Some(2));
     place.run(&["gc", "--keep", "1"]).ok();
     assert_eq!(versions(&place), [pair("000004", true)]);

@@ -4,7 +4,7 @@ use codeintel::base::error::ErrorKind;
 use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
 use codeintel::search::{ChannelName, Searcher};
 
-use crate::readside::{ask, many, only, run};
+use crate::support::{ask, cx, many, only};
 
 fn has_warning(report: &RunReport, code: &str, channel: &str) -> bool {
     report.warnings.iter().any(|w| w.code == code && w.message.contains(channel))
@@ -35,7 +35,7 @@ fn a_failing_channel_is_a_warning_and_the_answer_still_comes() {
 fn a_search_whose_channels_all_fail_fails() {
     let place = many();
     let searcher = place.searcher_with(None);
-    let cx = run();
+    let cx = cx();
     let query = only(place.query("parse_header", 5), &[ChannelName::Dense]);
     let error = searcher.search(&query, &cx).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
@@ -50,13 +50,13 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
     let place = many();
     let mut settings = place.settings.clone();
     settings.search.deadline_ms = 1;
-    let version = place.data().current().unwrap();
+    let version = place.version();
     let searcher = Searcher::open(version, Some(place.engine()), &settings).unwrap();
     let mut late = 0;
     for i in 0..20 {
         // Words that were not embedded before, so that the dense channel has work to do.
         let query = place.query(&format!("how is header {i} parsed {}", "again ".repeat(90)), 5);
-        let cx = run();
+        let cx = cx();
         let result = searcher.search(&query, &cx);
         match result {
             Ok(answer) => {
@@ -84,7 +84,7 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
 #[test]
 fn an_index_of_another_model_is_refused_with_both_names() {
     let place = many();
-    let mut version = place.data().current().unwrap();
+    let mut version = place.version();
     version.manifest.model.key = "another-key".to_owned();
     let error = Searcher::open(version, Some(place.engine()), &place.settings).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::IndexMismatch);

@@ -5,17 +5,13 @@ use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::DenseIndex;
 use codeintel::search::{ChannelName, Searcher};
 
-use crate::readside::{Place, ask, bert, engine, only, run};
+use crate::support::{Place, ask, cx, engine, only};
 
-/// A copy of the tiny BERT in `place`, with these prompts.
+/// A copy of the tiny model in `place`, with these prompts.
 fn model(place: &Place, name: &str, prompts: &str) -> String {
-    let folder = place.path().join(name);
-    std::fs::create_dir(&folder).unwrap();
-    for file in ["config.json", "model.safetensors", "tokenizer.json"] {
-        std::fs::copy(format!("{}/{file}", bert()), folder.join(file)).unwrap();
-    }
-    std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
-    folder.display().to_string()
+    place.edited_model("bert", name, |folder| {
+        std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+    })
 }
 
 #[test]
@@ -25,14 +21,14 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
     place.settings.model.name = model(&place, "asking", prompts);
     place.index();
 
-    let version = place.data().current().unwrap();
+    let version = place.version();
     let dense = DenseIndex::open(&version.folder.dense(), 64).unwrap();
     let row = &place.searcher().catalog().rows_in(0..1).unwrap()[0];
     let plain = Place::new(&[]).engine();
     let vector = |text: &str| {
         let texts = [text];
         let request = EmbedRequest::bulk(&texts, PromptKind::None);
-        plain.embed(request, &run()).unwrap().vectors.row(0).to_vec()
+        plain.embed(request, &cx()).unwrap().vectors.row(0).to_vec()
     };
     let far =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
@@ -48,7 +44,7 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
     // The index can be searched with another query prompt, but not with another document prompt.
     let mut other = |name: &str, prompts: &str| {
         place.settings.model.name = model(&place, name, prompts);
-        let version = place.data().current().unwrap();
+        let version = place.version();
         Searcher::open(version, Some(engine(&place.settings)), &place.settings).map(|_| ())
     };
     other("query", r#"{"prompts": {"query": "q: ", "document": "code: "}}"#).unwrap();

@@ -2,7 +2,7 @@
 
 use codeintel::base::config::Settings;
 
-use crate::readside::{Place, ask, many_files};
+use crate::support::{Place, ask, many_files};
 
 fn minilm(files: &[(&str, &str)]) -> Place {
     let place = Place::with_model(files, &Settings::default().model.name);

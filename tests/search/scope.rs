@@ -3,7 +3,7 @@
 use codeintel::index::catalog::ScopeSpec;
 use codeintel::search::ChannelName;
 
-use crate::readside::{Place, ask, many, only, run};
+use crate::support::{Place, ask, cx, many, only};
 
 fn spec(globs: &[&str], languages: &[&str]) -> ScopeSpec {
     let owned = |list: &[&str]| list.iter().map(|word| (*word).to_owned()).collect();
@@ -67,7 +67,7 @@ fn a_wrong_scope_is_refused_and_named() {
         (spec(&["!"], &[]), "!", ""),
     ] {
         let query = place.query("anything", 5).with_scope(scope);
-        let error = searcher.search(&query, &run()).unwrap_err();
+        let error = searcher.search(&query, &cx()).unwrap_err();
         assert_eq!(error.kind().http_status(), 400, "{error}");
         let message = error.to_string();
         assert!(message.contains(value) && message.contains(near), "{message}");

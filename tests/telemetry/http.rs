@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::http::{Serving, is_hex};
-use crate::readside::many;
+use crate::support::{Serving, is_hex, many, reply};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -22,7 +21,7 @@ fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
 fn baggage_and_parent_reach_every_span_and_other_keys_none() {
     let server = Serving::ready(&many(), &[]);
     let request = server.agent.post(server.url("/v1/search"));
-    let answer = crate::http::reply(
+    let answer = reply(
         request
             .header("Traceparent", PARENT)
             .header("BAGGAGE", "run.id=run-7,secret=s3same,session.id=session-9")
@@ -101,7 +100,7 @@ fn ids_that_could_do_harm_are_not_taken() {
     let server = Serving::ready(&many(), &[]);
     for bad in ["../../etc/passwd", "a b", "x/y", "..", &"x".repeat(200)] {
         let request = server.agent.get(server.url("/healthz")).header("X-Run-ID", bad);
-        let reply = crate::http::reply(request.call());
+        let reply = reply(request.call());
         assert!(is_hex(reply.header("x-run-id")), "{bad}: {}", reply.header("x-run-id"));
     }
 }

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use codeintel::base::telemetry::catalogue::{self, metrics};
 use serde_json::json;
 
-use crate::http::{Serving, wait_for};
-use crate::readside::many;
+use crate::support::{Serving, many, reply, wait_for};
 
 /// The samples of a scrape: the name and the labels of each, without its value.
 fn series(scrape: &str) -> BTreeSet<&str> {
@@ -131,10 +130,10 @@ fn the_route_can_be_moved_to_a_listener_of_its_own() {
     let args = ["serve", "--address", "127.0.0.1:0", "--set", "metrics.route=gone"];
     let mut command = place.command(&args);
     command.env("PROMETHEUS_PORT", "0");
-    let server = Serving::of(command);
-    let reply = server.get("/metrics");
-    assert_eq!(reply.status, 410);
-    assert!(reply.json()["detail"].as_str().unwrap().contains("PROMETHEUS_PORT"), "{}", reply.text);
+    let server = Serving::spawn(command);
+    let moved = server.get("/metrics");
+    assert_eq!(moved.status, 410);
+    assert!(moved.json()["detail"].as_str().unwrap().contains("PROMETHEUS_PORT"), "{}", moved.text);
     let mut address = String::new();
     wait_for("the second listener", || {
         let told = server.stderr_text.lock().unwrap();
@@ -142,7 +141,7 @@ fn the_route_can_be_moved_to_a_listener_of_its_own() {
         address = line.unwrap_or_default().to_owned();
         line.is_some()
     });
-    let scrape = crate::http::reply(server.agent.get(&address).call());
+    let scrape = reply(server.agent.get(&address).call());
     assert_eq!(scrape.status, 200);
     assert!(scrape.text.contains("target_info{"));
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -15,12 +14,7 @@ use serde_json::{Value, json};
 use super::receiver::{
     Got, Hanging, Protocol, Receiver, Signal, logs, measured, refusing, resources, spans, texts,
 };
-use crate::common::wait_until;
-use crate::http::{Reply, Serving, is_hex, wait_for};
-use crate::readside::{Place, Ran};
-
-/// How long a process may take to end. Nothing is measured: whoever takes so long hangs.
-const END: Duration = Duration::from_secs(60);
+use crate::support::{Place, Ran, Reply, Serving, is_hex, wait_for};
 
 const SECRET: &str = "s3cret-of-the-collector";
 
@@ -76,12 +70,7 @@ fn stop(server: &mut Serving) {
 
 #[track_caller]
 fn ends(server: &mut Serving) {
-    let mut code = None;
-    wait_until("the end of the process", END, || {
-        code = server.has_ended();
-        code.is_some()
-    });
-    assert_eq!(code.unwrap().code(), Some(0), "{}", server.last_words());
+    assert_eq!(server.ended(), Some(0), "{}", server.whole_stderr());
 }
 
 /// The names of the spans of one trace.
@@ -168,8 +157,8 @@ fn a_collector_gets_everything(protocol: Protocol) {
     let mut without_model = command(&SERVE);
     without_model.env("CODEINTEL_MODEL_NAME", place.path().join("no-model"));
     without_model.stdout(File::create(place.path().join("stdout")).unwrap());
-    let mut server = Serving::of(without_model);
-    wait_for("the index", || server.get("/readyz").json()["probes"]["index"]["ready"] == true);
+    let mut server = Serving::spawn(without_model);
+    wait_for("the index", || server.probe("index")["ready"] == true);
     let reply = search(&server);
     let trace_id = reply.header("x-trace-id").to_owned();
     let answer = reply.ok();
@@ -213,7 +202,7 @@ fn a_collector_gets_everything(protocol: Protocol) {
         assert_eq!(resource["service.namespace"], "kgfoundry");
     }
 
-    said.push(server.last_words());
+    said.push(server.whole_stderr());
     for args in [&["config"][..], &["config", "--telemetry"], &["doctor"], &["doctor", "--json"]] {
         let ran = ran(&mut command(args));
         said.extend([ran.out, ran.err]);
@@ -241,7 +230,7 @@ fn everything_arrives_over_http() {
 #[test]
 fn a_collector_that_hangs_or_refuses_costs_requests_nothing() {
     let place = Place::indexed(&FILES);
-    let expected = place.cli(&["search", "parse_header", "--limit", "5", "--json"]).json();
+    let expected = place.run(&["search", "parse_header", "--limit", "5", "--json"]).json();
     let hanging = [Hanging::start(), Hanging::start()];
     let (_socket, refused) = refusing();
     let start = |protocol, address| {
@@ -251,7 +240,7 @@ fn a_collector_that_hangs_or_refuses_costs_requests_nothing() {
         if protocol == Protocol::Grpc {
             command.env("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC");
         }
-        Serving::of(command)
+        Serving::spawn(command)
     };
     let starts = Protocol::BOTH.into_iter().zip(&hanging).flat_map(|(protocol, hanging)| {
         [start(protocol, hanging.address), start(protocol, refused)]
@@ -276,7 +265,7 @@ fn what_is_not_sampled_is_still_recorded() {
     for protocol in Protocol::BOTH {
         let mut command = exporting(&place, &SERVE, protocol, &receiver.endpoint(protocol));
         command.env("OTEL_TRACES_SAMPLER", "always_off");
-        let mut server = Serving::of(command);
+        let mut server = Serving::spawn(command);
         server.wait_until_ready();
         let reply = search(&server);
         assert_eq!(reply.status, 200, "{}", reply.text);
@@ -329,12 +318,12 @@ fn timeless(value: &Value) -> Value {
 fn a_disabled_sdk_changes_no_answer() {
     let (place, receiver) = (Place::indexed(&FILES), Receiver::start());
     // Its vector is in the cache from now on.
-    place.cli(&["search", "parse_header"]).ok();
+    place.run(&["search", "parse_header"]).ok();
     let serve = |disabled: &str| {
         let endpoint = receiver.endpoint(Protocol::Http);
         let mut command = exporting(&place, &SERVE, Protocol::Http, &endpoint);
         command.env("OTEL_SDK_DISABLED", disabled);
-        let mut server = Serving::of(command);
+        let mut server = Serving::spawn(command);
         server.wait_until_ready();
         let reply = search(&server);
         assert!(is_hex(reply.header("x-trace-id")) && is_hex(reply.header("x-run-id")));

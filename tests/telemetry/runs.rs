@@ -5,11 +5,10 @@ use std::path::Path;
 use codeintel::tools::RunFolder;
 use serde_json::{Value, json};
 
-use crate::http::Serving;
-use crate::readside::{Place, many};
+use crate::support::{Place, Serving, is_hex, many, reply};
 
 fn text(place: &Place, args: &[&str]) -> String {
-    place.cli(args).ok()
+    place.run(args).ok()
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -54,7 +53,7 @@ fn a_report_is_told_as_json_markdown_and_a_gantt() {
     assert_eq!(markdown.header("content-type"), "text/markdown; charset=utf-8");
     names.iter().for_each(|name| assert!(markdown.text.contains(name), "{}", markdown.text));
     let asked = server.agent.get(server.url("/v1/runs/run-7")).header("accept", "text/markdown");
-    assert_eq!(crate::http::reply(asked.call()).text, markdown.text);
+    assert_eq!(reply(asked.call()).text, markdown.text);
     let gantt = server.get("/v1/runs/run-7.mmd").text;
     assert!(markdown.text.contains(&gantt));
     let mut lines = gantt.lines();
@@ -167,7 +166,7 @@ fn a_log_line_carries_the_ids_of_the_span_it_was_written_in() {
     let line: Value = serde_json::from_str(line).unwrap();
     assert_eq!((&line["level"], &line["stage"]), (&json!("DEBUG"), &json!("walk")));
     assert_eq!(line["error.kind"], "nothing-to-index");
-    assert!(crate::http::is_hex(line["trace_id"].as_str().unwrap()), "{line}");
+    assert!(is_hex(line["trace_id"].as_str().unwrap()), "{line}");
     assert_eq!(line["span_id"].as_str().unwrap().len(), 16);
     let human = lines("human");
     let line = human.lines().find(|line| line.contains("stage failed")).unwrap();
