@@ -1,4 +1,4 @@
-//! What does the command line promise?
+//! The command line: JSON output, exit codes, and the flags of a search.
 
 mod bench;
 mod embed;
@@ -18,7 +18,7 @@ pub fn piped(place: &Place, args: &[&str], input: &[u8]) -> Ran {
     let mut command = place.command(args);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
-    // A command that refuses its flags reads nothing.
+    // A command that refuses its flags does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input);
     Ran::from(child.wait_with_output().unwrap())
 }
@@ -27,7 +27,7 @@ fn lines(out: &str) -> Vec<Value> {
     out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// What the reference wrote for a model: the width of a row, and all rows.
+/// The reference output for a model: the width of a row, and all rows.
 fn expected(model: &str, tensor: &str) -> (usize, Vec<f32>) {
     let file = golden(&format!("{model}/expected.safetensors"));
     let tensors = candle_core::safetensors::load(file, &candle_core::Device::Cpu).unwrap();
@@ -35,11 +35,11 @@ fn expected(model: &str, tensor: &str) -> (usize, Vec<f32>) {
     (tensor.dims()[1], tensor.flatten_all().unwrap().to_vec1().unwrap())
 }
 
-/// The fields of `object`, in no order.
+/// Asserts that `object` has all of `fields`.
 #[track_caller]
 fn assert_fields(object: &Value, fields: &[&str]) {
     let lacking: Vec<_> = fields.iter().filter(|field| object.get(**field).is_none()).collect();
-    assert!(lacking.is_empty(), "{lacking:?} lacking in {object}");
+    assert!(lacking.is_empty(), "{object} lacks {lacking:?}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn models_and_the_doctor_print_their_json() {
 }
 
 #[test]
-fn every_failure_has_its_exit_code_and_says_what_to_do() {
+fn every_failure_has_its_exit_code_and_names_the_cause() {
     let place = Place::new(&[]);
     std::fs::write(place.path().join("image.bin"), [0u8; 64]).unwrap();
     std::fs::write(place.path().join("bad.toml"), "[engine\n").unwrap();
@@ -168,13 +168,9 @@ fn every_failure_has_its_exit_code_and_says_what_to_do() {
         (&["--config", "bad.toml", "status"], 3, "bad.toml"),
         (&["--config", "absent.toml", "status"], 4, "absent.toml"),
     ] {
-        let ran = place.run(args);
-        assert_eq!(ran.code, Some(code), "{args:?}: {}{}", ran.out, ran.err);
-        assert!(ran.err.contains(part), "{args:?}: {}", ran.err);
-        assert_eq!(ran.out, "", "{args:?}: results only on standard output");
-        assert!(!ran.err.contains("panicked"), "{args:?}: {}", ran.err);
+        place.run(args).fails(code, &[part]);
     }
-    assert_eq!(place.run(&["--help"]).code, Some(0));
+    place.run(&["--help"]).ok();
     assert_eq!(
         place.run(&["--version"]).ok().trim(),
         concat!("codeintel ", env!("CARGO_PKG_VERSION"))
@@ -182,31 +178,27 @@ fn every_failure_has_its_exit_code_and_says_what_to_do() {
 }
 
 #[test]
-fn an_index_that_is_locked_damaged_or_of_another_model_has_its_exit_code() {
+fn a_locked_damaged_or_mismatched_index_has_its_exit_code() {
     let place = Place::indexed(&[("a.py", "def a():\n    return 1\n")]);
     let lock = place.data().lock().unwrap();
     place.write("a.py", "def a():\n    return 2\n");
-    let ran = place.run(&["index", "repo"]);
-    assert_eq!(ran.code, Some(11), "{}", ran.err);
-    let process = format!("process {}", std::process::id());
-    assert!(ran.err.contains(&process), "it names who holds the lock: {}", ran.err);
-    assert_eq!(place.run(&["search", "a"]).code, Some(0), "readers need no lock");
+    // The message names the process that holds the lock. Readers need no lock.
+    place.run_index(&[]).fails(11, &[&format!("process {}", std::process::id())]);
+    place.run(&["search", "a"]).ok();
     drop(lock);
 
     place.run_index(&["--model", &place.other_model()]).fails(10, &["--full"]);
 
     let version = place.version();
-    let lexical = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
-    std::fs::write(version.folder.path().join(&lexical.path), "not what it was").unwrap();
+    let symbols = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
+    std::fs::write(version.folder.path().join(&symbols.path), "not what it was").unwrap();
     for args in [&["search", "a"][..], &["status"]] {
-        let ran = place.run(args);
-        assert_eq!(ran.code, Some(9), "{args:?}: {}", ran.err);
-        assert!(ran.err.contains("codeintel rollback"), "{}", ran.err);
+        place.run(args).fails(9, &["codeintel rollback"]);
     }
 }
 
 #[test]
-fn a_search_asks_as_its_flags_say() {
+fn the_flags_of_a_search_are_applied() {
     let place = many();
     let find = |flags: &[&str]| {
         let args = [&["search", "parse_header", "--json"], flags].concat();
@@ -220,7 +212,7 @@ fn a_search_asks_as_its_flags_say() {
     assert!(rust.iter().map(path).all(|p| p.starts_with("src/") && !p.ends_with("/write.rs")));
     let (answer, _) = find(&["--channels", "lexical,symbol", "-l", "3"]);
     assert_eq!(answer["method"]["channels"].as_array().unwrap().len(), 2);
-    // Words of one query need no quotes.
+    // A query of several words needs no quotes.
     let joined = place.run(&["search", "how", "is", "it", "parsed", "--json"]).json();
     assert_eq!(joined["query"], "how is it parsed");
 

@@ -1,7 +1,8 @@
-//! What does a user of a GPU see, and what where it fails? `make cuda-test` runs these on the emulated driver.
+//! Embedding and search on a GPU, and failures of the GPU.
 //!
-//! Failures are injected by variables that only the emulated driver reads. Without a device each test
-//! says so in one line and passes, as those of src/device/cuda do.
+//! `make cuda-test` runs these with an emulated driver. Environment variables that only this
+//! driver reads inject the failures. Without the driver each test prints one line and passes, as the
+//! tests of src/device/cuda do.
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::cli::piped;
 use crate::support::{Place, Ran, Serving, many_files, wait_for};
 
 const TEXTS: &str = "fn main() {}\nhow is a header parsed\nx\n";
-/// Without a cache, on the GPU. What a server computes when it starts takes an emulated one long.
+/// On the GPU, without a cache. The batches are small, because an emulated warm-up is slow.
 const FLAGS: [&str; 6] = [
     "--device",
     "cuda:0",
@@ -19,7 +20,7 @@ const FLAGS: [&str; 6] = [
     "engine.max_batch_tokens=48",
 ];
 
-/// `None`, and a line that says so, where there is no emulated device.
+/// Prints a line and returns `None` if there is no emulated device.
 fn place(what: &str) -> Option<Place> {
     let place = Place::new(&[]);
     let found = place.run(&["doctor", "--device", "cuda:0"]).out;
@@ -55,17 +56,15 @@ fn cuda_embeds_as_the_cpu_does_and_auto_takes_it() {
     for flags in [&FLAGS[..], &FLAGS[2..], &[&FLAGS[..], &["--dtype", "f16"]].concat()] {
         assert_near(&vectors(embed(&place, flags)), &cpu, 0.9999);
     }
-    let told = embed(&place, &[&FLAGS[2..], &["--report", "-v"]].concat()).err;
-    assert!(told.contains("cuda:0 emulated on the CPU"), "{told}");
+    let log = embed(&place, &[&FLAGS[2..], &["--report", "-v"]].concat()).err;
+    assert!(log.contains("cuda:0 emulated on the CPU"), "{log}");
     let other = embed(&place, &["--device", "cuda:7"]);
-    assert_eq!(other.code, Some(16), "{}", other.err);
-    assert!(other.err.contains("the last is cuda:0"), "{}", other.err);
+    other.fails(16, &["the last is cuda:0"]);
     let exact = embed(&place, &["--device", "cuda", "--dtype", "int8"]);
-    assert_eq!(exact.code, Some(2), "{}", exact.err);
-    assert!(exact.err.contains("auto, bf16 or f16 on a GPU"), "{}", exact.err);
+    exact.fails(2, &["auto, bf16 or f16 on a GPU"]);
 }
 
-/// A server whose emulated device has this variable set, when its engine has computed once.
+/// A server with this environment variable for its emulated device, once its engine is ready.
 fn serve(place: &Place, variable: (&str, &str), flags: &[&str]) -> Serving {
     let args = [&["serve", "--address", "127.0.0.1:0"], &FLAGS[..], flags].concat();
     let mut command = place.command(&args);
@@ -75,7 +74,7 @@ fn serve(place: &Place, variable: (&str, &str), flags: &[&str]) -> Serving {
     server
 }
 
-/// What the step of the dense channel told, and of each finding its chunk and the dense score.
+/// The attributes of the dense channel, and the chunk id and dense score of each finding.
 fn found(answer: &Value) -> (Value, Vec<(u64, f64)>) {
     let stages = answer["method"]["stages"].as_array().unwrap();
     let dense = stages.iter().find(|stage| stage["name"] == "dense").unwrap();
@@ -87,7 +86,7 @@ fn found(answer: &Value) -> (Value, Vec<(u64, f64)>) {
 }
 
 #[test]
-fn cuda_that_is_lost_makes_a_server_not_ready_and_says_why() {
+fn cuda_that_is_lost_makes_a_server_not_ready_with_the_reason() {
     let Some(place) = place("a lost device") else { return };
     let server = serve(&place, ("EMULATED_CUDA_FAIL_AFTER", "300"), &[]);
     let body = json!({ "input": ["fn main() {}"], "model": "bert" });
@@ -106,7 +105,7 @@ fn cuda_that_is_lost_makes_a_server_not_ready_and_says_why() {
 }
 
 #[test]
-fn cuda_that_is_lost_leaves_the_work_to_an_endpoint() {
+fn cuda_that_is_lost_is_replaced_by_an_endpoint() {
     let Some(place) = place("a lost device and an endpoint") else { return };
     let endpoint = Serving::start(&Place::new(&[]), &["--device", "cpu"]);
     endpoint.wait_for_engine();
@@ -118,7 +117,7 @@ fn cuda_that_is_lost_leaves_the_work_to_an_endpoint() {
         Ran::from(command.env("EMULATED_CUDA_FAIL_AFTER", fail_after).output().unwrap())
     };
     let whole = run("1000000", &[]);
-    // One token when the model is loaded is less than these launches, and the texts are more.
+    // 12 launches are enough to load the model, which computes one token, but not for the texts.
     let alone = run("12", &[]);
     assert_eq!(alone.code, Some(19), "{}", alone.err);
     let helped = run("12", &["--set", "vllm.mode=auto", "--set", &url]);
@@ -129,7 +128,8 @@ fn cuda_that_is_lost_leaves_the_work_to_an_endpoint() {
 #[test]
 fn cuda_without_the_memory_for_a_batch_computes_its_halves() {
     let Some(place) = place("a small memory") else { return };
-    // 32 MiB are for cuBLASLt, 256 KiB for what batches send; with the weights and 512 tokens there is room, with 1024 there is none.
+    // cuBLASLt uses 32 MiB and the uploads 256 KiB. Beside the weights, 512 tokens fit and 1024
+    // do not.
     let memory = ("EMULATED_CUDA_MEMORY", "35061760");
     let flags = ["engine.max_batch_tokens=1024", "engine.gpu_memory_utilization=1"];
     let server = serve(&place, memory, &["--set", flags[0], "--set", flags[1]]);
@@ -143,7 +143,7 @@ fn cuda_without_the_memory_for_a_batch_computes_its_halves() {
 }
 
 #[test]
-fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
+fn cuda_needs_one_upload_one_graph_and_one_download_for_a_query() {
     let Some(place) = place("the calls of a query") else { return };
     let log = place.path().join("calls");
     let server = serve(&place, ("EMULATED_CUDA_LOG", log.to_str().unwrap()), &[]);
@@ -154,7 +154,7 @@ fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
         assert_eq!(server.post("/v1/embeddings", &body).status, 200);
         calls().split_off(before)
     };
-    // By launches and recorded, in each of two slots.
+    // Each of the two slots launches its operations once and then records its graph.
     (0..4).for_each(|_| drop(ask()));
     let names = [
         "cuMemcpyHtoDAsync_v2",
@@ -170,14 +170,14 @@ fn cuda_takes_one_copy_up_one_graph_and_one_copy_down_for_a_query() {
 }
 
 #[test]
-fn cuda_searches_vectors_where_it_embeds_the_query_and_finds_what_the_cpu_finds() {
+fn cuda_searches_vectors_on_the_device_and_finds_what_the_cpu_finds() {
     let Some(place) = place("a search") else { return };
-    let told = place.run(&["doctor", "--device", "cuda:0"]).out;
-    assert!(told.contains("FAISS searches, also on the GPU"), "{told}");
+    let doctor = place.run(&["doctor", "--device", "cuda:0"]).out;
+    assert!(doctor.contains("FAISS searches, also on the GPU"), "{doctor}");
     let files = many_files();
     files.iter().for_each(|(path, text)| place.write(path, text));
     place.index();
-    // Rows in the delta, and deleted ones.
+    // Rows in the delta, and deleted rows.
     place.write(&files[1].0, "def another(): return 1\n");
     place.remove(&files[5].0);
     place.index();
@@ -199,7 +199,7 @@ fn cuda_searches_vectors_where_it_embeds_the_query_and_finds_what_the_cpu_finds(
         let ((gpu, hits), (cpu, expected)) = (ask(&on_gpu, query, &[]), ask(&on_cpu, query, &[]));
         assert_eq!((&gpu["faiss.gpu"], &gpu["faiss.index_kind"]), (&json!(true), &json!("Flat")));
         assert_eq!(cpu["faiss.gpu"], false);
-        // Scores and ids come to the host, vectors do not.
+        // Scores and ids are copied to the host, vectors are not.
         assert_eq!(calls().split_off(before).matches("cuMemcpyDtoH").count(), 2, "{query}");
         assert_eq!(hits.len(), 9);
         for (hit, right) in hits.iter().zip(&expected) {
@@ -208,18 +208,18 @@ fn cuda_searches_vectors_where_it_embeds_the_query_and_finds_what_the_cpu_finds(
         }
     }
     let (attrs, hits) = ask(&on_gpu, "parse a header", &["lib/**"]);
-    assert_eq!((&attrs["faiss.gpu"], hits.len()), (&json!(false), 9), "a scope is the CPU's");
+    assert_eq!((&attrs["faiss.gpu"], hits.len()), (&json!(false), 9), "the CPU searches a scope");
 }
 
 #[test]
-fn cuda_without_the_memory_for_the_vectors_leaves_them_to_the_cpu_and_says_why() {
+fn cuda_without_the_memory_for_the_vectors_leaves_them_to_the_cpu() {
     let Some(place) = place("vectors beyond the memory") else { return };
     place.write("a.py", "def parse(): pass\n");
     place.index();
     let server = serve(&place, ("EMULATED_CUDA_MEMORY", "62914560"), &[]);
-    let told =
+    let reason =
         || server.probe("index")["why_vectors_on_cpu"].as_str().unwrap_or_default().to_owned();
-    wait_for("the reason", || told().contains("gpu_memory_utilization"));
+    wait_for("the reason", || reason().contains("gpu_memory_utilization"));
     let body = json!({ "query": "parse", "channels": ["dense"] });
     let (attrs, hits) = found(&server.post("/v1/search", &body).ok());
     assert_eq!((&attrs["faiss.gpu"], hits.len()), (&json!(false), 1));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::support::{Place, Reply, Serving, is_hex, many, wait_for};
 
 #[test]
-fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
+fn a_server_is_alive_at_once_and_ready_when_there_is_an_index() {
     let files = [("a.py", "def first():\n    return 1\n")];
     let place = Place::new(&files);
     let server = Serving::start(&place, &[]);
@@ -23,7 +23,7 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
         let why = server.probe("index")["why"].clone();
         why.as_str().is_some_and(|why| why.contains("codeintel index"))
     };
-    wait_for("the index that is missing", waits_for_index);
+    wait_for("the reason for the missing index", waits_for_index);
     let not_yet = server.get("/readyz");
     assert_eq!(not_yet.status, 503);
     let not_yet = not_yet.json();
@@ -53,7 +53,7 @@ fn it_is_alive_at_once_and_ready_when_there_is_an_index() {
     assert_eq!(found["findings"][0]["location"]["path"], "a.py");
 }
 
-/// The answer to `body` once the server has loaded what it can.
+/// The reply to `body` once the server has loaded the model and the index, or has failed to.
 fn after_loading(server: &Serving, route: &str, body: &Value) -> Reply {
     let is_loading = |reply: &Reply| reply.text.contains("still being loaded");
     wait_for("the end of loading", || !is_loading(&server.post(route, body)));
@@ -78,7 +78,10 @@ fn a_failure_to_open_the_model_or_the_index_keeps_its_kind() {
     assert_eq!((reply.status, &error["code"]), (503, &json!("model-missing")), "{error}");
     assert!(error["message"].as_str().unwrap().contains("codeintel model pull"), "{error}");
     let found = after_loading(&server, "/v1/search", &query).ok();
-    assert_eq!(found["findings"][0]["location"]["path"], "a.py", "words need no model");
+    assert_eq!(
+        found["findings"][0]["location"]["path"], "a.py",
+        "the lexical channel needs no model"
+    );
 
     let server = Serving::start(&place, &["--model", &place.other_model()]);
     let reply = after_loading(&server, "/v1/search", &query);
@@ -93,7 +96,7 @@ fn a_failure_to_open_the_model_or_the_index_keeps_its_kind() {
 }
 
 #[test]
-fn what_is_no_route_is_a_problem_document_with_ids() {
+fn an_unknown_route_is_a_problem_document_with_ids() {
     let server = Serving::start(&Place::new(&[]), &[]);
     for (reply, status, code) in [
         (server.get("/v1/nowhere"), 404, "not-found"),
@@ -112,7 +115,7 @@ fn what_is_no_route_is_a_problem_document_with_ids() {
 }
 
 #[test]
-fn a_search_that_is_not_json_or_not_right_is_a_problem_document() {
+fn an_invalid_search_is_a_problem_document() {
     let place = many();
     let server = Serving::ready(&place, &["--set", "serve.body_bytes_max=4096"]);
     let long = format!(r#"{{"query": "{}"}}"#, "x".repeat(8000));

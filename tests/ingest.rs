@@ -1,4 +1,4 @@
-//! Does an ingest keep its promises? Whole runs with real components.
+//! Ingest: whole runs with real components.
 
 mod content;
 mod fulldisk;

@@ -46,7 +46,7 @@ fn every_score_is_its_contributions_times_its_factors() {
 }
 
 #[test]
-fn the_ranks_of_an_explanation_are_those_of_the_channels_asked_alone() {
+fn the_ranks_of_an_explanation_are_those_of_each_channel_alone() {
     let place = many();
     let searcher = place.searcher();
     for text in QUERIES {
@@ -55,7 +55,7 @@ fn the_ranks_of_an_explanation_are_those_of_the_channels_asked_alone() {
         for channel in ChannelName::ALL {
             let alone = ask(&searcher, &only(query.clone(), &[channel]));
             assert_eq!(alone.channels_used, [channel]);
-            // No path of this repository lowers a score, so positions are ranks.
+            // No path in this repository lowers a score, so the position is the rank.
             let of = |f: &codeintel::search::Finding| {
                 let c = f.why.contributions.iter().find(|c| c.channel == channel);
                 c.map(|c| (c.rank, f.row.id, c.raw_score))
@@ -72,7 +72,7 @@ fn the_ranks_of_an_explanation_are_those_of_the_channels_asked_alone() {
 
 #[test]
 fn scores_descend_and_equal_scores_are_ordered_by_chunk() {
-    // Equal texts under paths of equal length are equally near in every channel.
+    // Equal texts under paths of equal length have equal scores in every channel.
     let text = "def count_lines(path):\n    return len(open(path).readlines())\n";
     let names: Vec<String> = (0..9).map(|i| format!("copy{i}/lines.py")).collect();
     let files: Vec<_> = names.iter().map(|name| (name.as_str(), text)).collect();
@@ -97,9 +97,10 @@ fn scores_descend_and_equal_scores_are_ordered_by_chunk() {
 fn the_same_query_gives_the_same_findings_on_any_number_of_threads() {
     let place = many();
     let searchers = [1, 4].map(|threads| {
-        // Without a cache each engine computes for itself.
+        // Without a cache each engine computes its own vectors.
         let mut settings = place.settings.clone();
-        (settings.engine.threads, settings.engine.cache_bytes_max) = (threads, 0);
+        settings.engine.threads = threads;
+        settings.engine.cache_bytes_max = 0;
         place.searcher_with(Some(engine(&settings)))
     });
     let answers = |searcher: &Searcher| -> Vec<String> {
@@ -123,8 +124,8 @@ fn a_path_query_finds_the_file() {
     let place = many();
     let searcher = place.searcher();
     for path in ["src/token/split.rs", "lib/frame_parse.py", "cmd/writebody/main.go"] {
-        let (files, answer) = (place.repo(), ask(&searcher, &place.query(path, 5)));
-        assert!(files.join(path).is_file(), "{path} is in the repository");
+        assert!(place.repo().join(path).is_file(), "{path} is in the repository");
+        let answer = ask(&searcher, &place.query(path, 5));
         assert_eq!(answer.query_kind.as_str(), "path");
         assert_eq!(paths(&answer)[0], path, "{:?}", paths(&answer));
     }
@@ -133,7 +134,7 @@ fn a_path_query_finds_the_file() {
 }
 
 #[test]
-fn a_test_ranks_below_the_same_text_elsewhere_unless_the_query_speaks_of_tests() {
+fn tests_rank_below_the_same_text_elsewhere_unless_asked_for() {
     let text = "/// How often a request is tried again before it fails.\n\
         pub fn retry_limit(request: &Request) -> usize {\n    request.attempts.min(5)\n}\n";
     let files = [("tests/retry.rs", text), ("worker/retry.rs", text), ("tests/a.rs", "fn a() {}")];
@@ -162,7 +163,7 @@ fn a_test_ranks_below_the_same_text_elsewhere_unless_the_query_speaks_of_tests()
 }
 
 #[test]
-fn only_the_channels_that_are_asked_answer_and_each_counts_once() {
+fn only_the_channels_of_the_query_answer_and_each_counts_once() {
     let place = many();
     let searcher = place.searcher();
     for channels in [&[ChannelName::Lexical][..], &[ChannelName::Symbol, ChannelName::Dense]] {
@@ -181,7 +182,7 @@ fn only_the_channels_that_are_asked_answer_and_each_counts_once() {
 }
 
 #[test]
-fn an_answer_names_its_version_its_method_and_its_best() {
+fn an_answer_names_its_version_and_its_best_finding() {
     let place = many();
     let answer = ask(&place.searcher(), &place.query("parse_header", 10));
     let best = &answer.findings[0].row;

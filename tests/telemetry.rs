@@ -1,4 +1,4 @@
-//! What do the spans and the run report of one journey tell?
+//! The spans and the run report of one search and of one ingest.
 
 mod http;
 mod metrics;
@@ -69,11 +69,11 @@ fn tree(spans: &[SpanData]) -> String {
     }
     let mut out = String::new();
     add(spans, SpanId::INVALID, 0, &mut out);
-    assert_eq!(out.lines().count(), spans.len(), "every span hangs on the tree");
+    assert_eq!(out.lines().count(), spans.len(), "every span has a parent or is a root");
     out
 }
 
-/// Searches `place` for `text` and gives the spans and the report.
+/// Searches `place` for `text`, and returns the spans and the report.
 fn search(place: &Place, searcher: &Searcher, text: &str) -> (Vec<SpanData>, RunReport) {
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
@@ -86,7 +86,7 @@ fn search(place: &Place, searcher: &Searcher, text: &str) -> (Vec<SpanData>, Run
 }
 
 #[test]
-fn one_query_is_this_tree_of_spans() {
+fn a_search_is_this_tree_of_spans() {
     let place = many();
     let (spans, report) = search(&place, &place.searcher(), "how is a header parsed");
     let expected = "\
@@ -104,7 +104,7 @@ retrieval.search INTERNAL
     duckdb.hydrate INTERNAL
 ";
     assert_eq!(tree(&spans), expected);
-    // A batch serves many traces and has one of its own.
+    // A batch can serve many traces, so it has its own.
     let own = spans.iter().filter(|s| s.name != "engine.batch");
     let trace: BTreeSet<_> = own.map(|s| s.span_context.trace_id().to_string()).collect();
     assert_eq!(trace.into_iter().collect::<Vec<_>>(), [report.trace_id]);
@@ -225,7 +225,7 @@ fn a_failing_channel_is_an_error_span_and_a_step_of_the_report() {
 }
 
 #[test]
-fn the_report_tells_the_stages_in_their_order() {
+fn the_report_lists_the_stages_in_their_order() {
     let place = many();
     let (_, report) = search(&place, &place.searcher(), "how is a token split");
     assert_eq!(
@@ -248,13 +248,8 @@ fn the_report_tells_the_stages_in_their_order() {
     assert!(ids.iter().all(|id| id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())));
 }
 
-/// Everything that the spans say, as one text.
-fn all_words(spans: &[SpanData]) -> String {
-    format!("{spans:?}")
-}
-
 #[test]
-fn a_query_is_on_a_span_only_if_that_was_asked_for() {
+fn a_query_is_on_a_span_only_if_a_setting_asks_for_it() {
     let place = many();
     let text = "how is the zebrafish header parsed";
     let hash = format!("blake3:{}", &blake3::hash(text.as_bytes()).to_hex()[..16]);
@@ -272,7 +267,7 @@ fn a_query_is_on_a_span_only_if_that_was_asked_for() {
             let (spans, _) = search(&place, &searcher, &format!("  {text}\n"));
             let root = named(&spans, "retrieval.search");
             assert_eq!(attribute(root, "retrieval.query_text").as_deref(), expected);
-            let leaked = all_words(&spans).contains("zebrafish");
+            let leaked = format!("{spans:?}").contains("zebrafish");
             assert_eq!(leaked, capture == CaptureQuery::Full, "{capture}");
         }
     }
@@ -283,14 +278,14 @@ fn an_ingest_is_this_tree_of_spans() {
     let place = Place::new(&[("a.py", "def a():\n    return 1\n"), ("b.rs", "fn b() {}\n")]);
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
-    let ingest = place.ingest();
-    let journey = || {
+    let pipeline = place.ingest();
+    let ingest = || {
         exporter.reset();
         let cx = RunContext::new(&telemetry, Tool::Ingest, &Ingest::PLANNED);
-        ingest.run(&[place.repo().to_path_buf()], false, &cx).unwrap();
+        pipeline.run(&[place.repo().to_path_buf()], false, &cx).unwrap();
         (spans(&exporter), cx.report())
     };
-    let (first, report) = journey();
+    let (first, report) = ingest();
     let expected = "\
 engine.batch INTERNAL -> vllm.embed_batch
 ingest.run INTERNAL
@@ -311,13 +306,13 @@ ingest.run INTERNAL
     assert_eq!(attribute(root, "codeintel.index.version").as_deref(), Some("000001"));
     assert_eq!(attribute(root, "codeintel.files").as_deref(), Some("2"));
 
-    let (again, _) = journey();
+    let (again, _) = ingest();
     let unchanged = "ingest.run INTERNAL\n  ingest.diff INTERNAL\n  ingest.walk INTERNAL\n";
-    assert_eq!(tree(&again), unchanged, "nothing changed, nothing more is done");
+    assert_eq!(tree(&again), unchanged, "nothing changed, so nothing is built");
 }
 
 #[test]
-fn a_failing_ingest_says_where_it_stopped() {
+fn a_failing_ingest_reports_where_it_stopped() {
     let place = Place::new(&[]);
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
@@ -340,8 +335,8 @@ fn telemetry_is_installed_once() {
         (cx.run_id().to_owned(), cx.trace_id())
     };
     let (run_id, trace_id) = trace();
-    assert_eq!(first.run(&run_id).unwrap().trace_id, trace_id, "they are the same");
-    // What one shuts down is shut down for the other, and runs still work.
+    assert_eq!(first.run(&run_id).unwrap().trace_id, trace_id, "both have the same runs");
+    // Shutting one down shuts down the other, and runs still work.
     first.shutdown();
     trace();
 }

@@ -1,7 +1,7 @@
-//! Do the tree and its documents keep the rules of STYLE.md and ARCHITECTURE.md?
+//! The rules of STYLE.md and ARCHITECTURE.md that a test can check, applied to this repository.
 //!
-//! Each rule is a function from text to offences, tested on small texts beside it. The tests here
-//! apply the rules to this tree and list every offender, so that one run shows all there is to do.
+//! Each rule is a function from text to offences, with its own tests on small texts. The tests here
+//! apply the rules to the repository and list every offence.
 
 mod code;
 mod documents;
@@ -15,23 +15,23 @@ use std::path::{Path, PathBuf};
 use codeintel::base::error::ErrorKind;
 use source::Source;
 
-/// One place that breaks a rule.
+/// One violation of a rule.
 #[derive(Debug, Clone, PartialEq)]
 struct Offence {
     file: String,
     line: usize,
-    what: String,
+    message: String,
 }
 
 impl Offence {
-    fn new(file: &str, line: usize, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, what: what.into() }
+    fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, message: message.into() }
     }
 }
 
 impl fmt::Display for Offence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+        write!(f, "{}:{}: {}", self.file, self.line, self.message)
     }
 }
 
@@ -39,13 +39,13 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Folders whose files are made, fetched or not ours.
+/// Folders with generated or fetched files.
 const FOREIGN_FOLDERS: &[&str] = &["target", "node_modules", ".git", ".deps", ".codeintel"];
 
-/// The files under `folder` of the tree, sorted, with the path relative to the root.
+/// The files under `folder`, sorted, with their paths relative to the root.
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).expect("the tree is readable").flatten() {
+        for entry in fs::read_dir(folder).expect("the repository is readable").flatten() {
             let (path, name) = (entry.path(), entry.file_name());
             if path.is_symlink() || FOREIGN_FOLDERS.iter().any(|foreign| name == *foreign) {
                 continue;
@@ -67,14 +67,14 @@ fn files(folder: &str) -> Vec<(String, PathBuf)> {
     found.into_iter().map(|path| (relative(&path), path)).collect()
 }
 
-/// The text files under `folder` whose name ends in one of `ends`; an empty list takes them all.
+/// The text files under `folder` whose names end in one of `ends`, or all of them if it is empty.
 fn texts(folder: &str, ends: &[&str]) -> Vec<(String, String)> {
     let wanted = |name: &str| ends.is_empty() || ends.iter().any(|end| name.ends_with(end));
     let read = |(name, path): (String, PathBuf)| Some((name, fs::read_to_string(path).ok()?));
     files(folder).into_iter().filter(|(name, _)| wanted(name)).filter_map(read).collect()
 }
 
-/// The Rust files under `folder`; those that only a test declares are wholly test.
+/// The Rust files under `folder`. A file that only a test declares is a test.
 fn sources(folder: &str) -> Vec<Source> {
     let texts = texts(folder, &[".rs"]);
     let mut sources: Vec<Source> =
@@ -96,7 +96,7 @@ fn read(name: &str) -> String {
 
 fn assert_none(rule: &str, offences: impl IntoIterator<Item = Offence>) {
     let list: Vec<String> = offences.into_iter().map(|offence| offence.to_string()).collect();
-    assert!(list.is_empty(), "{rule}; {} offenders:\n{}", list.len(), list.join("\n"));
+    assert!(list.is_empty(), "{rule}; {} offences:\n{}", list.len(), list.join("\n"));
 }
 
 fn assert_rule(rule: &str, folder: &str, check: impl Fn(&Source) -> Vec<Offence>) {
@@ -116,7 +116,7 @@ fn imports_follow_the_table_in_the_architecture() {
 }
 
 #[test]
-fn files_are_short_and_begin_with_their_question() {
+fn files_are_short_and_begin_with_a_summary() {
     let files: Vec<Source> = ["src", "tests"].into_iter().flat_map(sources).collect();
     let check = |source| [code::check_length(source), code::check_first_line(source)].concat();
     assert_none(
@@ -140,7 +140,7 @@ fn attribute_keys_are_spelled_in_one_file() {
 }
 
 #[test]
-fn numbers_handed_over_have_their_shape_in_the_documentation() {
+fn public_slices_and_matrices_have_documented_shapes() {
     assert_rule("slices and matrices have a [shape]", "src", code::check_shapes);
 }
 
@@ -150,13 +150,13 @@ fn links_between_documents_resolve() {
     let documents = texts("", &[".md"]);
     assert!(documents.len() >= 5, "only {} documents were found", documents.len());
     assert_none(
-        "relative links lead somewhere",
+        "relative links resolve",
         documents.iter().flat_map(|(file, text)| documents::check_links(file, text, exists)),
     );
 }
 
 #[test]
-fn every_setting_is_documented_where_it_stands() {
+fn every_setting_has_a_comment() {
     let text = read("codeintel.toml");
     assert!(!documents::settings(&text).is_empty(), "codeintel.toml holds no setting");
     assert_none("a setting has a comment above it", documents::check_settings(&text));
@@ -181,7 +181,7 @@ fn the_tests_that_the_architecture_names_are_there() {
     };
     assert!(documents::named_tests(&text).count() > 5);
     assert_none(
-        "a proof that is named exists",
+        "a test that is named exists",
         documents::check_named_tests("ARCHITECTURE.md", &text, is_there),
     );
 }

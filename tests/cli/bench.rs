@@ -1,4 +1,4 @@
-//! `codeintel bench`: do its figures agree with each other, for every target?
+//! `codeintel bench`: its figures agree with each other, for every target.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{assert_fields, lines};
 use crate::support::{Place, Serving, signal};
 
-/// A place with a file of different texts.
+/// A place with `texts.jsonl`, a file of different texts.
 fn place() -> Place {
     let place = Place::new(&[]);
     let text = |i: usize| json!({ "text": format!("fn f{i}(x: usize) {{ x * {i} }}") }).to_string();
@@ -24,7 +24,7 @@ fn bench(place: &Place, flags: &[&str]) -> Value {
 }
 
 fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+    value.as_f64().unwrap_or_else(|| panic!("{value} is not a number"))
 }
 
 /// The sums that hold for every target.
@@ -38,7 +38,7 @@ fn assert_sums(cell: &Value) {
     assert!(near(of("tokens_per_s"), of("tokens") / of("wall_s")), "{cell}");
     let percentiles = ["p50_ms", "p95_ms", "p99_ms"].map(of);
     assert!(percentiles.is_sorted() && percentiles[0] > 0.0, "{cell}");
-    // The slowest of few rounds, and no round, takes more than all of them.
+    // No round takes longer than all of them together.
     assert!(percentiles[2] <= 1e3 * of("wall_s"), "{cell}");
     if let Ok(length) = cell["length"].as_str().unwrap().parse::<f64>() {
         assert_eq!(of("tokens"), of("sequences") * length, "{cell}");
@@ -96,7 +96,7 @@ fn table_json_and_page_show_the_same_and_the_sums_agree() {
         let starts = |line: &&str| line.split_whitespace().take(2).eq(&row);
         assert_eq!(table.lines().filter(starts).count(), 1, "{row:?} in {table}");
     }
-    // Neither says where, or on whose machine, it was measured.
+    // No output names the folder or the machine of the measurement.
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     for text in [&page, &report.to_string(), &table] {
         assert!(!text.contains(place.path().to_str().unwrap()), "{text}");
@@ -104,13 +104,13 @@ fn table_json_and_page_show_the_same_and_the_sums_agree() {
     }
 }
 
-/// Every element that begins ends, and inside of the one that it began in.
+/// Asserts that every element is closed inside the element in which it was opened.
 #[track_caller]
 fn assert_well_formed(page: &str) {
     let mut open: Vec<&str> = Vec::new();
     for part in page.split('<').skip(1) {
         let (tag, behind) = part.split_once('>').unwrap_or_else(|| panic!("no end of {part:?}"));
-        assert!(!behind.contains('>') || open.last() == Some(&"style"), "a sign in {part:?}");
+        assert!(!behind.contains('>') || open.last() == Some(&"style"), "a stray > in {part:?}");
         assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
         let name = tag.split([' ', '/']).next().unwrap();
         match tag {
@@ -123,7 +123,7 @@ fn assert_well_formed(page: &str) {
 }
 
 #[test]
-fn f32_is_its_own_reference_and_quick_is_a_plan() {
+fn f32_is_its_own_reference_and_quick_has_fewer_batches() {
     let report = bench(&place(), &["--dtype", "f32", "--quick", "--lengths", "16"]);
     assert_eq!(report["dtype"], "f32");
     assert!((number(&report["cosine"]["least"]) - 1.0).abs() < 1e-6, "{report}");
@@ -148,7 +148,7 @@ fn texts_are_those_of_the_index_or_built_in() {
 }
 
 #[test]
-fn what_repeats_or_is_too_long_is_noted() {
+fn repeated_texts_and_lengths_too_long_are_noted() {
     let place = Place::new(&[]);
     std::fs::write(place.path().join("few.txt"), "fn a() {}\n\nfn b() {}\n").unwrap();
     let flags = ["bench", "--texts", "few.txt", "--lengths", "mixed,9999", "--batch-sizes", "1,5"];
@@ -158,14 +158,14 @@ fn what_repeats_or_is_too_long_is_noted() {
     assert!(notes.contains("9999 tokens are left out: the model reads 3 to 514"), "{notes}");
     let cells = report["cells"].as_array().unwrap();
     assert!(cells.len() == 2 && cells.iter().all(|cell| cell["length"] == "mixed"));
-    // The request has five texts, of which two are different, and those alone are computed.
+    // Of the five texts of a request two are distinct, and only those are computed.
     let fill = 4096.0 * number(&cells[1]["batch_fill"]);
     let tokens = number(&cells[1]["tokens"]) / number(&cells[1]["rounds"]);
     assert!(fill < 0.5 * tokens, "{fill} of {tokens}");
 }
 
 #[test]
-fn wrong_flags_are_refused_with_the_value_and_what_is_right() {
+fn wrong_flags_are_refused_with_the_value_and_what_is_valid() {
     let place = place();
     std::fs::write(place.path().join("empty.txt"), "\n \n").unwrap();
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -188,15 +188,12 @@ fn wrong_flags_are_refused_with_the_value_and_what_is_right() {
     ] {
         let quick = ["bench", "--quick", "--lengths", "16"];
         let all = if flags[0] == "--lengths" { &quick[..2] } else { &quick };
-        let ran = place.run(&[all, flags].concat());
-        assert_eq!(ran.code, Some(code), "{flags:?}: {}", ran.err);
-        assert!(parts.iter().all(|part| ran.err.contains(part)), "{flags:?}: {}", ran.err);
-        assert_eq!(ran.out, "", "{flags:?}");
+        place.run(&[all, flags].concat()).fails(code, &parts);
     }
 }
 
 #[test]
-fn an_endpoint_is_measured_in_turn_and_compared() {
+fn an_endpoint_is_measured_and_compared() {
     let (place, served) = (place(), Place::new(&[]));
     let flags = ["--set", "engine.cache_bytes_max=0", "--set", "serve.items_max=40"];
     let server = Serving::start(&served, &flags);
@@ -209,14 +206,14 @@ fn an_endpoint_is_measured_in_turn_and_compared() {
     assert!(number(&report["against"]["cosine"]["least"]) > 0.99, "{report}");
     let cells = report["cells"].as_array().unwrap();
     let of = |target: &str| cells.iter().filter(|c| c["target"] == target).collect::<Vec<_>>();
-    let (here, there) = (of("inproc"), of(&url));
-    assert_eq!((here.len(), there.len()), (6, 4), "41 texts are more than the endpoint takes");
+    let (local, remote) = (of("inproc"), of(&url));
+    assert_eq!((local.len(), remote.len()), (6, 4), "41 texts are more than the endpoint accepts");
     let refusals = report["notes"].as_array().unwrap();
     assert!(
         refusals.len() == 2 && report["notes"].to_string().contains("41 texts"),
         "{refusals:?}"
     );
-    for cell in &there {
+    for cell in &remote {
         assert_sums(cell);
         for field in ["cpu_s", "tokens_per_cpu_s", "roof_share", "batch_fill"] {
             assert!(cell[field].is_null(), "{cell}");
@@ -224,10 +221,10 @@ fn an_endpoint_is_measured_in_turn_and_compared() {
         assert!(cell["stages_ms"]["compute"].is_null() && number(&cell["cosine"]) > 0.99);
         let twin =
             |ours: &&&Value| (&ours["length"], &ours["batch"]) == (&cell["length"], &cell["batch"]);
-        assert_eq!(here.iter().find(twin).unwrap()["tokens"], cell["tokens"], "the same texts");
+        assert_eq!(local.iter().find(twin).unwrap()["tokens"], cell["tokens"], "the same texts");
     }
 
-    // A model whose vectors have another length has speeds, and no cosine.
+    // Vectors of another dimension have no cosine.
     let minilm = ["--model", "all-MiniLM-L6-v2", "--dtype", "f32"];
     let short = [&minilm[..], &["--lengths", "16", "--batch-sizes", "2"]].concat();
     let fixed = ["bench", "--texts", "texts.jsonl", "--seconds", "0", "--html", "out.html"];
@@ -263,7 +260,7 @@ fn an_interrupt_prints_what_was_measured_so_far() {
 }
 
 #[test]
-fn vectors_are_searched_for_each_text_and_the_search_has_a_figure_of_its_own() {
+fn the_search_of_vectors_for_each_text_has_its_own_figure() {
     let place = place();
     let flags = ["--lengths", "mixed", "--batch-sizes", "1,4", "--threads", "1"];
     let report = bench(&place, &[&flags[..], &["--vectors", "500"]].concat());
@@ -281,12 +278,10 @@ fn vectors_are_searched_for_each_text_and_the_search_has_a_figure_of_its_own() {
     let quick = ["--lengths", "16", "--batch-sizes", "1", "--seconds", "0"];
     assert!(!table(&quick).ok().contains("search"));
     assert!(table(&[&quick[..], &["--vectors", "9"]].concat()).ok().contains("9 random vectors"));
-    for (flags, words) in [
+    for (flags, message) in [
         (&["--vectors", "0"][..], "--vectors = 0 is not valid: expected 1 to"),
         (&["--vectors", "9", "--against", "http://127.0.0.1:1"], "cannot be used with"),
     ] {
-        let refused = table(flags);
-        assert_eq!(refused.code, Some(2), "{}", refused.err);
-        assert!(refused.err.contains(words), "{}", refused.err);
+        table(flags).fails(2, &[message]);
     }
 }

@@ -1,4 +1,4 @@
-//! `codeintel embed`: texts in, vectors out, in the same order?
+//! `codeintel embed`: the order, formats and options of its vectors.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn vectors(out: &str) -> Vec<Vec<f32>> {
 #[test]
 fn lines_come_out_in_their_order() {
     let place = Place::new(&[]);
-    // More than are embedded together, with repetitions and an empty line.
+    // More lines than one batch holds, with repetitions and an empty line.
     let text = |i: usize| format!("text {}", i % 300);
     let mut input: Vec<String> = (0..700).map(text).collect();
     input[7] = String::new();
@@ -91,20 +91,16 @@ fn a_numpy_file_holds_the_values_of_the_jsonl() {
 }
 
 #[test]
-fn a_line_that_cannot_be_read_is_named() {
+fn a_line_that_cannot_be_parsed_is_named() {
     let place = Place::new(&[]);
     let good = "{\"text\": \"a\"}\n";
     for bad in ["{\"text\": 7}", "{\"txt\": \"a\"}", "not json", "[\"a\"]", "{\"text\": \"a\""] {
         let input = format!("{good}\n{good}{bad}\n{good}");
         let ran = embed(&place, &["--format", "jsonl"], input.as_bytes());
-        assert_eq!(ran.code, Some(2), "{bad}: {}", ran.err);
-        assert!(ran.err.contains("line 4 of standard input"), "{bad}: {}", ran.err);
-        assert!(ran.err.contains(bad), "{bad}: {}", ran.err);
+        ran.fails(2, &["line 4 of standard input", bad]);
     }
     std::fs::write(place.path().join("latin1.txt"), b"first\nsch\xf6n\n").unwrap();
-    let ran = embed(&place, &["latin1.txt"], b"");
-    assert_eq!(ran.code, Some(2), "{}", ran.err);
-    assert!(ran.err.contains("line 2 of latin1.txt") && ran.err.contains("UTF-8"), "{}", ran.err);
+    embed(&place, &["latin1.txt"], b"").fails(2, &["line 2 of latin1.txt", "UTF-8"]);
 }
 
 #[test]
@@ -115,16 +111,15 @@ fn another_pooling_gives_other_vectors() {
     let all = ways.map(|way| with(&["--pooling", way]));
     for (i, one) in all.iter().enumerate() {
         assert!(all[..i].iter().all(|other| other != one), "{}", ways[i]);
-        assert_eq!(&with(&["--pooling", ways[i]]), one, "the cache keeps them apart");
+        assert_eq!(&with(&["--pooling", ways[i]]), one, "the cache keeps the poolings apart");
     }
     assert_eq!(with(&[]), all[0]);
     let ran = embed(&place, &["--pooling", "median"], b"");
-    assert_eq!(ran.code, Some(2));
-    assert!(ran.err.contains("mean, cls, last, max, weightedmean, splade"), "{}", ran.err);
+    ran.fails(2, &["mean, cls, last, max, weightedmean, splade"]);
 }
 
 #[test]
-fn a_text_longer_than_the_model_reads_is_cut_with_a_warning() {
+fn a_text_longer_than_the_model_reads_is_truncated_with_a_warning() {
     let place = Place::new(&[]);
     let ran = embed(&place, &[], format!("{}\nshort\n", "word ".repeat(3000)).as_bytes());
     assert!(ran.err.contains("1 text exceeded 514 tokens and was truncated"), "{}", ran.err);
@@ -143,12 +138,13 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 const INPUT: &[u8] = b"fn main() {}\nhow are retries limited\n";
 
 #[test]
-fn vectors_have_their_own_length_when_asked_and_are_cut_to_fewer_values() {
+fn vectors_can_stay_unnormalised_and_be_cut_to_fewer_dimensions() {
     let place = Place::new(&[]);
     let with = |args: &[&str]| vectors(&embed(&place, args, INPUT).ok());
-    let (unit, raw) = (with(&[]), with(&["--no-normalize"]));
-    let (short, short_raw) =
-        (with(&["--dimensions", "16"]), with(&["--dimensions", "16", "--no-normalize"]));
+    let unit = with(&[]);
+    let raw = with(&["--no-normalize"]);
+    let short = with(&["--dimensions", "16"]);
+    let short_raw = with(&["--dimensions", "16", "--no-normalize"]);
     for i in 0..2 {
         assert!((length(&unit[i]) - 1.0).abs() < 1e-5 && (length(&raw[i]) - 1.0).abs() > 0.1);
         assert!(cosine(&unit[i], &raw[i]) > 0.99999);
@@ -158,15 +154,13 @@ fn vectors_have_their_own_length_when_asked_and_are_cut_to_fewer_values() {
     }
     for n in ["65", "0"] {
         let ran = embed(&place, &["--dimensions", n, "-o", "out.npy"], INPUT);
-        assert_eq!(ran.code, Some(2), "{}", ran.err);
-        assert!(ran.err.contains(&format!("dimensions = {n}")), "{}", ran.err);
-        assert!(ran.err.contains("1 to 64, the dimension of bert"), "{}", ran.err);
-        assert!(!place.path().join("out.npy").exists(), "nothing is begun");
+        ran.fails(2, &[&format!("dimensions = {n}"), "1 to 64, the dimension of bert"]);
+        assert!(!place.path().join("out.npy").exists(), "no file is created");
     }
 }
 
 #[test]
-fn the_numbers_of_the_model_are_chosen_for_the_run() {
+fn the_dtype_of_a_run_can_be_chosen() {
     let place = Place::new(&[]);
     let with = |dtype: &str| vectors(&embed(&place, &["--dtype", dtype], INPUT).ok());
     let exact = with("f32");
@@ -175,13 +169,11 @@ fn the_numbers_of_the_model_are_chosen_for_the_run() {
         cosines.for_each(|cosine| assert!(cosine > least, "{dtype}: {cosine}"));
     }
     assert_ne!(with("int8"), exact);
-    let ran = embed(&place, &["--dtype", "f64"], INPUT);
-    assert_eq!(ran.code, Some(3), "{}", ran.err);
-    assert!(ran.err.contains("engine.dtype") && ran.err.contains("f64"), "{}", ran.err);
+    embed(&place, &["--dtype", "f64"], INPUT).fails(3, &["engine.dtype", "f64"]);
 }
 
 #[test]
-fn a_prompt_of_the_model_stands_before_each_text() {
+fn a_prompt_of_the_model_is_put_before_each_text() {
     let place = Place::new(&[]);
     let prompts = r#"{"prompts": {"query": "find: ", "passage": "code: "}}"#;
     place.edited_model("bert", "asking", |folder| {
@@ -200,13 +192,13 @@ fn a_prompt_of_the_model_stands_before_each_text() {
     assert!(near(with(&["--prompt", "document"], "a"), with(&[], "code: a")));
     assert!(!near(with(&["--prompt", "query"], "a"), bare.clone()));
     assert_eq!(with(&[], "a"), bare);
-    // A model without prompts says so, and gives what it always gives.
+    // A model without prompts says so, and embeds the bare text.
     let ran = embed(&place, &["--prompt", "query"], b"a");
     assert!(ran.err.contains("no such prompt"), "{}", ran.err);
     assert_eq!(vectors(&ran.ok()), bare);
 }
 
-/// The type, the shape and the data of a NumPy file.
+/// The dtype, shape and data of the NumPy file that `embed` writes.
 fn numpy(place: &Place, dtype: &str) -> (String, String, Vec<u8>) {
     embed(place, &["--output-dtype", dtype, "-o", "out.npy"], INPUT).ok();
     let bytes = std::fs::read(place.path().join("out.npy")).unwrap();
@@ -219,7 +211,7 @@ fn numpy(place: &Place, dtype: &str) -> (String, String, Vec<u8>) {
 }
 
 #[test]
-fn vectors_are_written_in_the_numbers_that_were_asked_for() {
+fn vectors_are_written_in_the_dtype_that_was_asked_for() {
     let place = Place::new(&[]);
     let out = |dtype: &str| embed(&place, &["--output-dtype", dtype], INPUT).ok();
     let plain = vectors(&embed(&place, &[], INPUT).ok());
@@ -263,7 +255,7 @@ fn vectors_are_written_in_the_numbers_that_were_asked_for() {
 }
 
 #[test]
-fn sparse_vectors_equal_the_reference_and_refuse_what_is_for_others() {
+fn sparse_vectors_equal_the_reference_and_refuse_flags_of_dense_ones() {
     let texts: Vec<String> = golden_json("texts.json");
     let line = |(i, text)| format!("{}\n", json!({ "id": i, "text": text }));
     let input: String = texts.iter().enumerate().map(line).collect();
@@ -283,19 +275,19 @@ fn sparse_vectors_equal_the_reference_and_refuse_what_is_for_others() {
                     full[id.as_u64().unwrap() as usize] = value.as_f64().unwrap() as f32;
                 }
                 let row = &want[i * vocab..(i + 1) * vocab];
-                let far = full.iter().zip(row).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-                assert!(far < 1e-4, "{name}, text {i}: {far}");
+                let difference =
+                    full.iter().zip(row).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(difference < 1e-4, "{name}, text {i}: {difference}");
             }
         }
-        for (args, what) in [
+        for (args, flag) in [
             (&["-o", "out.npy"][..], "NumPy"),
             (&["--dimensions", "8"], "--dimensions"),
             (&["--no-normalize"], "--no-normalize"),
             (&["--output-dtype", "int8"], "--output-dtype"),
         ] {
             let ran = embed(&place, &[&["--pooling", "splade"], args].concat(), b"a");
-            assert_eq!(ran.code, Some(2), "{}", ran.err);
-            assert!(ran.err.contains(what) && ran.err.contains("sparse"), "{}", ran.err);
+            ran.fails(2, &[flag, "sparse"]);
         }
     }
     let ran = embed(&Place::new(&[]), &["--pooling", "splade"], b"a");

@@ -1,4 +1,4 @@
-//! Is what is printed fit for a pipe?
+//! Printed output: closed pipes, colours and shell completions.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -6,7 +6,7 @@ use std::process::Stdio;
 use crate::support::{Place, many};
 
 #[test]
-fn a_reader_that_goes_away_ends_the_program_quietly() {
+fn a_closed_pipe_ends_the_program_quietly() {
     let place = many();
     let commands: [&[&str]; 5] = [
         &["search", "parse_header", "-l", "200", "--explain"],
@@ -34,7 +34,7 @@ fn a_reader_that_goes_away_ends_the_program_quietly() {
 }
 
 #[test]
-fn colours_are_for_terminals_unless_they_are_asked_for() {
+fn colours_are_for_terminals_unless_a_flag_asks_for_them() {
     let place = many();
     let search = ["search", "parse_header", "-l", "2", "--explain"];
     let commands: [&[&str]; 6] =
@@ -49,12 +49,12 @@ fn colours_are_for_terminals_unless_they_are_asked_for() {
     }
     assert!(!place.run(&["index", "absent"]).err.contains('\u{1b}'));
     assert!(place.run(&["index", "absent", "--color", "always"]).err.contains('\u{1b}'));
-    // JSON is JSON in any colour.
+    // JSON is never coloured.
     place.run(&["search", "parse_header", "--json", "--color", "always"]).json();
 }
 
 #[test]
-fn a_coloured_snippet_says_the_same_as_a_plain_one() {
+fn a_coloured_snippet_has_the_text_of_a_plain_one() {
     let place = many();
     let search = ["search", "parse_header", "-l", "5"];
     let plain = place.run(&search).ok();

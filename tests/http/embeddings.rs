@@ -1,4 +1,4 @@
-//! `POST /v1/embeddings`: does it answer as OpenAI's clients expect?
+//! `POST /v1/embeddings`, as clients of OpenAI expect it.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::{Place, Serving, is_hex};
 const TEXTS: [&str; 6] =
     ["fn main() {}", "a", "how is a header parsed", "größe", "a", "x = [1, 2]"];
 
-/// An empty place with a server whose engine is there. The server has no cache.
+/// An empty place with a server that has no cache and whose engine is ready.
 fn serving(flags: &[&str]) -> (Place, Serving) {
     let place = Place::new(&[]);
     let mut with = vec!["--set", "engine.cache_bytes_max=0"];
@@ -18,7 +18,7 @@ fn serving(flags: &[&str]) -> (Place, Serving) {
     (place, server)
 }
 
-/// The digits that a float has in JSON: no more than tell it from its neighbours.
+/// The most digits that a float of this list has.
 fn digits_max(value: &Value) -> usize {
     let digits = |v: &Value| v.to_string().bytes().filter(u8::is_ascii_digit).count();
     value.as_array().unwrap().iter().map(digits).max().unwrap()
@@ -31,8 +31,8 @@ fn floats(value: &Value) -> Vec<f32> {
 #[track_caller]
 fn assert_near(a: &[f32], b: &[f32]) {
     assert_eq!(a.len(), b.len());
-    let most = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(most < 1e-5, "{most}");
+    let difference = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference < 1e-5, "{difference}");
 }
 
 #[test]
@@ -54,17 +54,20 @@ fn vectors_keep_the_order_and_equal_those_of_the_command_line() {
         assert_near(&floats(&item["embedding"]), &floats(&line["embedding"]));
     }
     assert_eq!(data[1]["embedding"], data[4]["embedding"]);
-    assert!(digits_max(&data[0]["embedding"]) <= 14, "f32, not widened to f64");
+    assert!(
+        digits_max(&data[0]["embedding"]) <= 14,
+        "as short as an f32 allows, not widened to f64"
+    );
     assert_ne!(data[0]["embedding"], data[1]["embedding"]);
 
-    // Alone, as a string, without a model's name.
+    // Each text alone, as a string, without the name of a model.
     let mut tokens = 0;
     for (i, text) in TEXTS.iter().enumerate() {
         let one = server.post("/v1/embeddings", &json!({ "input": text })).ok();
         assert_eq!(one["data"].as_array().unwrap().len(), 1);
         assert_near(&floats(&one["data"][0]["embedding"]), &floats(&data[i]["embedding"]));
         let used = one["usage"]["prompt_tokens"].as_u64().unwrap();
-        assert!(used >= 3, "{used} tokens with the special ones");
+        assert!(used >= 3, "{used} tokens, special ones included");
         assert_eq!(one["usage"]["total_tokens"], used);
         tokens += used;
     }
@@ -90,7 +93,7 @@ fn base64_holds_the_same_floats() {
 }
 
 #[test]
-fn fewer_dimensions_are_the_head_of_the_vector_with_length_1() {
+fn fewer_dimensions_are_the_normalised_head_of_the_vector() {
     let (_place, server) = serving(&[]);
     let ask = |dimensions: usize| {
         let body = json!({ "input": TEXTS, "dimensions": dimensions });

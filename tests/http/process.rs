@@ -1,12 +1,11 @@
-//! How does the server behave as a process, and when its callers go away?
+//! The server as a process: signals, a port in use, and callers that disconnect.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use codeintel::http::{listen, router, serve};
-
 use codeintel::base::telemetry::Telemetry;
+use codeintel::http::{listen, router, serve};
 use codeintel::tools::App;
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 use serde_json::json;
@@ -46,11 +45,11 @@ fn a_request_in_flight_is_answered_before_the_process_ends() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("\"findings\""));
     assert_eq!(server.ended(), Some(0));
-    wait_for("the last words", || server.stderr_text.lock().unwrap().contains("stopping"));
+    wait_for("the last message", || server.stderr_text.lock().unwrap().contains("stopping"));
 }
 
 #[test]
-fn an_idle_server_ends_at_once_on_either_signal() {
+fn an_idle_server_ends_on_either_signal() {
     for name in ["TERM", "INT"] {
         let mut server = Serving::start(&Place::new(&[]), &[]);
         assert_eq!(server.get("/healthz").status, 200);
@@ -60,19 +59,15 @@ fn an_idle_server_ends_at_once_on_either_signal() {
 }
 
 #[test]
-fn a_second_server_on_the_same_port_fails_with_a_sentence() {
+fn a_second_server_on_the_same_port_fails_and_names_it() {
     let place = Place::new(&[]);
     let server = Serving::start(&place, &[]);
     let ran = place.run(&["serve", "--address", &server.address]);
-    assert_eq!(ran.code, Some(16), "{}", ran.err);
-    assert!(ran.err.contains(&server.address), "{}", ran.err);
-    assert!(ran.err.contains("another program is already listening there"), "{}", ran.err);
-    assert!(!ran.err.contains("panicked"), "{}", ran.err);
-    let ran = place.run(&["serve", "--address", "nonsense"]);
-    assert!(ran.code == Some(2) && ran.err.contains("HOST:PORT"), "{}", ran.err);
+    ran.fails(16, &[&server.address, "another program is already listening there"]);
+    place.run(&["serve", "--address", "nonsense"]).fails(2, &["HOST:PORT"]);
 }
 
-/// Runs `work` against the router in this process, over `place`.
+/// Calls `work` with the address of a server in this process, for the index of `place`.
 fn in_process(place: &Place, telemetry: Telemetry, work: impl FnOnce(&str)) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let app = App::new(place.settings.clone(), telemetry, place.data());
@@ -88,7 +83,7 @@ fn in_process(place: &Place, telemetry: Telemetry, work: impl FnOnce(&str)) {
 }
 
 #[test]
-fn a_caller_that_goes_away_cancels_its_run_and_nothing_else() {
+fn a_caller_that_disconnects_cancels_its_run_and_nothing_else() {
     let place = many();
     let exporter = InMemorySpanExporter::default();
     let telemetry = Telemetry::with_exporter(exporter.clone());
@@ -118,7 +113,7 @@ fn a_caller_that_goes_away_cancels_its_run_and_nothing_else() {
 }
 
 #[test]
-fn half_a_request_and_garbage_harm_nobody() {
+fn half_a_request_and_garbage_do_not_harm_others() {
     let server = Serving::ready(&many(), &[]);
     for text in ["", "GET", "POST /v1/search HTTP/1.1\r\n", "\0\u{1}\u{2}", &head("/v1/search", 99)]
     {

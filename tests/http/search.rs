@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Serving, is_hex, many, reply};
 
-/// The fields that docs/searching.md names in the table of the answer, as paths.
+/// The fields that docs/searching.md lists for an answer, as paths.
 fn documented() -> Vec<&'static str> {
     vec![
         "answer",
@@ -122,7 +122,7 @@ fn the_answer_holds_every_documented_field() {
 }
 
 #[test]
-fn the_options_of_a_search_are_taken() {
+fn the_options_of_a_search_are_applied() {
     let server = Serving::ready(&many(), &[]);
     let body = json!({
         "query": "parse a token", "limit": 4, "channels": ["lexical", "dense"],
@@ -139,7 +139,7 @@ fn the_options_of_a_search_are_taken() {
 }
 
 #[test]
-fn ids_of_the_caller_come_back_and_others_are_made() {
+fn ids_of_the_caller_are_returned_and_missing_ones_are_made() {
     let server = Serving::ready(&many(), &[]);
     let ask = |headers: &[(&str, &str)], body: &Value| {
         let mut request = server.agent.post(server.url("/v1/search"));
@@ -166,5 +166,5 @@ fn ids_of_the_caller_come_back_and_others_are_made() {
     assert_ne!(first.header("x-run-id"), second.header("x-run-id"));
     assert_ne!(first.header("x-trace-id"), second.header("x-trace-id"));
     let long = "x".repeat(4000);
-    assert!(is_hex(ask(&[("x-run-id", &long)], &good).header("x-run-id")), "too long to keep");
+    assert!(is_hex(ask(&[("x-run-id", &long)], &good).header("x-run-id")), "too long to accept");
 }

@@ -1,4 +1,4 @@
-//! Does a running server follow the published version without failing a request?
+//! A running server follows the published version without failing a request.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::{Serving, many, wait_for};
 
-/// Ends the asking threads also when the test fails.
+/// Ends the searching threads, also if the test fails.
 struct Done<'a>(&'a AtomicBool);
 
 impl Drop for Done<'_> {
@@ -53,7 +53,7 @@ fn no_request_fails_while_versions_are_published() {
                 &format!("def brand_new_{i}():\n    return {i}\n"),
             );
             let report = place.index();
-            // Two come in quick succession, so that one is gone before the server has seen it.
+            // Two versions follow each other so fast that the server may never see the first.
             if i != 2 {
                 let name = &report.version;
                 wait_for("the new version", || seen.lock().unwrap().contains(name));
@@ -69,13 +69,13 @@ fn no_request_fails_while_versions_are_published() {
 }
 
 #[test]
-fn a_version_that_cannot_be_opened_does_not_replace_one_that_can() {
+fn a_version_that_cannot_be_opened_does_not_replace_the_current_one() {
     let place = many();
     let server = Serving::ready(&place, &[]);
     place.write("new.py", "def new():\n    return 1\n");
     let hold = |name: &str| std::fs::write(place.data().path().join("CURRENT"), name).unwrap();
     hold("000077\n");
-    wait_for("the complaint", || {
+    wait_for("the error message", || {
         server.stderr_text.lock().unwrap().contains("could not be opened")
     });
     let answer = server.post("/v1/search", &json!({ "query": "parse_header" })).ok();

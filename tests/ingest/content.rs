@@ -26,7 +26,7 @@ fn varied() -> Place {
     place
 }
 
-/// Checks the current version against the files on disk and its parts against each other.
+/// Checks the current version against the files on disk, and its parts against each other.
 fn check(place: &Place) {
     let version = place.version();
     let folder = &version.folder;
@@ -38,7 +38,7 @@ fn check(place: &Place) {
     assert_eq!((catalog.universe(), dense.n()), (total, total));
     let live = catalog.live().unwrap();
     assert_eq!(live.count(), version.manifest.live_chunks);
-    assert_eq!(lexical.n(), live.count(), "every live chunk is a document, and nothing else");
+    assert_eq!(lexical.n(), live.count(), "the documents are the live chunks");
 
     let rows = catalog.rows_in(0..total as u32).unwrap();
     assert_eq!(rows.len(), live.count());
@@ -56,7 +56,7 @@ fn check(place: &Place) {
         assert_eq!(joined, text, "{}", file.path);
         let mut line = 1;
         for row in chunks {
-            assert_eq!(row.start_line, line, "{}: no line is left out or repeated", file.path);
+            assert_eq!(row.start_line, line, "{}: no line is missing or repeated", file.path);
             assert!(row.end_line >= row.start_line);
             line = row.end_line + 1;
         }
@@ -72,8 +72,9 @@ fn check(place: &Place) {
     let embedded = place.engine().embed(request, &cx()).unwrap();
     for (row, expected) in rows.iter().zip(embedded.vectors.rows()) {
         let vector = dense.vector(row.id).unwrap();
-        let far = vector.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(far < 1e-4, "row {} is not the vector of its text: {far}", row.id.0);
+        let difference =
+            vector.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(difference < 1e-4, "row {} differs from the vector of its text", row.id.0);
     }
 
     let names = catalog.symbols().unwrap();
@@ -90,7 +91,7 @@ fn check(place: &Place) {
 }
 
 #[test]
-fn every_line_is_in_exactly_one_chunk_and_a_chunk_has_one_number_everywhere() {
+fn every_line_is_in_one_chunk_which_has_the_same_id_in_every_part() {
     let mut place = varied();
     place.settings.chunk.tokens_max = 64;
     let report = place.index();
@@ -112,9 +113,9 @@ fn every_line_is_in_exactly_one_chunk_and_a_chunk_has_one_number_everywhere() {
 }
 
 #[test]
-fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
+fn a_file_that_keeps_changing_is_indexed_in_one_of_its_states() {
     let place = Place::uncached(&[("still.rs", "fn still() {}\n")]);
-    // Each state says on each line which one it is, has the length of every other, and spans pages.
+    // Each line of a state has its number. All states have the same length and span several pages.
     let state = |n: usize| format!("// state {n:08}\n").repeat(600);
     place.write("busy.rs", state(0));
     place.index();
@@ -124,7 +125,7 @@ fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
         let rows = catalog.rows_in(0..catalog.universe() as u32).unwrap();
         let busy = rows.into_iter().filter(|row| row.path == "busy.rs");
         let text: String = busy.map(|row| row.text).collect();
-        let first = text.lines().next().expect("the file is never lost").to_owned();
+        let first = text.lines().next().expect("the file is always indexed").to_owned();
         assert!(text.lines().all(|line| line == first), "two states in one text");
         assert_eq!(text.lines().count(), 600);
         first
@@ -147,8 +148,12 @@ fn what_is_indexed_of_a_file_that_keeps_changing_is_one_written_state() {
         }
         stop.store(true, Ordering::Relaxed);
     });
-    assert!(seen.len() > 1, "it was never seen to change");
+    assert!(seen.len() > 1, "all versions had the same state");
     place.index();
     let last = fs::read_to_string(place.repo().join("busy.rs")).unwrap();
-    assert_eq!(check(), last.lines().next().unwrap(), "when it is quiet the last state is indexed");
+    assert_eq!(
+        check(),
+        last.lines().next().unwrap(),
+        "the last state is indexed once the file rests"
+    );
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::support::{BINARY, Place, Ran, rust_file};
 
-/// A small file system in memory, gone when it is dropped.
+/// A small file system in memory, which is unmounted when this is dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -20,7 +20,7 @@ impl SmallDisk {
         output.is_ok_and(|output| output.status.success()).then(|| Self(at.to_path_buf()))
     }
 
-    /// Leaves `free` bytes, and no more.
+    /// Fills the disk except for `free` bytes, and returns the file that does.
     fn fill(&self, free: u64) -> PathBuf {
         let path = self.0.join("filler");
         let mut file = File::create(&path).unwrap();
@@ -41,17 +41,17 @@ fn place() -> Place {
     Place::uncached(&[("a.rs", "fn first_state() {}\n"), ("b.rs", &rust_file(5, 30))])
 }
 
-fn says_space(ran: &Ran) {
+fn assert_no_space(ran: &Ran) {
     ran.fails(12, &["no space left", "free some space", "published index is unchanged"]);
 }
 
 #[test]
-fn a_full_disk_is_told_and_leaves_the_published_version() {
+fn a_full_disk_is_reported_and_leaves_the_published_version() {
     let mut place = place();
     let disk = place.path().join("disk");
     let Some(disk) = SmallDisk::mount(&disk, 16) else {
-        // The next test asserts the same of a limit that needs no permission.
-        return eprintln!("mounting is not permitted here");
+        // The next test asserts the same with a limit that needs no permission.
+        return eprintln!("mounting is not permitted, test skipped");
     };
     place.settings.data.dir = disk.0.join("data").display().to_string();
     let sizes = |each: &[u64]| each.iter().map(|kb| kb << 10).collect::<Vec<_>>();
@@ -60,7 +60,7 @@ fn a_full_disk_is_told_and_leaves_the_published_version() {
     fs::remove_dir_all(&place.settings.data.dir).unwrap();
     for free in sizes(&[0, 16, whole / 4, whole / 2, whole * 3 / 4, whole * 9 / 10]) {
         let filler = disk.fill(free);
-        says_space(&place.run_index(&[]));
+        assert_no_space(&place.run_index(&[]));
         assert_eq!(place.run(&["search", "first_state"]).code, Some(8), "{free}");
         fs::remove_file(filler).unwrap();
         let _ = fs::remove_dir_all(&place.settings.data.dir);
@@ -68,8 +68,8 @@ fn a_full_disk_is_told_and_leaves_the_published_version() {
 
     place.run_index(&[]).ok();
     let mut state = "first_state".to_owned();
-    let mut met = String::new();
-    // The copy of the catalog takes the most; around its size the other parts meet the end, too.
+    let mut errors = String::new();
+    // The copy of the catalog is the largest part. Near its size the other parts fail, too.
     let catalog = || fs::metadata(place.catalog().path()).unwrap().len() >> 10;
     for more in [-9999, -1024, -4, 4, 12, 20, 28, 40, 60, 100] {
         let free = sizes(&[catalog().saturating_add_signed(more)])[0];
@@ -80,15 +80,15 @@ fn a_full_disk_is_told_and_leaves_the_published_version() {
         if ran.code == Some(0) {
             state = new;
         } else {
-            says_space(&ran);
-            met += &ran.err;
+            assert_no_space(&ran);
+            errors += &ran.err;
         }
         let found = place.found(&state, &[]);
         assert!(found.iter().any(|text| text.contains(&state)), "{free}: {found:?}");
         fs::remove_file(filler).unwrap();
     }
     for part in ["staging/lexical", "staging/catalog.duckdb"] {
-        assert!(met.contains(part), "{part} met the end of the disk: {met}");
+        assert!(errors.contains(part), "the disk was full while writing {part}: {errors}");
     }
     place.write("a.rs", "fn last_state() {}\n");
     place.run_index(&[]).ok();
@@ -97,12 +97,12 @@ fn a_full_disk_is_told_and_leaves_the_published_version() {
 }
 
 #[test]
-fn a_limit_on_the_size_of_files_is_told_and_leaves_the_published_version() {
+fn a_limit_on_file_size_is_reported_and_leaves_the_published_version() {
     let place = place();
     place.run_index(&[]).ok();
     place.write("a.rs", "fn second_state() {}\n");
     for kb in [0, 4, 1024] {
-        // Without the trap the signal of the limit would end the program.
+        // Without the trap SIGXFSZ would end the program.
         let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$0\" \"$@\"", 2 * kb);
         let environment = place.command(&[]);
         let mut command = Command::new("sh");

@@ -79,9 +79,10 @@ fn a_run_without_changes_publishes_nothing() {
 }
 
 #[test]
-fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
+fn only_the_changed_chunks_of_an_edited_file_are_embedded() {
     let mut place = Place::uncached(&[]);
-    place.settings.chunk.tokens_max = 64;
+    // Enough for one function, but not for two.
+    place.settings.chunk.tokens_max = 96;
     let text = rust_file(7, 8).replace("7_3(", "old_name(");
     place.write("edited.rs", &text);
     place.write("other.rs", rust_file(8, 8));
@@ -92,7 +93,7 @@ fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
     assert_eq!((second.files, second.files_changed, second.files_removed), (2, 1, 0));
     assert_eq!(second.chunks, first.chunks);
     assert!(second.chunks_written > 4, "{second:?}");
-    assert_eq!(second.chunks_embedded, 1, "the other vectors are those of the version before");
+    assert_eq!(second.chunks_embedded, 1, "the previous version has the other vectors");
     gone(&place, "old_name");
     here(&place, "new_name");
 
@@ -102,7 +103,7 @@ fn of_an_edited_file_only_the_changed_chunks_are_embedded() {
 }
 
 #[test]
-fn files_that_come_and_go_are_found_and_not_found() {
+fn added_files_are_found_and_removed_ones_are_not() {
     let place = Place::uncached(&[
         ("keep.rs", "fn kept_as_it_is() {}\n"),
         ("delete.rs", "fn soon_deleted() {}\n"),
@@ -122,7 +123,7 @@ fn files_that_come_and_go_are_found_and_not_found() {
     here(&place, "newly_written");
     here(&place, "kept_as_it_is");
     let again = place.index();
-    assert_eq!(again.outcome, IngestOutcome::Unchanged, "a file left out is no change");
+    assert_eq!(again.outcome, IngestOutcome::Unchanged, "a skipped file is not a change");
 
     place.write("delete.rs", "fn soon_deleted() {}\n");
     place.index();
@@ -130,12 +131,12 @@ fn files_that_come_and_go_are_found_and_not_found() {
 }
 
 #[test]
-fn another_content_of_the_same_size_and_time_in_the_same_second_is_noticed() {
+fn a_change_that_keeps_size_and_time_within_one_second_is_noticed() {
     let place = Place::uncached(&[("a.rs", "fn value_one() {}\n")]);
     place.engine();
     let path = place.repo().join("a.rs");
     for _ in 0..10 {
-        // The second must be young enough for the file to be written and read within it.
+        // Starts early in a second, so that the file is written and indexed within it.
         while UNIX_EPOCH.elapsed().unwrap().subsec_millis() > 200 {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -170,17 +171,18 @@ fn answers(place: &Place) -> Vec<Vec<Found>> {
     QUERIES.iter().flat_map(|query| each(*query)).collect()
 }
 
-/// An index made anew of the files of `place`. The cache gives both the same vectors to the last bit.
+/// A new index of the files of `place`. Because of the cache, both have the same vectors.
 fn fresh(place: &Place) -> Place {
     let fresh = place.beside();
     fresh.try_index(true).unwrap();
     fresh
 }
 
-/// Every chunk that the lexical and the symbol channel know for each query, by path and line.
+/// All chunks that the lexical and the symbol index find for each query, by path and line.
 fn known(place: &Place) -> Vec<Vec<Found>> {
     let folder = place.version().folder;
-    let (catalog, n) = (place.catalog(), 1000);
+    let catalog = place.catalog();
+    let n = 1000;
     let live = catalog.live().unwrap();
     let lexical = LexicalIndex::open(&folder.lexical()).unwrap();
     let symbols = SymbolIndex::open(&folder.symbols()).unwrap();
@@ -201,7 +203,7 @@ fn known(place: &Place) -> Vec<Vec<Found>> {
     QUERIES.iter().flat_map(each).collect()
 }
 
-/// Asserts that `place`, whose version is whole, answers as `fresh` does.
+/// Asserts that `place`, whose version has no delta, answers as `fresh` does.
 #[track_caller]
 fn equals(place: &Place, fresh: &Place) {
     let cases = QUERIES.iter().flat_map(|query| EACH.map(|channels| (query, channels)));
@@ -211,7 +213,7 @@ fn equals(place: &Place, fresh: &Place) {
     }
 }
 
-/// The score of every live chunk for `query`, and its vector, by path and line.
+/// The score for `query` and the vector of every live chunk, by path and line.
 fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec<f32>)> {
     let (version, catalog) = (place.version(), place.catalog());
     let dim = version.manifest.model.dim;
@@ -228,9 +230,9 @@ fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec
     rows.zip(&hits).map(|(row, hit)| ((row.path, row.start_line), scored(hit))).collect()
 }
 
-/// Asserts that `place`, whose version has a delta, knows what `fresh` knows. The order may differ:
-/// FAISS rounds a score by where its row lies, chunks of equal score are ordered by their numbers,
-/// and deleted chunks count in the statistics of words until the next whole version.
+/// Asserts that `place`, whose version has a delta, finds what `fresh` finds. The order may differ:
+/// the rounding of a score in FAISS depends on the position of its row, chunks of equal score are
+/// ordered by id, and deleted chunks count in the term statistics until the index is compacted.
 #[track_caller]
 fn knows_the_same(place: &Place, fresh: &Place) {
     assert_eq!(known(place), known(fresh));
@@ -238,15 +240,18 @@ fn knows_the_same(place: &Place, fresh: &Place) {
         let (ours, theirs) = (dense_scores(place, query), dense_scores(fresh, query));
         assert!(ours.keys().eq(theirs.keys()), "{query:?}");
         for (place, (score, vector)) in &ours {
-            assert_eq!(vector, &theirs[place].1, "{place:?} has the same vector to the last bit");
-            let far = (score - theirs[place].0).abs();
-            assert!(far < 1e-5, "{query:?}: {place:?} scores {far} more or less");
+            assert_eq!(
+                vector, &theirs[place].1,
+                "the vector of {place:?} is the same to the last bit"
+            );
+            let difference = (score - theirs[place].0).abs();
+            assert!(difference < 1e-5, "{query:?}: the score of {place:?} differs by {difference}");
         }
     }
 }
 
 #[test]
-fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
+fn after_many_updates_the_answers_equal_those_of_a_fresh_index() {
     let mut place = Place::uncached(&[]);
     place.settings.chunk.tokens_max = 64;
     place.settings.index.delta_ratio_max = 0.0;
@@ -275,14 +280,17 @@ fn after_many_updates_the_answers_are_those_of_a_fresh_index() {
             knows_the_same(&place, &fresh(&place));
         }
         if manifest.base_chunks == manifest.total_chunks {
-            assert_eq!(manifest.live_chunks, manifest.total_chunks, "a whole version has no holes");
+            assert_eq!(
+                manifest.live_chunks, manifest.total_chunks,
+                "a compacted version has no deleted chunks"
+            );
             equals(&place, &fresh(&place));
             compacted = Some(round);
             break;
         }
     }
-    let round = compacted.expect("so many edits make a whole new version");
-    assert!(round > 4, "and not at once: in round {round}");
+    let round = compacted.expect("so many edits compact the index");
+    assert!(round > 4, "it was compacted too early, in round {round}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Several processes: one that is killed, two writers, a reader beside a writer.
+//! Several processes: killed writers, two writers, and readers beside a writer.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -36,7 +36,7 @@ fn write_generation(place: &Place, generation: usize) {
         .write("state.rs", format!("fn state_marker() {{\n    // generation <{generation}>\n}}\n"));
 }
 
-/// The generation that `search` finds; none when there is no index yet. Nothing else may happen.
+/// The generation that `search` finds, or none if there is no index yet. Any other result fails.
 fn found_generation(place: &Place) -> Option<usize> {
     let ran = place.run(&["search", "state_marker", "--json"]);
     if ran.code == Some(8) {
@@ -60,14 +60,14 @@ fn timed(work: impl FnOnce() -> Ran) -> Duration {
     started.elapsed()
 }
 
-/// `kills` instants, one in each equal part of a little more than `whole`.
+/// `kills` random instants, one in each equal part of a little more than `whole`.
 fn instants(whole: Duration, kills: usize, random: &mut fastrand::Rng) -> Vec<Duration> {
     let part = whole.mul_f64(1.1 / kills as f64);
     (0..kills).map(|i| part.mul_f64(i as f64 + random.f64())).collect()
 }
 
 #[test]
-fn a_first_build_that_is_killed_at_any_instant_leaves_nothing_or_all_of_it() {
+fn a_first_build_killed_at_any_instant_leaves_nothing_or_all_of_it() {
     small(0).run_index(&[]).ok();
     let whole = timed(|| small(0).run_index(&[]));
     let mut place = small(0);
@@ -86,7 +86,7 @@ fn a_first_build_that_is_killed_at_any_instant_leaves_nothing_or_all_of_it() {
 }
 
 #[test]
-fn an_update_that_is_killed_at_any_instant_leaves_the_old_version_or_the_new_one() {
+fn an_update_killed_at_any_instant_leaves_the_old_version_or_the_new_one() {
     let place = small(0);
     place.run_index(&[]).ok();
     let mut published = 0;
@@ -108,11 +108,14 @@ fn an_update_that_is_killed_at_any_instant_leaves_the_old_version_or_the_new_one
     assert_eq!(found_generation(&place), Some(100));
     let versions = fs::read_dir(place.data().path().join("versions")).unwrap();
     let staging = |name: &std::ffi::OsStr| name.to_string_lossy().contains("staging");
-    assert!(!versions.flatten().any(|entry| staging(&entry.file_name())), "nothing is left over");
+    assert!(
+        !versions.flatten().any(|entry| staging(&entry.file_name())),
+        "no staging folder is left"
+    );
 }
 
 #[test]
-fn a_second_writer_is_refused_and_told_who_the_first_is() {
+fn a_second_writer_is_refused_with_the_process_of_the_first() {
     let place = small(0);
     let mut first = Killed::spawn(place.command(&["index", "repo"]));
     let pid = first.0.id();
@@ -135,7 +138,7 @@ fn a_watched_folder_is_searchable_soon_after_a_save() {
     let mut child = Killed::spawn(place.command(&["index", "repo", "--watch"]));
     let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
     assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("watching")));
-    // A save between the first run and the start of the watch must not be lost either.
+    // A file saved between the first run and the start of the watch must be found, too.
     for generation in 1..=3 {
         write_generation(&place, generation);
         let limit = Duration::from_secs(20);
@@ -146,7 +149,7 @@ fn a_watched_folder_is_searchable_soon_after_a_save() {
     wait_until("the file in a new folder", Duration::from_secs(20), || {
         place.found("in_a_new_folder", &[]).iter().any(|text| text.contains("in_a_new_folder"))
     });
-    assert!(child.0.try_wait().unwrap().is_none(), "it goes on watching");
+    assert!(child.0.try_wait().unwrap().is_none(), "it is still watching");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Channels that fail or are late, and an index of another model.
+//! Channels that fail or miss the deadline, and an index of another model.
 
 use codeintel::base::error::ErrorKind;
 use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
@@ -11,7 +11,7 @@ fn has_warning(report: &RunReport, code: &str, channel: &str) -> bool {
 }
 
 #[test]
-fn a_failing_channel_is_a_warning_and_the_answer_still_comes() {
+fn a_failing_channel_is_a_warning_beside_the_answer() {
     let place = many();
     let stopped = place.engine();
     stopped.stop();
@@ -19,8 +19,8 @@ fn a_failing_channel_is_a_warning_and_the_answer_still_comes() {
         let answer = ask(&place.searcher_with(engine), &place.query("parse_header", 5));
         assert!(answer.findings.len() > 1);
         assert_eq!(answer.channels_used, [ChannelName::Lexical, ChannelName::Symbol]);
-        let told = answer.limits.iter().find(|limit| limit.contains("dense"));
-        assert!(told.is_some_and(|t| t.contains("left out")), "{:?}", answer.limits);
+        let limit = answer.limits.iter().find(|limit| limit.contains("dense"));
+        assert!(limit.is_some_and(|l| l.contains("left out")), "{:?}", answer.limits);
         let report = &answer.report;
         assert!(has_warning(report, "channel-failed", "dense"), "{:?}", report.warnings);
         assert_eq!(report.stopped_because, "completed");
@@ -46,7 +46,7 @@ fn a_search_whose_channels_all_fail_fails() {
 }
 
 #[test]
-fn a_late_channel_is_left_out_and_never_waited_for() {
+fn a_late_channel_is_left_out_at_the_deadline() {
     let place = many();
     let mut settings = place.settings.clone();
     settings.search.deadline_ms = 1;
@@ -54,11 +54,10 @@ fn a_late_channel_is_left_out_and_never_waited_for() {
     let searcher = Searcher::open(version, Some(place.engine()), &settings).unwrap();
     let mut late = 0;
     for i in 0..20 {
-        // Words that were not embedded before, so that the dense channel has work to do.
+        // A text that is not in the cache, so that the dense channel has work to do.
         let query = place.query(&format!("how is header {i} parsed {}", "again ".repeat(90)), 5);
         let cx = cx();
-        let result = searcher.search(&query, &cx);
-        match result {
+        match searcher.search(&query, &cx) {
             Ok(answer) => {
                 let missing = ChannelName::ALL.iter().filter(|c| !answer.channels_used.contains(c));
                 for channel in missing {

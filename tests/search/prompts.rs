@@ -15,7 +15,7 @@ fn model(place: &Place, name: &str, prompts: &str) -> String {
 }
 
 #[test]
-fn documents_and_questions_are_embedded_behind_their_prompts() {
+fn documents_and_queries_are_embedded_with_their_prompts() {
     let mut place = Place::new(&[("a.py", "def a():\n    return 1\n")]);
     let prompts = r#"{"prompts": {"query": "find: ", "document": "code: "}}"#;
     place.settings.model.name = model(&place, "asking", prompts);
@@ -30,11 +30,11 @@ fn documents_and_questions_are_embedded_behind_their_prompts() {
         let request = EmbedRequest::bulk(&texts, PromptKind::None);
         plain.embed(request, &cx()).unwrap().vectors.row(0).to_vec()
     };
-    let far =
+    let difference =
         |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     let stored = dense.vector(row.id).unwrap();
-    assert!(far(&stored, &vector(&format!("code: {}", row.embedded_text()))) < 1e-4);
-    assert!(far(&stored, &vector(&row.embedded_text())) > 1e-3);
+    assert!(difference(&stored, &vector(&format!("code: {}", row.embedded_text()))) < 1e-4);
+    assert!(difference(&stored, &vector(&row.embedded_text())) > 1e-3);
 
     let query = only(place.query("where is a", 1), &[ChannelName::Dense]);
     let found = ask(&place.searcher(), &query).findings[0].why.contributions[0].raw_score;

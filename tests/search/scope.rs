@@ -33,8 +33,8 @@ fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
         for text in ["parse_header", "how is a token split", "merge frame"] {
             let query = place.query(text, 5).with_scope(scope.clone());
             let answer = ask(&searcher, &query);
-            let told = format!("the scope left {live} of ");
-            assert!(answer.limits.iter().any(|l| l.starts_with(&told)), "{:?}", answer.limits);
+            let limit = format!("the scope left {live} of ");
+            assert!(answer.limits.iter().any(|l| l.starts_with(&limit)), "{:?}", answer.limits);
             assert_eq!(answer.findings.len(), 5, "{scope:?} {text}");
             for channels in [&ChannelName::ALL[..], &[ChannelName::Dense], &[ChannelName::Lexical]]
             {
@@ -42,12 +42,12 @@ fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
                 let outside = answer.findings.iter().find(|f| !inside(&f.row.path));
                 assert!(outside.is_none(), "{scope:?} {text} {channels:?}: {outside:?}");
             }
-            // The nearest vectors of the scope are found, however many nearer ones lie outside.
+            // The nearest vectors of the scope are found, even if many outside it are nearer.
             let dense = only(query.clone(), &[ChannelName::Dense]);
             assert_eq!(ask(&searcher, &dense).findings.len(), 5);
         }
     }
-    // A name that is defined in every folder: the symbol channel looks only inside.
+    // The name is defined in every folder, but the symbol channel searches only the scope.
     let query = only(place.query("parse_header", 5), &[ChannelName::Symbol]);
     let everywhere = ask(&searcher, &query);
     let best = everywhere.findings[0].row.path.clone();
@@ -56,10 +56,10 @@ fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
 }
 
 #[test]
-fn a_wrong_scope_is_refused_and_named() {
+fn an_invalid_scope_is_refused_with_its_value() {
     let place = Place::indexed(&[("a.py", "x = 1\n"), ("b.rs", "fn b() {}\n")]);
     let searcher = place.searcher();
-    for (scope, value, near) in [
+    for (scope, value, suggestion) in [
         (spec(&[], &["pyhton"]), "pyhton", "python"),
         (spec(&[], &["rust", "cobol"]), "cobol", "rust"),
         (spec(&["src/[z-a].rs"], &[]), "src/[z-a].rs", ""),
@@ -70,12 +70,12 @@ fn a_wrong_scope_is_refused_and_named() {
         let error = searcher.search(&query, &cx()).unwrap_err();
         assert_eq!(error.kind().http_status(), 400, "{error}");
         let message = error.to_string();
-        assert!(message.contains(value) && message.contains(near), "{message}");
+        assert!(message.contains(value) && message.contains(suggestion), "{message}");
     }
 }
 
 #[test]
-fn nothing_found_says_what_was_searched_and_what_to_try() {
+fn an_empty_answer_names_what_was_searched_and_what_to_try() {
     let place = many();
     let searcher = place.searcher();
     let words = [ChannelName::Lexical, ChannelName::Symbol];

@@ -1,6 +1,6 @@
 //! A small repository with its index, its vector cache and its engine, in a temporary folder.
 //!
-//! Every component is real. The model is the tiny BERT, unless a test is about the quality of results.
+//! Every component is real. The model is the tiny BERT, unless a test is about quality.
 
 use std::fs;
 use std::path::{Path, PathBuf};

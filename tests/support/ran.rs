@@ -50,7 +50,8 @@ impl Ran {
     pub fn fails(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, Some(code), "{self:?}");
         assert_eq!(self.out, "", "{self:?}");
-        assert_eq!(self.err.matches("error: ").count(), 1, "{self:?}");
+        let errors = self.err.lines().filter(|line| line.starts_with("error: "));
+        assert_eq!(errors.count(), 1, "{self:?}");
         assert!(!self.err.contains("panicked"), "{self:?}");
         for part in parts {
             assert!(self.err.contains(part), "{part:?} is missing from {self:?}");

@@ -1,4 +1,4 @@
-//! What does a request over HTTP leave behind?
+//! The spans and the run of a request over HTTP.
 
 use serde_json::{Value, json};
 
@@ -18,7 +18,7 @@ fn named<'a>(spans: &'a [Value], name: &str) -> &'a Value {
 }
 
 #[test]
-fn baggage_and_parent_reach_every_span_and_other_keys_none() {
+fn parent_and_known_baggage_reach_every_span_and_other_keys_none() {
     let server = Serving::ready(&many(), &[]);
     let request = server.agent.post(server.url("/v1/search"));
     let answer = reply(
@@ -29,15 +29,15 @@ fn baggage_and_parent_reach_every_span_and_other_keys_none() {
     );
     assert_eq!((answer.header("x-run-id"), answer.header("x-trace-id")), ("run-7", TRACE));
     let spans = spans(&server, TRACE);
-    assert_eq!(spans.len(), 11, "the door and the ten of a search");
+    assert_eq!(spans.len(), 11, "one of the request and ten of the search");
     for span in &spans {
         assert_eq!(span["attributes"]["run.id"], "run-7", "{span}");
         assert_eq!(span["attributes"]["session.id"], "session-9", "{span}");
         assert!(!span.to_string().contains("s3same"), "{span}");
     }
-    let door = named(&spans, "POST /v1/search");
+    let request = named(&spans, "POST /v1/search");
     assert_eq!(
-        (&door["kind"], &door["parent_span_id"]),
+        (&request["kind"], &request["parent_span_id"]),
         (&json!("server"), &json!("b7ad6b7169203331"))
     );
     for (key, value) in [
@@ -48,10 +48,10 @@ fn baggage_and_parent_reach_every_span_and_other_keys_none() {
         ("mcp.session_id", json!("session-9")),
         ("mcp.session.id", json!("session-9")),
     ] {
-        assert_eq!(door["attributes"][key], value, "{key}");
+        assert_eq!(request["attributes"][key], value, "{key}");
     }
     let search = named(&spans, "retrieval.search");
-    assert_eq!(search["parent_span_id"], door["span_id"]);
+    assert_eq!(search["parent_span_id"], request["span_id"]);
     assert_eq!(search["attributes"]["mcp.tool"], "search:semantic");
     assert_eq!(search["attributes"]["gen_ai.tool.name"], "search:semantic");
     let id = |span: &Value| span["span_id"].clone();
@@ -68,7 +68,7 @@ fn baggage_and_parent_reach_every_span_and_other_keys_none() {
 }
 
 #[test]
-fn every_answer_carries_its_ids_and_a_refusal_is_a_run_too() {
+fn every_reply_has_its_ids_and_a_refusal_is_a_run_too() {
     let server = Serving::ready(&many(), &[]);
     for reply in [
         server.get("/healthz"),
@@ -96,7 +96,7 @@ fn every_answer_carries_its_ids_and_a_refusal_is_a_run_too() {
 }
 
 #[test]
-fn ids_that_could_do_harm_are_not_taken() {
+fn harmful_ids_of_a_caller_are_replaced() {
     let server = Serving::ready(&many(), &[]);
     for bad in ["../../etc/passwd", "a b", "x/y", "..", &"x".repeat(200)] {
         let request = server.agent.get(server.url("/healthz")).header("X-Run-ID", bad);

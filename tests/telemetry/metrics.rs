@@ -1,4 +1,4 @@
-//! What does a scrape hold, and does anything that depends on it still find it?
+//! The metrics of a scrape, and the files that depend on their names.
 
 use std::collections::BTreeSet;
 
@@ -26,15 +26,15 @@ fn a_scrape_holds_each_documented_name_once_and_nothing_else() {
     let scrape = &reply.text;
     let found = families(scrape);
     let distinct: BTreeSet<_> = found.iter().copied().collect();
-    assert_eq!(distinct.len(), found.len(), "a family is there twice");
+    assert_eq!(distinct.len(), found.len(), "a family occurs twice");
     let gpus = distinct.contains("hw_gpu_memory_usage_bytes");
     let declared = metrics().map(|metric| metric.scraped);
     let mut expected: BTreeSet<_> =
         declared.filter(|name| gpus || !name.starts_with("hw_gpu_")).collect();
     expected.insert("target_info");
     assert_eq!(distinct, expected);
-    let of = |name: &str| scrape.lines().filter(|line| line.starts_with(name)).count();
-    assert_eq!(of("target_info{"), 1);
+    let targets = scrape.lines().filter(|line| line.starts_with("target_info{"));
+    assert_eq!(targets.count(), 1);
     for wrong in ["_total_total", "rrf_k_ratio", "ambiguity_ratio", "ms_milliseconds", "otel_scope"]
     {
         assert!(!scrape.contains(wrong), "{wrong}");
@@ -49,7 +49,7 @@ fn a_scrape_holds_each_documented_name_once_and_nothing_else() {
 }
 
 #[test]
-fn every_series_of_ours_is_there_with_zeros_before_anything_happened() {
+fn every_series_is_there_with_zeros_before_anything_happens() {
     let server = Serving::start(&many(), &[]);
     let scrape = server.get("/metrics").text;
     for sample in [
@@ -69,7 +69,7 @@ fn searches_are_counted_and_their_texts_add_no_series() {
     let server = Serving::ready(&many(), &[]);
     let ask = |text: &str| server.post("/v1/search", &json!({ "query": text })).ok();
     ask("how is a header parsed");
-    // The scrape itself is a request: its own series appear with the first.
+    // A scrape is a request, too: the first one adds its own series.
     server.get("/metrics");
     let before = server.get("/metrics").text;
     (0..100).for_each(|i| {
@@ -102,11 +102,11 @@ fn searches_are_counted_and_their_texts_add_no_series() {
 fn the_rules_and_the_dashboard_name_only_what_a_scrape_holds() {
     let server = Serving::ready(&many(), &[]);
     let scrape = server.get("/metrics").text;
-    let mut there: BTreeSet<String> =
+    let mut known: BTreeSet<String> =
         families(&scrape).iter().map(|name| name.to_string()).collect();
-    there.extend(series(&scrape).iter().map(|sample| sample.split('{').next().unwrap().to_owned()));
-    there.extend(metrics().map(|metric| metric.scraped.to_owned()));
-    there.extend(metrics().flat_map(|metric| (metric.labels)()).map(str::to_owned));
+    known.extend(series(&scrape).iter().map(|sample| sample.split('{').next().unwrap().to_owned()));
+    known.extend(metrics().map(|metric| metric.scraped.to_owned()));
+    known.extend(metrics().flat_map(|metric| (metric.labels)()).map(str::to_owned));
     let prefixes: BTreeSet<&str> =
         metrics().map(|metric| metric.scraped.split('_').next().unwrap()).collect();
     for file in ["docker/grafana/dashboard.json", "docker/prometheus-rules.yaml"] {
@@ -119,13 +119,13 @@ fn the_rules_and_the_dashboard_name_only_what_a_scrape_holds() {
             .filter(|word| prefixes.contains(word.split('_').next().unwrap()))
             .collect();
         assert!(names.len() > 10, "{file} names metrics: {names:?}");
-        let lacking: Vec<_> = names.iter().filter(|name| !there.contains(**name)).collect();
-        assert!(lacking.is_empty(), "{file} asks for {lacking:?}");
+        let lacking: Vec<_> = names.iter().filter(|name| !known.contains(**name)).collect();
+        assert!(lacking.is_empty(), "{file} uses the unknown {lacking:?}");
     }
 }
 
 #[test]
-fn the_route_can_be_moved_to_a_listener_of_its_own() {
+fn the_route_can_be_moved_to_another_listener() {
     let place = many();
     let args = ["serve", "--address", "127.0.0.1:0", "--set", "metrics.route=gone"];
     let mut command = place.command(&args);
@@ -136,8 +136,8 @@ fn the_route_can_be_moved_to_a_listener_of_its_own() {
     assert!(moved.json()["detail"].as_str().unwrap().contains("PROMETHEUS_PORT"), "{}", moved.text);
     let mut address = String::new();
     wait_for("the second listener", || {
-        let told = server.stderr_text.lock().unwrap();
-        let line = told.lines().find_map(|line| line.split("metrics on ").nth(1));
+        let stderr = server.stderr_text.lock().unwrap();
+        let line = stderr.lines().find_map(|line| line.split("metrics on ").nth(1));
         address = line.unwrap_or_default().to_owned();
         line.is_some()
     });
@@ -147,7 +147,7 @@ fn the_route_can_be_moved_to_a_listener_of_its_own() {
 }
 
 #[test]
-fn the_table_in_the_documentation_is_the_code_s_own() {
+fn the_table_in_the_documentation_is_generated_from_the_code() {
     let page = format!("{}/docs/telemetry.md", env!("CARGO_MANIFEST_DIR"));
     let page = std::fs::read_to_string(page).unwrap();
     let block = page.split("<!-- catalogue:begin -->\n").nth(1).unwrap();

@@ -1,4 +1,4 @@
-//! What reaches a collector? A receiver of OTLP over gRPC and over HTTP, on two ports of this machine.
+//! A collector for tests: it receives OTLP over gRPC and over HTTP, on two local ports.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -41,7 +41,7 @@ use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 use tonic::{Request, Response, Status};
 
-/// How signals travel.
+/// The protocol of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     Grpc,
@@ -51,8 +51,8 @@ pub enum Protocol {
 impl Protocol {
     pub const BOTH: [Self; 2] = [Self::Grpc, Self::Http];
 
-    /// As OTEL_EXPORTER_OTLP_PROTOCOL has it.
-    pub fn word(self) -> &'static str {
+    /// The value of OTEL_EXPORTER_OTLP_PROTOCOL.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::Http => "http/protobuf",
@@ -60,7 +60,7 @@ impl Protocol {
     }
 }
 
-/// One request.
+/// One export that was received.
 pub struct Got {
     pub protocol: Protocol,
     pub headers: HeaderMap,
@@ -73,7 +73,7 @@ pub enum Signal {
     Logs(ExportLogsServiceRequest),
 }
 
-/// Everything that came, in its order.
+/// Everything that was received, in order.
 #[derive(Clone, Default)]
 struct Inbox(Arc<Mutex<Vec<Got>>>);
 
@@ -82,7 +82,7 @@ impl Inbox {
         self.0.lock().unwrap().push(Got { protocol, headers, signal });
     }
 
-    /// Keeps a request over gRPC, and answers with the default.
+    /// Keeps a request over gRPC and answers with the default.
     fn called<M, A: Default>(
         &self,
         request: Request<M>,
@@ -93,7 +93,7 @@ impl Inbox {
         Ok(Response::new(A::default()))
     }
 
-    /// Keeps a request over HTTP; the answer is an empty message.
+    /// Keeps a request over HTTP and answers with an empty message.
     fn posted<M: Message + Default>(
         &self,
         headers: HeaderMap,
@@ -161,7 +161,7 @@ fn http(inbox: Inbox) -> Router {
         .with_state(inbox)
 }
 
-/// A collector that answers; it goes away when dropped.
+/// A collector that answers, until it is dropped.
 pub struct Receiver {
     inbox: Inbox,
     grpc: SocketAddr,
@@ -190,7 +190,7 @@ impl Receiver {
         }
     }
 
-    /// What came since the last call.
+    /// What was received since the last call.
     pub fn take(&self) -> Vec<Got> {
         std::mem::take(&mut self.inbox.0.lock().unwrap())
     }
@@ -224,7 +224,7 @@ pub fn metrics(got: &[Got]) -> Vec<&Metric> {
     scopes.flat_map(|scope| &scope.metrics).collect()
 }
 
-/// Measurements behind the newest points of a histogram, or points of anything else.
+/// The number of measurements in the newest points of a histogram, or of points of another metric.
 pub fn measured(got: &[Got], name: &str) -> u64 {
     let newest = metrics(got).into_iter().rfind(|metric| metric.name == name);
     match newest.and_then(|metric| metric.data.as_ref()) {
@@ -235,7 +235,7 @@ pub fn measured(got: &[Got], name: &str) -> u64 {
     }
 }
 
-/// The attributes that are text.
+/// The attributes whose values are strings.
 pub fn texts(attributes: &[KeyValue]) -> BTreeMap<&str, &str> {
     fn text(value: &AnyValue) -> Option<&str> {
         match &value.value {
@@ -260,7 +260,7 @@ pub fn resources(got: &[Got]) -> Vec<BTreeMap<&str, &str>> {
     got.iter().map(|got| texts(&resource(got).expect("a resource").attributes)).collect()
 }
 
-/// Takes connections and never says a word.
+/// A collector that accepts connections and never answers.
 pub struct Hanging {
     pub address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -287,7 +287,7 @@ impl Hanging {
     }
 }
 
-/// A port that belongs to us as long as the socket lives, and that nobody listens on.
+/// A local port on which nobody listens, reserved while the socket lives.
 pub fn refusing() -> (TcpSocket, SocketAddr) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

@@ -1,4 +1,4 @@
-//! Can a person find out what a run did, while the process lives and afterwards?
+//! Reports of runs: from a running server, from the folder of runs, and in the log.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ fn files(folder: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn a_report_is_told_as_json_markdown_and_a_gantt() {
+fn a_report_is_served_as_json_markdown_and_a_gantt_chart() {
     let place = many();
     let server = Serving::ready(&place, &[]);
     let request = server.agent.post(server.url("/v1/search")).header("x-run-id", "run-7");
@@ -80,22 +80,19 @@ fn a_server_keeps_failed_runs_and_they_outlive_it() {
     let kept = files(folder);
     assert_eq!(kept.len(), 1, "{kept:?}");
     assert!(kept[0].ends_with(format!("{failed}.json")), "{kept:?}");
-    let story: Value = serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
-    assert_eq!(story["stopped_because"], "request:search-query-invalid");
-    let told = text(&place, &["trace", &failed]);
-    assert!(
-        told.contains("stopped: request:search-query-invalid") && told.contains(&failed),
-        "{told}"
-    );
+    let report: Value = serde_json::from_slice(&std::fs::read(&kept[0]).unwrap()).unwrap();
+    assert_eq!(report["stopped_because"], "request:search-query-invalid");
+    let drawn = text(&place, &["trace", &failed]);
+    let stopped = "stopped: request:search-query-invalid";
+    assert!(drawn.contains(stopped) && drawn.contains(&failed), "{drawn}");
     let server = Serving::start(&place, &[]);
     assert_eq!(server.get(&format!("/v1/runs/{failed}")).ok()["run_id"], failed.as_str());
 }
 
 #[test]
-fn a_command_keeps_its_run_and_trace_draws_it() {
+fn a_command_keeps_its_run_which_trace_draws() {
     let place = many();
-    let answer: Value =
-        serde_json::from_str(&text(&place, &["search", "parse_header", "--json"])).unwrap();
+    let answer = place.run(&["search", "parse_header", "--json"]).json();
     let id = answer["run_id"].as_str().unwrap();
     for args in [vec!["trace", id], vec!["trace"]] {
         let drawn = text(&place, &args);
@@ -103,12 +100,11 @@ fn a_command_keeps_its_run_and_trace_draws_it() {
             assert!(drawn.contains(part), "{part}: {drawn}");
         }
     }
-    let story: Value =
-        serde_json::from_str(&text(&place, &["trace", id, "--format", "json"])).unwrap();
-    assert_eq!(story["trace_id"], answer["trace_id"]);
-    assert_eq!(story["run_id"], id);
-    let spans = story["spans"].as_array().unwrap();
-    assert_eq!(spans.len(), 10, "the trace lies beside the report");
+    let report = place.run(&["trace", id, "--format", "json"]).json();
+    assert_eq!(report["trace_id"], answer["trace_id"]);
+    assert_eq!(report["run_id"], id);
+    let spans = report["spans"].as_array().unwrap();
+    assert_eq!(spans.len(), 10, "the report has the spans of the trace");
     assert!(text(&place, &["trace", id, "--format", "mermaid"]).starts_with("gantt\n"));
     assert!(text(&place, &["trace", id, "--format", "markdown"]).contains("```mermaid"));
 
@@ -117,10 +113,7 @@ fn a_command_keeps_its_run_and_trace_draws_it() {
     let url = format!("http://{}", server.address);
     assert!(text(&place, &["trace", "--url", &url]).contains("hydrate"));
     for args in [vec!["trace", "none-such"], vec!["trace", "none-such", "--url", &url]] {
-        let out = place.command(&args).output().unwrap();
-        let told = String::from_utf8(out.stderr).unwrap();
-        assert_eq!(out.status.code(), Some(16), "{told}");
-        assert!(told.contains("none-such") && told.contains("--url"), "{told}");
+        place.run(&args).fails(16, &["none-such", "--url"]);
     }
 }
 
@@ -145,7 +138,7 @@ fn reports_have_a_bound_and_can_be_switched_off() {
         "{} files, {bytes} bytes",
         kept.len()
     );
-    // What is left is what came last.
+    // The newest runs are kept.
     let last =
         RunFolder::new(&place.data(), &place.settings.telemetry).read("latest").unwrap().unwrap();
     assert!(kept.iter().any(|path| path.ends_with(format!("{}.json", last.run_id))));
@@ -171,22 +164,20 @@ fn a_log_line_carries_the_ids_of_the_span_it_was_written_in() {
     let human = lines("human");
     let line = human.lines().find(|line| line.contains("stage failed")).unwrap();
     assert!(line.contains(" DEBUG stage failed") && line.contains(" trace_id="), "{line}");
-    // Standard error is no terminal here.
+    // Standard error is not a terminal here.
     assert!(lines("auto").lines().any(|line| line.starts_with("{\"")));
 }
 
 #[test]
-fn report_tells_the_run_on_standard_error_and_leaves_the_result_alone() {
+fn the_report_flag_prints_the_run_on_standard_error_only() {
     let place = many();
-    let out = place.command(&["search", "parse_header", "--report", "--json"]).output().unwrap();
-    let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
-    let told = String::from_utf8(out.stderr).unwrap();
-    assert!(told.starts_with("search:semantic  completed in"), "{told}");
-    assert!(told.contains(answer["run_id"].as_str().unwrap()), "{told}");
-    let out =
-        place.command(&["search", "parse_header", "--report", "--channels", "symbol"]).output();
-    let told = String::from_utf8(out.unwrap().stderr).unwrap();
-    assert!(told.contains("hint: the lexical channel (BM25) was not used"), "{told}");
-    let skipped = told.lines().filter(|line| line.ends_with("skipped")).count();
-    assert_eq!(skipped, 2, "dense and lexical were not asked: {told}");
+    let ran = place.run(&["search", "parse_header", "--report", "--json"]);
+    let report = ran.err.clone();
+    let answer = ran.json();
+    assert!(report.starts_with("search:semantic  completed in"), "{report}");
+    assert!(report.contains(answer["run_id"].as_str().unwrap()), "{report}");
+    let report = place.run(&["search", "parse_header", "--report", "--channels", "symbol"]).err;
+    assert!(report.contains("hint: the lexical channel (BM25) was not used"), "{report}");
+    let skipped = report.lines().filter(|line| line.ends_with("skipped")).count();
+    assert_eq!(skipped, 2, "dense and lexical are skipped: {report}");
 }

@@ -1,11 +1,11 @@
-//! Which rules of STYLE.md can be seen in the text of one Rust file?
+//! Rules for one Rust file: length, first line, unsafe code, attribute keys and shapes.
 
 use super::Offence;
 use super::source::Source;
 
 /// The longest file, in lines, without its tests.
 const LINES_MAX: usize = 400;
-/// Anywhere in a file that is one long list or table.
+/// Marks a file that is one long list or table.
 const TABLE_MARK: &str = "// tidy: table";
 
 pub fn check_length(source: &Source) -> Vec<Offence> {
@@ -14,13 +14,13 @@ pub fn check_length(source: &Source) -> Vec<Offence> {
     if count <= LINES_MAX || table {
         return Vec::new();
     }
-    let what = format!("{count} lines; split it, or mark a list with `{TABLE_MARK}`");
-    vec![Offence::new(&source.path, count, what)]
+    let message = format!("{count} lines; split it, or mark a list with `{TABLE_MARK}`");
+    vec![Offence::new(&source.path, count, message)]
 }
 
 pub fn check_first_line(source: &Source) -> Vec<Offence> {
     let first = source.lines.first().map(String::as_str).unwrap_or_default();
-    if first.strip_prefix("//!").is_some_and(|said| !said.trim().is_empty()) {
+    if first.strip_prefix("//!").is_some_and(|summary| !summary.trim().is_empty()) {
         return Vec::new();
     }
     vec![Offence::new(&source.path, 1, format!("begins with {first:?}"))]
@@ -36,8 +36,9 @@ pub fn check_unsafe(source: &Source) -> Vec<Offence> {
         }
         let mut near = source.code[number - 1..].iter().take(3);
         if !home && !near.any(|line| line.to_lowercase().contains("mmap")) {
-            let what = "unsafe outside device, index/dense/{ffi.rs, gpu} and memory-mapped loading";
-            offences.push(Offence::new(&source.path, number, what));
+            let message =
+                "unsafe outside device, index/dense/{ffi.rs, gpu} and memory-mapped loading";
+            offences.push(Offence::new(&source.path, number, message));
         }
         if !is_justified(source, number) {
             offences.push(Offence::new(
@@ -50,7 +51,7 @@ pub fn check_unsafe(source: &Source) -> Vec<Offence> {
     offences
 }
 
-/// Whether a SAFETY comment stands on the line, in the three lines above, or in the comments and
+/// Whether a SAFETY comment is on the line, in the three lines above, or in the comments and
 /// attributes above those.
 fn is_justified(source: &Source, number: usize) -> bool {
     let states = |line: &String| line.contains("SAFETY:") || line.contains("# Safety");
@@ -66,11 +67,11 @@ fn has_word(line: &str, word: &str) -> bool {
     })
 }
 
-/// Dotted literals where a key is expected; names of settings are looked up in the same way and pass.
+/// Finds dotted literals where a key is expected. Names of settings are allowed.
 pub fn check_attributes(source: &Source, settings: &[String]) -> Vec<Offence> {
     const PLACES: [&str; 6] =
         [".set(", "KeyValue::new(", "Key::new(", "Key::from_static_str(", "Attr(", "Cow::from("];
-    // The attributes of the resource are carried by no span.
+    // The attributes of the resource are on no span.
     if ["src/base/telemetry/attrs.rs", "src/base/telemetry/resource.rs"]
         .contains(&source.path.as_str())
     {
@@ -85,8 +86,8 @@ pub fn check_attributes(source: &Source, settings: &[String]) -> Vec<Offence> {
             let Some(key) = literal else { continue };
             let ours = settings.iter().any(|name| name == key);
             if code.get(at..at + place.len()) == Some(place) && is_dotted_key(key) && !ours {
-                let what = format!("spells the attribute {key:?}; add it to telemetry/attrs.rs");
-                offences.push(Offence::new(&source.path, number, what));
+                let message = format!("spells the attribute {key:?}; add it to telemetry/attrs.rs");
+                offences.push(Offence::new(&source.path, number, message));
             }
         }
     }
@@ -101,7 +102,7 @@ fn is_dotted_key(text: &str) -> bool {
     text.contains('.') && text.split('.').all(part)
 }
 
-/// Where numbers cross a public border, the documentation says how many there are of them.
+/// Finds public functions that take numbers without a shape in their doc.
 pub fn check_shapes(source: &Source) -> Vec<Offence> {
     const FOLDERS: [&str; 4] =
         ["src/embedding/nn/", "src/index/", "src/device/", "src/base/vector.rs"];
@@ -116,14 +117,14 @@ pub fn check_shapes(source: &Source) -> Vec<Offence> {
         }
         if takes_numbers(&parameters(&source.code[number - 1..])) && !has_shape(source, number) {
             let name = line.split("fn ").nth(1).and_then(|rest| rest.split(['(', '<']).next());
-            let what = format!("{} has no `[shape]` in its doc", name.unwrap_or_default());
-            offences.push(Offence::new(&source.path, number, what));
+            let message = format!("{} has no `[shape]` in its doc", name.unwrap_or_default());
+            offences.push(Offence::new(&source.path, number, message));
         }
     }
     offences
 }
 
-/// The text between the parentheses of the function that `lines` begin with.
+/// The parameters of the function at the start of `lines`.
 fn parameters(lines: &[String]) -> String {
     let (mut depth, mut found) = (0usize, String::new());
     for c in lines.iter().take(40).flat_map(|line| line.chars().chain(['\n'])) {
@@ -139,7 +140,8 @@ fn parameters(lines: &[String]) -> String {
     found
 }
 
-/// Slices of numbers, pointers to them, matrices and tensors. Bytes and sizes are not numbers.
+/// Whether there are slices of numbers, pointers to numbers, matrices or tensors. Bytes and sizes do
+/// not count.
 fn takes_numbers(parameters: &str) -> bool {
     const NUMBERS: [&str; 11] =
         ["f32", "f64", "f16", "bf16", "i8", "i16", "u16", "i32", "u32", "i64", "u64"];
@@ -150,7 +152,7 @@ fn takes_numbers(parameters: &str) -> bool {
     slice || has_word(parameters, "Matrix") || has_word(parameters, "Tensor")
 }
 
-/// Whether the doc above line `number` holds brackets that are no link: `[n, d]`, not [`Name`].
+/// Whether the doc above line `number` has brackets that are not a link: `[n, d]`, not [`Name`].
 fn has_shape(source: &Source, number: usize) -> bool {
     let above = source.lines[..number - 1].iter().rev().map(|line| line.trim());
     let doc = above.take_while(|line| line.starts_with("///") || line.starts_with("#["));
@@ -165,7 +167,7 @@ fn lines(check: impl Fn(&Source) -> Vec<Offence>, path: &str, code: &str) -> Vec
 const NONE: [usize; 0] = [];
 
 #[test]
-fn a_long_file_is_found_but_its_tests_and_tables_are_not_counted() {
+fn a_long_file_is_found_unless_it_is_tests_or_a_table() {
     let long = "fn a() {}\n".repeat(401);
     assert_eq!(lines(check_length, "src/a.rs", &long), [401]);
     assert_eq!(lines(check_length, "src/a.rs", &format!("// tidy: table\n{long}")), NONE);
@@ -174,7 +176,7 @@ fn a_long_file_is_found_but_its_tests_and_tables_are_not_counted() {
 }
 
 #[test]
-fn a_file_without_its_question_is_found() {
+fn a_file_without_a_summary_is_found() {
     for bad in ["", "use x;\n//! Late.", "//!\n", "// What?"] {
         assert_eq!(lines(check_first_line, "src/a.rs", bad), [1], "{bad:?}");
     }
@@ -182,7 +184,7 @@ fn a_file_without_its_question_is_found() {
 }
 
 #[test]
-fn unsafe_needs_its_place_and_its_reason() {
+fn unsafe_code_in_the_wrong_place_or_without_a_reason_is_found() {
     let bare = "fn f() {\n    unsafe { g() }\n}\n";
     let reasoned = "fn f() {\n    // SAFETY: g has no conditions.\n    unsafe { g() }\n}\n";
     assert_eq!(lines(check_unsafe, "src/device/a.rs", bare), [2]);
@@ -202,7 +204,7 @@ fn unsafe_needs_its_place_and_its_reason() {
 }
 
 #[test]
-fn an_attribute_spelled_in_place_is_found() {
+fn an_attribute_key_that_is_a_literal_is_found() {
     let check = |source: &Source| check_attributes(source, &["search.limit".to_owned()]);
     let bad = "span.set(\"faiss.k\", 5);\nKeyValue::new(\"a.b_c\", 1);\nlet a = Attr(\"x.y\");\n";
     assert_eq!(lines(check, "src/a.rs", bad), [1, 2, 3]);

@@ -1,8 +1,9 @@
-//! Do the documents and the settings file say what is there?
+//! Rules for documents and the settings file: links, comments, named tests, home folders.
 
 use super::Offence;
 
-/// Every relative link of a Markdown text leads to a file; `exists` is asked with a path from the root.
+/// Finds relative links of a Markdown text that do not resolve. `exists` takes a path from the
+/// root.
 pub fn check_links(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<Offence> {
     let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
     let (mut offences, mut fenced) = (Vec::new(), false);
@@ -18,13 +19,13 @@ pub fn check_links(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec
             if path.is_empty() || foreign || exists(&resolve(folder, path)) {
                 continue;
             }
-            offences.push(Offence::new(file, i + 1, format!("the link {link} leads nowhere")));
+            offences.push(Offence::new(file, i + 1, format!("the link {link} does not resolve")));
         }
     }
     offences
 }
 
-/// `path` as seen from `folder`, from the root.
+/// The path from the root of `path`, which is relative to `folder`.
 fn resolve(folder: &str, path: &str) -> String {
     let from_root = path.strip_prefix('/');
     let start = if from_root.is_some() { "" } else { folder };
@@ -47,7 +48,7 @@ pub struct Setting {
     documented: bool,
 }
 
-/// The settings of `codeintel.toml`, each of them on a line of its own.
+/// The settings of `codeintel.toml`, one a line.
 pub fn settings(text: &str) -> Vec<Setting> {
     let (mut found, mut section, mut above) = (Vec::new(), "", "");
     for (i, line) in text.lines().enumerate() {
@@ -56,7 +57,8 @@ pub fn settings(text: &str) -> Vec<Setting> {
         } else if let Some((key, _)) = line.split_once(" = ")
             && !line.starts_with('#')
         {
-            let documented = above.strip_prefix('#').is_some_and(|said| said.trim().len() > 10);
+            let documented =
+                above.strip_prefix('#').is_some_and(|comment| comment.trim().len() > 10);
             found.push(Setting { name: format!("{section}.{key}"), line: i + 1, documented });
         }
         above = line;
@@ -64,33 +66,33 @@ pub fn settings(text: &str) -> Vec<Setting> {
     found
 }
 
-/// Every setting has a comment above it.
+/// Finds settings without a comment above them.
 pub fn check_settings(text: &str) -> Vec<Offence> {
     let bare = settings(text).into_iter().filter(|setting| !setting.documented);
-    let say =
-        |s: Setting| Offence::new("codeintel.toml", s.line, format!("{} says nothing", s.name));
-    bare.map(say).collect()
+    let offence =
+        |s: Setting| Offence::new("codeintel.toml", s.line, format!("{} has no comment", s.name));
+    bare.map(offence).collect()
 }
 
-/// The tests that a text names in backticks as `module::tests::name` or `tidy::name`, with lines.
+/// The tests that a text names in backticks, as `module::tests::name` or `tidy::name`, with lines.
 pub fn named_tests(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let quoted = text.lines().enumerate().flat_map(|(i, line)| {
         line.split('`').skip(1).step_by(2).map(move |quoted| (i + 1, quoted))
     });
-    let a_test = |name: &str| name.contains("::tests::") || name.starts_with("tidy::");
-    quoted.filter(move |(_, name)| a_test(name))
+    let is_test = |name: &str| name.contains("::tests::") || name.starts_with("tidy::");
+    quoted.filter(move |(_, name)| is_test(name))
 }
 
-/// Every test that a text names exists; `is_there` is asked with the name of its function.
-pub fn check_named_tests(file: &str, text: &str, is_there: impl Fn(&str) -> bool) -> Vec<Offence> {
+/// Finds tests that a text names and that do not exist. `exists` takes the name of a function.
+pub fn check_named_tests(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<Offence> {
     let function = |name: &str| name.rsplit("::").next().unwrap_or_default().to_owned();
-    let gone = named_tests(text).filter(|(_, name)| !is_there(&function(name)));
+    let gone = named_tests(text).filter(|(_, name)| !exists(&function(name)));
     gone.map(|(line, name)| Offence::new(file, line, format!("there is no test {name}"))).collect()
 }
 
-/// Folders of people and of machines do not belong into a file that others read.
+/// Finds home folders of the machine that a file was written on.
 pub fn check_home_paths(file: &str, text: &str) -> Vec<Offence> {
-    // Put together here, so that this file does not find itself.
+    // Split, so that this file is not an offence.
     let homes = [concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
     let mut offences = Vec::new();
     for (i, line) in text.lines().enumerate() {
@@ -108,7 +110,7 @@ pub fn check_home_paths(file: &str, text: &str) -> Vec<Offence> {
 }
 
 #[test]
-fn a_link_that_leads_nowhere_is_found() {
+fn a_link_that_does_not_resolve_is_found() {
     let exists = |path: &str| ["README.md", "docs/a.md", "docs"].contains(&path);
     let lines = |file: &str, text: &str| -> Vec<usize> {
         check_links(file, text, exists).iter().map(|offence| offence.line).collect()
@@ -128,7 +130,7 @@ fn a_setting_without_a_comment_is_found() {
 }
 
 #[test]
-fn a_named_test_that_is_gone_is_found() {
+fn a_named_test_that_does_not_exist_is_found() {
     let text = "Proved by `hit::tests::one` and\n`tidy::two`; see `hit::Hit` and tests.\n";
     let lines = |there: &[&str]| -> Vec<usize> {
         let offences = check_named_tests("a.md", text, |name| there.contains(&name));

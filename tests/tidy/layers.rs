@@ -1,4 +1,4 @@
-//! Does each module import only what its row in ARCHITECTURE.md allows?
+//! The import table of ARCHITECTURE.md: every module imports only what its row allows.
 
 use std::collections::BTreeSet;
 
@@ -12,12 +12,12 @@ const HEADER: [&str; 5] = ["rank", "module", "job", "public types", "may import"
 pub struct Row {
     pub line: usize,
     pub rank: u32,
-    /// Such as `index` or `embedding/nn`: a row owns what no row with a longer name owns.
+    /// Such as `index` or `embedding/nn`. A module belongs to the row with the longest match.
     pub module: String,
     pub allowed: BTreeSet<String>,
 }
 
-/// Reads the table with the columns rank, module, job, public types, may import.
+/// Parses the table with the columns rank, module, job, public types, may import.
 pub fn parse_table(markdown: &str) -> Result<Vec<Row>, String> {
     let cells = |line: &str| -> Vec<String> {
         let inner = line.trim().trim_start_matches('|').trim_end_matches('|');
@@ -40,7 +40,8 @@ pub fn parse_table(markdown: &str) -> Result<Vec<Row>, String> {
     Ok(rows.into_iter().map(resolve).collect())
 }
 
-/// A folder stands for the rows inside it; `ranks A to B` and `everything below` for several modules.
+/// The modules of a cell: a folder means all rows inside it, `ranks A to B` and `everything below`
+/// mean the rows of these ranks.
 fn allowed_modules(cell: &str, rank: u32, ranks: &[(u32, String)]) -> BTreeSet<String> {
     let within = |low: u32, high: u32| {
         let inside = ranks.iter().filter(move |(rank, _)| (low..=high).contains(rank));
@@ -62,39 +63,40 @@ fn allowed_modules(cell: &str, rank: u32, ranks: &[(u32, String)]) -> BTreeSet<S
     modules
 }
 
-/// Whether `module` is `folder` or lies in it.
+/// Whether `module` is `folder` or is inside it.
 fn is_inside(module: &str, folder: &str) -> bool {
     module.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// The row that owns a path of modules, such as `embedding/nn/family`.
+/// The row of a module, such as `embedding/nn/family`.
 fn owner<'a>(table: &'a [Row], path: &str) -> Option<&'a Row> {
     let holds = |row: &&Row| is_inside(path, &row.module);
     table.iter().filter(holds).max_by_key(|row| row.module.len())
 }
 
-/// Every import goes to a lower rank, so there is no cycle, and names a module of the table.
+/// Finds rows that allow imports of unknown modules or of modules whose rank is not lower. Without
+/// those there is no cycle.
 pub fn check_table(table: &[Row]) -> Vec<Offence> {
     let mut offences = Vec::new();
     for row in table {
         for name in &row.allowed {
-            let what = match table.iter().find(|other| other.module == *name) {
+            let message = match table.iter().find(|other| other.module == *name) {
                 None => format!("{} may import {name}, which has no row", row.module),
                 Some(other) if other.rank >= row.rank => {
                     format!("{} may import {name}, whose rank is not lower", row.module)
                 }
                 Some(_) => continue,
             };
-            offences.push(Offence::new("ARCHITECTURE.md", row.line, what));
+            offences.push(Offence::new("ARCHITECTURE.md", row.line, message));
         }
     }
     offences
 }
 
-/// Every module of the tree has a row, and every row a module.
+/// Finds modules without a row, and rows without a module.
 pub fn check_modules(table: &[Row], sources: &[Source]) -> Vec<Offence> {
     let real: BTreeSet<String> = sources.iter().filter_map(Source::module).collect();
-    // A folder whose parts have rows only declares them.
+    // A folder whose modules have rows needs none.
     let has_row = |module: &str| {
         owner(table, module).is_some() || table.iter().any(|row| is_inside(&row.module, module))
     };
@@ -108,7 +110,7 @@ pub fn check_modules(table: &[Row], sources: &[Source]) -> Vec<Offence> {
     missing.chain(gone).collect()
 }
 
-/// The imports of one file against the row of its module; tests may import what they like.
+/// Finds imports of one file that the row of its module does not allow. Tests may import anything.
 pub fn check_imports(table: &[Row], source: &Source) -> Vec<Offence> {
     let Some(row) = source.module().and_then(|module| owner(table, &module)) else {
         return Vec::new();
@@ -124,7 +126,7 @@ pub fn check_imports(table: &[Row], source: &Source) -> Vec<Offence> {
     offences
 }
 
-/// The paths from the root of the crate that `crate::` and `super::` lead to, with lines.
+/// The module paths from the root of the crate that follow `crate::` and `super::`, with lines.
 fn imports(source: &Source) -> Vec<(usize, String)> {
     let mut code = String::new();
     for (i, line) in source.code.iter().enumerate() {
@@ -156,7 +158,7 @@ fn imports(source: &Source) -> Vec<(usize, String)> {
     found
 }
 
-/// The module path that `text` continues from `base`, or one for each member of a `{…}` group.
+/// The module path that `text` appends to `base`, or one for each member of a `{…}` group.
 fn paths(base: &[String], text: &str) -> Vec<Vec<String>> {
     let text = text.trim_start();
     if let Some(group) = text.strip_prefix('{') {
@@ -204,7 +206,7 @@ fn table(rows: &str) -> Vec<Row> {
 }
 
 #[test]
-fn the_table_knows_its_short_forms() {
+fn the_short_forms_of_the_table_are_expanded() {
     let rows = table(
         "| 0 | base/error | x | y | |\n| 1 | base/hit | x | y | base/error |\n\
          | 2 | `index` | x | y | base |\n| 3 | search | x | y | ranks 0 to 1, index |\n\
@@ -217,10 +219,12 @@ fn the_table_knows_its_short_forms() {
 }
 
 #[test]
-fn an_import_of_an_equal_or_higher_rank_is_refused_in_the_table() {
+fn a_row_that_allows_an_equal_or_higher_rank_is_found() {
     let rows = table("| 0 | error | x | y | hit |\n| 0 | hit | x | y | nothing |");
-    let what: Vec<String> = check_table(&rows).into_iter().map(|offence| offence.what).collect();
-    assert!(what[0].contains("rank is not lower") && what[1].contains("has no row"), "{what:?}");
+    let messages: Vec<String> =
+        check_table(&rows).into_iter().map(|offence| offence.message).collect();
+    assert!(messages[0].contains("rank is not lower"), "{messages:?}");
+    assert!(messages[1].contains("has no row"), "{messages:?}");
 }
 
 #[test]

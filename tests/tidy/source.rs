@@ -1,4 +1,4 @@
-//! What of a Rust file is code, what is text, and what belongs to tests?
+//! One Rust file, with its comments, strings and tests told apart.
 
 /// One Rust file in three views of the same lines.
 pub struct Source {
@@ -6,9 +6,9 @@ pub struct Source {
     pub path: String,
     /// As written.
     pub lines: Vec<String>,
-    /// Comments and the insides of strings are blanks.
+    /// Comments and the contents of strings are blank.
     pub code: Vec<String>,
-    /// Comments are blanks, strings stay.
+    /// Comments are blank.
     pub text: Vec<String>,
     /// Whether the line belongs to `#[cfg(test)]`.
     test: Vec<bool>,
@@ -23,14 +23,14 @@ impl Source {
         Self { path: path.to_owned(), lines, code, text, test }
     }
 
-    /// The path of the file's module, such as `index/dense`; `None` for the crate's face and the binary.
+    /// The path of the module, such as `index/dense`. `None` for lib.rs and main.rs.
     pub fn module(&self) -> Option<String> {
         let inside = self.path.strip_prefix("src/")?.strip_suffix(".rs")?;
         let module = inside.strip_suffix("/mod").unwrap_or(inside);
         (!matches!(module, "lib" | "main")).then(|| module.to_owned())
     }
 
-    /// The files that `#[cfg(test)] mod name;` in this file puts under test, from the root, without `.rs`.
+    /// The files that `#[cfg(test)] mod name;` in this file declares, from the root, without `.rs`.
     pub fn test_modules(&self) -> Vec<String> {
         let folder = match self.path.rsplit_once('/') {
             Some((folder, "mod.rs" | "lib.rs" | "main.rs")) => folder.to_owned(),
@@ -44,12 +44,12 @@ impl Source {
         names.map(|name| format!("{folder}/{name}")).collect()
     }
 
-    /// Marks the whole file as test.
+    /// Marks the whole file as a test.
     pub fn set_test(&mut self) {
         self.test.fill(true);
     }
 
-    /// The lines outside tests, with their numbers from 1, out of one of the views.
+    /// The lines of one of the views that are outside tests, with their numbers from 1.
     pub fn outside_tests<'a>(
         &'a self,
         view: &'a [String],
@@ -64,7 +64,7 @@ impl Source {
     }
 }
 
-/// The text with blanks for comments and strings, and the text with blanks for comments.
+/// The text without comments and strings, and the text without comments; blanks replace them.
 fn mask(content: &str) -> (String, String) {
     let chars: Vec<char> = content.chars().collect();
     let (mut code, mut text) = (String::new(), String::new());
@@ -81,7 +81,7 @@ fn mask(content: &str) -> (String, String) {
     (code, text)
 }
 
-/// Appends `c`, or as many blanks as it has bytes, so that an offset is the same in every view.
+/// Appends `c`, or as many blanks as it has bytes, so that offsets are the same in every view.
 fn put(view: &mut String, c: char, shown: bool) {
     if shown || c == '\n' {
         view.push(c);
@@ -97,7 +97,7 @@ enum Kind {
     Text,
 }
 
-/// Where the token that begins at `at` ends, and what it is; plain code goes character by character.
+/// The end and the kind of the token at `at`. Each character of plain code is a token.
 fn token(chars: &[char], at: usize) -> (usize, Kind) {
     let peek = |i: usize| chars.get(at + i).copied().unwrap_or('\0');
     let until = |from: usize, stop: &dyn Fn(usize) -> bool| {
@@ -123,7 +123,7 @@ fn token(chars: &[char], at: usize) -> (usize, Kind) {
     }
 }
 
-/// Whether the character at `at` goes on with a name; the `b` of `br"…"` does not count.
+/// Whether the character at `at` continues a name; the `b` of `br"…"` does not count.
 fn continues_a_name(chars: &[char], at: usize) -> bool {
     let named = |i: usize| i > 0 && (chars[i - 1].is_alphanumeric() || chars[i - 1] == '_');
     named(at) && (named(at - 1) || !matches!(chars[at - 1], 'b' | 'c'))
@@ -163,7 +163,7 @@ fn test_lines(code: &str) -> Vec<bool> {
     covered
 }
 
-/// The offset of the `;` or the matching `}` that ends the item that `code` begins with.
+/// The offset of the `;` or the matching `}` that ends the item at the start of `code`.
 fn end_of_item(code: &str) -> usize {
     let (mut braces, mut brackets) = (0usize, 0usize);
     for (at, c) in code.char_indices() {
@@ -222,7 +222,7 @@ fn a_module_declared_for_tests_is_found() {
 }
 
 #[test]
-fn a_path_says_which_module_a_file_is() {
+fn the_module_of_a_file_follows_from_its_path() {
     let module = |path| Source::new(path, "").module();
     assert_eq!(module("src/hit.rs").as_deref(), Some("hit"));
     assert_eq!(module("src/index/mod.rs").as_deref(), Some("index"));
