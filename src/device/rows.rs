@@ -86,6 +86,6 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::OutOfMemory);
             assert!(error.to_string().contains(&format!("a batch of {n} tokens")), "{error}");
         }
-        assert_eq!((rows.n(), rows.d()), (8, 4), "it is as it was");
+        assert_eq!((rows.n(), rows.d()), (8, 4), "the rows are unchanged");
     }
 }

@@ -248,7 +248,7 @@ mod tests {
         let names = ALL.iter().flat_map(|a| [Some(a.key()), a.official(), a.part2()]).flatten();
         let mut seen = std::collections::HashSet::new();
         for name in names {
-            assert!(seen.insert(name), "{name} is there twice");
+            assert!(seen.insert(name), "{name} occurs twice");
             let fine = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b);
             assert!(name.bytes().all(fine), "{name}");
         }

@@ -1,4 +1,4 @@
-//! Does a repository give every file that it promises, and none that it must not?
+//! A repository lists and reads every file that it should, and no other.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ impl Fixture {
         Repo::open(&[self.folder.path().to_path_buf()], &settings).unwrap()
     }
 
-    /// Runs git here with a fixed author and the given time.
+    /// Runs git in the folder with a fixed author and the given time.
     fn git(&self, time_s: i64, arguments: &[&str]) {
         let date = format!("@{time_s} +0000");
         let output = Command::new("git")
@@ -250,7 +250,7 @@ fn the_last_commit_of_each_file_is_the_one_that_changed_it() {
     let below = Repo::open(&[fixture.path("sub")], &Settings::default()).unwrap();
     let inner = RepoPath::new("b.rs");
     let found = below.last_commits(std::slice::from_ref(&inner));
-    assert_eq!(found[&inner].summary, "Second", "a root below the repository's own");
+    assert_eq!(found[&inner].summary, "Second", "a root inside a git repository");
 }
 
 #[test]

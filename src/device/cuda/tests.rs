@@ -20,9 +20,9 @@ use crate::device::cpu::ops::{
 use crate::device::{Cpu, Rows};
 
 const ARENA_BYTES: usize = 256 << 20;
-/// Less than most of the matrices here, so that copies go in pieces.
+/// Smaller than most of the matrices here, so that copies are split.
 const STAGING_BYTES: usize = 4096;
-/// More than any batch here.
+/// Larger than any batch here.
 const UPLOAD_BYTES: usize = 1 << 18;
 const CASES: u64 = 24;
 
@@ -36,14 +36,14 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// `None`, and a printed line, without a device.
+    /// Prints a line and returns `None` if there is no device.
     pub(crate) fn open(what: &str) -> Option<Self> {
         if Cuda::count() == 0 {
             println!("no CUDA device here: not run: {what}");
             return None;
         }
         let cuda = Arc::new(Cuda::open(0, 0.9).unwrap());
-        // Kept, since otherwise each test opens a device with nothing loaded.
+        // Kept alive, because otherwise each test would load every module again.
         static CONTEXT: OnceLock<Arc<CudaContext>> = OnceLock::new();
         CONTEXT.get_or_init(|| cuda.context().clone());
         let slots = Slots::new(&cuda).unwrap();
@@ -89,7 +89,7 @@ impl Pair {
         out
     }
 
-    /// Whether the device's rows are those of the CPU, to `roundings` of `T`.
+    /// Asserts that the rows of the device equal those of the CPU, up to `roundings` of `T`.
     fn check<T: Element>(&mut self, what: &str, got: &DeviceRows<T>, want: &Rows, roundings: f32) {
         let got = self.staging.download_rows(&self.cuda, got).unwrap();
         assert_eq!((got.n(), got.d()), (want.n(), want.d()), "{what}");
@@ -148,7 +148,7 @@ fn norms(numbers: &mut Numbers, d: usize) -> Norm {
     Norm { kind, weight: numbers.some(d, 2.0), bias, eps: 1e-5 }
 }
 
-/// Runs `f` for each type on every seed, each time with an empty arena; prints a line without a
+/// Runs `f` for each type and seed, each time with an empty arena. Prints a line if there is no
 /// device.
 macro_rules! on_every_case {
     ($what:literal, $f:ident) => {
@@ -281,8 +281,8 @@ fn linear_layers_gates_and_activations_agree_with_the_cpu() {
                 ops::linear(cpu, &layer, &x, Activation::None, &mut sums);
                 ops::glu(cpu, &rounded::<T>(sums), activation, out);
             });
-            // The gate and the value are rounded before the bias here, after it there: an error of
-            // each is carried into their product, which can be as large as the other.
+            // The device rounds the gate and the value before it adds the bias, the CPU afterwards.
+            // The rounding error of each factor is multiplied by the other factor.
             gated_linear(&pair.cuda, &on, &device_x, activation, &mut gate_up, &mut narrow)?;
             let most = want.as_slice().iter().fold(1.0, |most: f32, v| most.max(v.abs()));
             pair.check(&format!("gated {activation:?}"), &narrow, &want, 16.0 * most.sqrt());
@@ -410,9 +410,9 @@ fn memory_is_counted_handed_out_and_refused_with_a_remedy() {
     assert!(error.to_string().contains("bytes are used"), "{error}");
 }
 
-/// This one needs no device: the binary starts without a driver, and reports what is missing.
+/// Needs no device: the program starts without a driver and reports what is missing.
 #[test]
-fn a_device_that_is_not_there_is_an_error_with_a_remedy() {
+fn a_missing_device_is_an_error_with_a_remedy() {
     let count = Cuda::count();
     let error = Cuda::open(count, 0.9).unwrap_err().to_string();
     assert!(error.contains(&format!("cuda:{count} is not available")), "{error}");

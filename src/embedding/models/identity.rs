@@ -182,7 +182,7 @@ mod tests {
 
         let before = key(revision(folder.path()).unwrap());
         std::fs::create_dir(folder.path().join("2_Dense")).unwrap();
-        write("2_Dense/model.safetensors", "a layer behind the pooling");
+        write("2_Dense/model.safetensors", "a layer after the pooling");
         assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
 
         let others = [
@@ -197,12 +197,12 @@ mod tests {
         assert!(others.iter().all(|other| other.index_key() != before.index_key()));
         let exact = ModelIdentity { dtype: Dtype::Int16, ..before.clone() };
         assert_ne!(exact.key(), before.key(), "a cache keeps them apart");
-        assert_eq!(exact.index_key(), before.index_key(), "an index takes both");
+        assert_eq!(exact.index_key(), before.index_key(), "an index accepts both");
         let asking = |prompt: &str| {
             ModelIdentity { document_prompt: prompt.to_owned(), ..before.clone() }.index_key()
         };
         let expected = format!("{}-mean-unit-8-4-f32", before.revision);
-        assert_eq!(asking(""), expected, "without a prompt the key is what it was");
+        assert_eq!(asking(""), expected, "without a prompt the key is unchanged");
         assert!(asking("passage: ").starts_with(&before.index_key()));
         assert_ne!(asking("passage: "), before.index_key());
         assert_ne!(asking("passage: "), asking("text: "));

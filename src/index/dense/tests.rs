@@ -1,4 +1,4 @@
-//! Are the nearest rows found, by every kind, in every scope, on every thread?
+//! Every kind of index finds the nearest rows, in every scope and on every thread.
 
 use std::collections::HashSet;
 
@@ -153,7 +153,7 @@ fn a_batch_equals_singles_and_threads_change_nothing() {
                 let (index, queries, singles) = (&index, &queries, &singles);
                 scope.spawn(move || {
                     for (i, query) in queries.rows().enumerate() {
-                        // Other values of ef_search in between must not disturb anyone.
+                        // Searches with other values of ef_search in between must not have an effect.
                         let other = DenseParams { ef_search: 200 + t, ..params(None) };
                         index.search(query, 3, &other).unwrap();
                         let found = index.search(query, 10, &params(None)).unwrap();

@@ -93,7 +93,7 @@ fn ids(hits: &[Hit]) -> Vec<u32> {
     hits.iter().map(|hit| hit.id.0).collect()
 }
 
-/// BM25F as the document of this folder states it, with lengths rounded as tantivy stores them.
+/// BM25F as the documentation of this folder states it, with lengths rounded as in tantivy.
 fn brute_force(docs: &[LexicalDoc<'_>], query: &str) -> Vec<(u32, f64)> {
     let bags: Vec<Vec<String>> = docs.iter().map(writer::weighted_terms).collect();
     let mean = bags.iter().map(Vec::len).sum::<usize>() as f64 / bags.len() as f64;
@@ -149,7 +149,7 @@ fn a_name_that_matches_beats_a_body_that_does() {
     writer.finish().unwrap();
     let index = LexicalIndex::open(folder.path()).unwrap();
     assert_eq!(ids(&search(&index, "connection pool", 5)), [1, 0]);
-    assert_eq!(ids(&search(&index, "pooled connections", 5)), [1, 0], "by their stems");
+    assert_eq!(ids(&search(&index, "pooled connections", 5)), [1, 0], "stems match");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn without_finish_the_old_index_stays() {
     let writer = LexicalWriter::append(&corpus.path(), 1).unwrap();
     writer.add(&corpus.doc(100)).unwrap();
     writer.finish().unwrap();
-    assert_eq!(corpus.open().n(), 101, "and it can be written again");
+    assert_eq!(corpus.open().n(), 101, "it can be appended to again");
 }
 
 #[test]

@@ -142,7 +142,7 @@ mod tests {
         replace_with(&one, &[b"ne", b"w"]).unwrap();
         assert_eq!(fs::read(&one).unwrap(), b"new");
         assert_eq!(fs::read(&link).unwrap(), b"old");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file is left");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Are the definitions of every language found?
+//! The definitions of every language are found.
 
 use super::super::FileChunks;
 use super::super::languages::GRAMMARS;

@@ -1,4 +1,4 @@
-//! Are the chunks of a file the file, each within its budget?
+//! The chunks of a file add up to the file, each within its budget.
 
 mod definitions;
 
@@ -8,7 +8,7 @@ use super::languages::GRAMMARS;
 use super::*;
 use crate::corpus::source::{Language, RepoPath, SourceFile};
 
-/// Counts words and marks, somewhat as a model does; a line end counts nothing.
+/// Counts words and punctuation, roughly as a model does. A line end does not count.
 struct Words;
 
 impl TokenCount for Words {
@@ -32,7 +32,8 @@ fn chunk(file: &SourceFile, tokens_max: usize) -> FileChunks {
     made
 }
 
-/// Every line is in exactly one chunk, within the budget where lines allow, and all places agree.
+/// Asserts that every line is in exactly one chunk, that a chunk exceeds the budget only if it is a
+/// single line, and that all positions agree.
 fn check_partition(file: &SourceFile, tokens_max: usize, made: &FileChunks) {
     let texts: Vec<&str> = made.chunks.iter().map(|chunk| chunk.text.as_str()).collect();
     assert_eq!(texts.concat(), file.text, "the chunks joined are the file");
@@ -161,7 +162,7 @@ fn a_tree_that_is_mostly_errors_still_gives_every_line() {
     }
 }
 
-/// Pieces of source text in any order, so that trees and their errors are met.
+/// Pieces of source text in any order, which yield syntax trees with and without errors.
 fn source_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "\\PC{0,20}",

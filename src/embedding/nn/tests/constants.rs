@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base::error::{Error, Result};
 
-/// A golden model with some keys of its config.json changed; `null` takes a key away. A key with
-/// slashes leads into objects.
+/// A copy of a golden model with other values in config.json. `null` removes a key, and a key with
+/// slashes is a path into nested objects.
 fn changed(name: &str, edits: &Value) -> tempfile::TempDir {
     let folder = copy_of(name);
     let path = folder.path().join("config.json");

@@ -15,11 +15,11 @@ use crate::base::config::{DeviceChoice, EngineSettings};
 use crate::device::Selection;
 use crate::device::cuda::{Arena, BatchLayout, Cuda, Graphs};
 
-/// The least cosine between a vector and that of the reference, after hundreds of roundings: bf16
-/// keeps 8 bits, f16 11.
+/// The minimum cosine between a vector and the reference, after hundreds of roundings: bf16 has 8
+/// bits of precision, f16 has 11.
 const FLOORS: [(DtypeChoice, f32); 2] = [(DtypeChoice::Bf16, 0.9999), (DtypeChoice::F16, 0.99999)];
 
-/// `None`, and a printed line, without a device.
+/// Prints a line and returns `None` if there is no device.
 fn device(what: &str, dtype: DtypeChoice) -> Option<Device> {
     if Cuda::count() == 0 {
         println!("no CUDA device here: not run: {what}");
@@ -35,7 +35,7 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Tokens of a text that is also computed alone; emulated, a long one takes seconds.
+/// The longest text that is also computed alone. An emulated device takes seconds for longer ones.
 const ALONE_TOKENS_MAX: usize = 24;
 
 #[test]
@@ -140,7 +140,7 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
         Selection::open(&settings).unwrap().device
     };
     let total = open(0.9).memory().unwrap().total_bytes;
-    // Beside the weights and what cuBLASLt works with, room for a batch of 1,000 tokens or so.
+    // Enough for the weights, the workspace of cuBLASLt and a batch of about 1,000 tokens.
     let room = open((35 << 20) as f32 / total as f32);
     let encoder = Encoder::load(&golden("bert"), &room).unwrap();
     let pooled =
@@ -199,7 +199,7 @@ fn cuda_has_two_batches_in_flight_and_each_keeps_its_values() {
     let batches = [&[5][..], &[5, 3], &[40, 2, 9]].map(random_batch);
     let want = batches.each_ref().map(|batch| network.pooled(batch, pooling, true).unwrap());
     let launch = |i: usize| network.launch(&batches[i], pooling, true).unwrap();
-    // The first time by launches, then recorded, then by graphs.
+    // The first round launches each operation, the second records a graph, the third uses it.
     for _ in 0..3 {
         let (mut first, mut second) = (launch(0), launch(1));
         let vectors = first.read_back_vectors().unwrap();

@@ -5,7 +5,7 @@ use crate::base::error::{Error, Result};
 
 type Tensors = HashMap<String, Tensor>;
 
-/// The tiny model's tensors, as `change` leaves them, in a folder of its own.
+/// A copy of the tiny model whose tensors `change` has edited.
 fn rewritten(change: impl FnOnce(Tensors) -> Tensors) -> tempfile::TempDir {
     let folder = copy_of_bert();
     let file = folder.path().join("model.safetensors");
@@ -138,7 +138,7 @@ fn a_file_that_is_not_there_is_missing_by_name() {
     assert!(matches!(error, Error::ModelBroken { .. }), "{error}");
 }
 
-/// The error that loading what `name` holds gives.
+/// The error when the model is loaded for the job that `name` ends with.
 fn error_of(name: &str, folder: &Path) -> Option<Error> {
     let device = Device::cpu(1).unwrap();
     match name.rsplit('_').next() {
@@ -166,7 +166,7 @@ fn every_tensor_of_every_family_is_asked_for_and_checked() {
         let folder = copy_of(name);
         let file = folder.path().join("model.safetensors");
         let tensors = candle_core::safetensors::load(&file, &candle_core::Device::Cpu).unwrap();
-        // A pooler is part of some checkpoints whose embedding does not use it.
+        // Some checkpoints have a pooler that the embedding does not use.
         let unused = |tensor: &&String| tensor.starts_with("pooler.");
         for tensor in tensors.keys().filter(|tensor| !unused(tensor)) {
             let mut without = tensors.clone();
@@ -177,7 +177,7 @@ fn every_tensor_of_every_family_is_asked_for_and_checked() {
                 candle_core::safetensors::save(&tensors, &file).unwrap();
                 let error = error_of(name, folder.path());
                 let message = error.map(|error| error.to_string()).unwrap_or_default();
-                // What is looked for under several names is named by what they have in common.
+                // A tensor with several possible prefixes is reported without one.
                 let word = tensor.trim_start_matches("bert.").trim_start_matches("roberta.");
                 let word = word.trim_start_matches("distilbert.").trim_start_matches("model.");
                 assert!(message.contains(word) && message.contains(part), "{tensor}: {message}");

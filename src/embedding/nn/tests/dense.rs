@@ -1,9 +1,8 @@
-//! The dense layers behind the pooling, as sentence-transformers has them.
+//! Dense layers after the pooling, as in sentence-transformers.
 
 use super::*;
 
-/// A folder with dense modules of these shapes, `(inputs, outputs, activation, bias)`, and their
-/// tensors.
+/// A folder with dense modules, `(inputs, outputs, activation, bias)`, and the tensors of each.
 fn folder_of(
     modules: &[(usize, usize, &str, bool)],
 ) -> (tempfile::TempDir, SentenceConfig, Vec<HashMap<String, Tensor>>) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::device::{Cpu, InstructionSet};
 
-/// Each folder whose hidden states are known, and the tokens its network takes.
+/// Each folder with reference hidden states, and the maximum tokens of its network.
 pub const EMBEDDERS: [(&str, usize); 13] = [
     ("bert", 514),
     ("roberta", 512),
@@ -26,7 +26,7 @@ fn devices() -> impl Iterator<Item = Device> {
     available.map(|set| Device::Cpu(Cpu::with_instructions(2, set).unwrap()))
 }
 
-/// Every text alone, and all of them in several orders.
+/// All texts in several orders, and every text alone.
 fn batches(n: usize) -> Vec<Vec<usize>> {
     let alone = (0..n).map(|i| vec![i]);
     orders(n).into_iter().chain(alone).collect()
@@ -39,7 +39,7 @@ fn check_ids(name: &str, got: &Ragged, expected: &HashMap<String, Tensor>) {
     assert_eq!(types, whole_numbers(&expected["token_type_ids"]), "{name}");
 }
 
-/// The texts of the reference as `name` reads them, checked against the ids it was given.
+/// The texts of the reference, tokenised by `name` and checked against the ids of the reference.
 pub fn read_texts(name: &str, expected: &HashMap<String, Tensor>) -> Ragged {
     let texts = texts("texts.json");
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

@@ -23,12 +23,12 @@ mod oracle;
 /// The largest difference of a value from the reference.
 const TOLERANCE: f32 = 1e-4;
 
-/// Test data, by its name under `tests/golden`.
+/// The path of a file or model in `tests/golden`.
 pub fn golden(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden")).join(name)
 }
 
-/// A tiny model in a folder of its own, to be changed or damaged.
+/// A copy of a tiny model, which a test can change or damage.
 pub fn copy_of(name: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -58,7 +58,7 @@ fn expected(folder: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(file, &candle_core::Device::Cpu).unwrap()
 }
 
-/// hidden: `[tokens, d]`; cu_seqlens: `[n + 1]`; gives `[n, d]`.
+/// hidden: `[tokens, d]`; cu_seqlens: `[n + 1]`; returns `[n, d]`.
 pub fn pool(hidden: &Matrix, cu_seqlens: &[u32], pooling: Pooling, normalize: bool) -> Matrix {
     let d = hidden.d();
     let values = ops::pool(hidden.as_slice(), d, cu_seqlens, pooling, normalize);
@@ -79,7 +79,7 @@ fn worst(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// The numbers 0 to n in several orders, the given one first.
+/// The numbers 0..n in several orders, the first of which is ascending.
 fn orders(n: usize) -> Vec<Vec<usize>> {
     let given: Vec<usize> = (0..n).collect();
     let backward = given.iter().rev().copied().collect();
@@ -161,7 +161,7 @@ fn minilm_equals_sentence_transformers_alone_and_in_any_batch() {
     assert!(error < TOLERANCE && cosine >= 0.99999, "difference {error:e}, cosine {cosine}");
 }
 
-/// Ids that look random, in sequences of these lengths.
+/// Pseudo-random ids, in sequences of these lengths.
 fn random_batch(lengths: &[usize]) -> Ragged {
     let mut state = 1_u64;
     let mut next = || {

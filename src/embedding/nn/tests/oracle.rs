@@ -1,5 +1,5 @@
-//! Networks against candle, a second implementation, at sizes and constants that no golden model
-//! has. Its own models make the weights, so that names and shapes are checked too.
+//! Networks against candle, an independent implementation, with sizes and constants that no golden
+//! model has. The models of candle create the weights, so that names and shapes are checked, too.
 
 use candle_nn::{VarBuilder, VarMap};
 use candle_transformers::models::{llama, modernbert, nomic_bert, qwen2, qwen3};
@@ -9,8 +9,8 @@ use super::*;
 
 const CPU: candle_core::Device = candle_core::Device::Cpu;
 
-/// Compares every hidden state of some sequences. `theirs` builds a model out of a config and
-/// weights, and gives its hidden states, `[1, tokens, hidden]`, of ids, `[1, tokens]`.
+/// Compares every hidden state of some sequences. `theirs` builds a model from a config and weights,
+/// and returns the hidden states, `[1, tokens, hidden]`, of ids, `[1, tokens]`.
 fn check<C: serde::de::DeserializeOwned>(
     config: Value,
     theirs: impl Fn(&C, VarBuilder<'_>, &Tensor) -> candle_core::Result<Tensor>,
@@ -19,7 +19,7 @@ fn check<C: serde::de::DeserializeOwned>(
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let parsed: C = serde_json::from_value(config.clone()).unwrap();
     let map = VarMap::new();
-    // The first model makes the weights, as candle initialises them; then they become random.
+    // The first model creates the weights, which are then replaced by random ones.
     let made = VarBuilder::from_varmap(&map, DType::F32, &CPU);
     theirs(&parsed, made, &Tensor::new(&[[1_u32]], &CPU).unwrap()).unwrap();
     let tensors = shaken(&map);
@@ -42,13 +42,13 @@ fn check<C: serde::de::DeserializeOwned>(
     assert!(greatest < TOLERANCE, "{}: {greatest:e}", config["model_type"]);
 }
 
-/// Random values that a plain number decides: weights of norms around 1, all others around 0. The
-/// decoder of a language model becomes the identity.
+/// Pseudo-random values: weights of norms around 1, all others around 0. The decoder of a language
+/// model becomes the identity.
 fn shaken(map: &VarMap) -> HashMap<String, Tensor> {
     let vars = map.data().lock().unwrap();
     let mut names: Vec<&String> = vars.keys().collect();
     names.sort();
-    // candle makes a norm that ModernBERT does not have, and works without it.
+    // candle creates a norm that ModernBERT does not have, but does not require it.
     names.retain(|name| *name != "model.layers.0.attn_norm.weight");
     let mut state = 5_u64;
     let mut shake = |name: &String| {
@@ -133,8 +133,8 @@ fn llama_with_positions_stretched_as_llama_3_does() {
         "original_max_position_embeddings": 64,
     });
     config["tie_word_embeddings"] = json!(false);
-    // It gives logits of the last token only. Those of a decoder that is the identity begin with
-    // the hidden state, and all prefixes of a sequence give all of its hidden states.
+    // The model returns logits of the last token only. With the identity as the decoder they start
+    // with the hidden state, so the prefixes of a sequence yield all of its hidden states.
     check(config, |config: &llama::LlamaConfig, weights, ids| {
         let config = config.clone().into_config(false);
         let model = llama::Llama::load(weights, &config)?;

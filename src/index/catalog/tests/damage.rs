@@ -1,4 +1,4 @@
-//! Is a file that is not a whole catalog refused with a sentence?
+//! A file that is not a complete catalog is refused with an error that names it.
 
 use std::path::Path;
 
@@ -81,7 +81,7 @@ fn a_file_cut_short_anywhere_is_refused() {
     }
 }
 
-/// Reads everything; whatever is wrong must come as `IndexCorrupt`, and nothing wrong may come.
+/// Reads everything. Damage must be reported as `IndexCorrupt`, and no wrong value may be returned.
 fn read_everything(path: &Path, chunks: u32) -> Result<usize> {
     let catalog = Catalog::open(path)?;
     let all: Vec<u32> = (0..chunks).collect();

@@ -86,7 +86,7 @@ fn write(path: &Path, files: &[FileRows]) {
     writer.finish().unwrap();
 }
 
-/// A catalog of `files`, in a folder that goes with it.
+/// A catalog of `files`, in a temporary folder.
 fn catalog(files: &[FileRows]) -> (TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();
     write(&path_in(&folder), files);

@@ -1,6 +1,6 @@
-//! What do other processes see, and what does a killed one leave?
+//! What other processes see of a catalog, and what a killed writer leaves.
 //!
-//! The test program starts itself with one of the ignored tests, in a folder that holds the file.
+//! The test program starts itself with one of the ignored tests, in the folder of the catalog.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -44,7 +44,7 @@ fn child_that_writes_and_never_finishes() {
     let mut writer = CatalogWriter::open(Path::new(FILE)).unwrap();
     writer.delete_files(&["a.rs".to_owned()]).unwrap();
     append(&mut writer, &whole("b.rs", "rust", 50, 20_000));
-    // Sends what is pending to DuckDB.
+    // Sends the pending rows to DuckDB.
     writer.delete_files(&[]).unwrap();
     std::fs::write(READY, "").unwrap();
     std::thread::sleep(PATIENCE);

@@ -1,4 +1,4 @@
-//! Do readers get the right rows, in order, all at once?
+//! Readers get the right rows in order, also at the same time.
 
 use super::super::{Catalog, CatalogWriter, ScopeSpec};
 use super::{append, catalog, ids, path_in, whole};

@@ -1,4 +1,4 @@
-//! Does what was written come back, and only that?
+//! A catalog returns what was written, and nothing else.
 
 use proptest::prelude::*;
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Every build that this processor can run, also those that a better one hides.
+/// Every build that this processor can run, not only the one that it would choose.
 fn builds(dtype: Dtype) -> Vec<(&'static str, Kernel)> {
     let mut builds = vec![("portable", portable::kernel(dtype))];
     #[cfg(target_arch = "x86_64")]
@@ -39,7 +39,7 @@ proptest! {
                 Dtype::F32 => word() >> 9 | 0x3f80_0000,
                 Dtype::Bf16 => word() & 0x007f_007f | 0x3f80_3f80,
                 Dtype::F16 => unreachable!("f16 is a GPU's"),
-                // Not -2^15, whose square fits no sum of two.
+                // Not -2^15: the sum of two of its squares overflows.
                 Dtype::Int16 => word() & 0x7fff_7fff,
                 Dtype::Int8 => word(),
             };

@@ -6,10 +6,10 @@ use super::*;
 use crate::device::cpu::ops::Numbers;
 use crate::device::cuda::{Arena, Staging};
 
-/// Rows and queries of one case.
+/// Enough for the rows and queries of one case.
 const ARENA_BYTES: usize = 64 << 20;
 
-/// A GPU, and the way to it.
+/// A GPU, and the memory through which data reaches it.
 struct Place {
     cuda: Arc<Cuda>,
     staging: Staging,
@@ -17,7 +17,7 @@ struct Place {
 }
 
 impl Place {
-    /// `None`, and a printed line, without a device.
+    /// Prints a line and returns `None` if there is no device.
     fn open(what: &str) -> Option<Self> {
         if Cuda::count() == 0 {
             println!("no CUDA device here: not run: {what}");
@@ -33,13 +33,13 @@ impl Place {
         DeviceRows::new(self.staging.place(&self.cuda, &mut self.arena, values).unwrap(), d)
     }
 
-    /// Whether it is the best `k` of `rows` for each of `queries`, best first.
+    /// Asserts that `found` has the best `k` of `rows` for each of `queries`, best first.
     fn check(&mut self, found: &Neighbors, rows: &[f32], queries: &[f32], d: usize, k: usize) {
         let (nq, n) = (queries.len() / d, rows.len() / d);
         assert_eq!((found.scores.n(), found.scores.d()), (nq, k));
         assert_eq!((found.ids.n(), found.ids.d()), (nq, k));
         let (Some(scores), Some(ids)) = (found.scores.buffer(), found.ids.buffer()) else {
-            return assert_eq!(nq, 0, "no memory");
+            return assert_eq!(nq, 0, "only no queries have no buffer");
         };
         let scores = self.staging.download(&self.cuda, &scores).unwrap();
         let ids = self.staging.download(&self.cuda, &ids).unwrap();
@@ -49,12 +49,11 @@ impl Place {
             let mut best = all.clone();
             best.sort_by(|a, b| b.total_cmp(a));
             let (scores, ids) = (&scores[q * k..][..k], &ids[q * k..][..k]);
-            // Another order of the sums may exchange neighbours, so that an id is held against its
-            // score.
+            // Another order of summation may swap neighbours, so each id is checked by its score.
             let near = |a: f32, b: f32| (a - b).abs() < 1e-5 * d as f32;
             for i in 0..k.min(n) {
                 assert!(near(scores[i], best[i]), "{i}: {} is not {}", scores[i], best[i]);
-                assert!(near(scores[i], all[ids[i] as usize]), "row {} is another", ids[i]);
+                assert!(near(scores[i], all[ids[i] as usize]), "row {} has another score", ids[i]);
             }
             let mut distinct: Vec<i64> = ids[..k.min(n)].to_vec();
             distinct.sort_unstable();
@@ -138,7 +137,7 @@ fn what_does_not_fit_is_refused_and_named() {
         let error = error.unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
     }
-    // None of it has changed the index.
+    // The refused calls have not changed the index.
     index.search(&right, 0..2, 3, &mut found).unwrap();
     place.check(&found, &[1.0; 16], &[1.0; 16], 8, 3);
 }
@@ -151,11 +150,11 @@ fn memory_is_taken_from_the_budget_and_given_back() {
     let index = FlatIndex::new(cuda, 8, 1000).unwrap();
     let memory = cuda.memory().unwrap();
     let temp_bytes = TEMP_BYTES_MAX.min(memory.total_bytes as usize / TEMP_SHARE);
-    // Rows are taken in steps.
+    // Memory is allocated in steps of 1024 rows.
     assert_eq!(cuda.budget.held() - held, 1024 * 8 * 4 + temp_bytes + WORKSPACE_BYTES);
     drop(index);
     assert_eq!(cuda.budget.held(), held);
-    // More than the budget, more than the device, more than can be counted.
+    // More than the budget, more than the device, and more than fits a number.
     let total = memory.total_bytes as usize;
     let left = cuda.budget.bytes_max() - held - temp_bytes - WORKSPACE_BYTES;
     for rows_max in [left / 32 + 1, total / 32, usize::MAX] {

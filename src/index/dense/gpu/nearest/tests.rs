@@ -10,7 +10,7 @@ use crate::device::cuda::tests::Pair;
 const ROWS: [usize; 6] = [0, 1, 2047, 2048, 2049, 20_000];
 const DIMENSIONS: [usize; 3] = [4, 32, 384];
 
-/// What a scan and the CPU find: hits and `None` behind them.
+/// The result of a scan or of the CPU: hits, followed by `None`.
 type Hits = Vec<Option<Hit>>;
 
 /// Values of rows and of queries.
@@ -21,7 +21,7 @@ struct Case {
 }
 
 impl Case {
-    /// Every shape of the lists, with values that `value` makes of numbers between -1 and 1.
+    /// Every combination of `ROWS` and `DIMENSIONS`. `value` maps random numbers of -1..1 to values.
     fn each(value: fn(f32) -> f32, mut check: impl FnMut(&Self, usize)) {
         for (seed, n) in ROWS.into_iter().enumerate() {
             for d in DIMENSIONS {
@@ -45,7 +45,7 @@ impl Case {
     }
 }
 
-/// The rows and queries of a case on the device, and what every scan uses again.
+/// The rows and queries of a case on the device.
 struct Scan<'a> {
     pair: &'a mut Pair,
     rows: DeviceRows<f32>,
@@ -90,7 +90,7 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// What one scan leaves for the next.
+/// Buffers that scans reuse.
 #[derive(Default)]
 struct Kept {
     keys: [DeviceRows<u64>; 2],
@@ -127,13 +127,16 @@ fn scores_of_a_scan_are_those_of_the_cpu() {
                 let all = case.on_cpu(n, q, n);
                 let want = case.on_cpu(n, q, 216);
                 let score = |id| all.iter().flatten().find(|hit| hit.id == id).unwrap().score;
-                // Another order of the sums may exchange neighbours: an id is held against its
+                // Another order of summation may swap neighbours, so each id is checked by its
                 // score.
                 for (got, want) in got.iter().zip(&want) {
                     assert_eq!(got.is_some(), want.is_some(), "{n} rows");
                     let (Some(got), Some(want)) = (got, want) else { continue };
                     assert!((got.score - want.score).abs() < 1e-5, "{got:?}, not {want:?}");
-                    assert!((got.score - score(got.id)).abs() < 1e-5, "{got:?} is of another row");
+                    assert!(
+                        (got.score - score(got.id)).abs() < 1e-5,
+                        "{got:?} has the score of another row"
+                    );
                 }
             }
         },
