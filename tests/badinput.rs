@@ -187,7 +187,8 @@ fn with_data(place: &Place, data: &Path) -> Settings {
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().flatten() {
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let source = entry.path();
+        let target = to.join(entry.file_name());
         if source.is_dir() {
             copy_folder(&source, &target);
         } else {

@@ -110,7 +110,8 @@ fn the_same_query_gives_the_same_findings_on_any_number_of_threads() {
     let expected = answers(&searchers[0]);
     assert_eq!(answers(&searchers[1]), expected);
     std::thread::scope(|scope| {
-        let (searchers, answers) = (&searchers, &answers);
+        let searchers = &searchers;
+        let answers = &answers;
         let start = |i: usize| scope.spawn(move || answers(&searchers[i % 2]));
         let at_once: Vec<_> = (0..8).map(start).collect();
         for thread in at_once {
@@ -176,7 +177,8 @@ fn only_the_channels_of_the_query_answer_and_each_counts_once() {
     use ChannelName::{Dense, Lexical};
     let twice = only(place.query("parse_header", 20), &[Dense, Lexical, Dense]);
     let once = only(place.query("parse_header", 20), &[Dense, Lexical]);
-    let (twice, once) = (ask(&searcher, &twice), ask(&searcher, &once));
+    let twice = ask(&searcher, &twice);
+    let once = ask(&searcher, &once);
     assert_eq!(twice.channels_used, [Dense, Lexical]);
     assert_eq!(fingerprint(&twice), fingerprint(&once));
 }

@@ -326,7 +326,8 @@ fn a_failing_ingest_reports_where_it_stopped() {
 #[test]
 fn telemetry_is_installed_once() {
     let install = || Telemetry::install(&TelemetryConfig::default()).unwrap();
-    let (first, second) = (install(), install());
+    let first = install();
+    let second = install();
     let trace = || {
         let cx = RunContext::new(&second, Tool::Search, &[Stage::Gate]);
         assert_eq!(cx.stage(Stage::Gate, |_| Ok(7)).unwrap(), 7);

@@ -46,7 +46,8 @@ const FOREIGN_FOLDERS: &[&str] = &["target", "node_modules", ".git", ".deps", ".
 fn files(folder: &str) -> Vec<(String, PathBuf)> {
     fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).expect("the repository is readable").flatten() {
-            let (path, name) = (entry.path(), entry.file_name());
+            let path = entry.path();
+            let name = entry.file_name();
             if path.is_symlink() || FOREIGN_FOLDERS.iter().any(|foreign| name == *foreign) {
                 continue;
             }

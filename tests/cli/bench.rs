@@ -59,7 +59,8 @@ fn table_json_and_page_show_the_same_and_the_sums_agree() {
     assert_eq!((&report["threads"], &report["complete"]), (&json!(1), &json!(true)));
     assert!(number(&report["roof"]["gflops"]) > 0.0);
     assert_eq!(report["cosine"]["texts"], 32 + 30, "texts of 16 tokens, every other real one");
-    let (mean, least) = (number(&report["cosine"]["mean"]), number(&report["cosine"]["least"]));
+    let mean = number(&report["cosine"]["mean"]);
+    let least = number(&report["cosine"]["least"]);
     assert!(0.99 < least && least <= mean && mean < 1.000_001, "{report}");
 
     let cells = report["cells"].as_array().unwrap();
@@ -194,7 +195,8 @@ fn wrong_flags_are_refused_with_the_value_and_what_is_valid() {
 
 #[test]
 fn an_endpoint_is_measured_and_compared() {
-    let (place, served) = (place(), Place::new(&[]));
+    let place = place();
+    let served = Place::new(&[]);
     let flags = ["--set", "engine.cache_bytes_max=0", "--set", "serve.items_max=40"];
     let server = Serving::start(&served, &flags);
     server.wait_for_engine();
@@ -206,7 +208,8 @@ fn an_endpoint_is_measured_and_compared() {
     assert!(number(&report["against"]["cosine"]["least"]) > 0.99, "{report}");
     let cells = report["cells"].as_array().unwrap();
     let of = |target: &str| cells.iter().filter(|c| c["target"] == target).collect::<Vec<_>>();
-    let (local, remote) = (of("inproc"), of(&url));
+    let local = of("inproc");
+    let remote = of(&url);
     assert_eq!((local.len(), remote.len()), (6, 4), "41 texts are more than the endpoint accepts");
     let refusals = report["notes"].as_array().unwrap();
     assert!(

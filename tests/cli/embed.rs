@@ -269,7 +269,8 @@ fn sparse_vectors_equal_the_reference_and_refuse_flags_of_dense_ones() {
             assert_eq!(out.len(), texts.len());
             for (i, line) in out.iter().enumerate() {
                 assert_eq!(line["id"], json!(i));
-                let (ids, values) = (line["indices"].as_array(), line["values"].as_array());
+                let ids = line["indices"].as_array();
+                let values = line["values"].as_array();
                 let mut full = vec![0.0; vocab];
                 for (id, value) in ids.unwrap().iter().zip(values.unwrap()) {
                     full[id.as_u64().unwrap() as usize] = value.as_f64().unwrap() as f32;

@@ -82,7 +82,8 @@ fn base64_holds_the_same_floats() {
             json!({ "input": TEXTS, "encoding_format": format, "dimensions": 64, "user": "u" });
         server.post("/v1/embeddings", &body).ok()["data"].clone()
     };
-    let (plain, encoded) = (ask("float"), ask("base64"));
+    let plain = ask("float");
+    let encoded = ask("base64");
     for (plain, encoded) in plain.as_array().unwrap().iter().zip(encoded.as_array().unwrap()) {
         let text = encoded["embedding"].as_str().unwrap();
         let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();

@@ -30,14 +30,13 @@ fn an_endpoint_indexes_and_searches_as_this_process_does() {
     let cli =
         |place: &Place, args: &[&str], flags: &[&str]| place.run(&[args, flags].concat()).ok();
 
-    let (remote, local) = (many(), many());
+    let remote = many();
+    let local = many();
     for place in [&remote, &local] {
         std::fs::write(place.path().join("texts.txt"), TEXTS.join("\n")).unwrap();
     }
-    let (a, b) = (
-        vectors(&cli(&remote, &["embed", "texts.txt"], &http)),
-        vectors(&cli(&local, &["embed", "texts.txt"], &inproc)),
-    );
+    let a = vectors(&cli(&remote, &["embed", "texts.txt"], &http));
+    let b = vectors(&cli(&local, &["embed", "texts.txt"], &inproc));
     assert_eq!((a.len(), b.len()), (TEXTS.len(), TEXTS.len()));
     for (a, b) in a.iter().flatten().zip(b.iter().flatten()) {
         assert!((a - b).abs() < 1e-6, "{a} and {b}");

@@ -148,7 +148,8 @@ fn ids_of_the_caller_are_returned_and_missing_ones_are_made() {
         }
         reply(request.send_json(body))
     };
-    let (good, bad) = (json!({ "query": "merge_body" }), json!({ "query": "" }));
+    let good = json!({ "query": "merge_body" });
+    let bad = json!({ "query": "" });
     let brought = [("X-Run-ID", "run-of-mine"), ("x-session-id", "s-1")];
     let answer = ask(&brought, &good);
     assert_eq!(answer.header("x-run-id"), "run-of-mine");
@@ -161,7 +162,8 @@ fn ids_of_the_caller_are_returned_and_missing_ones_are_made() {
     assert_eq!((refused.status, refused.header("x-run-id")), (400, "run-of-mine"));
     assert!(is_hex(refused.header("x-trace-id")));
 
-    let (first, second) = (ask(&[], &good), ask(&[], &good));
+    let first = ask(&[], &good);
+    let second = ask(&[], &good);
     assert!(is_hex(first.header("x-run-id")) && is_hex(second.header("x-run-id")));
     assert_ne!(first.header("x-run-id"), second.header("x-run-id"));
     assert_ne!(first.header("x-trace-id"), second.header("x-trace-id"));

@@ -21,8 +21,10 @@ impl Drop for Done<'_> {
 fn no_request_fails_while_versions_are_published() {
     let place = many();
     let server = Serving::ready(&place, &[]);
-    let (done, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let (failures, seen) = (Mutex::new(Vec::new()), Mutex::new(BTreeSet::new()));
+    let done = AtomicBool::new(false);
+    let answered = AtomicUsize::new(0);
+    let failures = Mutex::new(Vec::new());
+    let seen = Mutex::new(BTreeSet::new());
     let ask = |thread: usize| {
         let queries = ["parse_header", "how is a token split", "src/frame/check.rs", "footer"];
         let mut i = thread;

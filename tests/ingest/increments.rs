@@ -215,7 +215,8 @@ fn equals(place: &Place, fresh: &Place) {
 
 /// The score for `query` and the vector of every live chunk, by path and line.
 fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec<f32>)> {
-    let (version, catalog) = (place.version(), place.catalog());
+    let version = place.version();
+    let catalog = place.catalog();
     let dim = version.manifest.model.dim;
     let dense = DenseIndex::open(&version.folder.dense(), dim).unwrap();
     let texts = [query];
@@ -237,7 +238,8 @@ fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec
 fn knows_the_same(place: &Place, fresh: &Place) {
     assert_eq!(known(place), known(fresh));
     for query in QUERIES {
-        let (ours, theirs) = (dense_scores(place, query), dense_scores(fresh, query));
+        let ours = dense_scores(place, query);
+        let theirs = dense_scores(fresh, query);
         assert!(ours.keys().eq(theirs.keys()), "{query:?}");
         for (place, (score, vector)) in &ours {
             assert_eq!(

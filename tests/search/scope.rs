@@ -83,7 +83,8 @@ fn an_empty_answer_names_what_was_searched_and_what_to_try() {
     let answer = ask(&searcher, &query);
     assert!(answer.findings.is_empty());
     let manifest = &searcher.version().manifest;
-    let (chunks, files) = (manifest.live_chunks, manifest.files);
+    let chunks = manifest.live_chunks;
+    let files = manifest.files;
     assert_eq!(answer.summary, format!("Nothing found in {chunks} chunks of {files} files."));
     assert!(answer.next_steps.iter().any(|s| s.contains("every channel")));
     assert!(!answer.next_steps.iter().any(|s| s.contains("scope")));

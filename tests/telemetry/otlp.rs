@@ -112,7 +112,8 @@ fn check_requests(got: &[Got], protocol: Protocol) {
 
 /// Indexes, searches, and serves without a model, so that a stage fails and is logged.
 fn a_collector_gets_everything(protocol: Protocol) {
-    let (place, receiver) = (Place::new(&FILES), Receiver::start());
+    let place = Place::new(&FILES);
+    let receiver = Receiver::start();
     let endpoint = receiver.endpoint(protocol);
     let command = |args: &[&str]| {
         let mut command = exporting(&place, args, protocol, &endpoint);
@@ -265,7 +266,8 @@ fn a_collector_that_hangs_or_refuses_delays_no_request() {
 
 #[test]
 fn runs_that_are_not_sampled_are_still_recorded() {
-    let (place, receiver) = (Place::indexed(&FILES), Receiver::start());
+    let place = Place::indexed(&FILES);
+    let receiver = Receiver::start();
     for protocol in Protocol::BOTH {
         let mut command = exporting(&place, &SERVE, protocol, &receiver.endpoint(protocol));
         command.env("OTEL_TRACES_SAMPLER", "always_off");
@@ -321,7 +323,8 @@ fn timeless(value: &Value) -> Value {
 
 #[test]
 fn a_disabled_sdk_changes_no_answer() {
-    let (place, receiver) = (Place::indexed(&FILES), Receiver::start());
+    let place = Place::indexed(&FILES);
+    let receiver = Receiver::start();
     // From now on the cache has the vector of the query.
     place.run(&["search", "parse_header"]).ok();
     let serve = |disabled: &str| {

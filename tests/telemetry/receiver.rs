@@ -179,7 +179,8 @@ impl Receiver {
             runtime.spawn(async { axum::serve(bound, router).await.unwrap() });
             address
         };
-        let (grpc, http) = (serve(grpc(inbox.clone())), serve(http(inbox.clone())));
+        let grpc = serve(grpc(inbox.clone()));
+        let http = serve(http(inbox.clone()));
         Self { inbox, grpc, http, _runtime: runtime }
     }
 

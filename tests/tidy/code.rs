@@ -126,7 +126,8 @@ pub fn check_shapes(source: &Source) -> Vec<Offence> {
 
 /// The parameters of the function at the start of `lines`.
 fn parameters(lines: &[String]) -> String {
-    let (mut depth, mut found) = (0usize, String::new());
+    let mut depth = 0usize;
+    let mut found = String::new();
     for c in lines.iter().take(40).flat_map(|line| line.chars().chain(['\n'])) {
         match c {
             '(' => depth += 1,

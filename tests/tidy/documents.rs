@@ -6,7 +6,8 @@ use super::Offence;
 /// root.
 pub fn check_links(file: &str, text: &str, exists: impl Fn(&str) -> bool) -> Vec<Offence> {
     let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let (mut offences, mut fenced) = (Vec::new(), false);
+    let mut offences = Vec::new();
+    let mut fenced = false;
     for (i, line) in text.lines().enumerate() {
         fenced ^= line.trim_start().starts_with("```");
         if fenced {
@@ -50,7 +51,9 @@ pub struct Setting {
 
 /// The settings of `codeintel.toml`, one a line.
 pub fn settings(text: &str) -> Vec<Setting> {
-    let (mut found, mut section, mut above) = (Vec::new(), "", "");
+    let mut found = Vec::new();
+    let mut section = "";
+    let mut above = "";
     for (i, line) in text.lines().enumerate() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']');

@@ -19,7 +19,9 @@ impl Source {
         let (code, text) = mask(content);
         let split = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
         let test = test_lines(&code);
-        let (lines, code, text) = (split(content), split(&code), split(&text));
+        let lines = split(content);
+        let code = split(&code);
+        let text = split(&text);
         Self { path: path.to_owned(), lines, code, text, test }
     }
 
@@ -67,7 +69,8 @@ impl Source {
 /// The text without comments and strings, and the text without comments; blanks replace them.
 fn mask(content: &str) -> (String, String) {
     let chars: Vec<char> = content.chars().collect();
-    let (mut code, mut text) = (String::new(), String::new());
+    let mut code = String::new();
+    let mut text = String::new();
     let mut at = 0;
     while at < chars.len() {
         let (end, kind) = token(&chars, at);
@@ -138,7 +141,8 @@ fn end_of_quoted(chars: &[char], at: usize, quote: char) -> usize {
 }
 
 fn end_of_block_comment(chars: &[char], at: usize) -> usize {
-    let (mut i, mut depth) = (at + 2, 1);
+    let mut i = at + 2;
+    let mut depth = 1;
     while i < chars.len() && depth > 0 {
         match (chars[i], chars.get(i + 1)) {
             ('/', Some('*')) => (i, depth) = (i + 2, depth + 1),
@@ -165,7 +169,8 @@ fn test_lines(code: &str) -> Vec<bool> {
 
 /// The offset of the `;` or the matching `}` that ends the item at the start of `code`.
 fn end_of_item(code: &str) -> usize {
-    let (mut braces, mut brackets) = (0usize, 0usize);
+    let mut braces = 0usize;
+    let mut brackets = 0usize;
     for (at, c) in code.char_indices() {
         match c {
             '{' => braces += 1,
