@@ -77,12 +77,16 @@ pub fn check_settings(text: &str) -> Vec<Offence> {
     bare.map(offence).collect()
 }
 
-/// The tests that a text names in backticks, as `module::tests::name` or `tidy::name`, with lines.
+/// The tests that a text names in backticks, with lines: `module::tests::name`, `tidy::name`, and
+/// every path to a name of at least four words.
 pub fn named_tests(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let quoted = text.lines().enumerate().flat_map(|(i, line)| {
         line.split('`').skip(1).step_by(2).map(move |quoted| (i + 1, quoted))
     });
-    let is_test = |name: &str| name.contains("::tests::") || name.starts_with("tidy::");
+    let is_long =
+        |path: &str| path.rsplit_once("::").is_some_and(|(_, name)| name.matches('_').count() >= 3);
+    let is_test =
+        move |path: &str| path.contains("::tests::") || path.starts_with("tidy::") || is_long(path);
     quoted.filter(move |(_, name)| is_test(name))
 }
 
@@ -134,13 +138,14 @@ fn a_setting_without_a_comment_is_found() {
 
 #[test]
 fn a_named_test_that_does_not_exist_is_found() {
-    let text = "Proved by `hit::tests::one` and\n`tidy::two`; see `hit::Hit` and tests.\n";
+    let text = "Proved by `hit::tests::one` and\n`tidy::two`; see `hit::Hit` and tests.\n\
+                `http::each_has_an_id`\n";
     let lines = |there: &[&str]| -> Vec<usize> {
         let offences = check_named_tests("a.md", text, |name| there.contains(&name));
         offences.iter().map(|offence| offence.line).collect()
     };
-    assert_eq!(lines(&["one"]), [2]);
-    assert_eq!(lines(&["one", "two"]), [0usize; 0]);
+    assert_eq!(lines(&["one"]), [2, 3]);
+    assert_eq!(lines(&["one", "two", "each_has_an_id"]), [0usize; 0]);
 }
 
 #[test]
