@@ -154,9 +154,9 @@ macro_rules! on_every_case {
     ($what:literal, $f:ident) => {
         if let Some(mut pair) = Pair::open($what) {
             for seed in 0..CASES {
-                $f::<bf16>(&mut pair, &mut Numbers(seed)).unwrap();
+                $f::<bf16>(&mut pair, &mut Numbers::new(seed)).unwrap();
                 pair.arena.reset();
-                $f::<f16>(&mut pair, &mut Numbers(seed)).unwrap();
+                $f::<f16>(&mut pair, &mut Numbers::new(seed)).unwrap();
                 pair.arena.reset();
             }
         }

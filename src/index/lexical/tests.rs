@@ -41,14 +41,12 @@ fn doc(id: u32) -> LexicalDoc<'static> {
     }
 }
 
-/// A text of words from a simple generator, so that frequencies and lengths differ.
+/// A text of random words, decided by `id`, so that frequencies and lengths differ.
 fn text(id: u32) -> String {
-    let mut state = u64::from(id) + 1;
+    let mut rng = fastrand::Rng::with_seed(u64::from(id));
     let n = 3 + id % 23;
     let draw = |_| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let at = (state >> 33) as usize % WORDS.len();
+        let at = rng.usize(0..WORDS.len());
         WORDS[at * at / WORDS.len()]
     };
     (0..n).map(draw).collect::<Vec<_>>().join(" ")

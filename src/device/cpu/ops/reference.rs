@@ -81,13 +81,16 @@ fn cpus() -> impl Iterator<Item = Cpu> {
     available.map(|set| Cpu::with_instructions(3, set).unwrap())
 }
 
-/// Numbers in [-1, 1] that a seed decides (Knuth's 64-bit congruential generator).
-pub struct Numbers(pub u64);
+/// Random numbers in [-1, 1) of a fixed seed.
+pub struct Numbers(fastrand::Rng);
 
 impl Numbers {
+    pub fn new(seed: u64) -> Self {
+        Self(fastrand::Rng::with_seed(seed))
+    }
+
     pub fn one(&mut self) -> f32 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
+        self.0.f32() * 2.0 - 1.0
     }
 
     pub fn some(&mut self, n: usize, scale: f32) -> Vec<f32> {
@@ -139,7 +142,7 @@ proptest! {
         seed: u64,
     ) {
         let activation = Activation::ALL[kind];
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers::new(seed);
         let weight = numbers.some(outputs * inputs, 0.5);
         let bias = numbers.some(outputs, 1.0);
         let x = Rows::new(numbers.some(n * inputs, 1.0), inputs);
@@ -171,7 +174,7 @@ proptest! {
 
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers::new(7);
     let (n, d, outputs) = (300, 96, 400);
     let layer = Linear::new(&numbers.some(outputs * d, 1.0), numbers.some(outputs, 1.0), d);
     let x = Rows::new(numbers.some(n * d, 1.0), d);

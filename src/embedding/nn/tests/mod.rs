@@ -163,12 +163,9 @@ fn minilm_equals_sentence_transformers_alone_and_in_any_batch() {
 
 /// Pseudo-random ids, in sequences of these lengths.
 fn random_batch(lengths: &[usize]) -> Ragged {
-    let mut state = 1_u64;
-    let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-        (state >> 33) as u32 % 600
-    };
-    let seqs: Vec<Vec<u32>> = lengths.iter().map(|&n| (0..n).map(|_| next()).collect()).collect();
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut seq = |&n: &usize| (0..n).map(|_| rng.u32(0..600)).collect();
+    let seqs: Vec<Vec<u32>> = lengths.iter().map(&mut seq).collect();
     Ragged::from_seqs(seqs.iter().map(Vec::as_slice))
 }
 

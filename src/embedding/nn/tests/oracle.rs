@@ -50,16 +50,13 @@ fn shaken(map: &VarMap) -> HashMap<String, Tensor> {
     names.sort();
     // candle creates a norm that ModernBERT does not have, but does not require it.
     names.retain(|name| *name != "model.layers.0.attn_norm.weight");
-    let mut state = 5_u64;
+    let mut rng = fastrand::Rng::with_seed(5);
     let mut shake = |name: &String| {
         let shape = vars[name].shape().clone();
         let center = if shape.rank() == 1 && name.ends_with("weight") { 1.0 } else { 0.0 };
-        let mut one = |i: usize| {
-            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            match name.as_str() {
-                "lm_head.weight" => f32::from(u8::from(i / shape.dims()[1] == i % shape.dims()[1])),
-                _ => ((state >> 40) as f32 / (1 << 23) as f32 - 1.0) * 0.3 + center,
-            }
+        let mut one = |i: usize| match name.as_str() {
+            "lm_head.weight" => f32::from(u8::from(i / shape.dims()[1] == i % shape.dims()[1])),
+            _ => (rng.f32() * 2.0 - 1.0) * 0.3 + center,
         };
         let values: Vec<f32> = (0..shape.elem_count()).map(&mut one).collect();
         (name.clone(), Tensor::from_vec(values, shape.clone(), &CPU).unwrap())

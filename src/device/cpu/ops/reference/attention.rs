@@ -65,7 +65,7 @@ proptest! {
         reach in prop::option::of(0..100usize),
         seed: u64,
     ) {
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers::new(seed);
         let heads = heads_kv * group;
         let scale = 1.0 / (head_dim as f32).sqrt();
         let shape = Attention { heads, heads_kv, head_dim, scale, mask };

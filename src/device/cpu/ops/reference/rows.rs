@@ -31,7 +31,7 @@ proptest! {
     fn norms_and_residuals_agree_with_f64(
         n in 0..40usize, d in 2..200usize, kind in 0..4usize, seed: u64,
     ) {
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers::new(seed);
         let (x, y) = (numbers.rows(n, d, 3.0), numbers.rows(n, d, 3.0));
         let (rule, zeros) = (norms(&mut numbers, d, kind), vec![0.0; d]);
         let of = |f: &dyn Fn(usize) -> Vec<f64>| (0..n).flat_map(f).collect::<Vec<f64>>();
@@ -58,7 +58,7 @@ proptest! {
         kind in 0..4usize,
         seed: u64,
     ) {
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers::new(seed);
         let head_dim = 2 * pairs + rest;
         let x = numbers.rows(n, (heads + others) * head_dim, 3.0);
         let rule = norms(&mut numbers, head_dim, kind);
@@ -105,7 +105,7 @@ proptest! {
         scale in prop_oneof![Just(1.0_f32), 0.5..4.0_f32],
         seed: u64,
     ) {
-        let mut numbers = Numbers(seed);
+        let mut numbers = Numbers::new(seed);
         let table = Embedding {
             word_embeddings: numbers.rows(50, d, 1.0),
             token_type_embeddings: types.then(|| numbers.rows(2, d, 1.0)),
@@ -145,7 +145,7 @@ proptest! {
     fn gating_agrees_with_f64(
         n in 0..40usize, d in 1..100usize, kind in 0..Activation::ALL.len(), seed: u64,
     ) {
-        let x = Numbers(seed).rows(n, 2 * d, 4.0);
+        let x = Numbers::new(seed).rows(n, 2 * d, 4.0);
         let want: Vec<f64> = (0..n).flat_map(|i| {
             let (gate, up) = x.row(i).split_at(d);
             let gate_of = |gate: f32| activate(Activation::ALL[kind], f64::from(gate));
@@ -166,7 +166,7 @@ proptest! {
     ) {
         let pooling =
             [Pooling::Mean, Pooling::WeightedMean, Pooling::Max, Pooling::Cls, Pooling::Last][kind];
-        let hidden = Numbers(seed).some(lengths.iter().sum::<usize>() * d, 1.0);
+        let hidden = Numbers::new(seed).some(lengths.iter().sum::<usize>() * d, 1.0);
         let ends = ends(&lengths);
         let rows = |range: &[u32]| &hidden[range[0] as usize * d..range[1] as usize * d];
         let want: Vec<f64> = ends.windows(2)

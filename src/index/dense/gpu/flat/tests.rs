@@ -69,7 +69,7 @@ fn flat_search_finds_what_comparing_every_row_finds() {
     let Some(mut place) = Place::open("flat search") else { return };
     let mut found = Neighbors::default();
     for seed in 0..8 {
-        let numbers = &mut Numbers(seed);
+        let numbers = &mut Numbers::new(seed);
         let whole = |numbers: &mut Numbers, most: usize| {
             ((numbers.one() + 1.0) * 0.4999 * most as f32) as usize
         };
@@ -103,7 +103,7 @@ fn flat_search_finds_what_comparing_every_row_finds() {
 fn more_queries_than_the_memory_is_enough_for_go_in_parts() {
     let Some(mut place) = Place::open("a large search") else { return };
     let (n, nq, d, k) = (50_000, 1_500, 4, 3);
-    let numbers = &mut Numbers(1);
+    let numbers = &mut Numbers::new(1);
     let (rows, queries) = (numbers.some(n * d, 1.0), numbers.some(nq * d, 1.0));
     let mut index = FlatIndex::new(&place.cuda, d, n).unwrap();
     index.add(&rows).unwrap();

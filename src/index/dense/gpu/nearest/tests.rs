@@ -25,7 +25,7 @@ impl Case {
     fn each(value: fn(f32) -> f32, mut check: impl FnMut(&Self, usize)) {
         for (seed, n) in ROWS.into_iter().enumerate() {
             for d in DIMENSIONS {
-                let numbers = &mut Numbers((seed * 1000 + d) as u64);
+                let numbers = &mut Numbers::new((seed * 1000 + d) as u64);
                 let mut some = |n: usize| (0..n * d).map(|_| value(numbers.one())).collect();
                 let case = Self { rows: some(n), queries: some(QUERIES_MAX), d };
                 check(&case, n);
