@@ -52,7 +52,7 @@ fn no_request_fails_while_versions_are_published() {
         for i in 0..5 {
             place.write(
                 &format!("new/file{i}.py"),
-                &format!("def brand_new_{i}():\n    return {i}\n"),
+                format!("def brand_new_{i}():\n    return {i}\n"),
             );
             let report = place.index();
             // Two versions follow each other so fast that the server may never see the first.
