@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cache::{Key, Record, Usage, VectorCache};
 use super::input::Input;
 use super::pending::{Response, SlotRow};
-use super::request::{Embeddings, Expansions, Scores};
+use super::request::{Embeddings, Expansions, Scores, TokenVectors};
 use super::worker::Search;
 use super::worker::compute::BatchRows;
 use crate::base::error::{Error, Result, Warning};
@@ -38,6 +38,8 @@ enum Output {
     Dense(Vec<f32>),
     /// `[n]`
     Sparse(Vec<SparseVec>),
+    /// `[n]`, each `[tokens, d]`
+    Tokens(Vec<Matrix>),
     /// `[n]`: what the device found for each vector, which stays there.
     Nearest(Search, Vec<Vec<Hit>>),
 }
@@ -66,6 +68,7 @@ impl<'a> Collector<'a> {
         let d = identity.dim;
         let output = match (identity.task, search) {
             (Task::Expand, _) => Output::Sparse(vec![SparseVec::default(); n]),
+            (Task::TokenVectors, _) => Output::Tokens(vec![Matrix::with_capacity(0, d); n]),
             (_, Some(search)) => Output::Nearest(search, vec![Vec::new(); n]),
             (Task::Embed | Task::Score, None) => Output::Dense(vec![0.0; n * d]),
         };
@@ -148,6 +151,12 @@ impl<'a> Collector<'a> {
                 }
                 Ok(())
             }
+            (Output::Tokens(tokens), Some(BatchRows::Tokens(rows))) => {
+                for &SlotRow { slot, row } in &response.rows {
+                    tokens[slot] = rows[row].clone();
+                }
+                Ok(())
+            }
             (_, rows) => {
                 let found = match rows {
                     Some(BatchRows::Dense(vectors)) => vectors.d(),
@@ -212,7 +221,9 @@ impl Results {
         let (values, nearest) = match self.output {
             Output::Dense(values) => (values, Vec::new()),
             Output::Nearest(_, nearest) => (Vec::new(), nearest),
-            Output::Sparse(_) => unreachable!("the task of the engine was checked"),
+            Output::Sparse(_) | Output::Tokens(_) => {
+                unreachable!("the task of the engine was checked")
+            }
         };
         Ok(Embeddings {
             vectors: Matrix::new(values, self.d)?,
@@ -231,6 +242,13 @@ impl Results {
             unreachable!("the task of the engine was checked")
         };
         Expansions { vectors, tokens: self.tokens, truncated: self.truncated }
+    }
+
+    pub fn into_token_vectors(self) -> TokenVectors {
+        let Output::Tokens(vectors) = self.output else {
+            unreachable!("the task of the engine was checked")
+        };
+        TokenVectors { vectors, tokens: self.tokens, truncated: self.truncated }
     }
 
     pub fn into_scores(self) -> Result<Scores> {

@@ -12,7 +12,7 @@ use super::input::Input;
 use super::load::{Loaded, describe, load, refuse};
 use super::placement::Placement;
 use super::request::{
-    EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores,
+    EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores, TokenVectors,
 };
 use super::worker::{DeviceCompute, Search, WorkerLimits, Workers};
 use super::{EngineStats, Lane};
@@ -142,8 +142,8 @@ impl Engine {
     ) -> Result<Self> {
         let bytes_max = settings.engine.cache_bytes_max;
         let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
-        // The cache holds vectors of one length; expansions differ.
-        let is_cached = bytes_max > 0 && identity.task != Task::Expand;
+        // The cache holds vectors of one length; expansions and token vectors differ.
+        let is_cached = bytes_max > 0 && matches!(identity.task, Task::Embed | Task::Score);
         let cache = cache_folder.filter(|_| is_cached).map(open).transpose()?;
         let inner = Inner { identity, prompts, device, tokenizer, cache, placement };
         Ok(Self { inner: Arc::new(inner) })
@@ -173,6 +173,16 @@ impl Engine {
     /// not cached.
     pub fn expand(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Expansions> {
         self.compute_texts(Task::Expand, request, None, cx).map(Results::into_expansions)
+    }
+
+    /// Returns the last hidden state of each token, which late interaction compares; otherwise as
+    /// [`Engine::embed`]. Token vectors are not cached.
+    pub fn token_vectors(
+        &self,
+        request: EmbedRequest<'_>,
+        cx: &RunContext,
+    ) -> Result<TokenVectors> {
+        self.compute_texts(Task::TokenVectors, request, None, cx).map(Results::into_token_vectors)
     }
 
     /// Scores pairs of texts; otherwise as [`Engine::embed`].

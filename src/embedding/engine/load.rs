@@ -5,6 +5,7 @@ use super::{EngineOptions, PromptKind};
 use crate::base::config::{DeviceChoice, EndpointSettings, EngineSettings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
+use crate::base::vector::Matrix;
 use crate::device::{Device, Dtype, Selection};
 use crate::embedding::engine::endpoint::Remote;
 use crate::embedding::models::identity::{ModelIdentity, revision};
@@ -36,6 +37,7 @@ pub(super) fn load(
         Task::Embed => load_embedder(folder, settings, options),
         Task::Expand => load_splade(folder, settings),
         Task::Score => load_classifier(folder, settings),
+        Task::TokenVectors => load_encoder(folder, settings),
     }
 }
 
@@ -113,6 +115,30 @@ fn head_identity(
         task,
         mode: Mode::Inproc,
     })
+}
+
+/// A model whose hidden states are the results.
+fn load_encoder(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded> {
+    let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
+    let (d, positions) = (encoder.hidden_dim(), encoder.max_positions());
+    let identity = head_identity(folder, &device, Task::TokenVectors, d, positions)?;
+    let busy_tokens = encoder.busy_tokens();
+    Ok(Loaded { identity, device, compute: Box::new(TokenEncoder(encoder)), busy_tokens })
+}
+
+struct TokenEncoder(Encoder);
+
+impl Compute for TokenEncoder {
+    fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
+        let hidden = self.0.forward(batch)?;
+        hidden.check_finite("token vectors")?;
+        let d = hidden.d();
+        let ranges = batch.cu_seqlens.windows(2).map(|ends| ends[0] as usize..ends[1] as usize);
+        let tokens = ranges
+            .map(|range| Matrix::new(hidden.as_slice()[range.start * d..range.end * d].to_vec(), d))
+            .collect::<Result<_>>()?;
+        Ok(Launch::Done(BatchOutput::new(BatchRows::Tokens(tokens))))
+    }
 }
 
 struct Expander(Splade);

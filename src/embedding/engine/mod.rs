@@ -27,7 +27,7 @@ pub use endpoint::{Answer, Endpoint};
 pub use engine::{Engine, EngineOptions};
 pub use load::probe;
 pub use request::{
-    EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores,
+    EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores, TokenVectors,
 };
 pub use worker::{EngineStats, Search, batch_max};
 

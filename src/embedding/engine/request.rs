@@ -93,6 +93,17 @@ pub struct Expansions {
     pub truncated: usize,
 }
 
+/// The response to an [`EmbedRequest`] for a vector for each token of its texts.
+#[derive(Debug, Clone)]
+pub struct TokenVectors {
+    /// `[n]`, in the order of the texts; each `[tokens, d]`, special tokens included.
+    pub vectors: Vec<Matrix>,
+    /// Tokens of all texts, as the model read them.
+    pub tokens: usize,
+    /// How many texts were longer than the model reads.
+    pub truncated: usize,
+}
+
 /// The response to an [`EmbedRequest`] to embed its texts.
 #[derive(Debug, Clone)]
 pub struct Embeddings {

@@ -17,6 +17,8 @@ pub enum Task {
     Expand,
     /// Pairs of texts to logits, one a label.
     Score,
+    /// Texts to a vector for each token (late interaction: Khattab and Zaharia, 2020).
+    TokenVectors,
 }
 
 impl Task {
@@ -25,6 +27,7 @@ impl Task {
             Self::Embed => "embed",
             Self::Expand => "expand",
             Self::Score => "score",
+            Self::TokenVectors => "token_vectors",
         }
     }
 }

@@ -5,7 +5,7 @@ use super::*;
 use crate::base::config::DtypeChoice;
 use crate::base::vector::SparseVec;
 use crate::device::Device;
-use crate::embedding::nn::Splade;
+use crate::embedding::nn::{Encoder, Splade};
 
 const PAIRS: [(&str, &str); 5] = [
     ("how are retries limited", "fn retry(max: u32) {}"),
@@ -145,12 +145,35 @@ fn expansions_are_those_of_the_model_in_any_batch() {
 }
 
 #[test]
+fn token_vectors_are_the_hidden_states_of_the_model_in_any_batch() {
+    let mut exact = settings();
+    exact.engine.dtype = DtypeChoice::F32;
+    let model = golden("bert");
+    let engine = Engine::start_with(&model, &exact, None, options(Task::TokenVectors)).unwrap();
+    let encoder = Encoder::load(&model.path, &Device::cpu(1).unwrap()).unwrap();
+    let texts: Vec<&str> = TEXTS.repeat(4);
+    let request = EmbedRequest::bulk(&texts, PromptKind::None);
+    let found = engine.token_vectors(request, &run()).unwrap();
+    assert_eq!(found.vectors.len(), texts.len());
+    for (found, text) in found.vectors.iter().zip(&texts) {
+        let ragged = engine.tokenizer().encode_batch(&[*text]).unwrap();
+        let expected = encoder.forward(&ragged).unwrap();
+        assert_eq!((found.n(), found.d()), (ragged.tokens(), encoder.hidden_dim()));
+        assert!(near(found.as_slice(), expected.as_slice()), "{text:?}");
+    }
+    assert_eq!(found.tokens, found.vectors.iter().map(Matrix::n).sum::<usize>());
+    let empty = engine.token_vectors(EmbedRequest::bulk(&[], PromptKind::None), &run()).unwrap();
+    assert_eq!((empty.vectors.len(), empty.tokens), (0, 0));
+}
+
+#[test]
 fn a_model_refuses_other_tasks_than_the_one_it_was_loaded_for() {
     let engine = start("bert_rerank", Task::Score, None);
     let embedder = Engine::start(&bert(), &settings(), None).unwrap();
     for error in [
         embed(&engine, Lane::Bulk, &["x"], &run()).unwrap_err(),
         engine.expand(EmbedRequest::bulk(&["x"], PromptKind::None), &run()).unwrap_err(),
+        engine.token_vectors(EmbedRequest::bulk(&["x"], PromptKind::None), &run()).unwrap_err(),
         score(&embedder, Lane::Bulk, &PAIRS, &run()).unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::Model, "{error}");

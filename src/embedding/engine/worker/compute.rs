@@ -86,6 +86,8 @@ pub(in crate::embedding::engine) enum BatchRows {
     Dense(Matrix),
     /// Expansions `[n]`.
     Sparse(Vec<SparseVec>),
+    /// `[n]`, each `[tokens, d]`.
+    Tokens(Vec<Matrix>),
 }
 
 /// The nearest rows of an index to some sequences of a batch, best first.
@@ -118,6 +120,7 @@ impl BatchOutput {
             let found = match rows {
                 BatchRows::Dense(vectors) => vectors.n(),
                 BatchRows::Sparse(expansions) => expansions.len(),
+                BatchRows::Tokens(tokens) => tokens.len(),
             };
             if found != n {
                 return Err(Error::Dimension { what: "results of a batch", expected: n, found });
