@@ -1,6 +1,7 @@
-//! One request while it is served, on the thread of its caller.
+//! One request in progress, on the thread of its caller.
 //!
-//! Look-ups in the cache and tokenising go slice by slice, while the workers compute the slices before.
+//! The call looks up and tokenises one slice of the items at a time, while the workers compute the
+//! previous slices.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -21,15 +22,15 @@ use crate::base::telemetry::labels::Lane;
 use crate::embedding::models::ModelIdentity;
 use crate::embedding::token::{Ragged, Tokenizer};
 
-/// Texts that are tokenised at a time.
+/// Texts tokenised at a time.
 const SLICE_TEXTS: usize = 256;
 /// How often a waiting caller checks whether its run was cancelled.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Why a call has no result.
+/// The error of a call.
 pub(super) struct CallError {
     pub error: Error,
-    /// Whether the device failed, and not the request.
+    /// Whether the device caused the error rather than the request.
     pub is_device: bool,
 }
 
@@ -54,23 +55,23 @@ pub(super) struct Parts<'a> {
     pub cache: Option<&'a VectorCache>,
 }
 
-/// One request while it is served.
+/// One request in progress.
 pub(super) struct Call<'a> {
     tokenizer: &'a Tokenizer,
     input: Input<'a>,
     lane: Lane,
     cx: RunContext,
     began: Instant,
-    /// Tells the workers that nobody waits any more.
+    /// Signals the workers that the caller no longer waits.
     gone: GoneFlag,
     collector: Collector<'a>,
-    /// Items, or batches of an endpoint, that are queued or computed.
+    /// Items, or batches for an endpoint, that are queued or being computed.
     pending: usize,
     admitted: bool,
     tokenise: Duration,
 }
 
-/// A flag that is set when its call ends, in whichever way.
+/// A flag that is set when its call ends, whether it succeeds or fails.
 #[derive(Default)]
 struct GoneFlag(Arc<AtomicBool>);
 
@@ -88,7 +89,8 @@ struct Local<'a> {
 }
 
 impl<'a> Call<'a> {
-    /// search: what the device does with each vector, in place of bringing it to the host.
+    /// search: an index that the device searches for each vector instead of copying the vector to
+    /// the host.
     pub fn new(
         parts: Parts<'a>,
         input: Input<'a>,
@@ -111,7 +113,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// Has the workers of this process compute the request.
+    /// Computes the request on the workers of this process.
     pub fn run(mut self, workers: &Workers, search: Option<&Search>) -> Result<Results, CallError> {
         let (sender, responses) = channel();
         let request = Arc::new(PendingRequest {
@@ -135,7 +137,7 @@ impl<'a> Call<'a> {
             match responses.recv_timeout(self.patience()) {
                 Ok(response) => self.take(response)?,
                 Err(RecvTimeoutError::Timeout) => {}
-                // A worker drops entries that have expired before we notice.
+                // A worker may drop expired entries before this thread notices the deadline.
                 Err(RecvTimeoutError::Disconnected) => {
                     self.check_wanted()?;
                     return Err(stopped().into());
@@ -145,7 +147,8 @@ impl<'a> Call<'a> {
         Ok(self.finish())
     }
 
-    /// Has an endpoint embed the request. Tokens are counted here, as the cache keeps them.
+    /// Embeds the request at an endpoint. Tokens are counted in this process, because the cache
+    /// stores the counts.
     pub fn ask(mut self, remote: &Remote) -> Result<Results> {
         let mut misses = Vec::new();
         for first in (0..self.input.len()).step_by(SLICE_TEXTS) {
@@ -173,7 +176,7 @@ impl<'a> Call<'a> {
             if next == 0 {
                 return Err(remote.overloaded());
             }
-            // Our own end of the channel is open: an error only means that nothing has come yet.
+            // This thread holds a sender, so an error only means that no response has arrived yet.
             if let Ok(fetched) = responses.recv_timeout(self.patience()) {
                 let slots = &misses[batches[fetched.batch].clone()];
                 self.take_fetched(slots, fetched, remote)?;
@@ -182,7 +185,7 @@ impl<'a> Call<'a> {
         Ok(self.finish())
     }
 
-    /// Sends `texts` to the endpoint as batch number `batch`; false if its queue has no room.
+    /// Queues `texts` for the endpoint as batch number `batch`. Returns false if the queue is full.
     fn submit(
         &self,
         remote: &Remote,
@@ -190,7 +193,7 @@ impl<'a> Call<'a> {
         texts: &[&str],
         sender: &Sender<Fetched>,
     ) -> Result<bool> {
-        // An endpoint refuses an empty text; a space has the same tokens.
+        // Endpoints reject an empty text. A space has the same tokens.
         let text = |text: &&str| match self.tokenizer.head(text) {
             "" => " ".to_owned(),
             head => head.to_owned(),
@@ -205,7 +208,7 @@ impl<'a> Call<'a> {
         remote.submit(self.lane, batch, ask, sender)
     }
 
-    /// Takes over the vectors that an endpoint sent for `slots`.
+    /// Stores the vectors that an endpoint returned for `slots`.
     fn take_fetched(&mut self, slots: &[usize], fetched: Fetched, remote: &Remote) -> Result<()> {
         let answer = fetched.result?;
         self.pending -= 1;
@@ -218,7 +221,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Tokenises the items of `slots` and notes how many tokens each has.
+    /// Tokenises the items of `slots` and records the token count of each.
     fn encode(&mut self, slots: &[usize]) -> Result<Ragged> {
         let began = Instant::now();
         let ragged = self.input.encode(self.tokenizer, slots)?;
@@ -230,7 +233,7 @@ impl<'a> Call<'a> {
         Ok(ragged)
     }
 
-    /// Tokenises the items of `slots` and hands them to the workers, waiting for room if need be.
+    /// Tokenises the items of `slots` and queues them for the workers. Waits for room if necessary.
     fn queue(&mut self, slots: &[usize], local: &Local<'_>) -> Result<(), CallError> {
         if slots.is_empty() {
             return Ok(());
@@ -265,7 +268,7 @@ impl<'a> Call<'a> {
         Ok(())
     }
 
-    /// Takes over what one batch computed.
+    /// Stores the results of one batch.
     fn take(&mut self, response: Response) -> Result<(), CallError> {
         if let Err(failure) = response.result {
             return Err(failure.into());
@@ -293,7 +296,7 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// How long to wait before checking again whether the result is still needed.
+    /// The time to wait before checking again whether the result is still needed.
     fn patience(&self) -> Duration {
         let left = |deadline: Instant| deadline.saturating_duration_since(Instant::now());
         self.cx.deadline().map_or(POLL, |deadline| left(deadline).min(POLL))

@@ -1,4 +1,4 @@
-//! The results of one request, as they arrive.
+//! The results of one request, collected as they arrive.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::base::telemetry::labels::Lane;
 use crate::base::vector::{Matrix, SparseVec};
 use crate::embedding::models::{ModelIdentity, Task};
 
-/// Everything that is known of a request's items so far.
+/// The state of a request's items so far.
 pub(super) struct Collector<'a> {
     cache: Option<&'a VectorCache>,
     /// Values of one vector, or logits of one pair.
@@ -40,11 +40,11 @@ enum Output {
     Sparse(Vec<SparseVec>),
     /// `[n]`, each `[tokens, d]`
     Tokens(Vec<Matrix>),
-    /// `[n]`: what the device found for each vector, which stays there.
+    /// `[n]`: the hits of each vector. The vectors stay on the device.
     Nearest(Search, Vec<Vec<Hit>>),
 }
 
-/// What a request has come to.
+/// The results of a whole request.
 pub(super) struct Results {
     output: Output,
     d: usize,
@@ -57,7 +57,7 @@ pub(super) struct Results {
 }
 
 impl<'a> Collector<'a> {
-    /// Room for the results of `n` items. A vector that stays on its device is in no cache.
+    /// Reserves room for the results of `n` items. A vector that stays on the device is not cached.
     pub fn new(
         identity: &ModelIdentity,
         cache: Option<&'a VectorCache>,
@@ -85,8 +85,8 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// Fills what the cache knows of the items of `slots`; returns the slots of the others. Slots come
-    /// in ascending order.
+    /// Looks up the items of `slots` in the cache and returns the slots of the misses. Calls must
+    /// pass slots in ascending order.
     pub fn look_up(&mut self, input: Input<'_>, slots: std::ops::Range<usize>) -> Vec<usize> {
         let (Some(cache), Output::Dense(values)) = (self.cache, &mut self.output) else {
             return slots.collect();
@@ -111,7 +111,7 @@ impl<'a> Collector<'a> {
         self.d
     }
 
-    /// Notes how many tokens an item has.
+    /// Records the token count of an item.
     pub fn set_usage(&mut self, slot: usize, usage: Usage) {
         self.usages[slot] = usage;
     }
@@ -121,12 +121,12 @@ impl<'a> Collector<'a> {
         slots.iter().map(|&slot| self.usages[slot].tokens as usize).sum()
     }
 
-    /// Notes how long a batch of the request waited; the first one counts.
+    /// Records the queue time of a batch. Only the first batch of a request counts.
     pub fn waited(&mut self, queue_time: Duration) {
         self.queue_time.get_or_insert(queue_time);
     }
 
-    /// Takes over the output of a batch of this process.
+    /// Stores the output of a batch of this process.
     pub fn take(&mut self, response: &Response, cx: &RunContext) -> Result<()> {
         let Ok(batch) = &response.result else { return Ok(()) };
         match (&mut self.output, &batch.rows) {
@@ -179,7 +179,8 @@ impl<'a> Collector<'a> {
         self.keep(rows, vectors, cx);
     }
 
-    /// Keeps each row of `vectors` once. A cache that fails costs a warning, not the response.
+    /// Caches each row of `vectors` once. A failure of the cache adds a warning, and the request
+    /// continues.
     fn keep(&mut self, rows: &[SlotRow], vectors: &Matrix, cx: &RunContext) {
         let Some(cache) = self.cache.filter(|_| !self.cache_failed) else { return };
         let mut once = HashSet::new();
@@ -197,7 +198,8 @@ impl<'a> Collector<'a> {
         }
     }
 
-    /// The results of a request whose items all have one. tokenise: how long they were tokenised.
+    /// Returns the results of a request once every item has one. tokenise: the time spent on
+    /// tokenising.
     pub fn finish(self, lane: Lane, tokenise: Duration, cx: &RunContext) -> Results {
         if self.cache.is_some() {
             let misses = self.usages.len() - self.cache_hits;

@@ -1,4 +1,4 @@
-//! One model, as its callers see it.
+//! The public interface of one loaded model.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,19 +25,20 @@ use crate::embedding::models::{ModelFolder, ModelIdentity, Task};
 use crate::embedding::nn::{Pooling, Prompts, TextConfig};
 use crate::embedding::token::Tokenizer;
 
-/// Tokens of one text of the warm-up, about: that of a chunk.
+/// Approximate tokens of one warm-up text: the length of a chunk.
 const WARM_UP_TOKENS: usize = 256;
 
-/// What overrides the model's own configuration; part of the identity.
+/// Options that override the model's own configuration. They are part of the identity.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EngineOptions {
     pub pooling: Option<Pooling>,
     pub normalize: Option<bool>,
-    /// What the model is loaded for.
+    /// The task that the model is loaded for.
     pub task: Task,
 }
 
-/// Embeds texts, expands them or scores pairs. Cloning shares the engine; the last clone that is dropped stops it.
+/// Embeds texts, expands them or scores pairs. Clones share the engine. Dropping the last clone
+/// stops it.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -53,8 +54,9 @@ struct Inner {
 }
 
 impl Engine {
-    /// Loads the model and starts the worker; or, if `vllm.mode` says so, asks an endpoint who it is:
-    /// of `folder` only the tokenizer is needed then. Vectors are kept in `cache_folder`, if there is one.
+    /// Loads the model and starts the workers. If `vllm.mode` selects an endpoint, the engine only
+    /// queries that endpoint for its model, and `folder` needs to hold only the tokenizer. Vectors
+    /// are cached in `cache_folder`, if it is given.
     pub fn start(
         folder: &ModelFolder,
         settings: &Settings,
@@ -63,14 +65,14 @@ impl Engine {
         Self::start_with(folder, settings, cache_folder, EngineOptions::default())
     }
 
-    /// As [`Engine::start`], with another pooling or length of vectors than the model says.
+    /// Like [`Engine::start`], with options that override the model's pooling or normalisation.
     pub fn start_with(
         folder: &ModelFolder,
         settings: &Settings,
         cache_folder: Option<&Path>,
         options: EngineOptions,
     ) -> Result<Self> {
-        // An endpoint only embeds.
+        // An endpoint supports only embedding.
         let mode = if options.task == Task::Embed { settings.vllm.mode } else { VllmMode::Inproc };
         if mode != VllmMode::Inproc {
             refuse(options)?;
@@ -100,7 +102,8 @@ impl Engine {
         Self::open(identity, name, folder, settings, cache_folder, placement)
     }
 
-    /// An engine in front of `remote`. failed: why the model could not be loaded here.
+    /// An engine that sends requests to `remote`. failed: why the model could not be loaded in this
+    /// process.
     fn remote(
         folder: &ModelFolder,
         settings: &Settings,
@@ -142,24 +145,26 @@ impl Engine {
     ) -> Result<Self> {
         let bytes_max = settings.engine.cache_bytes_max;
         let open = |folder| VectorCache::open(folder, &identity.key(), identity.dim, bytes_max);
-        // The cache holds vectors of one length; expansions and token vectors differ.
+        // The cache holds vectors of one length. Expansions and token vectors vary in length.
         let is_cached = bytes_max > 0 && matches!(identity.task, Task::Embed | Task::Score);
         let cache = cache_folder.filter(|_| is_cached).map(open).transpose()?;
         let inner = Inner { identity, prompts, device, tokenizer, cache, placement };
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Embeds texts; waits for the response.
+    /// Embeds texts and waits for the response.
     ///
-    /// A full lane refuses with `overloaded` at once. A request larger than its lane is fed into it
-    /// piece by piece. Ends early when the run is cancelled or its deadline has passed.
+    /// If the lane is full, the call fails immediately with `overloaded`. A request larger than its
+    /// lane is fed in piece by piece. The call ends early when the run is cancelled or its deadline
+    /// has passed.
     pub fn embed(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Embeddings> {
         self.compute_texts(Task::Embed, request, None, cx)?.into_embeddings()
     }
 
-    /// As [`Engine::embed`], but the device that computes the vectors also searches `search.index` for
-    /// each, in the same pass: only ids and scores come back. If the device fails and an endpoint
-    /// embeds instead, the vectors come back and nothing is searched.
+    /// Like [`Engine::embed`], but the device that computes the vectors also searches
+    /// `search.index` for each of them in the same pass and returns only ids and scores. If the
+    /// device fails and an endpoint embeds instead, the vectors are returned and no index is
+    /// searched.
     pub fn nearest(
         &self,
         request: EmbedRequest<'_>,
@@ -169,13 +174,13 @@ impl Engine {
         self.compute_texts(Task::Embed, request, Some(search), cx)?.into_embeddings()
     }
 
-    /// Expands texts into weights over the vocabulary; otherwise as [`Engine::embed`]. Expansions are
-    /// not cached.
+    /// Expands texts into weights over the vocabulary; otherwise like [`Engine::embed`]. Expansions
+    /// are not cached.
     pub fn expand(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Expansions> {
         self.compute_texts(Task::Expand, request, None, cx).map(Results::into_expansions)
     }
 
-    /// Returns the last hidden state of each token, which late interaction compares; otherwise as
+    /// Returns the last hidden state of each token, which late interaction compares; otherwise like
     /// [`Engine::embed`]. Token vectors are not cached.
     pub fn token_vectors(
         &self,
@@ -185,7 +190,7 @@ impl Engine {
         self.compute_texts(Task::TokenVectors, request, None, cx).map(Results::into_token_vectors)
     }
 
-    /// Scores pairs of texts; otherwise as [`Engine::embed`].
+    /// Scores pairs of texts; otherwise like [`Engine::embed`].
     pub fn score(&self, request: ScoreRequest<'_>, cx: &RunContext) -> Result<Scores> {
         let input = Input::Pairs(request.pairs);
         self.compute(Task::Score, Stage::Score, input, request.lane, None, cx)?.into_scores()
@@ -203,7 +208,7 @@ impl Engine {
             Purpose::Document => Stage::Embed,
         };
         let prompt = self.prompt(request.prompt);
-        // The texts as cache, tokenizer and endpoint see them: behind the prompt.
+        // The cache, the tokenizer and the endpoint see each text with the prompt prepended.
         let prompted: Vec<String> = if prompt.is_empty() {
             Vec::new()
         } else {
@@ -248,7 +253,7 @@ impl Engine {
         result
     }
 
-    /// A model computes the one task that it was loaded for.
+    /// Returns an error unless the model was loaded for `task`.
     fn check_task(&self, task: Task) -> Result<()> {
         let ModelIdentity { name, task: loaded, .. } = &self.inner.identity;
         if *loaded == task {
@@ -260,7 +265,7 @@ impl Engine {
         })
     }
 
-    /// Which model this is.
+    /// The identity of the model.
     pub fn identity(&self) -> &ModelIdentity {
         &self.inner.identity
     }
@@ -270,12 +275,12 @@ impl Engine {
         &self.inner.tokenizer
     }
 
-    /// The model's prompt of that kind; empty for most models.
+    /// The model's prompt of this kind. It is empty for most models.
     pub fn prompt(&self, kind: PromptKind) -> &str {
         kind.prompt(&self.inner.prompts)
     }
 
-    /// The device that searches for the vectors it computes; an error says why there is none.
+    /// The device that can search an index for the vectors it computes, or the reason why none can.
     pub fn search_device(&self) -> std::result::Result<&Device, String> {
         let workers =
             self.inner.placement.workers().ok_or("queries are not embedded in this process")?;
@@ -288,7 +293,7 @@ impl Engine {
         }
     }
 
-    /// The device of this process that embeds.
+    /// The device of this process that embeds, if there is one.
     pub fn device(&self) -> Option<&Device> {
         self.inner.placement.workers().and_then(Workers::device)
     }
@@ -298,12 +303,12 @@ impl Engine {
         self.device().is_some_and(Device::is_gpu)
     }
 
-    /// Why nothing can be embedded any more: the device is lost, and no endpoint is behind it.
+    /// Why the engine can no longer compute: the device is lost and no endpoint is configured.
     pub fn why_not(&self) -> Option<String> {
         self.inner.placement.why_not()
     }
 
-    /// What computes: `cpu avx512`, or the endpoint's address.
+    /// The name of the device, such as `cpu avx512`, or the endpoint's address.
     pub fn device_name(&self) -> &str {
         &self.inner.device
     }
@@ -312,9 +317,9 @@ impl Engine {
         self.inner.placement.stats()
     }
 
-    /// Has this process's device compute a batch that keeps it busy, so that memory that is not
-    /// there shows before the first request, and the device's speed is known. An endpoint is asked
-    /// nothing.
+    /// Computes enough tokens to keep the devices of this process busy, so that a lack of memory is
+    /// detected before the first request and the speed of the device is known. An endpoint receives
+    /// no request.
     pub fn warm_up(&self) -> Result<()> {
         let Inner { tokenizer, identity, placement, .. } = &*self.inner;
         let Some(workers) = placement.workers() else { return Ok(()) };
@@ -324,7 +329,7 @@ impl Engine {
         let texts: Vec<String> = (0..workers.busy_tokens().div_ceil(tokens)).map(text).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let parts = Parts { identity, tokenizer, cache: None };
-        // Nobody's run: it is not measured as one.
+        // The warm-up belongs to no run and is not measured as one.
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
         let call = Call::new(parts, Input::Texts(&texts), Lane::Bulk, None, &cx);
         let results = match call.run(workers, None).map_err(|failed| failed.error) {
@@ -340,12 +345,12 @@ impl Engine {
         Ok(())
     }
 
-    /// Stops the worker after its batch; what waits, and whoever asks later, gets an error.
+    /// Stops the workers after their current batches. Waiting and later requests fail.
     pub fn stop(&self) {
         self.inner.placement.stop();
     }
 
-    /// What is known before the work begins.
+    /// Sets the attributes that are known before the work begins.
     fn describe(&self, input: Input<'_>, span: &mut StageSpan) {
         span.set(attrs::GEN_AI_OPERATION, "embeddings");
         span.set(attrs::GEN_AI_PROVIDER, "codeintel");
@@ -353,7 +358,7 @@ impl Engine {
         span.set(attrs::VLLM_BATCH_SIZE, input.len());
     }
 
-    /// Who did it.
+    /// Sets the attributes that say where the request was computed.
     fn describe_mode(&self, mode: Mode, span: &mut StageSpan) {
         let Inner { identity, device, placement, .. } = &*self.inner;
         span.set(attrs::VLLM_MODE, mode.as_str());

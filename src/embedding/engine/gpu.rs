@@ -1,4 +1,4 @@
-//! A batch on a GPU: everything is launched before the host waits for it.
+//! Batches on a GPU, launched completely before the host waits for the results.
 
 use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch, SearchOutput};
 use crate::base::error::Result;
@@ -6,7 +6,7 @@ use crate::base::vector::Matrix;
 use crate::embedding::nn::{Encoder, Pooler};
 use crate::embedding::token::Ragged;
 
-/// A model whose vectors are made on a GPU from the first layer to the last.
+/// A model whose layers all run on a GPU.
 pub(super) struct OnGpu {
     pub encoder: Encoder,
     pub pooler: Pooler,

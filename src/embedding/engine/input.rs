@@ -4,7 +4,7 @@ use super::cache::{Key, VectorCache};
 use crate::base::error::Result;
 use crate::embedding::token::{Ragged, Tokenizer};
 
-/// What a request brings, behind the model's prompt.
+/// The items of a request, each with the model's prompt prepended.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Input<'a> {
     /// `[n]`
@@ -44,7 +44,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// The text of item `slot`, for an endpoint, which takes single texts only.
+    /// The text of item `slot`, for an endpoint, which accepts only single texts.
     pub fn text(self, slot: usize) -> &'a str {
         match self {
             Self::Texts(texts) => texts[slot],

@@ -1,4 +1,4 @@
-//! What an engine learns from a model folder, with its weights and without.
+//! Loading of a model folder, with or without its weights.
 
 use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch};
 use super::{EngineOptions, PromptKind};
@@ -15,7 +15,7 @@ use crate::embedding::nn::{
 };
 use crate::embedding::token::Ragged;
 
-/// Tokens taken of a text where the folder does not say how many the model takes.
+/// Tokens read from a text if the folder does not state the model's limit.
 const TOKENS_MAX_UNKNOWN: usize = 512;
 
 /// A model that is ready to compute in this process.
@@ -23,7 +23,7 @@ pub(super) struct Loaded {
     pub identity: ModelIdentity,
     pub device: Device,
     pub compute: Box<dyn Compute>,
-    /// Tokens that keep the device busy once.
+    /// The fewest tokens in a batch that keep the whole device busy.
     pub busy_tokens: usize,
 }
 
@@ -94,7 +94,7 @@ fn load_splade(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded
     Ok(Loaded { identity, device, compute: Box::new(Expander(splade)), busy_tokens })
 }
 
-/// positions: tokens of the longest sequence that the network takes.
+/// positions: tokens of the longest sequence that the network accepts.
 fn head_identity(
     folder: &ModelFolder,
     device: &Device,
@@ -158,8 +158,8 @@ fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
     Box::new(move |batch: &Ragged| pooler.embed(&encoder, batch))
 }
 
-/// What `load` makes on the device of the settings. Where they leave the choice, what a GPU cannot
-/// take goes to the CPU.
+/// Calls `load` with the device of the settings. If the settings leave the choice open, a model
+/// that cannot be loaded on the GPU is loaded on the CPU.
 fn on_device<M>(
     settings: &EngineSettings,
     load: impl Fn(&Device) -> Result<M>,
@@ -184,11 +184,11 @@ fn on_device<M>(
     Ok((device, loaded?))
 }
 
-/// Asks the endpoint for the length of its vectors and compares it with what the folder says. failed:
-/// why the model could not be loaded here, where that was tried.
+/// Queries the endpoint for the length of its vectors and compares it with that of the folder.
+/// failed: why the model could not be loaded in this process, if that was tried.
 ///
-/// Where the folder is whole and only the device failed, the endpoint's vectors count as those of the
-/// folder's own model, so that an index made here can still be searched.
+/// If the folder is complete and only the device failed, the endpoint is assumed to serve the model
+/// of the folder, so that an index built in this process can still be searched.
 pub(super) fn describe(
     folder: &ModelFolder,
     settings: &EngineSettings,
@@ -198,7 +198,7 @@ pub(super) fn describe(
     let sentence = SentenceConfig::read(&folder.path)?;
     let limits = Encoder::limits(&folder.path).ok();
     let dim = remote.dimension()?;
-    // Behind dense layers vectors have another length than the hidden states.
+    // With dense layers, the vectors do not have the length of the hidden states.
     let hidden = limits.map(|(d, _)| d).filter(|_| sentence.dense.is_empty());
     if let Some(d) = hidden.filter(|d| *d != dim) {
         let what = format!("the model {:?} at {}", remote.model(), remote.base());
@@ -240,15 +240,15 @@ pub(super) fn describe(
     })
 }
 
-/// Asks the endpoint of the settings for one vector, and says in words who answered. name: that of
-/// the model where `endpoint.model` is empty.
+/// Requests one vector from the endpoint of the settings and returns a sentence about the response.
+/// name: the name of the model if `endpoint.model` is empty.
 pub fn probe(settings: &EndpointSettings, name: &str) -> Result<String> {
     let remote = Remote::new(settings, name)?;
     let d = remote.dimension()?;
     Ok(format!("{}, model {:?}, vectors of {d} values", remote.base(), remote.model()))
 }
 
-/// An endpoint pools as it pools.
+/// Returns an error if `options` override pooling or normalisation, which the endpoint decides.
 pub(super) fn refuse(options: EngineOptions) -> Result<()> {
     match options.pooling {
         _ if options.normalize.is_none() && options.pooling.is_none() => Ok(()),

@@ -1,9 +1,9 @@
-//! How does a request become vectors, expansions or scores, together with all others?
+//! How does a request become vectors, expansions or scores, batched together with all others?
 //!
-//! [`Engine`] may be called from any thread. Each loads one model for one [`Task`]. A request is looked
-//! up in the vector cache (`cache`) and tokenised; its sequences wait in a queue (`queue`) until a device computes them in batches
-//! (`worker`). If the settings or a failing device require it, an endpoint computes them over HTTP
-//! (`endpoint`).
+//! An [`Engine`] loads one model for one [`Task`] and may be called from any thread. It looks a
+//! request up in the vector cache (`cache`) and tokenises the rest. The sequences wait in a queue
+//! (`queue`) until a device computes them in batches (`worker`). If the settings or a failing
+//! device require it, an endpoint computes them over HTTP (`endpoint`).
 
 mod cache;
 mod call;

@@ -1,4 +1,4 @@
-//! A request whose results are being computed, and how each is delivered.
+//! Pending requests and the delivery of their results.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,17 +12,18 @@ use super::worker::compute::BatchOutput;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 
-/// What the entries of one request share.
+/// The state that the entries of one request share.
 pub(super) struct PendingRequest {
     pub cx: RunContext,
-    /// Set when nobody waits for the response any more.
+    /// Set when the caller no longer waits for the response.
     pub gone: Arc<AtomicBool>,
     pub responses: Sender<Response>,
-    /// An index that the device searches for each vector; then the vectors themselves are not needed.
+    /// An index that the device searches for each vector. If it is set, the vectors themselves are
+    /// not returned.
     pub search: Option<Search>,
 }
 
-/// The place of one text in its request.
+/// The position of one item in its request.
 pub(super) struct Slot {
     pub request: Arc<PendingRequest>,
     pub index: usize,
@@ -42,16 +43,16 @@ impl Waiter for Slot {
     }
 }
 
-/// What one batch computed for one request.
+/// The results of one batch for one request.
 pub(super) struct Response {
-    /// For each slot of the request that was in the batch, the row of the batch.
+    /// For each slot of the request in the batch, the row that holds its result.
     pub rows: Vec<SlotRow>,
     pub result: Result<Arc<BatchOutput>, Failure>,
-    /// How long the first of the entries waited.
+    /// The queue time of the request's first entry.
     pub queue_time: Duration,
 }
 
-/// Where the result of a slot is in its batch.
+/// The batch row that holds the result of a slot.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SlotRow {
     pub slot: usize,
@@ -61,7 +62,7 @@ pub(super) struct SlotRow {
 /// Why a request has no result.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
-    /// The device failed at a batch, which the request may have shared with others.
+    /// The device failed on a batch, which the request may have shared with others.
     Device(Arc<Error>),
     /// The result would have come after the deadline of the request.
     Late { budget_ms: u64 },
@@ -88,7 +89,7 @@ impl Failure {
     }
 }
 
-/// Sends each request of a batch one response. waiters: those of each row.
+/// Sends one response to each request of a batch. waiters: the waiters of each row.
 pub(super) fn respond(waiters: Vec<Vec<Slot>>, result: Result<BatchOutput>, launched: Instant) {
     let result = result.map(Arc::new).map_err(|error| Failure::Device(Arc::new(error)));
     let mut responses: HashMap<*const PendingRequest, (Arc<PendingRequest>, Response)> =
@@ -105,13 +106,13 @@ pub(super) fn respond(waiters: Vec<Vec<Slot>>, result: Result<BatchOutput>, laun
         }
     }
     for (request, response) in responses.into_values() {
-        // A requester that has gone away does not need it.
+        // A caller that has stopped waiting does not need the response.
         let _ = request.responses.send(response);
     }
 }
 
-/// Tells the requests of `slots` that their results would come too late, so that they need not wait
-/// for their deadlines.
+/// Fails the requests of `slots` whose results would miss the deadline, so that they do not wait
+/// until then.
 pub(super) fn respond_late(slots: Vec<Slot>, now: Instant) {
     for Slot { request, queued, .. } in slots {
         let left = request.cx.deadline().unwrap_or(now).saturating_duration_since(queued);

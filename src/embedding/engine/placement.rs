@@ -1,4 +1,4 @@
-//! Where requests are computed: in this process, or at an endpoint.
+//! The choice between the workers of this process and an endpoint.
 
 use std::time::{Duration, Instant};
 
@@ -12,15 +12,15 @@ use crate::base::telemetry::labels::{Lane, Mode};
 use crate::embedding::engine::endpoint::Remote;
 use crate::embedding::engine::endpoint::breaker::Breaker;
 
-/// A device that failed in this many requests in a row is left alone …
+/// A device is not used after failures in this many consecutive requests.
 const DEVICE_FAILURES_MAX: u32 = 3;
-/// … for this long; then one request tries it again.
+/// The time after which one request tries a failed device again.
 const DEVICE_COOL_DOWN: Duration = Duration::from_secs(60);
 
 /// Where the requests of an engine are computed.
 pub(super) enum Placement {
     Local(Workers),
-    /// At an endpoint. reason: why not in this process, where that was wanted.
+    /// At an endpoint. reason: why this process cannot compute although the settings prefer it.
     Remote {
         remote: Remote,
         reason: Option<String>,
@@ -34,7 +34,7 @@ pub(super) enum Placement {
 }
 
 impl Placement {
-    /// This process, with an endpoint to fall back to or without.
+    /// Computes in this process and falls back to `remote`, if there is one.
     pub fn new(workers: Workers, remote: Option<Remote>) -> Self {
         let device = Breaker::new(DEVICE_FAILURES_MAX, DEVICE_COOL_DOWN);
         match remote {
@@ -43,8 +43,8 @@ impl Placement {
         }
     }
 
-    /// Computes a request; returns also where that was done. search: what the device of this process
-    /// does with the vectors; an endpoint sends them instead.
+    /// Computes a request and returns its mode with the results. search: an index that the device
+    /// of this process searches for each vector. An endpoint ignores it and returns the vectors.
     pub fn compute(
         &self,
         parts: Parts<'_>,
@@ -79,7 +79,8 @@ impl Placement {
                     }
                     Err(CallError { error, .. }) => (Mode::Inproc, Err(error)),
                     Ok(results) => {
-                        // Results from the cache say nothing about the device.
+                        // A request served from the cache alone gives no information about the
+                        // device.
                         if results.cache_hits < input.len() {
                             permit.succeeded();
                         }
@@ -90,7 +91,7 @@ impl Placement {
         }
     }
 
-    /// The workers of this process, if it computes.
+    /// The workers of this process, if it has any.
     pub fn workers(&self) -> Option<&Workers> {
         match self {
             Self::Local(workers) | Self::Fallback { workers, .. } => Some(workers),
@@ -98,7 +99,7 @@ impl Placement {
         }
     }
 
-    /// Why no request can be computed any more.
+    /// Why no request can be computed any more; `None` while requests can be computed.
     pub fn why_not(&self) -> Option<String> {
         match self {
             Self::Local(workers) => workers.lost(),

@@ -29,11 +29,11 @@ impl PromptKind {
     }
 }
 
-/// What the results are used for. It decides which stage the request is recorded as; the lane alone
-/// decides its priority.
+/// The purpose of the results. It decides which stage records the request. The lane alone decides
+/// the priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Part of answering one question.
+    /// Answering one query.
     Query,
     /// Building an index or a file.
     Document,
@@ -50,12 +50,12 @@ pub struct EmbedRequest<'a> {
 }
 
 impl<'a> EmbedRequest<'a> {
-    /// Queries that somebody is waiting for. texts: `[n]`.
+    /// Queries with a waiting user. texts: `[n]`.
     pub fn query(texts: &'a [&'a str], prompt: PromptKind) -> Self {
         Self { texts, lane: Lane::Interactive, prompt, purpose: Purpose::Query }
     }
 
-    /// Documents, which may wait for queries. texts: `[n]`.
+    /// Documents, which give way to queries. texts: `[n]`.
     pub fn bulk(texts: &'a [&'a str], prompt: PromptKind) -> Self {
         Self { texts, lane: Lane::Bulk, prompt, purpose: Purpose::Document }
     }
@@ -74,11 +74,11 @@ pub struct ScoreRequest<'a> {
 pub struct Scores {
     /// The raw logits: `[n, labels]`, in the order of the pairs.
     pub logits: Matrix,
-    /// Tokens of all pairs, as the model read them; those of cached ones included.
+    /// Tokens of all pairs after truncation, including those of cached pairs.
     pub tokens: usize,
-    /// How many pairs were longer than the model reads.
+    /// Pairs that exceeded the model's limit and were truncated.
     pub truncated: usize,
-    /// How many pairs were found in the cache.
+    /// Pairs whose logits were found in the cache.
     pub cache_hits: usize,
 }
 
@@ -87,9 +87,9 @@ pub struct Scores {
 pub struct Expansions {
     /// Weights over the vocabulary: `[n]`, in the order of the texts.
     pub vectors: Vec<SparseVec>,
-    /// Tokens of all texts, as the model read them.
+    /// Tokens of all texts after truncation.
     pub tokens: usize,
-    /// How many texts were longer than the model reads.
+    /// Texts that exceeded the model's limit and were truncated.
     pub truncated: usize,
 }
 
@@ -98,36 +98,36 @@ pub struct Expansions {
 pub struct TokenVectors {
     /// `[n]`, in the order of the texts; each `[tokens, d]`, special tokens included.
     pub vectors: Vec<Matrix>,
-    /// Tokens of all texts, as the model read them.
+    /// Tokens of all texts after truncation.
     pub tokens: usize,
-    /// How many texts were longer than the model reads.
+    /// Texts that exceeded the model's limit and were truncated.
     pub truncated: usize,
 }
 
 /// The response to an [`EmbedRequest`] to embed its texts.
 #[derive(Debug, Clone)]
 pub struct Embeddings {
-    /// `[n, d]`, in the order of the texts; no rows where `nearest` is there in their place.
+    /// `[n, d]`, in the order of the texts; no rows if `nearest` replaces them.
     pub vectors: Matrix,
-    /// `[n]`: the rows that [`Engine::nearest`] found for each text; nothing otherwise.
+    /// `[n]`: the hits that [`Engine::nearest`] found for each text; empty for other calls.
     pub nearest: Vec<Vec<Hit>>,
-    /// How long the device searched for them; a part of the time of each batch.
+    /// The time that the device spent on the search; it is part of the time of each batch.
     pub searched: Duration,
-    /// Tokens of all texts, as the model read them; those of cached vectors included.
+    /// Tokens of all texts after truncation, including those of cached vectors.
     pub tokens: usize,
-    /// How many texts were longer than the model reads.
+    /// Texts that exceeded the model's limit and were truncated.
     pub truncated: usize,
-    /// How many vectors came out of the cache.
+    /// Vectors found in the cache.
     pub cache_hits: usize,
-    /// How long the texts were tokenised, partly while batches were computed.
+    /// The time spent on tokenising, which overlaps with the computation of batches.
     pub tokenise: Duration,
-    /// How long the first batch waited for the device.
+    /// The time that the first batch waited for the device.
     pub queue: Duration,
 }
 
 impl Embeddings {
     /// Keeps the first `dimensions` values of each vector (Matryoshka representations, Kusupati et
-    /// al., 2022). Where `identity` says that vectors have length 1, they have it again.
+    /// al., 2022). If the vectors of `identity` are normalised, the result is normalised again.
     pub fn cut(mut self, dimensions: usize, identity: &ModelIdentity) -> Self {
         let d = self.vectors.d();
         assert!((1..=d).contains(&dimensions), "{dimensions} of {d} values");

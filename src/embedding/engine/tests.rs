@@ -1,4 +1,4 @@
-//! What the engine promises.
+//! Tests of the engine's guarantees.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,7 +54,7 @@ fn embed(engine: &Engine, lane: Lane, texts: &[&str], cx: &RunContext) -> Result
     engine.embed(request, cx)
 }
 
-/// An engine whose vectors are `[tokens, sum of ids]`, so that a wrong one is seen.
+/// An engine whose vectors are `[tokens, sum of ids]`, so that the tests can detect a wrong one.
 fn fake(
     settings: &Settings,
     cache: Option<&Path>,
@@ -63,7 +63,7 @@ fn fake(
     fake_with(settings, cache, None, before)
 }
 
-/// The same, with an endpoint behind it or without.
+/// Like [`fake`], with an optional endpoint to fall back to.
 fn fake_with(
     settings: &Settings,
     cache: Option<&Path>,
@@ -139,7 +139,7 @@ fn expected(engine: &Engine, texts: &[&str]) -> Vec<f32> {
     (0..texts.len()).flat_map(|i| [ragged.seq(i).len() as f32, sum(i)]).collect()
 }
 
-/// A door that a test opens; the worker waits at it in every batch.
+/// A gate that a test opens. The worker waits at it in every batch.
 #[derive(Clone, Default)]
 struct Gate(Arc<(Mutex<bool>, Condvar, AtomicUsize)>);
 
@@ -153,7 +153,7 @@ impl Gate {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
     }
-    /// Waits until the worker stands at the door.
+    /// Waits until the worker has reached the gate.
     fn wait_for_worker(&self) {
         wait_until(|| self.0.2.load(Ordering::SeqCst) > 0);
     }
@@ -243,7 +243,7 @@ fn a_full_lane_refuses_at_once_and_a_large_request_alone_is_fed_through() {
         assert!(error.to_string().contains("1024 tokens"), "{error}");
         assert!(began.elapsed() < Duration::from_secs(2));
         assert!(engine.stats().bulk_tokens <= 1024);
-        // The other lane has room of its own.
+        // The other lane has its own limit.
         let query = scope.spawn(|| embed(&engine, Lane::Interactive, &["x"], &run()).unwrap());
         gate.open();
         assert_eq!(query.join().unwrap().vectors.n(), 1);
@@ -376,7 +376,7 @@ fn a_shorter_vector_is_the_head_of_the_longer_one_and_as_long_as_the_model_says(
     }
 }
 
-/// The tiny BERT in a folder of its own, with these prompts.
+/// A copy of the tiny BERT's folder with these prompts.
 fn with_prompts(prompts: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for file in ["config.json", "model.safetensors", "tokenizer.json"] {
@@ -407,8 +407,11 @@ fn the_prompt_of_a_request_stands_before_each_text_for_tokenizer_and_cache() {
         let texts = TEXTS.map(|text| format!("{prompt}{text}"));
         let texts = texts.each_ref().map(String::as_str);
         let (got, want) = (ask(&prompted, &TEXTS, kind), ask(&plain, &texts, PromptKind::None));
-        let near = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
-        assert!(got.vectors.as_slice().iter().zip(want.vectors.as_slice()).all(near), "{kind:?}");
+        let is_close = |(a, b): (&f32, &f32)| (a - b).abs() < 1e-5;
+        assert!(
+            got.vectors.as_slice().iter().zip(want.vectors.as_slice()).all(is_close),
+            "{kind:?}"
+        );
         assert_eq!(got.tokens, want.tokens);
         assert_eq!(
             ask(&plain, &TEXTS, kind).vectors,

@@ -13,9 +13,9 @@ pub enum Task {
     /// Texts to dense vectors.
     #[default]
     Embed,
-    /// Texts to weights over the vocabulary (SPLADE).
+    /// Texts to sparse weights over the vocabulary (SPLADE).
     Expand,
-    /// Pairs of texts to logits, one a label.
+    /// Pairs of texts to logits, one per label.
     Score,
     /// Texts to a vector for each token (late interaction: Khattab and Zaharia, 2020).
     TokenVectors,
@@ -32,40 +32,41 @@ impl Task {
     }
 }
 
-/// A model, and how its hidden states become results.
+/// A model and the way in which its hidden states become results.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelIdentity {
-    /// For people; two names may be the same model.
+    /// The name for messages. Two names may denote the same model.
     pub name: String,
-    /// 16 hexadecimal digits over `config.json`, `tokenizer.json` and the weights.
+    /// 16 hexadecimal digits of a hash over `config.json`, `tokenizer.json` and the weights.
     pub revision: String,
-    /// How hidden states become a vector; of no meaning for other tasks than `Embed`.
+    /// How hidden states become a vector. It has no meaning for tasks other than `Embed`.
     pub pooling: Pooling,
     /// Whether vectors have length 1.
     pub normalize: bool,
-    /// Values of one vector, words of the vocabulary, or labels, as the task has it.
+    /// The length of a result: values of a vector, size of the vocabulary, or number of labels,
+    /// depending on the task.
     pub dim: usize,
-    /// Tokens read of one text, special tokens included.
+    /// Maximum tokens of one text, including special tokens.
     pub max_tokens: usize,
-    /// What its linear layers multiply.
+    /// The number type of the linear layers.
     pub dtype: Dtype,
-    /// What an index puts before each text; mostly nothing.
+    /// The prompt that an index prepends to each text. It is empty for most models.
     pub document_prompt: String,
     pub task: Task,
-    /// Who embeds. For an endpoint the revision is the name that the endpoint has for the model, and
-    /// what is said of pooling, length and dtype is what the local folder says.
+    /// Where the model computes. For an endpoint, the revision is the endpoint's name for the
+    /// model, and pooling, normalisation and dtype come from the local folder.
     pub mode: Mode,
 }
 
 impl ModelIdentity {
-    /// Everything that decides what the vector of a given text is, in one word. The name does not;
-    /// a prompt is a part of the text.
+    /// A key of everything that determines the vector of a text. The name is not part of it, and a
+    /// prompt counts as part of the text.
     pub fn key(&self) -> String {
         self.key_with(self.dtype)
     }
 
-    /// Equal for vectors that can be compared: types that keep a cosine of .9999 to f32 count as
-    /// f32, so that an index may move between processors.
+    /// A key that is equal for comparable vectors. Types with a cosine of at least 0.9999 to f32
+    /// count as f32, so that an index can move between processors.
     pub fn index_key(&self) -> String {
         let int8 = self.dtype == Dtype::Int8;
         let key = self.key_with(if int8 { Dtype::Int8 } else { Dtype::F32 });
@@ -75,7 +76,7 @@ impl ModelIdentity {
         }
     }
 
-    /// How many values a vector that was asked for has; all of them when nothing was asked for.
+    /// Checks a requested number of dimensions. Without a request, returns the full dimension.
     pub fn dimensions(&self, asked: Option<usize>) -> Result<usize> {
         let all = self.dim;
         match asked.unwrap_or(all) {
@@ -109,13 +110,13 @@ impl std::fmt::Display for ModelIdentity {
     }
 }
 
-/// The revision of the model in `folder`.
+/// Computes the revision of the model in `folder`.
 pub(in crate::embedding) fn revision(folder: &Path) -> Result<String> {
     let mut hasher = blake3::Hasher::new();
     for path in model_files(folder)? {
         let unreadable = |source| Error::PathUnreadable { path: path.clone(), source };
         let bytes = std::fs::metadata(&path).map_err(unreadable)?.len();
-        // Name and length keep two files from being taken for one.
+        // Name and length separate consecutive files in the hash.
         hasher.update(path.file_name().unwrap_or_default().as_encoded_bytes());
         hasher.update(&[0]).update(&bytes.to_le_bytes());
         hasher.update_mmap_rayon(&path).map_err(unreadable)?;
@@ -123,8 +124,8 @@ pub(in crate::embedding) fn revision(folder: &Path) -> Result<String> {
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// `config.json`, `tokenizer.json` and every safetensors file, in the order of their names, those
-/// of dense layers in folders of their own included.
+/// Lists `config.json`, `tokenizer.json` and every safetensors file, sorted by name, including
+/// those of dense layers in subfolders.
 fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in entries(folder)? {

@@ -19,7 +19,7 @@ pub struct Manifest {
     model: Vec<ModelEntry>,
 }
 
-/// One known model: how it is used, where it comes from, what its files are.
+/// One known model: its use, its source and its files.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
@@ -30,7 +30,7 @@ pub struct ModelEntry {
     /// `mean`, `cls` or `last`.
     pub pooling: String,
     pub dimension: usize,
-    /// Tokens of one text, special tokens included.
+    /// Maximum tokens of one text, including special tokens.
     pub tokens_max: usize,
     pub query_prompt: String,
     pub document_prompt: String,
@@ -40,7 +40,7 @@ pub struct ModelEntry {
     pub files: BTreeMap<String, String>,
 }
 
-/// Where the authors publish the files.
+/// The place where the authors publish the files.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hub {
@@ -59,7 +59,7 @@ pub struct Wheel {
 }
 
 impl Manifest {
-    /// The manifest that was compiled in.
+    /// Returns the manifest compiled into the program.
     pub fn builtin() -> &'static Self {
         static BUILTIN: LazyLock<Manifest> = LazyLock::new(|| {
             let text = include_str!("../../../models/manifest.toml");
@@ -76,17 +76,18 @@ impl Manifest {
         self.model.iter().find(|entry| entry.name == name)
     }
 
-    /// The error for a name that is not known.
+    /// The error for an unknown model name.
     pub(super) fn unknown(&self, name: &str) -> Error {
         let likeness = |entry: &&ModelEntry| {
             let (name, known) = (name.to_lowercase(), entry.name.to_lowercase());
             strsim::normalized_damerau_levenshtein(&name, &known)
         };
-        let mut near: Vec<_> = self.model.iter().collect();
-        near.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-        let near: Vec<_> = near.iter().take(3).map(|entry| format!("{:?}", entry.name)).collect();
-        let near = near.join(", ");
-        let expected = format!("a folder with config.json, or a known model (nearest: {near})");
+        let mut entries: Vec<_> = self.model.iter().collect();
+        entries.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+        let nearest: Vec<_> =
+            entries.iter().take(3).map(|entry| format!("{:?}", entry.name)).collect();
+        let nearest = nearest.join(", ");
+        let expected = format!("a folder with config.json, or a known model (nearest: {nearest})");
         Error::Argument { name: "model", value: name.to_owned(), expected }
     }
 }
@@ -101,7 +102,7 @@ impl ModelEntry {
         self.files.iter().map(check).collect()
     }
 
-    /// The first file under `folder` that is missing or wrong, as an error.
+    /// Returns an error for the first file under `folder` that is missing or differs.
     pub(super) fn require_whole(&self, folder: &Path) -> Result<()> {
         let Some(bad) = self.verify(folder)?.into_iter().find(|check| !check.is_ok()) else {
             return Ok(());
@@ -114,7 +115,7 @@ impl ModelEntry {
     }
 }
 
-/// SHA-256 of a file as 64 hexadecimal digits; none if there is no such file.
+/// SHA-256 of a file as 64 hexadecimal digits; `None` if the file does not exist.
 pub(super) fn sha256(path: &Path) -> Result<Option<String>> {
     let mut file = match File::open(path) {
         Ok(file) => file,

@@ -1,6 +1,7 @@
-//! Which models are known, which are here, and are their files whole?
+//! Which models are known, which are installed, and are their files intact?
 //!
-//! The manifest is `models/manifest.toml`, compiled in. Only [`pull`] touches the network.
+//! The manifest is `models/manifest.toml`, compiled into the program. Only [`pull`] accesses the
+//! network.
 
 pub(in crate::embedding) mod identity;
 mod manifest;
@@ -14,42 +15,42 @@ pub use pull::pull;
 
 use crate::base::error::{Error, Result};
 
-/// The file that makes a folder a model.
+/// The file that marks a folder as a model.
 const MARK: &str = "config.json";
 
 /// A folder that holds a model.
 #[derive(Debug, Clone)]
 pub struct ModelFolder {
-    /// The name in the manifest, or that of the folder.
+    /// The name in the manifest, or the name of the folder.
     pub name: String,
     pub path: PathBuf,
-    /// What the manifest says; none for a folder that it does not know.
+    /// The manifest's entry; `None` for a folder that is not in the manifest.
     pub entry: Option<&'static ModelEntry>,
 }
 
 impl ModelFolder {
-    /// The folder `path` as it is, without a look at the manifest.
+    /// Uses the folder `path` without consulting the manifest.
     pub fn at(path: &Path) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         Self { name, path: path.to_path_buf(), entry: None }
     }
 }
 
-/// One known model, and where it lies if it is here.
+/// One known model, and its folder if it is installed.
 #[derive(Debug, Clone)]
 pub struct ModelState {
     pub entry: &'static ModelEntry,
     pub folder: Option<PathBuf>,
 }
 
-/// One file of a model beside its known checksum.
+/// The checksum comparison of one file of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileCheck {
-    /// Relative to the model's folder.
+    /// Path relative to the model's folder.
     pub file: String,
     /// SHA-256, 64 hexadecimal digits.
     pub expected: String,
-    /// SHA-256 of what is there; none if the file is missing.
+    /// SHA-256 of the installed file; `None` if the file is missing.
     pub found: Option<String>,
 }
 
@@ -59,7 +60,7 @@ impl FileCheck {
     }
 }
 
-/// Every model of the manifest, in its order.
+/// Lists every model in the order of the manifest.
 pub fn list(models_dir: &Path) -> Vec<ModelState> {
     let state = |entry: &'static ModelEntry| {
         let folder = models_dir.join(&entry.name);
@@ -68,9 +69,9 @@ pub fn list(models_dir: &Path) -> Vec<ModelState> {
     Manifest::builtin().models().iter().map(state).collect()
 }
 
-/// Finds the model that `name_or_folder` means. Never touches the network.
+/// Finds the model for `name_or_folder` without accessing the network.
 ///
-/// A folder with `config.json` is taken as it is; otherwise the name is looked up in `models_dir`.
+/// A folder with `config.json` is used directly. Otherwise the name is looked up in `models_dir`.
 pub fn resolve(name_or_folder: &str, models_dir: &Path) -> Result<ModelFolder> {
     let manifest = Manifest::builtin();
     let here = Path::new(name_or_folder);
@@ -93,7 +94,7 @@ pub fn resolve(name_or_folder: &str, models_dir: &Path) -> Result<ModelFolder> {
     }
 }
 
-/// Compares each file with its known checksum; empty for a folder without an entry.
+/// Compares each file with its known checksum. The result is empty for a folder without an entry.
 pub fn verify(folder: &ModelFolder) -> Result<Vec<FileCheck>> {
     let entry = folder.entry.or_else(|| Manifest::builtin().find(&folder.name));
     entry.map_or_else(|| Ok(Vec::new()), |entry| entry.verify(&folder.path))

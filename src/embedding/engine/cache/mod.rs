@@ -1,8 +1,8 @@
-//! Has this text been embedded before, by this model, by anyone who shares this folder?
+//! Has this model already embedded this text, in any process that shares the folder?
 //!
-//! A folder of append-only segments, each written by one process. Nothing is ever overwritten, so
-//! several processes may share the folder and any of them may be killed at any instant. Beyond a
-//! bound of bytes the oldest segments are removed.
+//! The cache is a folder of append-only segments, each written by one process. Nothing is ever
+//! overwritten, so several processes may share the folder, and any of them may be killed at any
+//! instant. When the folder exceeds its limit in bytes, the oldest segments are removed.
 
 mod segment;
 
@@ -16,20 +16,20 @@ use segment::{Owner, Reader, Writer};
 
 use crate::base::error::{Error, Result};
 
-/// A segment is closed at this share of the bound, so that dropping the oldest drops little.
+/// A segment is closed at this fraction of the limit, so that removing the oldest one loses little.
 const SEGMENTS_PER_BOUND: u64 = 8;
-/// More small segments than this are merged when the folder is opened.
+/// Opening the folder merges small segments if there are more than this.
 const SMALL_SEGMENTS_MAX: usize = 32;
-/// A segment is small below this share of a full one.
+/// A segment is small if it is below this fraction of a full one.
 const SMALL_SHARE: u64 = 16;
-/// Held by the process that merges.
+/// The lock file that the merging process holds.
 const MERGE_LOCK: &str = "merge.lock";
 
 /// The key of a text or a pair: its blake3 hash, keyed with the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(pub(self) [u8; 32]);
 
-/// The tokens of a text or a pair.
+/// The number of tokens of a text or a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     pub tokens: u32,
@@ -48,7 +48,7 @@ impl Usage {
     }
 }
 
-/// One vector to keep.
+/// One vector to store.
 #[derive(Debug, Clone, Copy)]
 pub struct Record<'a> {
     pub key: Key,
@@ -57,7 +57,8 @@ pub struct Record<'a> {
     pub vector: &'a [f32],
 }
 
-/// The cache of one model. Shared by threads; other processes may use the folder at the same time.
+/// The cache of one model. Threads share it, and other processes may use the folder at the same
+/// time.
 #[derive(Debug)]
 pub struct VectorCache {
     folder: PathBuf,
@@ -68,14 +69,14 @@ pub struct VectorCache {
 
 #[derive(Debug, Default)]
 struct State {
-    /// By the first 8 bytes of the key; the check tells two keys apart that share them.
+    /// Keyed by the first 8 bytes of the key. The checksum distinguishes two keys that share them.
     places: HashMap<u64, Place, BuildHasherDefault<PrefixHasher>>,
-    /// By number; a removed segment leaves a gap.
+    /// Indexed by segment number. A removed segment leaves a gap.
     segments: Vec<Option<Reader>>,
     writer: Option<(Writer, u32)>,
 }
 
-/// Where a vector lies.
+/// The location of a vector.
 #[derive(Debug, Clone, Copy)]
 struct Place {
     segment: u32,
@@ -84,7 +85,7 @@ struct Place {
     check: u32,
 }
 
-/// Keys are hashes already.
+/// A hasher that passes keys through, because they are hashes already.
 #[derive(Debug, Default)]
 struct PrefixHasher(u64);
 
@@ -105,7 +106,8 @@ fn prefix(key: &Key) -> u64 {
 }
 
 impl VectorCache {
-    /// Opens the vectors of `model` (a key that changes whenever its vectors do), `d` values each.
+    /// Opens the cache of `model`, a key that changes whenever its vectors change. Each vector has
+    /// `d` values.
     pub fn open(folder: &Path, model: &str, d: usize, bytes_max: u64) -> Result<Self> {
         fs::create_dir_all(folder).map_err(|e| Error::io("create", folder, e))?;
         let owner = Owner { model: *blake3::hash(model.as_bytes()).as_bytes(), d };
@@ -143,13 +145,13 @@ impl VectorCache {
     /// The key of a pair of texts.
     pub fn pair_key(&self, (first, second): (&str, &str)) -> Key {
         let mut hasher = blake3::Hasher::new_keyed(&self.owner.model);
-        // The length keeps two pairs of the same letters apart.
+        // The length distinguishes two pairs whose concatenations are equal.
         hasher.update(&(first.len() as u64).to_le_bytes());
         hasher.update(first.as_bytes()).update(second.as_bytes());
         Key(*hasher.finalize().as_bytes())
     }
 
-    /// Fills `vector`, `[d]`, if the text of `key` has been embedded before.
+    /// Fills `vector`, `[d]`, if the cache holds the vector of `key`.
     pub fn get(&self, key: &Key, vector: &mut [f32]) -> Option<Usage> {
         assert_eq!(vector.len(), self.owner.d);
         let mut bytes = vec![0; vector.len() * 4];
@@ -165,18 +167,19 @@ impl VectorCache {
                 return Some(Usage::unpack(place.usage));
             }
         }
-        // Forgotten, so that the vector that is computed now takes the damaged one's place.
+        // Remove the damaged entry, so that the vector computed next replaces it.
         let mut state = self.state.write();
         state.places.remove(&prefix(key));
         None
     }
 
-    /// Keeps `records`, the oldest segments making room. A failure harms nothing that was kept.
+    /// Stores `records` and removes the oldest segments to make room. A failure does not affect
+    /// records already stored.
     pub fn insert(&self, records: &[Record<'_>]) -> Result<()> {
         let mut state = self.state.write();
         let fresh: Vec<_> = records.iter().filter(|r| !state.holds(&r.key)).copied().collect();
         let room = self.segment_bytes_max() / self.owner.record_bytes();
-        // A bound that has no room for a segment of one vector keeps none.
+        // If the limit has no room for a segment of one vector, nothing is stored.
         let records_max = usize::try_from(room.saturating_sub(1)).unwrap_or(usize::MAX);
         if records_max == 0 {
             return Ok(());
@@ -207,7 +210,8 @@ impl VectorCache {
             }
         };
         let first = writer.n;
-        // A writer that failed is not put back: what it left half written stays its last.
+        // A writer that failed is not put back, so its incomplete record remains the last of its
+        // segment.
         let checks = writer.append(records)?;
         for ((record, r), check) in (first..).zip(records).zip(checks) {
             let place = Place { segment: number, record, usage: r.usage.pack(), check };
@@ -217,7 +221,7 @@ impl VectorCache {
         Ok(())
     }
 
-    /// Removes the oldest segments, of any model, until `bytes` more fit; forgets what is gone.
+    /// Removes the oldest segments of any model until `bytes` more fit, and drops their entries.
     fn make_room(&self, state: &mut State, bytes: u64) -> Result<()> {
         let mut listed = segment::list(&self.folder)?;
         let active = state.writer.as_ref().map(|(writer, _)| writer.stem.clone());
@@ -231,7 +235,8 @@ impl VectorCache {
             keep
         });
         let stems: std::collections::HashSet<_> = listed.iter().map(|s| &s.stem).collect();
-        // An open file keeps its bytes on disk, so a segment that another process removed goes too.
+        // An open file keeps its bytes on disk, so segments removed by other processes are closed
+        // too.
         let mut gone = false;
         for slot in &mut state.segments {
             if slot.as_ref().is_some_and(|reader| !stems.contains(&reader.stem)) {
@@ -246,7 +251,7 @@ impl VectorCache {
         Ok(())
     }
 
-    /// Makes one segment of many small ones that no living process writes; clears empty ones.
+    /// Merges small segments that no running process writes into one, and removes empty ones.
     fn merge_small(&self) -> Result<()> {
         let path = self.folder.join(MERGE_LOCK);
         let lock = File::create(&path).map_err(|e| Error::io("create", &path, e))?;
@@ -288,7 +293,7 @@ impl State {
     }
 }
 
-/// Appends the whole records of one segment to another.
+/// Appends the complete records of one segment to another.
 fn copy(reader: &Reader, entries: &[segment::Entry], d: usize, merged: &mut Writer) -> Result<()> {
     let mut bytes = vec![0; d * 4];
     for (record, entry) in (0..).zip(entries) {

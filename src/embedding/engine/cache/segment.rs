@@ -1,10 +1,10 @@
-//! A segment of the cache on disk, which a kill at any instant does not damage.
+//! A cache segment on disk, safe against a kill at any instant.
 //!
 //! A segment is two append-only files of one writer. `<stem>.vec` holds the vectors, `[n, d]`
-//! row-major f32, little-endian. `<stem>.key` holds a header of 48 bytes (magic, d, model) and then
-//! an entry of 40 bytes a vector: key 32, usage 4, check 4. Vectors are written before their
-//! entries, so an entry always speaks of a vector that was written; what lies behind the last whole
-//! pair is ignored. The writer holds a lock on the key file for as long as it lives.
+//! row-major f32, little-endian. `<stem>.key` holds a header of 48 bytes (magic, d, model) followed
+//! by an entry of 40 bytes for each vector: key 32, usage 4, checksum 4. A vector is written before
+//! its entry, so every entry refers to a vector that is on disk. A reader ignores everything after
+//! the last complete pair. The writer holds a lock on the key file for its whole lifetime.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -20,7 +20,7 @@ const MAGIC: &[u8; 8] = b"CIVEC\0\0\x01";
 const HEADER_BYTES: usize = 48;
 const ENTRY_BYTES: usize = 40;
 
-/// Whose vectors a segment holds.
+/// The model and the dimension of a segment's vectors.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Owner {
     pub model: [u8; 32],
@@ -41,12 +41,12 @@ impl Owner {
     }
 }
 
-/// One line of a key file.
+/// One entry of a key file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Entry {
     pub key: Key,
     pub usage: u32,
-    /// Over key, usage and vector: see [`check`].
+    /// The checksum over key, usage and vector: see [`check`].
     pub check: u32,
 }
 
@@ -59,7 +59,7 @@ impl Entry {
     }
 }
 
-/// What an entry's check must be. vector: `[d * 4]` bytes.
+/// The checksum that an entry must have. vector: `[d * 4]` bytes.
 pub(super) fn check(key: &Key, usage: u32, vector: &[u8]) -> u32 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&key.0).update(&usage.to_le_bytes()).update(vector);
@@ -67,15 +67,15 @@ pub(super) fn check(key: &Key, usage: u32, vector: &[u8]) -> u32 {
     u32::from_le_bytes(hash.as_bytes()[..4].try_into().expect("4 bytes"))
 }
 
-/// A segment that is on disk.
+/// A segment found on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Listed {
-    /// The path of both files without their extension; names ascend with age.
+    /// The path of both files without the extension. Names sort from oldest to newest.
     pub stem: PathBuf,
     pub bytes: u64,
 }
 
-/// Every segment of `folder`, the oldest first; vectors without a key file are removed.
+/// Lists the segments of `folder`, oldest first, and removes vector files without a key file.
 pub(super) fn list(folder: &Path) -> Result<Vec<Listed>> {
     let failed = |e| Error::io("list", folder, e);
     let mut found = Vec::new();
@@ -88,7 +88,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Listed>> {
                 let bytes = size(&path) + size(&vectors);
                 found.push(Listed { stem: path.with_extension(""), bytes });
             }
-            // The key file is made first and removed first: without it nobody writes here.
+            // The key file is created first and removed first, so without it no writer is active.
             Some("vec") if !path.with_extension("key").exists() => drop(fs::remove_file(&path)),
             _ => {}
         }
@@ -97,20 +97,20 @@ pub(super) fn list(folder: &Path) -> Result<Vec<Listed>> {
     Ok(found)
 }
 
-/// Removes a segment; who has it open can go on reading.
+/// Removes a segment. A process that has it open can continue to read it.
 pub(super) fn remove(stem: &Path) {
-    // Another process may have removed it already; a file that stays is tried again later.
+    // Another process may have removed it already. A file that remains is removed later.
     let _ = fs::remove_file(stem.with_extension("key"));
     let _ = fs::remove_file(stem.with_extension("vec"));
 }
 
-/// The key file, locked, if no living writer holds it.
+/// Locks and returns the key file, unless a running writer holds the lock.
 pub(super) fn claim(stem: &Path) -> Option<File> {
     let file = File::open(stem.with_extension("key")).ok()?;
     file.try_lock().ok().map(|()| file)
 }
 
-/// A segment that is read.
+/// A segment open for reading.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub stem: PathBuf,
@@ -118,7 +118,8 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// The segment and its whole entries; none if it is gone or holds another owner's vectors.
+    /// Opens a segment and returns its complete entries, or `None` if the segment was removed or
+    /// belongs to another owner.
     pub fn open(stem: &Path, owner: &Owner) -> Option<(Self, Vec<Entry>)> {
         let keys = fs::read(stem.with_extension("key")).ok()?;
         if keys.get(..HEADER_BYTES)? != owner.header() {
@@ -137,15 +138,15 @@ impl Reader {
     }
 }
 
-/// A segment that is written.
+/// A segment open for writing.
 #[derive(Debug)]
 pub(super) struct Writer {
     pub stem: PathBuf,
     keys: File,
     vectors: File,
-    /// Records so far.
+    /// Records written so far.
     pub n: u32,
-    /// Bytes so far, of both files.
+    /// Bytes written so far to both files.
     pub bytes: u64,
 }
 
@@ -168,12 +169,13 @@ impl Writer {
         Ok(Self { stem, keys, vectors, n: 0, bytes: HEADER_BYTES as u64 })
     }
 
-    /// Whether nobody has removed the segment.
+    /// Whether the segment still exists on disk.
     pub fn is_linked(&self) -> bool {
         self.stem.with_extension("key").exists()
     }
 
-    /// Appends `records`; after an error the writer must not be used again. Gives their checks.
+    /// Appends `records` and returns their checksums. After an error the writer must not be used
+    /// again.
     pub fn append(&mut self, records: &[Record<'_>]) -> Result<Vec<u32>> {
         let mut vectors = Vec::new();
         let mut entries = Vec::new();
@@ -195,7 +197,7 @@ impl Writer {
         Ok(checks)
     }
 
-    /// The same segment to be read.
+    /// Opens the same segment for reading.
     pub fn reader(&self) -> Result<Reader> {
         let path = self.stem.with_extension("vec");
         let vectors = File::open(&path).map_err(|e| Error::io("open", &path, e))?;

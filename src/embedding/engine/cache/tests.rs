@@ -1,4 +1,4 @@
-//! What the cache promises.
+//! Tests of the cache's guarantees.
 
 use super::*;
 
@@ -22,7 +22,7 @@ fn put(cache: &VectorCache, i: usize) {
     cache.insert(&[Record { key, usage, vector: &vector(i) }]).unwrap();
 }
 
-/// Whether text `i` is served; what is served must be right.
+/// Whether the cache holds text `i`. Asserts that a vector found is correct.
 fn has(cache: &VectorCache, i: usize) -> bool {
     let mut row = [0.0; D];
     let Some(usage) = cache.get(&cache.key(&format!("text {i}")), &mut row) else {
@@ -68,7 +68,7 @@ fn a_file_cut_at_any_byte_of_its_last_record_serves_the_records_before_it() {
             fs::write(path, &whole[..whole.len() - cut]).unwrap();
             let cache = open(folder.path(), 1 << 20);
             assert!(has(&cache, 0) && has(&cache, 1) && !has(&cache, 2), "{path:?} cut by {cut}");
-            // The next writer starts a segment of its own, behind nobody's torn tail.
+            // The next writer starts its own segment and does not append to the truncated one.
             put(&cache, 2);
             assert!(has(&cache, 2));
             drop(cache);
@@ -90,7 +90,8 @@ fn a_flipped_bit_is_a_miss_and_not_a_wrong_vector() {
             let mut damaged = whole.clone();
             damaged[at] ^= 0x10;
             fs::write(&path, damaged).unwrap();
-            // Behind the first 8 bytes of the key the entry still finds, and proves, its vector.
+            // A lookup reads only the first 8 bytes of a stored key, so damage to the others is
+            // harmless.
             let harmless = path.extension().unwrap() == "key" && (56..80).contains(&at);
             let cache = open(folder.path(), 1 << 20);
             assert_eq!(has(&cache, 0), harmless, "{path:?} byte {at}");
@@ -125,10 +126,10 @@ fn the_bound_holds_and_the_oldest_make_room() {
     let kept = len(&cache);
     assert!(kept > 50, "room for {} records, {kept} kept", bytes_max / 52);
     drop(cache);
-    // A bound that was lowered holds from the opening on.
+    // A lowered limit applies as soon as the cache is opened.
     let cache = open(folder.path(), 2048);
     assert!(bytes(folder.path()) <= 2048 && has(&cache, 999));
-    // A bound without room for one vector keeps none and fails nothing.
+    // A limit without room for one vector stores none and causes no error.
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 16);
     put(&cache, 0);

@@ -1,14 +1,14 @@
-//! A circuit breaker: after some failures in a row nobody tries for a while; then one try decides.
+//! A circuit breaker: it opens after consecutive failures and closes after one successful trial.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Counts failures in a row. Shared by threads.
+/// Counts consecutive failures. Threads share it.
 pub struct Breaker {
-    /// It opens at this many failures in a row.
+    /// Consecutive failures that open the circuit.
     failures_max: u32,
-    /// How long it stays open before one try is let through.
+    /// The time for which the circuit stays open before it permits one trial.
     cool_down: Duration,
     state: Mutex<State>,
 }
@@ -16,19 +16,20 @@ pub struct Breaker {
 #[derive(Default)]
 struct State {
     failures: u32,
-    /// What the last failure was.
+    /// The message of the last failure.
     last: String,
-    /// `None` while it is closed.
+    /// `None` while the circuit is closed.
     open_until: Option<Instant>,
-    /// Half open: the one try is in progress.
+    /// The circuit is half open and its trial is in progress.
     trying: bool,
 }
 
-/// Permission for one try, to be returned with its result; dropped without one, it changes nothing.
+/// Permission for one attempt, to be returned with its result. Dropping it without a result changes
+/// nothing.
 #[must_use]
 pub struct Permit<'a> {
     breaker: &'a Breaker,
-    /// Whether it is the one try of a half-open breaker.
+    /// Whether this is the trial of a half-open circuit.
     trial: bool,
 }
 
@@ -37,7 +38,7 @@ impl Breaker {
         Self { failures_max, cool_down, state: Mutex::default() }
     }
 
-    /// Permission to try at `now`, or a sentence that says why not.
+    /// Returns permission for an attempt at `now`, or a sentence with the reason against it.
     pub fn permit(&self, now: Instant) -> Result<Permit<'_>, String> {
         let mut state = self.state.lock();
         let Some(until) = state.open_until else {
@@ -58,18 +59,18 @@ impl Breaker {
 }
 
 impl Permit<'_> {
-    /// The try succeeded: the circuit is closed.
+    /// Records success, which closes the circuit.
     pub fn succeeded(self) {
         *self.breaker.state.lock() = State::default();
     }
 
-    /// The try failed at `now`.
+    /// Records a failure at `now`.
     pub fn failed(self, now: Instant, why: &str) {
         let Breaker { failures_max, cool_down, .. } = *self.breaker;
         let mut state = self.breaker.state.lock();
         state.failures += 1;
         state.last = why.to_owned();
-        // A try that was in progress when the circuit opened does not keep it open for longer.
+        // An attempt that was in progress when the circuit opened does not keep it open longer.
         if self.trial || (state.open_until.is_none() && state.failures >= failures_max) {
             state.open_until = Some(now + cool_down);
         }
@@ -116,7 +117,7 @@ mod tests {
         assert!(breaker.permit(later).err().unwrap().contains("half open"));
         one.failed(later, "still");
         assert!(breaker.permit(later).err().unwrap().contains("10000 ms"));
-        // A try that is given up lets another one through.
+        // An abandoned trial permits another one.
         drop(breaker.permit(later + COOL_DOWN).unwrap_or_else(|why| panic!("{why}")));
         breaker.permit(later + COOL_DOWN).unwrap_or_else(|why| panic!("{why}")).succeeded();
         fail(&Breaker::new(1, COOL_DOWN), now);

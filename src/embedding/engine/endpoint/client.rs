@@ -1,6 +1,6 @@
-//! Sends one batch of texts to an endpoint, and tries again where that helps.
+//! The HTTP client of an endpoint, with retries, halving and a circuit breaker.
 //!
-//! Runs on a thread of the pool, where it may block.
+//! It runs on a thread of the pool, where it may block.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 
-/// Bytes of the largest answer: 2048 vectors of 8192 floats as JSON are less.
+/// Maximum bytes of a response: 2048 vectors of 8192 floats as JSON are smaller.
 const ANSWER_BYTES_MAX: usize = 384 << 20;
-/// Bytes of a refusal that are looked at.
+/// Maximum bytes read from an error response.
 const REFUSAL_BYTES_MAX: usize = 4096;
-/// Bytes read at a time.
+/// Bytes read in one call.
 const CHUNK_BYTES: usize = 64 << 10;
-/// How often a thread that waits to try again checks whether the response is still needed.
+/// How often a thread that waits for a retry checks whether the response is still needed.
 const POLL: Duration = Duration::from_millis(20);
 
-/// How failures are handled; tests are less patient.
+/// The handling of failures. Tests use shorter times.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {
-    /// Failures in a row until the circuit opens.
+    /// Consecutive failures that open the circuit.
     pub failures_max: u32,
-    /// How long it stays open.
+    /// The time for which the circuit stays open.
     pub cool_down: Duration,
-    /// The first wait before a second try; it doubles from try to try.
+    /// The wait before the first retry. It doubles with each retry.
     pub backoff: Duration,
 }
 
@@ -52,12 +52,12 @@ impl Policy {
 pub struct Ask {
     /// `[n]`, none of them empty.
     pub texts: Vec<String>,
-    /// Values of a vector, where that is known.
+    /// Values of a vector, if known.
     pub d: Option<usize>,
-    /// `None` when the program starts.
+    /// `None` during startup.
     pub cx: Option<RunContext>,
     pub began: Instant,
-    /// Set when nobody waits any more.
+    /// Set when the caller no longer waits.
     pub gone: Arc<AtomicBool>,
 }
 
@@ -81,7 +81,7 @@ impl Ask {
         self.cx.as_ref().and_then(RunContext::deadline)
     }
 
-    /// Waits, unless that is longer than there is time.
+    /// Waits, and returns an error as soon as the response is no longer needed.
     fn pause(&self, wait: Duration) -> Result<()> {
         let until = Instant::now() + wait;
         loop {
@@ -99,7 +99,7 @@ impl Ask {
 pub struct Client {
     http: Http,
     url: Url,
-    /// The address without the route, for people.
+    /// The address without the route, for messages.
     base: String,
     model: String,
     authorization: Option<HeaderValue>,
@@ -111,8 +111,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Checks the settings; nothing is sent. name: that of the model, told where `endpoint.model` is
-    /// empty.
+    /// Checks the settings without sending anything. name: the model name to send if
+    /// `endpoint.model` is empty.
     pub fn new(settings: &EndpointSettings, name: &str, policy: Policy) -> Result<Self> {
         let asked = settings.model.as_str();
         let model = if asked.is_empty() { name } else { asked }.to_owned();
@@ -138,27 +138,28 @@ impl Client {
         })
     }
 
-    /// The endpoint's address, for people.
+    /// The endpoint's address, for messages.
     pub fn base(&self) -> &str {
         &self.base
     }
 
-    /// The name that the endpoint knows the model by.
+    /// The endpoint's name for the model.
     pub fn model(&self) -> &str {
         &self.model
     }
 
-    /// The most texts that one request may have, as learned from refusals.
+    /// Maximum texts of one request, as learned from requests that the endpoint rejected as too
+    /// large.
     pub fn texts_max(&self) -> usize {
         self.texts_max.load(Ordering::Relaxed)
     }
 
-    /// Tries until there is a response, as often as the settings and the time that is left allow.
+    /// Sends the batch, with as many retries as the settings and the remaining time allow.
     pub fn ask(&self, ask: &Ask) -> Result<Answer> {
         self.attempt(ask)?.map_err(|(failure, tries)| self.error(&failure, tries))
     }
 
-    /// As [`Client::ask`]; a batch that is too large for the endpoint is sent in halves.
+    /// Like [`Client::ask`], but sends a batch that is too large for the endpoint in halves.
     pub fn ask_in_parts(&self, ask: &Ask) -> Result<Answer> {
         match self.attempt(ask)? {
             Ok(answer) => Ok(answer),
@@ -169,7 +170,7 @@ impl Client {
                     self.ask_in_parts(&Ask { texts: texts.to_vec(), ..ask.clone() })
                 };
                 let answer = of(first)?.followed_by(of(second)?);
-                // Only now is it certain that the size was the reason.
+                // The halves succeeded, so the size was the reason.
                 self.texts_max.fetch_min(half, Ordering::Relaxed);
                 Ok(answer)
             }
@@ -177,7 +178,7 @@ impl Client {
         }
     }
 
-    /// The response, or the last failure and the number of tries.
+    /// Returns the response, or the last failure with the number of attempts.
     fn attempt(&self, ask: &Ask) -> Result<std::result::Result<Answer, (Failure, usize)>> {
         let mut tries = 0;
         loop {
@@ -197,7 +198,7 @@ impl Client {
             };
             tries += 1;
             match failure.fault {
-                // The time of the run was up, which says nothing about the endpoint.
+                // The run reached its deadline, which says nothing about the endpoint.
                 Fault::Slow if budget < self.timeout => ask.check_wanted()?,
                 Fault::Busy | Fault::TooLarge | Fault::Refused => permit.succeeded(),
                 _ => permit.failed(Instant::now(), &failure.message),
@@ -233,17 +234,17 @@ impl Client {
         }
         let body = read(&mut response, ANSWER_BYTES_MAX, began, budget)?;
         wire::answer(&body, ask.texts.len(), ask.d)
-            .map_err(|what| Failure::new(Fault::Garbage, format!("its answer holds {what}")))
+            .map_err(|defect| Failure::new(Fault::Garbage, format!("its answer holds {defect}")))
     }
 
     fn error(&self, failure: &Failure, tries: usize) -> Error {
-        let what = failure.after(tries);
+        let message = failure.after(tries);
         match failure.fault {
             Fault::Busy => {
                 let endpoint = "the embedding endpoint";
-                Error::Overloaded { what: endpoint, limit: what, retry_ms: None }
+                Error::Overloaded { what: endpoint, limit: message, retry_ms: None }
             }
-            _ => self.unavailable(what),
+            _ => self.unavailable(message),
         }
     }
 
@@ -254,7 +255,7 @@ impl Client {
     }
 }
 
-/// The failure that a status other than success means.
+/// The failure for a response whose status is not a success.
 fn refusal(
     status: StatusCode,
     mut response: Response,
@@ -263,26 +264,27 @@ fn refusal(
 ) -> Failure {
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = wait.and_then(retry::after);
-    let said = read(&mut response, REFUSAL_BYTES_MAX, began, budget).unwrap_or_default();
-    let mut what = format!("it answered {}: {}", status.as_u16(), clip(&said));
+    let body = read(&mut response, REFUSAL_BYTES_MAX, began, budget).unwrap_or_default();
+    let mut message = format!("it answered {}: {}", status.as_u16(), clip(&body));
     let fault = match status {
         StatusCode::TOO_MANY_REQUESTS => Fault::Busy,
         StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => Fault::TooLarge,
         status if status.is_server_error() => Fault::Failing,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            what += "; set CODEINTEL_ENDPOINT_API_KEY";
+            message += "; set CODEINTEL_ENDPOINT_API_KEY";
             Fault::Refused
         }
         StatusCode::NOT_FOUND => {
-            what += "; check endpoint.url and endpoint.model";
+            message += "; check endpoint.url and endpoint.model";
             Fault::Refused
         }
         _ => Fault::Refused,
     };
-    Failure { wait, ..Failure::new(fault, what) }
+    Failure { wait, ..Failure::new(fault, message) }
 }
 
-/// Reads at most `bytes_max` of the body. A body that trickles has no more time than one that hangs.
+/// Reads at most `bytes_max` bytes of the body. The time limit covers the whole body, so a slow one
+/// fails like one that stalls.
 fn read(
     response: &mut Response,
     bytes_max: usize,
@@ -303,13 +305,13 @@ fn read(
             }
         }
         if body.len() >= bytes_max {
-            // A body of this size cannot be understood, whole or truncated.
+            // A body of this size cannot be parsed, so the rest is not read.
             return Ok(body);
         }
     }
 }
 
-/// The address to show and that of the route.
+/// The address for messages, and the URL of the route.
 fn address(base: &str) -> Result<(String, Url)> {
     let wrong = |expected: &str| Error::ConfigValue {
         name: "endpoint.url".to_owned(),

@@ -1,4 +1,4 @@
-//! An endpoint without an engine in front of it: one request for each call.
+//! Direct access to an endpoint: one request per call.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,24 +9,24 @@ use crate::base::config::EndpointSettings;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 
-/// An OpenAI-compatible endpoint without an engine before it: no cache, no tokenizer, no splitting.
+/// An OpenAI-compatible endpoint without an engine: no cache, no tokenizer, no splitting.
 pub struct Endpoint {
     client: Client,
 }
 
 impl Endpoint {
-    /// The endpoint `endpoint.url`; nothing is sent. name: that of the model, used where `endpoint.model` is
-    /// empty.
+    /// Opens the endpoint `endpoint.url` without sending anything. name: the model name to send if
+    /// `endpoint.model` is empty.
     pub fn new(settings: &EndpointSettings, name: &str) -> Result<Self> {
         Ok(Self { client: Client::new(settings, name, Policy::DEFAULT)? })
     }
 
-    /// Its address, for people.
+    /// The endpoint's address, for messages.
     pub fn base(&self) -> &str {
         self.client.base()
     }
 
-    /// The name that it knows the model by.
+    /// The endpoint's name for the model.
     pub fn model(&self) -> &str {
         self.client.model()
     }

@@ -1,47 +1,47 @@
-//! Why a try failed, and whether another one may help.
+//! The failure of one attempt, and whether a retry may succeed.
 
 use std::error::Error as _;
 use std::time::Duration;
 
-/// Characters of a refusal that an error shows.
+/// Maximum characters of an error response that a message shows.
 const SHOWN_CHARS_MAX: usize = 200;
 
 /// The kind of failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nobody listens, or the connection was closed before an answer.
+    /// The connection was refused, or was closed before a response.
     Unreachable,
-    /// No answer in time.
+    /// The response did not arrive in time.
     Slow,
-    /// 429.
+    /// Status 429.
     Busy,
-    /// 5xx.
+    /// Status 5xx.
     Failing,
-    /// 413, or the 422 of text-embeddings-inference: fewer texts at once may do.
+    /// Status 413, or the 422 of text-embeddings-inference: a request with fewer texts may succeed.
     TooLarge,
-    /// Any other status: the endpoint works and rejects this request.
+    /// Any other status: the endpoint works but rejects this request.
     Refused,
-    /// The response broke off.
+    /// The response was incomplete.
     Cut,
-    /// The response cannot be understood.
+    /// The response could not be parsed.
     Garbage,
 }
 
 impl Fault {
-    /// Whether the same request may succeed later. One that was too slow would only be computed twice,
-    /// and an endpoint that returns nonsense mostly repeats it.
+    /// Whether a retry may succeed. A request that was too slow would only be computed twice, and
+    /// an invalid response is usually repeated.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::Unreachable | Self::Busy | Self::Failing | Self::Cut)
     }
 }
 
-/// One try that failed.
+/// One failed attempt.
 #[derive(Debug)]
 pub struct Failure {
     pub fault: Fault,
     /// A sentence about the endpoint: `it answered 500: …`.
     pub message: String,
-    /// How long the endpoint asks us to wait before the next try.
+    /// The wait before a retry that the endpoint asks for.
     pub wait: Option<Duration>,
 }
 
@@ -51,22 +51,22 @@ impl Failure {
     }
 
     pub fn slow(budget: Duration) -> Self {
-        let what = format!("no answer within {} ms (endpoint.timeout_ms)", budget.as_millis());
-        Self::new(Fault::Slow, what)
+        let message = format!("no answer within {} ms (endpoint.timeout_ms)", budget.as_millis());
+        Self::new(Fault::Slow, message)
     }
 
     pub fn unreachable(error: reqwest::Error) -> Self {
         let error = error.without_url();
-        let mut what = error.to_string();
+        let mut message = error.to_string();
         let mut source = error.source();
         while let Some(cause) = source {
-            what = format!("{what}: {cause}");
+            message = format!("{message}: {cause}");
             source = cause.source();
         }
-        Self::new(Fault::Unreachable, what)
+        Self::new(Fault::Unreachable, message)
     }
 
-    /// The message after the last of `tries` tries.
+    /// The message after `tries` attempts.
     pub fn after(&self, tries: usize) -> String {
         if tries <= 1 {
             self.message.clone()

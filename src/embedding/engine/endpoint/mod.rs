@@ -1,8 +1,8 @@
 //! How does a text become a vector at an endpoint?
 //!
-//! The client of an OpenAI-compatible endpoint. Texts are split into requests, a few of which are
-//! in progress at once (`pool`); each is tried again where that helps (`client`, `retry`), and not at
-//! all for a while when nothing helps (`breaker`).
+//! This is the client of an OpenAI-compatible endpoint. It splits texts into requests and sends a
+//! few of them in parallel (`pool`). It retries a request that may succeed later (`client`,
+//! `retry`), and stops sending for a while after repeated failures (`breaker`).
 
 pub(super) mod breaker;
 mod client;
@@ -31,9 +31,10 @@ use crate::base::telemetry::labels::Lane;
 use client::Client;
 use pool::Pool;
 
-/// Bytes of text in one request; a longer text goes alone. Endpoints take bodies of 2 MB and more.
+/// Maximum bytes of text in one request. A longer text is sent alone. Endpoints accept bodies of at
+/// least 2 MB.
 const BATCH_BYTES_MAX: usize = 1 << 20;
-/// What an endpoint embeds to show how long its vectors are.
+/// The text that an endpoint embeds to determine the length of its vectors.
 const PROBE: &str = "codeintel";
 
 /// An endpoint that embeds.
@@ -49,18 +50,18 @@ pub(super) struct Remote {
 
 /// The outcome of one batch.
 pub(super) struct Fetched {
-    /// Which of the call's batches.
+    /// Index of the batch within its call.
     pub batch: usize,
     pub result: Result<Answer>,
-    /// How long it waited for a thread.
+    /// The time that the batch waited for a thread.
     pub queue: Duration,
-    /// From the first try to the response.
+    /// The time from the first attempt to the response.
     pub took: Duration,
 }
 
 impl Remote {
-    /// Checks the settings and starts the threads; nothing is sent. name: that of the model, used
-    /// where `endpoint.model` is empty.
+    /// Checks the settings and starts the threads without sending anything. name: the model name to
+    /// send if `endpoint.model` is empty.
     pub fn new(settings: &EndpointSettings, name: &str) -> Result<Self> {
         Self::with_policy(settings, name, Policy::DEFAULT)
     }
@@ -77,17 +78,17 @@ impl Remote {
         })
     }
 
-    /// The endpoint's address, for people.
+    /// The endpoint's address, for messages.
     pub fn base(&self) -> &str {
         self.client.base()
     }
 
-    /// The name that the endpoint knows the model by.
+    /// The endpoint's name for the model.
     pub fn model(&self) -> &str {
         self.client.model()
     }
 
-    /// How many values the endpoint's vectors have: it is asked.
+    /// Queries the endpoint for the number of values of its vectors.
     pub fn dimension(&self) -> Result<usize> {
         let ask = Ask {
             texts: vec![PROBE.to_owned()],
@@ -99,7 +100,7 @@ impl Remote {
         Ok(self.client.ask(&ask)?.vectors.d())
     }
 
-    /// Which of `texts` go into one request each, in their order.
+    /// Splits `texts` into ranges, one per request, in order.
     pub fn split(&self, texts: &[&str]) -> Vec<Range<usize>> {
         let texts_max = self.batch_texts_max.min(self.client.texts_max());
         let (mut batches, mut first, mut bytes) = (Vec::new(), 0, 0);
@@ -117,12 +118,13 @@ impl Remote {
         batches
     }
 
-    /// How many batches one call may have queued: enough to keep every thread busy.
+    /// Maximum batches that one call may have queued: enough to keep every thread busy.
     pub fn ahead(&self) -> usize {
         2 * self.parallel_max
     }
 
-    /// Queues what `make` makes, the `batch`th of its call; false when the lane has no room.
+    /// Queues the request that `make` returns as batch number `batch` of its call. Returns false if
+    /// the lane is full.
     pub fn submit(
         &self,
         lane: Lane,
@@ -141,18 +143,18 @@ impl Remote {
                     Err(Error::Internal { what: "the client of the endpoint", detail })
                 });
                 let (queue, took) = (launched - queued, launched.elapsed());
-                // A requester that has gone away does not need it.
+                // A caller that has stopped waiting does not need the response.
                 let _ = reply.send(Fetched { batch, result, queue, took });
             })
         })
     }
 
-    /// An engine that was stopped answers nobody who still waits.
+    /// Returns an error if the engine was stopped, so that callers do not wait longer.
     pub fn check_running(&self) -> Result<()> {
         self.pool.check_running()
     }
 
-    /// The error of a call that found no room at all.
+    /// The error of a call for which the queue had no room.
     pub fn overloaded(&self) -> Error {
         let (what, limit) = ("the queue of requests to the endpoint", Pool::limit());
         Error::Overloaded { what, limit, retry_ms: None }

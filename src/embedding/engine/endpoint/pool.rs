@@ -1,4 +1,4 @@
-//! The threads that wait for an endpoint, and the two lanes of requests in front of them.
+//! The thread pool of an endpoint, with two lanes of waiting requests.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,15 +10,15 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Lane;
 use crate::embedding::engine::worker::stopped;
 
-/// Requests that may wait in each lane. A call queues twice as many as are sent at once, so with the
-/// default this is room for 16 calls of 8 MiB of text each.
+/// Maximum requests waiting in each lane. A call queues twice as many as are sent in parallel, so
+/// with the default settings a lane has room for 16 calls with 8 MiB of text each.
 const JOBS_MAX: usize = 128;
-/// One in this many requests is taken from the bulk lane first, so that it never starves.
+/// One in this many requests is taken from the bulk lane first, so that the lane never starves.
 const BULK_TURN: usize = 8;
 
 pub type Job = Box<dyn FnOnce() + Send>;
 
-/// A few threads that each wait for an endpoint, and the two lanes in front of them.
+/// Threads that each handle one request at a time, and two lanes of waiting requests.
 pub struct Pool {
     shared: Arc<Shared>,
 }
@@ -50,7 +50,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Queues the job that `make` returns; false, and `make` is not called, if the lane is full.
+    /// Queues the job that `make` returns. If the lane is full, returns false and does not call
+    /// `make`.
     pub fn submit(&self, lane: Lane, make: impl FnOnce() -> Job) -> Result<bool> {
         let mut state = self.shared.state.lock();
         if state.stopped {
@@ -74,7 +75,8 @@ impl Pool {
         state.interactive.len() + state.bulk.len()
     }
 
-    /// Drops what waits. Requests in progress end by themselves; nobody waits for them.
+    /// Drops the waiting jobs. Requests in progress end by themselves, and no thread waits for
+    /// them.
     pub fn stop(&self) {
         let mut state = self.shared.state.lock();
         state.stopped = true;
@@ -83,7 +85,7 @@ impl Pool {
         self.shared.work.notify_all();
     }
 
-    /// What may wait in a lane, for messages.
+    /// The limit of a lane, for messages.
     pub fn limit() -> String {
         format!("{JOBS_MAX} requests")
     }

@@ -1,23 +1,23 @@
-//! How long to wait before the next try: exponential backoff, or what the endpoint asks for.
+//! The wait before a retry: exponential backoff, or the endpoint's `Retry-After`.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-/// The longest backoff.
+/// Maximum backoff.
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
-/// The longest `Retry-After` that is respected.
+/// Maximum `Retry-After` that is respected.
 const AFTER_MAX: Duration = Duration::from_secs(120);
 
-/// The wait after `tries` tries: it doubles each time, and a random half of it is taken off, so that
-/// many callers do not come back at once.
+/// The wait after `tries` attempts. It doubles with each attempt and is reduced by up to half at
+/// random, so that many callers do not retry at the same time.
 pub fn backoff(first: Duration, tries: usize) -> Duration {
     let doubled = first.saturating_mul(1 << tries.saturating_sub(1).min(16)).min(BACKOFF_MAX);
     doubled.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
-/// The value of `Retry-After`, in seconds or as a date.
+/// Parses the value of `Retry-After`, which is in seconds or a date.
 pub fn after(value: &str) -> Option<Duration> {
     let value = value.trim();
     let wait = match value.parse::<u64>() {

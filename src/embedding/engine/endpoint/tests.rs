@@ -1,4 +1,4 @@
-//! What happens when the endpoint is slow, busy, broken or gone?
+//! Tests of an endpoint that is slow, busy, faulty or unreachable.
 
 mod endpoint;
 
@@ -25,7 +25,7 @@ use crate::embedding::models::{ModelIdentity, Task};
 use crate::embedding::nn::{Pooling, Prompts};
 use crate::embedding::token::{Ragged, Tokenizer};
 
-/// The values of a hidden state of the tiny BERT.
+/// Values of a hidden state of the tiny BERT.
 const D: usize = 64;
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -43,14 +43,14 @@ fn settings(url: &str) -> Settings {
     settings
 }
 
-/// The same with one change.
+/// Like [`settings`], with one change.
 fn settings_with(url: &str, change: impl FnOnce(&mut Settings)) -> Settings {
     let mut settings = settings(url);
     change(&mut settings);
     settings
 }
 
-/// Tries again at once, and never opens the circuit.
+/// Retries immediately and never opens the circuit.
 const PATIENT: Policy =
     Policy { failures_max: u32::MAX, cool_down: HOUR, backoff: Duration::from_millis(1) };
 
@@ -94,9 +94,10 @@ fn assert_right(answer: &Embeddings, texts: &[&str]) {
     assert_eq!(answer.vectors.as_slice(), expected);
 }
 
-/// What one request that never succeeds comes to, and how often the endpoint was asked.
+/// The error of a request that never succeeds, and the number of requests that the endpoint
+/// received.
 fn failed(does: Does) -> (Error, usize) {
-    // Only who never answers is waited for in vain.
+    // The timeout is short only for an endpoint that never responds.
     let timeout_ms = if matches!(does, Does::Hangs) { 300 } else { 120_000 };
     let endpoint = Endpoint::start(&[does]);
     let settings = settings_with(&endpoint.url, |s| s.endpoint.timeout_ms = timeout_ms);
@@ -141,7 +142,7 @@ fn a_batch_that_is_too_large_for_the_endpoint_is_halved_and_the_next_is_smaller(
         let texts: Vec<_> = texts.iter().map(String::as_str).collect();
         let answer = embed(&engine, &texts, &run()).unwrap();
         assert_right(&answer, &texts);
-        // 10; 5 and 5; of each 3 and 2.
+        // Requests of 10 texts, then twice 5, each split into 3 and 2.
         assert_eq!((answer.tokens > 0, endpoint.count()), (true, 7));
         assert_right(&embed(&engine, &texts, &run()).unwrap(), &texts);
         assert_eq!(endpoint.count(), 7 + 4, "what was learned stays");
@@ -209,7 +210,7 @@ fn a_busy_endpoint_is_left_alone_for_as_long_as_it_asks() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!(endpoint.count(), 2);
 
-    // Not beyond the deadline of the run: then the refusal is the answer, at once.
+    // A wait beyond the deadline of the run fails immediately with the endpoint's error.
     let endpoint = Endpoint::start(&[Does::Says(429, "Retry-After: 3000\r\n", "busy")]);
     let cx = run().with_deadline(Duration::from_secs(60));
     let error = embed(&far(&settings(&endpoint.url), PATIENT), &["x"], &cx).unwrap_err();
@@ -236,7 +237,7 @@ fn a_failure_names_the_endpoint_what_it_did_and_how_often_it_was_asked() {
             assert!(error.to_string().contains(part), "{part}: {error}");
         }
     }
-    // A port that is ours and that nobody listens on.
+    // A bound port without a listener.
     let socket = tokio::net::TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let settings = settings(&format!("http://{}", socket.local_addr().unwrap()));
@@ -259,7 +260,7 @@ fn an_endpoint_that_keeps_failing_is_not_asked_any_more_until_it_has_had_time() 
         assert!(error.to_string().contains(part), "{error}");
     }
 
-    // One that recovers is asked as before.
+    // An endpoint that recovers is used as before.
     let mut script = vec![Does::Says(500, "", "oops"); 4];
     script.push(Does::Answers(D));
     let endpoint = Endpoint::start(&script);
@@ -346,7 +347,7 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
     assert_eq!(engine.stats().batches, 4 + 6);
 }
 
-/// A folder with what a model needs but its weights.
+/// A model folder without weights.
 fn without_weights() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(bert()).unwrap().flatten().filter(|e| e.path().is_file()) {
@@ -376,7 +377,7 @@ fn without_weights_the_endpoint_answers_and_is_known_by_its_model_and_dimension(
         let codes: Vec<_> = cx.report().warnings.iter().map(|warning| warning.code).collect();
         assert_eq!(codes, vec!["vllm-fallback"; warnings]);
     }
-    // A whole folder is used in this process, and the endpoint is not asked.
+    // With a complete folder this process embeds, and the endpoint receives no request.
     let asked = endpoint.count();
     let settings = settings_with(&endpoint.url, |s| s.vllm.mode = VllmMode::Auto);
     let engine = Engine::start(&ModelFolder::at(&bert()), &settings, None).unwrap();

@@ -18,12 +18,12 @@ pub fn request(model: &str, texts: &[String]) -> String {
 pub struct Answer {
     /// `[n, d]`, in the order of the texts.
     pub vectors: Matrix,
-    /// Tokens of all texts, where it counts them.
+    /// Tokens of all texts, if the endpoint reports them.
     pub tokens: Option<usize>,
 }
 
 impl Answer {
-    /// Both responses as one; their vectors have the same length.
+    /// Concatenates two responses whose vectors have the same length.
     pub(super) fn followed_by(mut self, other: Self) -> Self {
         other.vectors.rows().for_each(|row| self.vectors.push_row(row));
         self.tokens = self.tokens.zip(other.tokens).map(|(a, b)| a + b);
@@ -88,8 +88,8 @@ impl<'de> Visitor<'de> for ValuesVisitor {
     }
 }
 
-/// Reads the answer to `n` texts, in whichever order it comes; the sentence says what is wrong with
-/// it. d: values of a vector, where that is known.
+/// Parses the response to `n` texts, in any order. The error is a phrase that describes the defect.
+/// d: values of a vector, if known.
 pub fn answer(body: &[u8], n: usize, d: Option<usize>) -> Result<Answer, String> {
     let list: List = serde_json::from_slice(body).map_err(|e| format!("no embeddings: {e}"))?;
     if list.data.len() != n {
@@ -159,8 +159,8 @@ mod tests {
             (two(0, 0), 2, None, "two vectors for text 0"),
             (two(0, 2), 2, None, "text 2 of 2"),
         ] {
-            let said = read(body, n, d).unwrap_err();
-            assert!(said.contains(part), "{said}");
+            let message = read(body, n, d).unwrap_err();
+            assert!(message.contains(part), "{message}");
         }
     }
 }

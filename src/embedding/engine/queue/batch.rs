@@ -6,18 +6,18 @@ use std::time::Instant;
 use super::{BatchLimits, Entry, Sequence, Waiter};
 use crate::base::telemetry::labels::Lane;
 
-/// Sequences that are computed together.
+/// Sequences that a device computes together.
 #[derive(Debug)]
 pub(in crate::embedding::engine) struct Batch<W> {
     pub rows: Vec<BatchRow<W>>,
     pub tokens: usize,
-    /// The tokens that it was allowed to have.
+    /// The limit on its tokens when it was formed.
     pub tokens_max: usize,
     /// Interactive if any of its sequences is.
     pub lane: Lane,
 }
 
-/// A distinct sequence of a batch, and everyone who waits for its result.
+/// A distinct sequence of a batch, and the waiters for its result.
 #[derive(Debug)]
 pub(in crate::embedding::engine) struct BatchRow<W> {
     pub sequence: Sequence,
@@ -29,7 +29,7 @@ impl<W> Batch<W> {
         Self { rows: Vec::new(), tokens: 0, tokens_max, lane }
     }
 
-    /// Everyone who waits for a result of this batch.
+    /// All waiters of this batch.
     pub fn waiters(&self) -> impl Iterator<Item = &W> {
         self.rows.iter().flat_map(|row| &row.waiters)
     }
@@ -39,7 +39,8 @@ impl<W> Batch<W> {
         self.rows.into_iter().map(|row| row.waiters).collect()
     }
 
-    /// Two batches of about half the tokens each; the batch itself if it has a single sequence.
+    /// Splits the batch into two of about half the tokens each. Returns the batch itself as the
+    /// error if it has a single sequence.
     pub fn halve(mut self) -> Result<[Self; 2], Self> {
         let n = self.rows.len();
         if n < 2 {
@@ -60,7 +61,8 @@ impl<W> Batch<W> {
 }
 
 impl<W: Waiter> Batch<W> {
-    /// Drops the waiters that are gone, and returns those whose deadline is before `end`.
+    /// Drops the waiters that no longer need a result, and removes and returns those whose deadline
+    /// is before `end`.
     pub fn drop_unwanted(&mut self, now: Instant, end: Instant) -> Vec<W> {
         let mut late = Vec::new();
         self.rows.retain_mut(|row| {
@@ -79,9 +81,9 @@ impl<W: Waiter> Batch<W> {
 /// A batch that is being formed.
 pub(super) struct BatchBuilder<W> {
     pub batch: Batch<W>,
-    /// The row of each sequence.
+    /// The row of each distinct sequence.
     rows: HashMap<Sequence, usize>,
-    /// What it may have at this moment.
+    /// The limits that currently apply.
     pub limits: BatchLimits,
 }
 
@@ -91,7 +93,8 @@ impl<W> BatchBuilder<W> {
         Self { batch, rows: HashMap::new(), limits }
     }
 
-    /// Adds a row for `sequence`, unless it has one or does not fit. Returns whether it has one.
+    /// Ensures that `sequence` has a row, and returns whether it does. The first sequence of a
+    /// batch always fits; a later one that does not is rejected.
     pub fn admits(&mut self, sequence: &Sequence) -> bool {
         if self.rows.contains_key(sequence) {
             return true;
@@ -108,7 +111,7 @@ impl<W> BatchBuilder<W> {
         true
     }
 
-    /// Takes an entry whose sequence was admitted.
+    /// Adds an entry whose sequence was admitted.
     pub fn take(&mut self, entry: Entry<W>) {
         self.batch.rows[self.rows[&entry.sequence]].waiters.push(entry.waiter);
     }

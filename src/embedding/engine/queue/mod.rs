@@ -1,8 +1,8 @@
 //! Which waiting sequences are computed next, and which of them together?
 //!
-//! A state machine without threads, clock or device: the time is an argument, so that a test drives it
-//! with a clock of its own. Entries wait in two lanes of one [`Queue`]; each worker that becomes free
-//! takes a [`Batch`] of the size that suits its device.
+//! The queue is a state machine without threads, clock or device. The time is an argument, so a
+//! test can drive it with a simulated clock. Entries wait in the two lanes of a [`Queue`]. A worker
+//! that becomes free takes a [`Batch`] of a size that suits its device.
 
 mod batch;
 #[allow(clippy::module_inception)] // The file is named after its type.
@@ -13,12 +13,12 @@ use std::time::Instant;
 pub(super) use batch::Batch;
 pub(super) use queue::Queue;
 
-/// The largest batch that a device may be given.
+/// The maximum size of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchLimits {
-    /// Tokens of one batch; a longer sequence is a batch of its own.
+    /// Maximum tokens of a batch. A longer sequence forms a batch of its own.
     pub tokens_max: usize,
-    /// Distinct sequences of one batch.
+    /// Maximum distinct sequences of a batch.
     pub seqs_max: usize,
 }
 
@@ -45,22 +45,22 @@ impl Sequence {
         Self { ids, token_type_ids: Vec::new() }
     }
 
-    /// Tokens that it counts for in a budget; an empty sequence counts for one.
+    /// Tokens that the sequence counts for in a limit. An empty sequence counts as one.
     pub fn tokens(&self) -> usize {
         self.ids.len().max(1)
     }
 }
 
-/// One sequence in the queue, and who waits for its result.
+/// One sequence in the queue, and the waiter for its result.
 #[derive(Debug)]
 pub(super) struct Entry<W> {
     pub sequence: Sequence,
     pub waiter: W,
 }
 
-/// What the queue has to know about whoever waits for a result: a request, or a test.
+/// The part of a pending request that the queue needs; tests have their own implementation.
 pub(super) trait Waiter {
-    /// Whether nobody needs the result any more.
+    /// Whether the result is no longer needed.
     fn is_gone(&self, now: Instant) -> bool;
     /// The time after which the result is useless.
     fn deadline(&self) -> Option<Instant>;

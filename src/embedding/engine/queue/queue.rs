@@ -1,8 +1,8 @@
-//! The queue of one model: two lanes of entries, and who is taken out of them first.
+//! The queue of one model: two lanes of entries, and the order in which batches take them.
 //!
-//! Each lane is bounded in tokens. A batch takes queries first. While they come batch after batch,
-//! bulk gets a share and no more: a query never waits for a batch full of somebody's files, and bulk
-//! never starves.
+//! Each lane is limited in tokens. A batch takes queries first. While queries keep arriving, bulk
+//! work gets a fixed share of the tokens, so that queries are not delayed by bulk batches and bulk
+//! work never starves.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,21 +12,21 @@ use super::{BatchLimits, Entry, Waiter};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Lane;
 
-/// Bulk earns one part in this many of each batch that queries took before it.
+/// Bulk earns a credit of one part in this many for each batch that queries take before it.
 const BULK_SHARE: usize = 8;
-/// The same, as a fraction of a batch.
+/// The same credit as a fraction of a batch.
 const BULK_EARNS: f64 = 1.0 / BULK_SHARE as f64;
-/// Bulk entries are matched by length among this many batches' worth of the oldest.
+/// Bulk entries of similar length are selected from the oldest entries, up to this many batches.
 const WINDOW_BATCHES: usize = 4;
 
-/// Everything that waits for the workers of one model.
+/// The entries waiting for the workers of one model.
 #[derive(Debug)]
 pub(in crate::embedding::engine) struct Queue<W> {
-    /// Tokens that may wait in each lane.
+    /// Maximum tokens waiting in each lane.
     lane_tokens_max: usize,
     interactive: Waiting<W>,
     bulk: Waiting<W>,
-    /// What bulk may take of a batch although queries wait: 0 to 1.
+    /// The fraction of a batch that bulk may take while queries wait, 0 to 1.
     bulk_credit: f64,
 }
 
@@ -42,14 +42,14 @@ impl<W> Waiting<W> {
         Self { entries: VecDeque::new(), tokens: 0 }
     }
 
-    /// Tokens of the oldest entry.
+    /// Tokens of the oldest entry, if there is one.
     fn oldest(&self) -> Option<usize> {
         self.entries.front().map(|entry| entry.sequence.tokens())
     }
 }
 
 impl<W> Queue<W> {
-    /// lane_tokens_max: tokens that may wait in each lane.
+    /// lane_tokens_max: maximum tokens waiting in each lane.
     pub fn new(lane_tokens_max: usize) -> Self {
         Self {
             lane_tokens_max,
@@ -59,7 +59,7 @@ impl<W> Queue<W> {
         }
     }
 
-    /// Tokens that wait in `lane`.
+    /// Tokens waiting in `lane`.
     pub fn tokens(&self, lane: Lane) -> usize {
         match lane {
             Lane::Interactive => self.interactive.tokens,
@@ -67,19 +67,19 @@ impl<W> Queue<W> {
         }
     }
 
-    /// Entries that wait, in both lanes.
+    /// Entries waiting in both lanes.
     pub fn len(&self) -> usize {
         self.interactive.entries.len() + self.bulk.entries.len()
     }
 
-    /// How many of `tokens` more do not fit into `lane`. An empty lane takes anything.
+    /// The excess if `tokens` more were added to `lane`. An empty lane accepts any number.
     pub fn excess(&self, lane: Lane, tokens: usize) -> usize {
         let used = self.tokens(lane);
         (used + tokens).saturating_sub(self.lane_tokens_max).min(used)
     }
 
-    /// Whether `tokens` more fit into `lane`; the error says when to try again. drain_time: how long
-    /// the workers take for that many tokens, if that is known.
+    /// Returns an error with a time to retry after unless `tokens` more fit into `lane`.
+    /// drain_time: the expected time of the workers for a number of tokens, if known.
     pub fn check_room(
         &self,
         lane: Lane,
@@ -99,7 +99,7 @@ impl<W> Queue<W> {
         Err(Error::Overloaded { what, limit, retry_ms })
     }
 
-    /// Appends an entry; the caller has checked that there is room.
+    /// Appends an entry. The caller must have checked that there is room.
     pub fn push(&mut self, lane: Lane, entry: Entry<W>) {
         let waiting = match lane {
             Lane::Interactive => &mut self.interactive,
@@ -109,7 +109,7 @@ impl<W> Queue<W> {
         waiting.entries.push_back(entry);
     }
 
-    /// Removes everything that waits.
+    /// Removes all entries.
     pub fn clear(&mut self) {
         self.interactive = Waiting::new();
         self.bulk = Waiting::new();
@@ -117,8 +117,9 @@ impl<W> Queue<W> {
 }
 
 impl<W: Waiter> Queue<W> {
-    /// The next batch, of at most `tokens_max` tokens and without entries that nobody waits for; none
-    /// if no entry is left. limits: those of the device that asks; `tokens_max` is within them.
+    /// Forms the next batch, of at most `tokens_max` tokens and without cancelled or expired
+    /// entries; `None` if no entry is left. limits: the limits of the device; `tokens_max` must be
+    /// within them.
     pub fn next_batch(
         &mut self,
         limits: BatchLimits,
@@ -140,7 +141,7 @@ impl<W: Waiter> Queue<W> {
                 builder.limits = whole;
             }
             let spent = builder.batch.tokens as f64 / tokens_max as f64;
-            // A turn of its own settles what bulk had earned.
+            // A turn of its own uses up all credit of bulk.
             let settled = window == 0 || share.is_some_and(|share| share.tokens_max == tokens_max);
             self.bulk_credit = if settled {
                 0.0
@@ -154,9 +155,9 @@ impl<W: Waiter> Queue<W> {
         (!builder.batch.rows.is_empty()).then_some(builder.batch)
     }
 
-    /// What bulk may take of a batch before queries do. The oldest query always fits beside it, unless
-    /// bulk has been passed over so long that it has a turn of its own: the whole batch, and queries
-    /// get what it leaves.
+    /// The limits within which bulk fills a batch before queries do. They leave room for the oldest
+    /// query, unless bulk has earned a turn of its own. Then bulk may fill the whole batch, and
+    /// queries get the rest.
     fn bulk_share(&self, whole: BatchLimits) -> Option<BatchLimits> {
         let (query, oldest) = (self.interactive.oldest()?, self.bulk.oldest()?);
         let earned = (self.bulk_credit * whole.tokens_max as f64) as usize;
@@ -173,8 +174,8 @@ impl<W: Waiter> Queue<W> {
 }
 
 impl<W: Waiter> Waiting<W> {
-    /// Drops the entries that nobody waits for among the oldest few batches' worth; returns how many
-    /// entries are left of those.
+    /// Drops the entries whose results are no longer needed among the oldest [`WINDOW_BATCHES`]
+    /// batches, and returns how many of those entries remain.
     fn drop_gone(&mut self, limits: BatchLimits, now: Instant) -> usize {
         let tokens_max = limits.tokens_max * WINDOW_BATCHES;
         let seqs_max = limits.seqs_max * WINDOW_BATCHES;
@@ -192,7 +193,8 @@ impl<W: Waiter> Waiting<W> {
         window
     }
 
-    /// Moves what fits of the first `window` entries: the oldest, then those nearest to its length.
+    /// Moves the entries that fit among the first `window`: the oldest first, then those closest to
+    /// its length.
     fn fill_by_length(&mut self, builder: &mut BatchBuilder<W>, window: usize) {
         let Some(oldest) = self.oldest() else { return };
         let mut order: Vec<usize> = (0..window).collect();
@@ -200,8 +202,8 @@ impl<W: Waiter> Waiting<W> {
         self.fill(builder, order);
     }
 
-    /// Moves what fits of the entries at the positions `order`, tried in that order; returns how many
-    /// were moved.
+    /// Tries the entries at the positions `order` in that order, moves those that fit, and returns
+    /// their number.
     fn fill(&mut self, builder: &mut BatchBuilder<W>, order: Vec<usize>) -> usize {
         let mut taken: Vec<usize> =
             order.into_iter().filter(|&i| builder.admits(&self.entries[i].sequence)).collect();
@@ -222,7 +224,7 @@ mod tests {
     use crate::base::error::ErrorKind;
     use crate::embedding::engine::queue::Sequence;
 
-    /// Nobody waits for entries of waiters from here on.
+    /// Waiters from this number on no longer need a result.
     const GONE: u32 = 1000;
 
     impl Waiter for u32 {
@@ -234,7 +236,7 @@ mod tests {
         }
     }
 
-    /// A queue, and the limits of the one device that takes batches from it.
+    /// A queue with the limits of its only device.
     struct Line {
         queue: Queue<u32>,
         limits: BatchLimits,
@@ -269,11 +271,12 @@ mod tests {
         let mut line = line(16, 100);
         (0..6).for_each(|i| line.push(Lane::Bulk, i, 4));
         (10..16).for_each(|i| line.push(Lane::Interactive, i, 6));
-        // Bulk earns 2 a batch: after two it has one sequence, beside which two queries fit.
+        // Bulk earns 2 tokens per batch. After two batches it gets one sequence, and two queries
+        // still fit.
         assert_eq!(line.next(), [10, 11]);
         assert_eq!(line.next(), [12, 13]);
         assert_eq!(line.next(), [0, 14, 15]);
-        // Without queries bulk takes all of a batch.
+        // Without queries, bulk takes the whole batch.
         assert_eq!(line.next(), [1, 2, 3, 4]);
         assert_eq!(line.next(), [5]);
         assert!(line.batch().is_none());
@@ -302,7 +305,7 @@ mod tests {
                 line.push(Lane::Interactive, 100, 1);
                 line.next()
             };
-            // Bulk earns something before the long one comes.
+            // Bulk earns some credit before the long entry arrives.
             (0..3).for_each(|_| drop(round(None)));
             let served = (0..9).position(|i| round((i == 0).then_some(500)).contains(&500));
             assert!(served.is_some_and(|i| i < 2), "{served:?} batches went before it");
@@ -376,7 +379,7 @@ mod tests {
         let refused = |drain_time: fn(usize) -> Option<Duration>| {
             line.queue.check_room(Lane::Bulk, 60, drain_time).unwrap_err()
         };
-        // 50 tokens have to go.
+        // The lane must drain by 50 tokens.
         let error = refused(|tokens| Some(Duration::from_millis(10) * tokens as u32));
         assert_eq!(error.kind(), ErrorKind::Overloaded);
         assert!(matches!(error, Error::Overloaded { retry_ms: Some(501), .. }), "{error}");

@@ -1,11 +1,11 @@
-//! How does a device fare that computes by itself, one batch behind the other?
+//! Tests of a device that computes asynchronously, with one batch queued behind another.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 
-/// Computes by itself: a batch is done when it is waited for. It tells what it is asked to do, and the
-/// batch of number `failing` fails at its end.
+/// An asynchronous device: a batch is complete when the worker waits for it. It reports each call,
+/// and batch number `failing` fails when it completes.
 struct Distant {
     told: Sender<(&'static str, usize)>,
     batches: usize,
@@ -28,7 +28,7 @@ impl Compute for Distant {
     }
 }
 
-/// One text a batch, at most.
+/// An engine on this device with at most one text per batch.
 fn distant(failing: usize) -> (Engine, Receiver<(&'static str, usize)>) {
     let (told, heard) = channel();
     let mut settings = settings();

@@ -1,8 +1,8 @@
-//! What happens where the memory of the device is too small?
+//! Tests of a device with too little memory.
 
 use super::*;
 
-/// A device that holds `tokens_max` tokens.
+/// A device whose memory holds `tokens_max` tokens.
 pub struct Small<F> {
     pub compute: Box<dyn Compute>,
     pub tokens_max: usize,
@@ -21,7 +21,7 @@ impl<F: Fn() + Send> Compute for Small<F> {
     }
 }
 
-/// The tiny BERT on a device that holds `tokens_max` tokens.
+/// The tiny BERT on a device whose memory holds `tokens_max` tokens.
 fn small_device(tokens_max: usize, before: impl Fn() + Send + 'static) -> Engine {
     let Loaded { identity, compute, .. } =
         load(&bert(), &settings().engine, EngineOptions::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Scores and expansions go through the same queue as embeddings.
+//! Tests of scores and expansions, which use the same queue as embeddings.
 
 use super::memory::Small;
 use super::*;
@@ -72,7 +72,7 @@ fn a_pair_seen_before_is_the_same_bits_without_a_batch() {
     let again = score(&engine, Lane::Interactive, &PAIRS, &run()).unwrap();
     assert_eq!((again.cache_hits, engine.stats().batches), (PAIRS.len(), 0));
     assert_eq!((again.logits, again.tokens), (first.logits, first.tokens));
-    // The letters of the pair ("a", "b"), divided elsewhere.
+    // The same letters as the pair ("a", "b"), divided at another position.
     let other = score(&engine, Lane::Bulk, &[("ab", ""), ("", "ab")], &run()).unwrap();
     assert_eq!(other.cache_hits, 0);
 }

@@ -1,10 +1,10 @@
-//! Several workers on one queue.
+//! Tests of several workers on one queue.
 
 use std::sync::Barrier;
 
 use super::*;
 
-/// The tiny BERT on a worker that waits in its first batch until the other worker has one too.
+/// The tiny BERT on a worker that waits in its first batch until the other worker also has one.
 struct Meeting {
     compute: Box<dyn Compute>,
     barrier: Arc<Barrier>,

@@ -1,7 +1,7 @@
-//! The batches of one device: how large the next one is, and what becomes of one that failed.
+//! The batches of one device: the size of the next one and the outcome of each.
 //!
-//! No threads and no clock: whoever drives it passes the time, computes the batch that it returns, and
-//! reports the result.
+//! A batcher has no threads and no clock. Its caller passes the time, computes the batch that it
+//! returns, and reports the result.
 
 use std::time::{Duration, Instant};
 
@@ -10,37 +10,37 @@ use super::cost::CostModel;
 use crate::base::error::{Error, Result};
 use crate::embedding::engine::queue::{Batch, Queue, Waiter};
 
-/// A limit that memory has set rises by one part in this many with each batch that nearly reaches it.
+/// A limit set by memory rises by one part in this many after each batch above half of it.
 const RECOVERY: usize = 64;
 
-/// What is known of one device, and the batches that it has to compute before those of the queue.
+/// The measurements of one device, and the batches that it computes before those of the queue.
 #[derive(Debug)]
 pub(super) struct Batcher<W> {
     limits: WorkerLimits,
     cost: CostModel,
-    /// Batches that the memory was too small for, cut in two; the next one last. Each cut leaves one
-    /// of two here, so they are fewer than the sequences of one batch.
+    /// The halves of batches that did not fit into memory, the next one last. Each split leaves one
+    /// half here, so there are fewer halves than sequences in one batch.
     halves: Vec<Batch<W>>,
-    /// Tokens that the memory is believed to hold.
+    /// Estimate of the tokens that fit into memory.
     memory_tokens_max: usize,
     out_of_memory: u64,
 }
 
-/// What a worker does next.
+/// The next action of a worker.
 #[derive(Debug)]
 pub(super) struct Action<W> {
-    /// The batch to compute; none if nothing waits.
+    /// The batch to compute; `None` if the queue is empty.
     pub batch: Option<Batch<W>>,
-    /// Waiters to be told that their results would come too late.
+    /// Waiters whose results would miss their deadlines.
     pub late: Vec<W>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub(super) enum BatchOutcome<W, R> {
-    /// The result is for those who waited. waiters: those of each row.
+    /// The batch is finished, and its result goes to the waiters. waiters: the waiters of each row.
     Done { waiters: Vec<Vec<W>>, result: Result<R> },
-    /// It did not fit into the memory; its halves are next.
+    /// The batch did not fit into memory, and its halves are computed next.
     Halved(Error),
 }
 
@@ -59,14 +59,14 @@ impl<W> Batcher<W> {
         &self.cost
     }
 
-    /// Batches that did not fit into the memory.
+    /// Number of batches that did not fit into memory.
     pub fn out_of_memory(&self) -> u64 {
         self.out_of_memory
     }
 
-    /// Tokens that the next batch may have: what the settings and the memory allow, cut to what the
-    /// device computes in the time of a batch, but never below what keeps the whole device busy.
-    /// Before the first measurement it is just that.
+    /// Maximum tokens of the next batch: the limits of the settings and of memory, lowered to what
+    /// the device computes within `time_max`, but not below `busy_tokens`. Before the first
+    /// measurement, `busy_tokens` replaces the limit of time.
     pub fn tokens_max(&self) -> usize {
         let WorkerLimits { batch, time_max, busy_tokens } = self.limits;
         let in_time = time_max.map_or(usize::MAX, |time| {
@@ -80,7 +80,7 @@ impl<W> Batcher<W> {
         std::mem::take(&mut self.halves)
     }
 
-    /// Learns from the result of `batch`, which took `took`.
+    /// Updates the estimates with the result of `batch`, which took `took`.
     pub fn settle<R>(
         &mut self,
         batch: Batch<W>,
@@ -110,7 +110,7 @@ impl<W> Batcher<W> {
         }
     }
 
-    /// Memory may be free again some time after it was not: another program used it.
+    /// Raises the limit slowly, because memory used by another program may become free again.
     fn raise_memory_limit(&mut self, tokens: usize) {
         let limit = self.memory_tokens_max;
         if limit < self.limits.batch.tokens_max && tokens > limit / 2 {
@@ -118,13 +118,14 @@ impl<W> Batcher<W> {
         }
     }
 
-    /// How long the device takes for `tokens`, in batches of the present size.
+    /// The expected time for `tokens` on this device, in batches of the current size.
     fn expected(&self, tokens: usize) -> Option<Duration> {
         self.cost.expected(tokens.div_ceil(self.tokens_max()), tokens)
     }
 }
 
-/// How long the devices together take for `tokens`; unknown before the first batch of any.
+/// The expected time for `tokens` on all devices together; `None` before the first batch of any
+/// device.
 pub(super) fn drain_time<W>(batchers: &[Batcher<W>], tokens: usize) -> Option<Duration> {
     let times = batchers.iter().filter_map(|batcher| batcher.expected(tokens));
     let speed: f64 = times.map(|time| 1.0 / time.as_secs_f64().max(1e-9)).sum();
@@ -132,8 +133,8 @@ pub(super) fn drain_time<W>(batchers: &[Batcher<W>], tokens: usize) -> Option<Du
 }
 
 impl<W: Waiter> Batcher<W> {
-    /// Takes the next batch from `queue`; to be called as late as possible, so that an urgent entry
-    /// that arrives meanwhile is in it.
+    /// Takes the next batch from `queue`. Call it as late as possible, so that an urgent entry that
+    /// arrives in the meantime is included.
     pub fn next(&mut self, queue: &mut Queue<W>, now: Instant) -> Action<W> {
         let mut late = Vec::new();
         loop {
@@ -162,7 +163,7 @@ mod tests {
         busy_tokens: 512,
     };
 
-    /// A batcher that has seen 30 batches of `tokens`, at so many tokens a second.
+    /// A batcher that has measured 30 batches of `tokens` at `per_s` tokens per second.
     fn after(limits: WorkerLimits, tokens: usize, per_s: u32) -> Batcher<u32> {
         let mut batcher = Batcher::new(limits);
         let took = Duration::from_secs(tokens as u64) / per_s;

@@ -1,4 +1,4 @@
-//! What a device computes for a batch, and how its results come back.
+//! The interface between a worker and a device: requests, launches and outputs.
 
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,16 +13,16 @@ use crate::embedding::token::Ragged;
 
 /// A model on its device. Batches are computed in the order in which they are launched.
 pub(in crate::embedding::engine) trait Compute: Send {
-    /// Starts a batch. A GPU still computes when this returns.
+    /// Starts a batch. A GPU is still computing when this returns.
     fn launch(&mut self, batch: &Ragged, request: &BatchRequest) -> Result<Launch>;
 
-    /// Whether it can search an index for the vectors that it computes.
+    /// Whether the device can search an index for the vectors that it computes.
     fn searches(&self) -> bool {
         false
     }
 }
 
-/// A function that returns the rows of a batch has computed them when it returns.
+/// A function from batch to rows is a device that computes synchronously.
 impl<F: FnMut(&Ragged) -> Result<Matrix> + Send> Compute for F {
     fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
         Ok(Launch::Done(BatchOutput::new(BatchRows::Dense(self(batch)?))))
@@ -41,21 +41,21 @@ pub(in crate::embedding::engine) enum Launch {
 #[derive(Clone)]
 pub struct Search {
     pub index: Arc<dyn DeviceIndex>,
-    /// Rows of the index that are wanted.
+    /// Number of nearest rows to return.
     pub k: usize,
 }
 
-/// What the waiters of a batch need.
+/// The outputs that the waiters of a batch need.
 #[derive(Default)]
 pub(in crate::embedding::engine) struct BatchRequest {
-    /// Whether anyone needs the results themselves.
+    /// Whether any waiter needs the vectors themselves.
     pub vectors: bool,
-    /// Each index once, with the largest `k` and the rows of the batch that it is searched for.
+    /// Each index once, with the largest `k` and the range of batch rows to search for.
     pub searches: Vec<(Search, Range<usize>)>,
 }
 
 impl BatchRequest {
-    /// Adds what one waiter of row `row` needs; rows come in ascending order.
+    /// Adds the needs of one waiter of row `row`. Calls must pass rows in ascending order.
     pub fn add(&mut self, row: usize, search: Option<&Search>) {
         let Some(search) = search else {
             self.vectors = true;
@@ -93,9 +93,9 @@ pub(in crate::embedding::engine) enum BatchRows {
 /// The nearest rows of an index to some sequences of a batch, best first.
 pub(in crate::embedding::engine) struct SearchOutput {
     pub search: Search,
-    /// Rows of the batch.
+    /// The rows of the batch that were searched for.
     pub rows: Range<usize>,
-    /// How long the device searched.
+    /// The time that the device spent on the search.
     pub took: Duration,
     /// `[rows, k]`
     pub scores: Vec<f32>,
@@ -104,17 +104,17 @@ pub(in crate::embedding::engine) struct SearchOutput {
 }
 
 impl BatchOutput {
-    /// The output of a batch that no index was searched for.
+    /// An output without searches.
     pub fn new(rows: BatchRows) -> Self {
         Self { rows: Some(rows), searches: Vec::new() }
     }
 
-    /// The results of `search`.
+    /// The results of `search`, if the batch includes it.
     pub fn search(&self, search: &Search) -> Option<&SearchOutput> {
         self.searches.iter().find(|output| Arc::ptr_eq(&output.search.index, &search.index))
     }
 
-    /// An error if this does not fit a batch of `n` sequences.
+    /// Returns an error if the output does not match a batch of `n` sequences.
     fn check(&self, n: usize) -> Result<()> {
         if let Some(rows) = &self.rows {
             let found = match rows {
@@ -148,7 +148,7 @@ impl SearchOutput {
         Ok(())
     }
 
-    /// At most `k` rows of the index for sequence `row` of the batch, best first.
+    /// Returns at most `k` hits for sequence `row` of the batch, best first.
     pub fn nearest(&self, row: usize, k: usize) -> Vec<Hit> {
         let first = (row - self.rows.start) * self.search.k;
         let range = first..first + self.search.k.min(k);
@@ -159,7 +159,7 @@ impl SearchOutput {
     }
 }
 
-/// Runs a part of a batch; a panic becomes an error.
+/// Runs `compute` and turns a panic into an error.
 pub(super) fn guarded<R>(compute: impl FnOnce() -> Result<R>) -> Result<R> {
     catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());

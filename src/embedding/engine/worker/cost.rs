@@ -1,32 +1,33 @@
-//! How long will a batch take?
+//! The cost model of a device: the expected time of a batch.
 //!
-//! A line, `a + b * tokens`, fitted to the batches that were measured: least squares in which a
-//! batch counts ever less the older it is, and the less the larger it is, because the time of a
-//! large one scatters more. Bounded: five sums, whatever was measured.
+//! The model is a line, `a + b * tokens`, fitted to the measured batches by weighted least squares.
+//! Older batches weigh less, and so do larger ones, because their times vary more. The state is
+//! five sums, however many batches were measured.
 
 use std::time::Duration;
 
-/// How much of its weight a batch keeps when the next one is measured: the last twenty matter.
+/// The factor by which a batch's weight decays with each later one: about the last twenty matter.
 const DECAY: f64 = 0.95;
-/// A batch of no tokens that takes no time weighs this share of all others, so that batches of one
-/// size give a line too.
+/// The weight of an artificial batch of 0 tokens and 0 seconds, as a fraction of all others. It
+/// makes the fit well defined when all batches have the same size.
 const ORIGIN: f64 = 0.1;
-/// A measured time is believed within this factor of the one that was foreseen: a pause of the
-/// machine bends nothing, and a device that has become slower is believed batch by batch.
+/// A measured time is clamped to within this factor of the expected one. A pause of the machine
+/// then hardly changes the fit, and a device that has become slower is learned over a few batches.
 const SURPRISE_MAX: f64 = 2.0;
 
-/// What is known of a device's speed.
+/// The cost model of one device.
 #[derive(Debug, Clone)]
 pub(super) struct CostModel {
-    /// Sums over the batches, of weights, tokens, seconds, and of their products with tokens.
+    /// Weighted sums over the batches: of 1, tokens, seconds, tokens squared, and tokens times
+    /// seconds.
     n: f64,
     x: f64,
     y: f64,
     xx: f64,
     xy: f64,
-    /// Seconds of a batch, and of each of its tokens; none is below 0.
+    /// `(a, b)`: seconds per batch and seconds per token, both at least 0.
     line: Option<(f64, f64)>,
-    /// By what share of the time that was foreseen the foreseen time is wrong, on average.
+    /// The average relative error of the expected times, 0 to 1.
     error: f64,
 }
 
@@ -35,7 +36,7 @@ impl CostModel {
         Self { n: 0.0, x: 0.0, y: 0.0, xx: 0.0, xy: 0.0, line: None, error: 1.0 }
     }
 
-    /// Learns that a batch of `tokens` took so long.
+    /// Adds the measurement of a batch of `tokens`.
     pub fn observe(&mut self, tokens: usize, took: Duration) {
         let (x, mut y) = (tokens.max(1) as f64, took.as_secs_f64().max(1e-9));
         if let Some((a, b)) = self.line {
@@ -62,31 +63,30 @@ impl CostModel {
         let (x, y) = (self.x / n, self.y / n);
         let b = (self.xy / n - x * y) / (self.xx / n - x * x);
         let a = y - b * x;
-        // A line that falls, or begins below 0, is noise: then time is taken to grow with tokens.
+        // A falling line or one that begins below 0 is noise. Use a line through the origin
+        // instead.
         if a >= 0.0 && b > 0.0 { (a, b) } else { (0.0, self.xy / self.xx) }
     }
 
-    /// How long `tokens` take, computed in `batches` batches; unknown before the first.
+    /// The expected time of `tokens` in `batches` batches; `None` before the first measurement.
     pub fn expected(&self, batches: usize, tokens: usize) -> Option<Duration> {
         let (a, b) = self.line?;
         Some(Duration::from_secs_f64(a * batches as f64 + b * tokens as f64))
     }
 
-    /// The least time that a batch of `tokens` takes; nothing while the foreseen times are not
-    /// reliable.
+    /// A lower bound for the time of a batch of `tokens`; zero while the estimates are unreliable.
     pub fn least(&self, tokens: usize) -> Duration {
         let sure = (1.0 - 2.0 * self.error).max(0.0);
         self.expected(1, tokens).unwrap_or_default().mul_f64(sure)
     }
 
-    /// The tokens of a batch that takes `time`; unknown before the first.
+    /// The tokens of a batch that takes `time`; `None` before the first measurement.
     pub fn tokens_within(&self, time: Duration) -> Option<usize> {
         let (a, b) = self.line?;
         Some(((time.as_secs_f64() - a) / b).max(0.0) as usize)
     }
 
-    /// How many tokens a second the device computes, the time of a batch itself left out; 0 before
-    /// the first.
+    /// Tokens per second without the constant time per batch; 0 before the first measurement.
     pub fn tokens_per_s(&self) -> u64 {
         self.line.map_or(0, |(_, b)| (1.0 / b) as u64)
     }
@@ -96,7 +96,7 @@ impl CostModel {
 mod tests {
     use super::*;
 
-    /// A device of 5 ms a batch and 10,000 tokens a second.
+    /// A device with 5 ms per batch and 10,000 tokens per second.
     fn took(tokens: usize) -> Duration {
         Duration::from_millis(5) + Duration::from_micros(100) * tokens as u32
     }

@@ -1,4 +1,4 @@
-//! A batch that a device computes.
+//! A launched batch, from launch to results.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -15,10 +15,10 @@ pub(super) struct InFlight {
     pub batch: Batch<Slot>,
     pub sequences: usize,
     pub tokens: usize,
-    /// How long the oldest of its sequences had waited.
+    /// The queue time of its oldest sequence.
     pub queued: Duration,
     pub launched: Instant,
-    /// When the device had nothing else to do before it.
+    /// The time at which the device became free for this batch.
     pub began: Instant,
     pub span: Option<BatchSpan>,
     pub launch: Result<Launch>,
@@ -47,13 +47,13 @@ impl InFlight {
         Self { batch, sequences, tokens, queued, launched, began: launched, span, launch }
     }
 
-    /// Whether the device still computes.
+    /// Whether the device is still computing.
     pub fn is_running(&self) -> bool {
         matches!(self.launch, Ok(Launch::Running(_)))
     }
 }
 
-/// The run of each request of a batch, once.
+/// Returns the run of each request of a batch once.
 fn requests(batch: &Batch<Slot>) -> impl Iterator<Item = &RunContext> {
     let mut seen = HashSet::new();
     let requests = batch.waiters().map(|slot| &*slot.request);

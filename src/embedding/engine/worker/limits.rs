@@ -5,24 +5,24 @@ use std::time::Duration;
 use crate::base::config::EngineSettings;
 use crate::embedding::engine::queue::BatchLimits;
 
-/// Where the settings do not say: on the CPU what a few threads compute in a moment; on a GPU so much
-/// that launches cost little.
+/// Default for a CPU: small enough for low latency on a few threads. The default for a GPU is
+/// larger, so that the cost of launches is negligible.
 const BATCH_MAX_CPU: BatchLimits = BatchLimits { tokens_max: 4096, seqs_max: 256 };
 const BATCH_MAX_GPU: BatchLimits = BatchLimits { tokens_max: 65_536, seqs_max: 4096 };
 
-/// The batches that one worker gives its device.
+/// The limits on the batches of one worker.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::embedding::engine) struct WorkerLimits {
     pub batch: BatchLimits,
-    /// How long a batch should take, as far as that can be foreseen; `None`: no limit.
+    /// Maximum expected time of a batch; `None` for no limit.
     pub time_max: Option<Duration>,
-    /// Tokens that keep every thread of the device busy once; a batch is never cut below that for the
-    /// sake of its time.
+    /// The fewest tokens that keep the whole device busy. `time_max` never makes a batch smaller
+    /// than this.
     pub busy_tokens: usize,
 }
 
 impl WorkerLimits {
-    /// busy_tokens: tokens that keep the whole device busy once.
+    /// busy_tokens: the fewest tokens that keep the whole device busy.
     pub fn new(settings: &EngineSettings, busy_tokens: usize, on_gpu: bool) -> Self {
         let time = Duration::from_millis(settings.batch_ms);
         let batch = batch_limits(settings, on_gpu);
@@ -30,7 +30,7 @@ impl WorkerLimits {
     }
 }
 
-/// Tokens and sequences of one batch, from the settings or by the kind of device.
+/// Maximum tokens and sequences of one batch, from the settings or the defaults of the device.
 pub fn batch_max(settings: &EngineSettings, on_gpu: bool) -> (usize, usize) {
     let BatchLimits { tokens_max, seqs_max } = batch_limits(settings, on_gpu);
     (tokens_max, seqs_max)

@@ -1,9 +1,9 @@
 //! What does each device compute, when, and who gets the result?
 //!
-//! [`Workers`] is the queue of a model with one thread for each device that takes batches from it. What
-//! is known of a device (its speed, what its memory holds, what is in flight) belongs to its worker:
-//! `batcher` decides and is pure, `worker` is the thread around it, `compute` is what it asks of a
-//! device.
+//! [`Workers`] is the queue of a model with one thread for each device that takes batches from it.
+//! Each worker owns the state of its device: speed, memory limit and the batches in flight.
+//! `batcher` makes the decisions without threads or a clock, `worker` is the thread around it, and
+//! `compute` is its interface to a device.
 
 mod batcher;
 pub(super) mod compute;

@@ -1,7 +1,7 @@
-//! The queue and its workers, simulated: are all promises kept whatever arrives and whatever fails?
+//! A simulation of the queue and its workers under random load and failures.
 //!
-//! The code of the workers, driven by a clock that only the test moves and devices whose times are made
-//! up. What happens depends on the seed alone, which every failure names.
+//! It drives the code of the workers with a simulated clock and simulated devices. Each run depends
+//! only on its seed, and every assertion prints the seed.
 
 use std::collections::{HashSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -14,30 +14,29 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Lane;
 use crate::embedding::engine::queue::{Batch, BatchLimits, Entry, Queue, Sequence, Waiter};
 
-/// Batches that may go before the oldest entry of a lane: queries wait for one turn of bulk, and bulk
-/// for as many batches as earn it a turn.
+/// Maximum batches that may overtake the oldest entry of a lane: a query waits for one turn of
+/// bulk, and bulk waits until it has earned a turn.
 const PASSED_MAX: [usize; 2] = [1, 8];
 const LANES: [Lane; 2] = [Lane::Interactive, Lane::Bulk];
 /// Tokens that may wait in a lane.
 const LANE_TOKENS_MAX: usize = 1 << 20;
 
-/// What happens in a simulation. Fractions: 0 to 1.
+/// The parameters of a simulation. Fractions are 0 to 1.
 #[derive(Debug, Clone, Copy)]
 struct Scene {
     workers: usize,
     limits: WorkerLimits,
     lasts: Duration,
-    /// How long after one query the next one comes, on average; 0: so many wait that no batch holds
-    /// them.
+    /// Average time between two queries; 0 keeps more queries waiting than fit into a batch.
     query_every: Duration,
     cancelled: f64,
     with_deadline: f64,
     failing: f64,
-    /// Those that may be longer than a batch.
+    /// Fraction of entries that may be longer than a batch.
     long: f64,
-    /// What the memory of each device really holds.
+    /// Tokens that fit into the memory of each device.
     memory_tokens: usize,
-    /// By how much a time differs from what it should be.
+    /// Maximum relative deviation of a batch's time.
     noise: f64,
 }
 
@@ -58,7 +57,7 @@ const CALM: Scene = Scene {
     noise: 0.05,
 };
 
-/// The time of a batch without noise: 4 ms, and 10,000 tokens a second.
+/// The time of a batch without noise: 4 ms plus 0.1 ms per token.
 fn time(tokens: usize) -> Duration {
     Duration::from_millis(4) + Duration::from_micros(100) * tokens as u32
 }
@@ -92,7 +91,7 @@ struct Request {
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// How long queries took that were answered with a result.
+    /// The latency of each query that received a result.
     waits: Vec<Duration>,
     results: usize,
     shared: usize,
@@ -101,7 +100,7 @@ struct Seen {
     failed: usize,
     halved: usize,
     too_long: usize,
-    /// Batches of each worker.
+    /// Number of batches of each worker.
     batches: Vec<usize>,
 }
 
@@ -118,14 +117,14 @@ struct World {
     rng: Rng,
     queue: Queue<Asker>,
     batchers: Vec<Batcher<Asker>>,
-    /// What each worker computes.
+    /// The batch that each worker is computing.
     running: Vec<Option<Running>>,
     now: Instant,
     next_query: Instant,
-    /// Until when somebody asks.
+    /// The time after which no request arrives.
     end: Instant,
     requests: Vec<Request>,
-    /// Of each lane, in the order in which they came.
+    /// The numbers of the waiting requests of each lane, in order of arrival.
     waiting: [VecDeque<usize>; 2],
     passed: [usize; 2],
     seen: Seen,
@@ -170,7 +169,7 @@ impl World {
         self.rng.f64() < fraction
     }
 
-    /// When something happens next: a batch ends, or a query comes and a worker is free for it.
+    /// The time of the next event: a batch ends, or a query arrives while a worker is free.
     fn next_event(&self) -> Option<Instant> {
         let ends = self.running.iter().flatten().map(|running| running.ends).min();
         let is_idle = self.running.iter().any(Option::is_none);
@@ -178,7 +177,7 @@ impl World {
         ends.into_iter().chain(arrival).min()
     }
 
-    /// What arrives until now: bulk keeps its lane full.
+    /// Adds the requests that have arrived by now. Bulk keeps its lane full.
     fn arrive(&mut self) {
         let full = 2 * self.scene.workers * self.scene.limits.batch.tokens_max;
         let now = self.now.min(self.end);
@@ -205,7 +204,7 @@ impl World {
 
     fn ask(&mut self, lane: Lane, tokens: usize, asked: Instant) {
         let number = self.requests.len();
-        // One in ten was asked before.
+        // One request in ten repeats an earlier text.
         let id = if self.happens(0.1) { 7 } else { 1000 + number as u32 };
         let tokens = if id == 7 { 40 } else { tokens };
         let sequence = Sequence::from_ids(vec![id; tokens]);
@@ -241,7 +240,7 @@ impl World {
         self.running[worker] = Some(Running { batch, ends: self.now + took, took });
     }
 
-    /// Ends the batch of a worker.
+    /// Completes the batch of a worker.
     fn complete(&mut self, worker: usize) {
         let Running { batch, took, .. } = self.running[worker].take().expect("it computes");
         let rows: Vec<_> = batch.rows.iter().map(|row| row.sequence.clone()).collect();
@@ -322,7 +321,7 @@ impl World {
         }
     }
 
-    /// Counts the batches that go before the oldest of each lane.
+    /// Counts the batches that overtake the oldest entry of each lane.
     fn check_fair(&mut self, batch: &Batch<Asker>) {
         for lane in LANES.map(|lane| lane as usize) {
             let (waiting, passed) = (&mut self.waiting[lane], &mut self.passed[lane]);
@@ -337,7 +336,7 @@ impl World {
             let Some(oldest) = waiting.front() else { continue };
             let is_in = batch.waiters().any(|asker| asker.number == *oldest);
             *passed = if is_in { 0 } else { *passed + 1 };
-            // Halves go before everybody.
+            // Halves go before all waiting entries.
             let fair = *passed <= PASSED_MAX[lane] || self.scene.memory_tokens < usize::MAX;
             let lane = LANES[lane];
             assert!(fair, "seed {}: {passed} batches before the oldest {lane:?}", self.seed);
@@ -412,7 +411,7 @@ fn each_request_is_answered_once_whatever_is_cancelled_late_failing_or_too_large
             let world = simulate(scene, seed);
             let halved = world.seen.halved;
             assert_eq!(halved > 0, memory_tokens < usize::MAX, "seed {seed}");
-            // What was too much is remembered: not every batch runs into it again.
+            // The batcher remembers the memory limit, so not every batch exceeds it again.
             let batches = world.requests.iter().filter(|r| r.launched).count() / 5;
             assert!(halved < batches / 4, "seed {seed}: {halved} of {batches}");
             seen.late += world.seen.late;

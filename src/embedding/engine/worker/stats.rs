@@ -1,10 +1,10 @@
-//! What has the worker done so far, and what waits for it?
+//! Statistics of the workers of an engine.
 
 use std::time::Duration;
 
 use crate::base::telemetry::MemoryInfo;
 
-/// What the worker has done so far, and what waits for it.
+/// The work done so far and the state of the queue, over all workers of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct EngineStats {
     pub batches: u64,
@@ -12,20 +12,20 @@ pub struct EngineStats {
     pub sequences: u64,
     /// Tokens computed.
     pub tokens: u64,
-    /// How long the device computed.
+    /// The time that the devices spent computing.
     pub computed: Duration,
-    /// Sequences that wait.
+    /// Sequences waiting in the queue.
     pub queue_depth: usize,
-    /// Tokens that wait in the interactive lane.
+    /// Tokens waiting in the interactive lane.
     pub interactive_tokens: usize,
-    /// Tokens that wait in the bulk lane.
+    /// Tokens waiting in the bulk lane.
     pub bulk_tokens: usize,
-    /// Tokens that the next batch may have.
+    /// Maximum tokens of the next batch.
     pub batch_tokens_max: usize,
-    /// What the device computes, as far as it was measured; 0: not yet.
+    /// Measured throughput; 0 before the first batch.
     pub tokens_per_s: u64,
-    /// Batches that the memory was too small for.
+    /// Batches that did not fit into memory.
     pub out_of_memory: u64,
-    /// Of a device that has its own.
+    /// Device memory, for a device with its own memory.
     pub memory: Option<MemoryInfo>,
 }

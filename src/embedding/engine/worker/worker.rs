@@ -1,8 +1,8 @@
-//! The thread of one device, and what happens to a batch that fails.
+//! The thread of one device, with the handling of failed batches.
 //!
-//! It asks for the next batch when the device is free, or nearly so where a device computes by itself,
-//! so that a query that arrives meanwhile is in it. An error or a panic ends the requests of that batch
-//! and no others.
+//! The thread takes the next batch when the device is free, or shortly before if the device
+//! computes asynchronously, so that the batch includes queries that arrive in the meantime. An
+//! error or a panic fails the requests of that batch and no others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,18 +20,18 @@ use crate::device::Device;
 use crate::embedding::engine::pending::{Slot, respond, respond_late};
 use crate::embedding::engine::queue::Batch;
 
-/// How long before a device is done the next batch is formed: about what it takes to form a large one,
-/// to bring it to the device and to launch it.
+/// The next batch is formed this long before the device is free: about the time to form a large
+/// batch, copy it to the device and launch it.
 const LEAD: Duration = Duration::from_millis(3);
 
 /// One of the threads that share a queue.
 pub(super) struct Worker {
     pub shared: Arc<Shared>,
-    /// Its position among the workers.
+    /// Index of this worker.
     pub index: usize,
 }
 
-/// However the thread ends, nobody waits for it in vain.
+/// However the thread ends, every waiting request receives a response.
 impl Drop for Worker {
     fn drop(&mut self) {
         self.shared.stop();
@@ -65,7 +65,7 @@ impl Worker {
         }
     }
 
-    /// Waits for the results of a batch and responds to those who wait for them.
+    /// Waits for the results of a batch and responds to its requests.
     fn complete(&self, in_flight: InFlight) {
         let status = &self.shared.workers[self.index];
         let InFlight { batch, sequences, tokens, queued, launched, began, span, launch } =
@@ -88,7 +88,7 @@ impl Worker {
             tracing::error!(%error, "the device is lost and computes nothing more");
             let _ = status.lost.set(error.to_string());
             abandoned = state.batchers[self.index].take_halves();
-            // The other workers take over.
+            // The other workers take over its share of the queue.
             self.shared.work.notify_all();
         }
         drop(state);
@@ -111,11 +111,11 @@ impl Worker {
         }
     }
 
-    /// The batch behind the one in flight, formed as late as the device's speed allows; none if nothing
-    /// waits then.
+    /// The batch after the one in flight, formed as late as the device's speed allows; `None` if
+    /// the queue is then empty.
     fn batch_behind(&self, in_flight: &InFlight) -> Option<Batch<Slot>> {
         let mut state = self.shared.state.lock();
-        // Less than it will take, so that a device that is done does not have to wait.
+        // A lower bound of the time, so that the device does not wait for the next batch.
         let takes = state.batchers[self.index].cost().least(in_flight.tokens);
         let due = in_flight.began + takes.saturating_sub(LEAD);
         while !state.stopped && Instant::now() < due {
@@ -124,7 +124,7 @@ impl Worker {
         if state.stopped { None } else { self.next_batch(&mut state) }
     }
 
-    /// The next batch, formed when it is asked for; none when the workers are stopped.
+    /// Waits for the next batch; `None` when the workers are stopped.
     fn wait_for_batch(&self) -> Option<Batch<Slot>> {
         let mut state = self.shared.state.lock();
         while !state.stopped {
@@ -138,7 +138,7 @@ impl Worker {
         None
     }
 
-    /// A batch of what waits now.
+    /// Forms a batch from the entries waiting now.
     fn next_batch(&self, state: &mut MutexGuard<'_, State>) -> Option<Batch<Slot>> {
         let now = Instant::now();
         let State { queue, batchers, .. } = &mut **state;

@@ -27,49 +27,51 @@ pub(in crate::embedding::engine) struct DeviceCompute {
     pub device: Option<Device>,
 }
 
-/// The threads that compute, one a device, and the queue that they share.
+/// The worker threads, one per device, and the queue that they share.
 pub(in crate::embedding::engine) struct Workers {
     shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// Tokens that keep every device busy once.
+    /// The fewest tokens that keep every device busy.
     busy_tokens: usize,
     searches: bool,
 }
 
 pub(super) struct Shared {
     pub state: Mutex<State>,
-    /// An entry waits, or the workers are to stop.
+    /// Signalled when an entry is queued or the workers must stop.
     pub work: Condvar,
-    /// A lane has become emptier, or the workers have stopped.
+    /// Signalled when a lane has room again or the workers have stopped.
     pub room: Condvar,
     pub workers: Vec<WorkerStatus>,
 }
 
 pub(super) struct State {
     pub queue: Queue<Slot>,
-    /// One a worker.
+    /// One per worker.
     pub batchers: Vec<Batcher<Slot>>,
     pub stopped: bool,
 }
 
-/// What one worker has done.
+/// The counters of one worker.
 pub(super) struct WorkerStatus {
     pub device: Option<Device>,
     pub batches: AtomicU64,
     pub sequences: AtomicU64,
     pub tokens: AtomicU64,
     pub computed_ns: AtomicU64,
-    /// Why the device can no longer be used.
+    /// Why the device can no longer be used; empty while it works.
     pub lost: OnceLock<String>,
 }
 
 impl Workers {
-    /// Starts one worker for each of `devices`. lane_tokens_max: tokens that may wait in each lane.
+    /// Starts one worker for each of `devices`. lane_tokens_max: maximum tokens waiting in each
+    /// lane.
     pub fn start(lane_tokens_max: usize, devices: Vec<DeviceCompute>) -> Result<Self> {
         assert!(!devices.is_empty(), "a queue has at least one worker");
         let busy = |limits: WorkerLimits| limits.busy_tokens.min(limits.batch.tokens_max);
         let busy_tokens = devices.iter().map(|device| busy(device.limits)).sum();
-        // An index lies on one device, and any worker may take the batch that has to be searched for.
+        // An index is resident on one device, but any worker may take the batch that needs the
+        // search.
         let searches = devices.len() == 1 && devices[0].compute.searches();
         let batchers = devices.iter().map(|device| Batcher::new(device.limits)).collect();
         let status = |device: &DeviceCompute| WorkerStatus::new(device.device.clone());
@@ -97,7 +99,8 @@ impl Workers {
 
     /// Moves the first entries of a request into `lane`, or refuses the request as a whole.
     ///
-    /// What stays in `entries` did not fit although the lane was empty; [`Workers::feed`] it.
+    /// If a request exceeds an empty lane, its other entries stay in `entries`; pass them to
+    /// [`Workers::feed`].
     pub fn admit(&self, lane: Lane, entries: &mut VecDeque<Entry<Slot>>) -> Result<()> {
         let mut state = self.shared.state.lock();
         state.check_running()?;
@@ -111,12 +114,13 @@ impl Workers {
         Ok(())
     }
 
-    /// Refuses early what [`Workers::admit`] would refuse anyway, before it is tokenised.
+    /// Checks before tokenising whether [`Workers::admit`] would refuse the request.
     pub fn check_room(&self, lane: Lane, texts: usize) -> Result<()> {
         self.shared.state.lock().check_room(lane, texts)
     }
 
-    /// Moves what fits of an admitted request into `lane`; waits up to `patience` if nothing does.
+    /// Moves the entries of an admitted request that fit into `lane`. Waits up to `patience` if
+    /// none fits.
     pub fn feed(
         &self,
         lane: Lane,
@@ -135,7 +139,7 @@ impl Workers {
         Ok(())
     }
 
-    /// Tokens that keep every device busy once.
+    /// The fewest tokens that keep every device busy.
     pub fn busy_tokens(&self) -> usize {
         self.busy_tokens
     }
@@ -178,7 +182,7 @@ impl Workers {
         lost.collect::<Option<Vec<_>>>()?.pop()
     }
 
-    /// Finishes the batches in flight, drops what waits, and ends the threads.
+    /// Finishes the batches in flight, drops the waiting entries, and ends the threads.
     pub fn stop(&self) {
         self.shared.stop();
         for thread in std::mem::take(&mut *self.threads.lock()) {
@@ -198,15 +202,15 @@ impl Shared {
     pub fn stop(&self) {
         let mut state = self.state.lock();
         state.stopped = true;
-        // The requests notice that their entries are gone.
+        // Dropping the entries closes the channels of their requests.
         state.queue.clear();
         state.batchers.iter_mut().for_each(|batcher| drop(batcher.take_halves()));
         self.work.notify_all();
         self.room.notify_all();
     }
 
-    /// Whether worker `index` takes batches. One whose device is lost leaves them to the others; if all
-    /// are lost, each request fails and says why.
+    /// Whether worker `index` takes batches. A worker whose device is lost leaves them to the
+    /// others. If all devices are lost, each request fails with the reason.
     pub fn may_compute(&self, index: usize) -> bool {
         let lost = |worker: &WorkerStatus| worker.lost.get().is_some();
         !lost(&self.workers[index]) || self.workers.iter().all(lost)
@@ -250,7 +254,7 @@ impl State {
     }
 }
 
-/// The error of requests to an engine that was stopped.
+/// The error of a request to a stopped engine.
 pub(in crate::embedding::engine) fn stopped() -> Error {
     Error::Unavailable {
         what: "the embedding engine".to_owned(),

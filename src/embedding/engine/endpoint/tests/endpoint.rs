@@ -1,4 +1,4 @@
-//! An endpoint that answers as a script says, for the tests.
+//! A scripted endpoint for the tests.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -15,16 +15,16 @@ use super::D;
 /// What the endpoint does with one request.
 #[derive(Clone)]
 pub enum Does {
-    /// Vectors of so many values, as base64.
+    /// Responds with vectors of this many values, as base64.
     Answers(usize),
     AnswersFloats,
-    /// This status for more than so many texts, else vectors.
+    /// Responds with this status to more than this many texts, otherwise with vectors.
     Takes(usize, u16),
-    /// A status, more headers, a body.
+    /// Responds with a status, additional headers and a body.
     Says(u16, &'static str, &'static str),
-    /// Half of the answer that it announced.
+    /// Sends half of the announced response.
     BreaksOff,
-    /// Nothing, for ever.
+    /// Never responds.
     Hangs,
     /// Closes the connection.
     HangsUp,
@@ -37,7 +37,7 @@ pub struct Seen {
     pub most: AtomicUsize,
 }
 
-/// A server that does one thing after the other, and the last one for ever.
+/// A server that follows its script and then repeats the last step.
 pub struct Endpoint {
     pub url: String,
     pub seen: Arc<Seen>,
@@ -82,7 +82,7 @@ fn serve(stream: TcpStream, script: &[Does], seen: &Seen) {
     };
     let does = &script[number.min(script.len() - 1)];
     if matches!(does, Does::Answers(_)) {
-        // So that requests that may overlap do.
+        // The delay makes parallel requests overlap.
         std::thread::sleep(Duration::from_millis(2));
     }
     seen.under_way.fetch_sub(1, Ordering::SeqCst);
@@ -107,7 +107,7 @@ fn serve(stream: TcpStream, script: &[Does], seen: &Seen) {
     let head = format!(
         "HTTP/1.1 {status} X\r\nconnection: close\r\ncontent-length: {bytes}\r\n{headers}\r\n"
     );
-    // A caller that went away does not matter here.
+    // A caller that closed the connection does not matter.
     let _ = (&stream).write_all((head + &body).as_bytes());
 }
 
@@ -129,7 +129,7 @@ fn request(stream: &TcpStream) -> Option<(BTreeMap<String, String>, Value)> {
     Some((headers, serde_json::from_slice(&body).ok()?))
 }
 
-/// A vector that belongs to its text.
+/// A vector that depends on the text alone.
 pub fn vector(text: &str, d: usize) -> Vec<f32> {
     let sum: u32 = text.bytes().map(u32::from).sum();
     (0..d).map(|i| if i == 0 { text.len() as f32 } else { sum as f32 / i as f32 }).collect()
