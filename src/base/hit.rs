@@ -30,7 +30,7 @@ impl Hit {
     }
 }
 
-/// A hit in the order of [`Hit::best_first`], so that the greatest is the worst.
+/// A hit in the order of [`Hit::best_first`], so that the maximum is the worst hit.
 struct Ranked(Hit);
 
 impl PartialEq for Ranked {
@@ -53,7 +53,7 @@ impl Ord for Ranked {
 /// Keeps the best `k` hits of any number pushed, in the order of [`Hit::best_first`].
 pub struct TopK {
     k: usize,
-    /// The worst on top.
+    /// A max-heap with the worst hit on top.
     heap: BinaryHeap<Ranked>,
 }
 
@@ -149,14 +149,14 @@ impl ChunkSet {
         })
     }
 
-    /// The bitmap, `[universe / 64, rounded up]` words, bit `i % 64` of word `i / 64` for chunk `i`.
+    /// The bitmap, `[universe / 64, rounded up]` words. Chunk `i` is bit `i % 64` of word `i / 64`.
     pub fn words(&self) -> &[u64] {
         &self.words
     }
 
-    /// A set over `len` chunks from the words that [`ChunkSet::words`] gave.
+    /// A set over `len` chunks from the words that [`ChunkSet::words`] returned.
     ///
-    /// words: `[len / 64, rounded up]`; `None` when the number of words does not fit `len`.
+    /// words: `[len / 64, rounded up]`; `None` if the number of words does not match `len`.
     pub fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
         (words.len() == len.div_ceil(64)).then(|| {
             let mut set = Self { words, len };

@@ -15,7 +15,7 @@ use crate::index::versions::DataFolder;
 use crate::index::{DenseIndex, DenseParams};
 use crate::tools::wire::DoctorCheck;
 
-/// With less free disk space than this, doctor notes it.
+/// Doctor reports a note if less disk space than this is free.
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
@@ -84,7 +84,7 @@ fn processor(settings: &Settings) -> DoctorCheck {
     }
 }
 
-/// The device on which networks compute, and why that one. On a GPU this loads the kernels.
+/// The device that runs the network, and why it was chosen. On a GPU, this check loads the kernels.
 fn device(opened: &Result<Selection>) -> DoctorCheck {
     let (device, reason) = match opened {
         Ok(Selection { device, reason }) => (device, reason),
@@ -114,7 +114,7 @@ fn libraries(opened: &Result<Selection>) -> DoctorCheck {
     }
 }
 
-/// Searches an index of two vectors for the second one.
+/// Builds an index of two vectors and searches for the second one.
 fn search_with_faiss() -> Result<DenseIndex> {
     let vectors = Matrix::new(vec![1.0, 0.0, 0.0, 1.0], 2)?;
     let index = DenseIndex::build(&vectors, DenseKind::Flat, 0)?;
@@ -167,7 +167,7 @@ fn memory(settings: &Settings, opened: &Result<Selection>) -> DoctorCheck {
     }
 }
 
-/// `None` if this process embeds.
+/// Checks the endpoint; `None` if this process embeds.
 fn endpoint(settings: &Settings) -> Option<DoctorCheck> {
     if settings.vllm.mode == VllmMode::Inproc {
         return None;

@@ -53,7 +53,7 @@ fn configure(language: &str) -> Option<HighlightConfiguration> {
     Some(configuration)
 }
 
-/// The highlight queries of the grammars; of two, the second is the base.
+/// The highlight queries of the grammars. If there are two, the second is the base.
 fn queries(language: Language) -> Option<Vec<&'static str>> {
     Some(match language {
         Language::Rust => vec![tree_sitter_rust::HIGHLIGHTS_QUERY],

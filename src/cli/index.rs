@@ -47,7 +47,8 @@ pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
         match once(&mut cx, &ingest, &args, false) {
             Ok(IngestOutcome::Unchanged) => {}
             Ok(_) => eprintln!("searchable {} after it was saved", duration(saved.elapsed())),
-            // The next change may fix it: a half-written file, a disk that was full.
+            // The next change may resolve the error, such as a partially written file or a full
+            // disk.
             Err(error) => print_error(&error),
         }
         Ok(true)
@@ -124,7 +125,7 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// A progress bar on standard error; invisible if that is no terminal.
+/// A progress bar on standard error; invisible if that is not a terminal.
 struct Bar {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,

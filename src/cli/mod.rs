@@ -1,8 +1,8 @@
-//! What can be typed, and what is printed?
+//! Which commands are there, and what do they print?
 //!
 //! One file per command: it parses its flags, calls a tool or a pipeline, and prints. Results go to
-//! standard output, everything else to standard error; a reader that goes away ends the program
-//! quietly.
+//! standard output, everything else to standard error; a closed pipe ends the program without an
+//! error.
 
 #![allow(clippy::print_stderr)] // The terminal is the interface.
 
@@ -39,7 +39,7 @@ use crate::tools::{App, KeptRuns};
 use args::{Args, Command};
 use out::Out;
 
-/// What every command is given.
+/// The context that every command receives.
 struct Context {
     app: App,
     out: Out,
@@ -77,7 +77,8 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// FAISS is compiled for processors with AVX2; on others it would kill the program without a message.
+/// FAISS is compiled for processors with AVX2. On other processors it would crash without a
+/// message.
 fn check_processor() -> Result<()> {
     match InstructionSet::detect() {
         InstructionSet::Portable if cfg!(target_arch = "x86_64") => Err(Error::Unavailable {

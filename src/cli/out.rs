@@ -15,7 +15,7 @@ pub const GOOD: Style = AnsiColor::Green.on_default();
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
 pub const WARN: Style = AnsiColor::Yellow.on_default();
 
-/// Standard output. Styles are always written, and stripped if no terminal shows them.
+/// Standard output. Styles are always written, and stripped if the output is not a terminal.
 pub struct Out {
     stream: AutoStream<io::Stdout>,
     styled: bool,
@@ -28,7 +28,7 @@ impl Out {
         Self { stream, styled }
     }
 
-    /// Whether colours reach the reader.
+    /// Whether the output shows colours.
     pub fn is_styled(&self) -> bool {
         self.styled
     }
@@ -70,7 +70,7 @@ pub fn print_warning(message: &str) {
     let _ = writeln!(anstream::stderr(), "{} {}", paint(WARN, "warning:"), message);
 }
 
-/// Warns that the model did not read `n` inputs to their end; `noun` is one of them.
+/// Warns that `n` inputs were truncated. noun: the singular noun for one input.
 pub fn print_truncated(n: usize, noun: &str, tokens_max: usize) {
     if n > 0 {
         let was = if n == 1 { "was" } else { "were" };
@@ -80,12 +80,12 @@ pub fn print_truncated(n: usize, noun: &str, tokens_max: usize) {
     }
 }
 
-/// A count on standard error that grows while a file is written. Invisible where standard error is
-/// no terminal.
+/// A count on standard error that grows while a file is written. Invisible if standard error is not
+/// a terminal.
 pub struct Counter(indicatif::ProgressBar);
 
 impl Counter {
-    /// `nouns` is what is counted. Without `visible` nothing is drawn: results go to the same terminal.
+    /// nouns: the plural noun for the items. visible: false if results go to the same terminal.
     pub fn new(nouns: &'static str, visible: bool) -> Self {
         if !visible {
             return Self(indicatif::ProgressBar::hidden());

@@ -1,4 +1,4 @@
-//! A run on the terminal.
+//! The report of a run on the terminal.
 
 use super::out::{BAD, BOLD, DIM, Out, WARN, paint};
 use crate::base::error::Result;
@@ -8,7 +8,7 @@ use crate::tools::wire::{RunRecord, RunStep};
 /// Columns of the waterfall.
 const WIDTH: f64 = 32.0;
 
-/// One line a stage: indented as they nest, with a bar for its place in the run.
+/// One line per stage, indented by depth, with a bar that shows its time within the run.
 fn waterfall(stages: &[RunStep]) -> Vec<String> {
     let end = stages.iter().map(|s| s.started_ms + s.duration_ms).fold(1e-6, f64::max);
     let column = |at_ms: f64| (at_ms / end * WIDTH).round() as usize;

@@ -11,9 +11,9 @@ use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
 use crate::tools::wire::{SearchAnswer, SearchFinding};
 
-/// Lines of a snippet.
+/// Maximum lines of a snippet.
 const SNIPPET_LINES: usize = 10;
-/// Lines shown before the one that matches best.
+/// Lines shown before the best match.
 const LINES_BEFORE: usize = 2;
 
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
         globs: args.glob,
         languages: args.lang,
     };
-    // Checked before anything is opened, which takes a while.
+    // Check the query before opening the index, which takes longer.
     let query = input.clone().check(&cx.app.settings().search)?;
     cx.app.open(query.channels.contains(&ChannelName::Dense))?;
     let run = cx.begin(search::SPEC.label, search::SPEC.planned);

@@ -11,9 +11,9 @@ use crate::base::telemetry::TelemetryConfig;
 use crate::http::{listen, metrics_router, router, serve};
 use crate::tools::App;
 
-/// How often CURRENT is read.
+/// The interval at which CURRENT is read.
 const REFRESH: Duration = Duration::from_millis(500);
-/// How long requests in flight may take after the signal to stop.
+/// Time limit for requests in flight after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
@@ -31,7 +31,8 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
         if let Some(scraped) = &config.prometheus_address {
             let (listener, address) = listen(scraped).await?;
             eprintln!("metrics on http://{address}/metrics");
-            // It ends with the runtime, so that the last requests can still be scraped.
+            // The listener runs until the runtime ends, so that the last requests can still be
+            // scraped.
             let router = metrics_router(app.telemetry().clone());
             tokio::spawn(serve(listener, router, std::future::pending()));
         }
@@ -45,7 +46,7 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
             wait_for_signal().await;
             let _ = stopping.send(());
         };
-        // Requests in flight are answered, within a bounded time.
+        // Requests in flight are finished within a time limit.
         let drained = async move {
             let _ = stopped.await;
             tokio::time::sleep(DRAIN).await;

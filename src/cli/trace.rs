@@ -1,4 +1,4 @@
-//! `codeintel trace`: prints what happened in a run.
+//! `codeintel trace`: prints the report of a run.
 
 use clap::ValueEnum;
 

@@ -22,7 +22,7 @@ pub struct GcArgs {
 
 pub fn list(mut cx: Context, args: JsonArgs) -> Result<()> {
     let data = cx.app.data().clone();
-    // By name only: if the current version is damaged, the list is needed most.
+    // List the versions by name only, so that the command works if the current version is damaged.
     let missing = || Error::IndexMissing { data: data.path().to_path_buf() };
     let current = data.current_name()?.ok_or_else(missing)?;
     let versions = data.list()?;

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::tools::App;
 use crate::tools::wire::Readiness;
 
-/// 200 as long as the process answers.
+/// Responds 200 as long as the process is running.
 pub async fn alive() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// 200 when every probe is ready, 503 before; each probe is named.
+/// Responds 200 when every probe is ready and 503 before, with the state of each probe.
 pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let readiness = Readiness::new(&app);
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -14,7 +14,7 @@ use crate::tools::App;
 
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// On the main port, unless the metrics were moved to the second listener.
+/// Serves the metrics on the main port, unless they were moved to the second listener.
 pub async fn scrape(State(app): State<App>) -> Response {
     match app.settings().metrics.route {
         MetricsRoute::On => answer(app.telemetry().scrape()),
@@ -26,7 +26,7 @@ pub async fn scrape(State(app): State<App>) -> Response {
     }
 }
 
-/// The second listener: `/metrics` and nothing else.
+/// The router of the second listener, which has only `/metrics`.
 pub fn router(telemetry: Telemetry) -> Router {
     let scrape = |State(telemetry): State<Telemetry>| async move { answer(telemetry.scrape()) };
     Router::new().route("/metrics", get(scrape)).with_state(telemetry)

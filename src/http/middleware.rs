@@ -1,5 +1,4 @@
-//! The middleware around all routes: a server span, its measurements, and the ids of the run and the
-//! trace on every answer.
+//! The middleware of all routes: server span, measurements, and headers with run and trace id.
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue};
@@ -9,8 +8,8 @@ use axum::response::Response;
 use crate::base::telemetry::HttpSpan;
 use crate::tools::App;
 
-/// Puts the [`Caller`](crate::base::telemetry::Caller) among the extensions of the request, where a
-/// handler finds it.
+/// Adds the [`Caller`](crate::base::telemetry::Caller) to the extensions of the request for the
+/// handler.
 pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let span = begin(&app, &request);
     let ids =

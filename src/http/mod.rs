@@ -1,4 +1,4 @@
-//! What do the HTTP interfaces accept and answer?
+//! Which HTTP requests does the server accept, and how does it respond?
 //!
 //! A dialect is one file: its requests, its responses, and how it spells a failure. Handlers parse,
 //! run a tool and print; a new route is a row of [`routes`].
@@ -40,7 +40,7 @@ fn post<T: 'static>(path: &'static str, handler: impl Handler<T, App>) -> Route 
     Route { method: "POST", path, handler: routing::post(handler) }
 }
 
-/// Every route there is.
+/// The table of all routes.
 fn routes() -> Vec<Route> {
     vec![
         get("/healthz", health::alive),
@@ -53,7 +53,7 @@ fn routes() -> Vec<Route> {
     ]
 }
 
-/// The routes in words, for people who asked for something else.
+/// The list of routes, for the message to a request without a route.
 pub fn route_list() -> String {
     let names = routes().into_iter().map(|route| format!("{} {}", route.method, route.path));
     names.collect::<Vec<_>>().join(", ")
@@ -96,7 +96,7 @@ pub async fn listen(address: &str) -> Result<(TcpListener, SocketAddr)> {
     Ok((listener, address))
 }
 
-/// Serves until `stop` is done, then answers what is in flight and returns.
+/// Serves until `stop` completes, then finishes the requests in flight and returns.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

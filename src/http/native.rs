@@ -50,7 +50,7 @@ struct Problem {
     code: &'static str,
 }
 
-/// The answer to a request that failed.
+/// The response to a failed request.
 pub fn from_error(error: &Error) -> Response {
     let mut response = problem(request::status(error), error.kind().code(), error.to_string());
     request::add_retry_after(&mut response, error);
@@ -67,20 +67,20 @@ pub fn problem(status: StatusCode, code: &'static str, detail: String) -> Respon
     response
 }
 
-/// The answer to a path that is no route.
+/// The response to a path without a route.
 pub async fn no_such_route(uri: Uri) -> Response {
     let detail = format!("no route {}; routes: {}", uri.path(), super::route_list());
     problem(StatusCode::NOT_FOUND, "not-found", detail)
 }
 
-/// The answer to a route that has other methods.
+/// The response to a method that the route does not support.
 pub async fn no_such_method(uri: Uri) -> Response {
     let detail =
         format!("{} does not have this method; routes: {}", uri.path(), super::route_list());
     problem(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail)
 }
 
-/// The form in which a run is answered.
+/// The format of a run in a response.
 #[derive(Clone, Copy)]
 enum RunFormat {
     Json,
@@ -89,8 +89,8 @@ enum RunFormat {
 }
 
 impl RunFormat {
-    /// The form that was asked for, and the id without its suffix: the suffix decides, else the
-    /// Accept header, else it is JSON.
+    /// Returns the requested format and the id without its suffix. The suffix decides, else the
+    /// Accept header; the default is JSON.
     fn parse<'a>(id: &'a str, headers: &HeaderMap) -> (Self, &'a str) {
         let suffixes = [(".json", Self::Json), (".md", Self::Markdown), (".mmd", Self::Mermaid)];
         for (suffix, format) in suffixes {
@@ -110,8 +110,8 @@ impl RunFormat {
     }
 }
 
-/// `GET /v1/runs/{run_id}`: a run of this process, `latest` for the last one that ended, or a failed
-/// run of an earlier process from the data folder.
+/// `GET /v1/runs/{run_id}`: returns a run of this process, the last finished run for `latest`, or a
+/// failed run of an earlier process from the data folder.
 pub async fn run(State(app): State<App>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let (format, run_id) = RunFormat::parse(&id, &headers);
     let found = {
@@ -133,7 +133,7 @@ pub async fn run(State(app): State<App>, Path(id): Path<String>, headers: Header
     }
 }
 
-/// `GET /v1/traces/{trace_id}`: the spans of a trace, as long as the recorder has them.
+/// `GET /v1/traces/{trace_id}`: returns the spans of a trace while the recorder holds them.
 pub async fn trace(State(app): State<App>, Path(id): Path<String>) -> Response {
     let spans = app.telemetry().spans(&id);
     if spans.is_empty() {

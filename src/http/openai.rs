@@ -1,4 +1,4 @@
-//! The OpenAI dialect: `POST /v1/embeddings` as OpenAI's clients send it.
+//! The OpenAI dialect: `POST /v1/embeddings`, compatible with OpenAI's clients.
 
 use axum::Json;
 use axum::extract::{Extension, State};
@@ -14,7 +14,7 @@ use crate::base::telemetry::{Caller, RunContext};
 use crate::tools::App;
 use crate::tools::embed::{self, EmbedAnswer, EmbedInput};
 
-/// The body of a request. Fields of OpenAI's that change nothing here, such as `user`, are accepted.
+/// The body of a request. OpenAI's fields that have no effect, such as `user`, are accepted.
 #[derive(Deserialize)]
 pub struct EmbeddingsRequest {
     /// A text or a list of texts.
@@ -35,7 +35,7 @@ enum InputTexts {
     Other(Value),
 }
 
-/// How a vector is written.
+/// The encoding of a vector.
 #[derive(Deserialize, Default, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
 enum EncodingFormat {
@@ -71,7 +71,8 @@ pub async fn embeddings(
         Ok((embed::run(app, request.into_input()?, cx)?, format))
     };
     match request::run_tool(app, caller, &embed::SPEC, work).await {
-        // Straight to text: a detour over `Value` would widen each f32 and print digits that it lacks.
+        // Serialise directly to text: `Value` would widen each f32 to f64 and print additional
+        // digits.
         Ok((answer, format)) => Json(EmbeddingList::new(&answer, format)).into_response(),
         Err(error) => from_error(&error),
     }
@@ -134,7 +135,7 @@ impl<'a> EmbeddingList<'a> {
     }
 }
 
-/// The answer to a request that failed. A model that is not loaded is 404 here.
+/// The response to a failed request. A model that is not loaded is status 404 in this dialect.
 fn from_error(error: &Error) -> Response {
     let (status, code) = match error {
         Error::Argument { name: "model", .. } => {

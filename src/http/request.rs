@@ -1,5 +1,6 @@
-//! Running a tool for a request: off the async threads, and cancelled when the caller goes away. Also
-//! what the answers of all dialects share.
+//! Execution of a tool for a request, and the parts that all dialects share.
+//!
+//! A tool runs outside the async threads and is cancelled when the client disconnects.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use crate::tools::{App, ToolSpec};
 /// OpenAI's clients read this header before Retry-After.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
-/// A body that was parsed, or why it was not.
+/// A parsed body, or the reason why parsing failed.
 pub type JsonBody<T> = std::result::Result<Json<T>, JsonRejection>;
 
-/// Cancels the run when its request is dropped: the caller closed the connection.
+/// Cancels the run when its request is dropped because the client closed the connection.
 struct CancelOnDrop(RunContext);
 
 impl Drop for CancelOnDrop {
@@ -28,7 +29,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs a tool as `work`, and ends its run. A panic ends this request and nothing else.
+/// Runs a tool as `work` and ends its run. A panic fails only this request.
 pub async fn run_tool<T: Send + 'static>(
     app: App,
     caller: Caller,
@@ -49,7 +50,7 @@ pub async fn run_tool<T: Send + 'static>(
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|e| Err(internal(e.to_string())))
 }
 
-/// The body of a request, or the error that says what is wrong with it.
+/// Returns the parsed body of a request, or an error that describes the defect.
 pub fn parsed<T>(body: JsonBody<T>, app: &App) -> Result<T> {
     body.map(|Json(body)| body).map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
@@ -63,13 +64,13 @@ pub fn parsed<T>(body: JsonBody<T>, app: &App) -> Result<T> {
     })
 }
 
-/// The status of the answer to a failed request.
+/// The HTTP status of a failed request.
 pub fn status(error: &Error) -> StatusCode {
     StatusCode::from_u16(error.kind().http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Adds when to try again, if `error` says so: in whole seconds, and in milliseconds for clients that
-/// know that header.
+/// Adds the time to retry after, if `error` has one, in whole seconds and also in milliseconds for
+/// clients that read that header.
 pub fn add_retry_after(response: &mut Response, error: &Error) {
     let Error::Overloaded { retry_ms, .. } = error else { return };
     let ms = retry_ms.unwrap_or(1000);

@@ -1,4 +1,4 @@
-//! The answer to a query: its findings, how they came about, and what is missing.
+//! The answer to a query: findings, explanations and limits.
 
 use super::channels::ChannelName;
 use super::gather::Gathered;
@@ -20,11 +20,11 @@ pub struct Answer {
     pub channels_used: Vec<ChannelName>,
     /// Best first.
     pub findings: Vec<Finding>,
-    /// What the answer lacks, and why.
+    /// The parts that are missing from the answer, with reasons.
     pub limits: Vec<String>,
     pub next_steps: Vec<String>,
     pub freshness: Freshness,
-    /// What every stage did; it carries the run, session and trace ids.
+    /// The report of every stage, with the run, session and trace ids.
     pub report: RunReport,
 }
 
@@ -36,11 +36,11 @@ pub struct Freshness {
     pub indexed_at: String,
 }
 
-/// What the stages of a search produced.
+/// The outputs of the stages of a search.
 pub(super) struct AnswerParts {
     pub plan: Plan,
     pub gathered: Gathered,
-    /// Chunks in the scope of the query; `None` when nothing was restricted.
+    /// Chunks in the scope of the query; `None` if the scope is unrestricted.
     pub scope_chunks: Option<usize>,
     /// Best first.
     pub findings: Vec<Finding>,

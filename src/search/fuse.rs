@@ -1,8 +1,8 @@
-//! Weighted reciprocal rank fusion: several rankings become one.
+//! Weighted reciprocal rank fusion of the channels' rankings.
 //!
 //! The score of a chunk is the sum over the channels of `weight / (rrf_k + rank)`, rank from 1
 //! (Cormack, Clarke, Büttcher 2009), times the product of its factors. Every summand and every
-//! factor is kept, so that the explanation is the score.
+//! factor is kept, so that the explanation adds up to the score.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use super::channels::ChannelName;
 use super::rank::Factor;
 use crate::base::hit::{ChunkId, Hit};
 
-/// The hits of one channel and what they count.
+/// The hits of one channel and their weight.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
     pub channel: ChannelName,
@@ -20,20 +20,20 @@ pub struct Ranking {
     pub hits: Vec<Hit>,
 }
 
-/// What one channel added to the score of a chunk.
+/// The contribution of one channel to the score of a chunk.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contribution {
     pub channel: ChannelName,
     /// From 1.
     pub rank: usize,
-    /// In the channel's own scale.
+    /// The score on the channel's own scale.
     pub raw_score: f32,
     pub weight: f64,
     /// `weight / (rrf_k + rank)`.
     pub score: f64,
 }
 
-/// How a score came about: the sum of the contributions times the product of the factors.
+/// The explanation of a score: the sum of the contributions times the product of the factors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     pub contributions: Vec<Contribution>,
@@ -42,7 +42,7 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// The score, from its parts.
+    /// Computes the score from its parts.
     pub fn score(&self) -> f64 {
         let sum: f64 = self.contributions.iter().map(|c| c.score).sum();
         let product: f64 = self.factors.iter().map(|factor| factor.value).product();

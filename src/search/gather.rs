@@ -1,7 +1,7 @@
-//! Asks every planned channel at once, under one deadline.
+//! Parallel search of all planned channels under one deadline.
 //!
-//! Channels run on a small thread pool of their own. One that fails or misses the deadline is left
-//! out of the answer with a warning; nothing waits for it.
+//! Channels run on their own small thread pool. A channel that fails or misses the deadline is left
+//! out of the answer with a warning.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, mpsc};
@@ -15,21 +15,21 @@ use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::{StageSpan, attrs};
 use crate::index::QueryText;
 
-/// What the channels answered.
+/// The results of the channels.
 pub struct Gathered {
     /// In the order of the plan.
     pub rankings: Vec<Ranking>,
-    /// What the answer lacks.
+    /// The parts that are missing from the answer.
     pub warnings: Vec<Warning>,
 }
 
-/// The answer of one channel.
+/// The response of one channel.
 struct Response {
     channel: ChannelName,
     hits: Result<Vec<Hit>>,
 }
 
-/// Asks every channel of the plan. An error only if none of them answered.
+/// Searches every channel of the plan. Returns an error only if no channel responded.
 ///
 /// scope: the chunks that may be found; `None` for all.
 pub fn gather(
@@ -60,7 +60,7 @@ pub fn gather(
             let hits = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|_| {
                 Err(Error::Internal { what: "channel", detail: "it panicked".to_owned() })
             });
-            // Nobody receives it after the deadline.
+            // After the deadline the receiver is gone.
             let _ = sender.send(Response { channel: name, hits });
         });
     }
@@ -84,8 +84,8 @@ pub fn gather(
     }
 }
 
-/// Puts the responses into the order of the plan. A missing one becomes a warning; the error is that
-/// of a channel which failed, if one did.
+/// Orders the responses as in the plan. A missing response becomes a warning. If all are missing,
+/// the error is that of a channel that failed, if one did.
 fn collect(
     plan: &Plan,
     mut responses: Vec<Response>,

@@ -1,4 +1,4 @@
-//! Rows and text of the best chunks, from the catalog, and the line of each to show first.
+//! The rows and texts of the best chunks from the catalog, with the best line of each.
 
 use std::cmp::Reverse;
 
@@ -14,10 +14,10 @@ use crate::index::catalog::{Catalog, ChunkRow};
 #[derive(Debug, Clone)]
 pub struct Finding {
     pub kind: FindingKind,
-    /// The line that defines what was asked for, else the definition that the chunk begins or lies
+    /// The line that defines a name in the query, else the definition that the chunk begins or lies
     /// in, else its path.
     pub title: String,
-    /// The line of the text, from 0, that holds most words of the query.
+    /// The line of the text, from 0, that contains the most words of the query.
     pub focus: usize,
     pub row: ChunkRow,
     pub score: f64,
@@ -41,7 +41,7 @@ impl FindingKind {
     }
 }
 
-/// The findings for `fused`, in its order.
+/// Returns the findings for `fused`, in the same order.
 pub fn hydrate(
     catalog: &Catalog,
     query: &QueryText,
@@ -54,7 +54,7 @@ pub fn hydrate(
     Ok(fused.into_iter().zip(rows).map(|(chunk, row)| Finding::new(chunk, row, &words)).collect())
 }
 
-/// The rows of `ids`, in their order.
+/// Returns the rows of `ids`, in the same order.
 fn rows(catalog: &Catalog, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ChunkRow>> {
     span.set(attrs::HYDRATE_ASKED, ids.len());
     span.cx().stage(Stage::DuckdbHydrate, |s| {
@@ -91,19 +91,19 @@ impl Finding {
     }
 }
 
-/// The words of a query that can tell lines apart, in lower case.
+/// The words of a query that can distinguish lines, in lower case.
 fn telling_words(query: &QueryText) -> Vec<String> {
     let words = query.words.iter().filter(|word| word.chars().count() > 2);
     words.map(|word| word.to_lowercase()).collect()
 }
 
-/// How many of `words` are in `line`.
+/// The number of `words` that `line` contains.
 fn words_in(line: &str, words: &[String]) -> usize {
     let line = line.to_lowercase();
     words.iter().filter(|word| line.contains(word.as_str())).count()
 }
 
-/// The first line that holds most of `words`.
+/// The first line with the most of `words`.
 fn focus(text: &str, words: &[String]) -> usize {
     let lines = text.lines().enumerate().map(|(i, line)| (words_in(line, words), Reverse(i)));
     lines.max().map_or(0, |(_, Reverse(line))| line)

@@ -1,8 +1,8 @@
-//! How does a question become an answer?
+//! How does a query become an answer?
 //!
-//! Gate (what kind of query it is, how deep each channel looks), gather (all channels at once, under
-//! one deadline), fuse (weighted reciprocal rank fusion, times the factors of `rank`), hydrate (rows
-//! from the catalog), answer (with an explanation that adds up to the score).
+//! Gate (what kind of query it is, how deep each channel searches), gather (all channels at once,
+//! under one deadline), fuse (weighted reciprocal rank fusion, times the factors of `rank`),
+//! hydrate (rows from the catalog), answer (with an explanation that adds up to the score).
 
 mod answer;
 mod channels;

@@ -1,4 +1,4 @@
-//! A query, checked: its text, how many results, which channels, which part of the index.
+//! A validated query: text, limit, channels and scope.
 
 use std::sync::Arc;
 
@@ -8,23 +8,23 @@ use crate::base::error::{Error, Result};
 use crate::index::QueryText;
 use crate::index::catalog::ScopeSpec;
 
-/// The largest number of results that one search returns.
+/// Maximum results of one search.
 pub const LIMIT_MAX: usize = 200;
 
-/// One question, checked.
+/// One validated query.
 #[derive(Debug, Clone)]
 pub struct Query {
     /// Shared with the threads that search the channels.
     pub text: Arc<QueryText>,
     pub limit: usize,
-    /// The channels to ask; the gate decides how deep each one looks.
+    /// The channels to search; the gate decides the depth of each.
     pub channels: Vec<ChannelName>,
-    /// Which part of the index is searched.
+    /// The part of the index to search.
     pub scope: ScopeSpec,
 }
 
 impl Query {
-    /// A question over every channel and the whole index.
+    /// A query over every channel and the whole index.
     pub fn new(text: &str, limit: usize, settings: &SearchSettings) -> Result<Self> {
         let text = text.trim();
         if text.is_empty() {
@@ -55,13 +55,13 @@ impl Query {
         })
     }
 
-    /// The same question to fewer channels.
+    /// The same query with fewer channels.
     pub fn with_channels(mut self, channels: Vec<ChannelName>) -> Result<Self> {
         if channels.is_empty() {
             let expected = ChannelName::ALL.map(ChannelName::as_str).join(", ");
             return Err(Error::Argument { name: "channels", value: String::new(), expected });
         }
-        // A channel that is named twice is asked, and counts, once.
+        // A channel that is named twice is searched and counted once.
         self.channels.clear();
         for channel in channels {
             if !self.channels.contains(&channel) {

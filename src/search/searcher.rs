@@ -1,4 +1,4 @@
-//! The read pipeline on one published version: what it holds open, and the order of its stages.
+//! The read pipeline on one published version: its open files and the order of its stages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::embedding::engine::Engine;
 use crate::index::catalog::{Catalog, ScopeSpec};
 use crate::index::versions::IndexVersion;
 
-/// Answers questions on exactly one published version. Any number of threads may ask at once.
+/// Answers queries on exactly one published version. Any number of threads may search concurrently.
 pub struct Searcher {
     version: IndexVersion,
     catalog: Catalog,
     channels: Channels,
-    /// Chunks that were not deleted; `None` when none was.
+    /// The chunks that are not deleted; `None` if no chunk is deleted.
     live: Option<Arc<ChunkSet>>,
     deadline: Duration,
     capture_query: CaptureQuery,
@@ -34,9 +34,9 @@ impl Searcher {
     /// The stages that a run of [`Searcher::search`] is expected to complete.
     pub const PLANNED: [Stage; 4] = [Stage::Gate, Stage::Gather, Stage::Fuse, Stage::Hydrate];
 
-    /// Opens `version`. Without an engine the dense channel is left out of every answer.
+    /// Opens `version`. Without an engine, every answer lacks the dense channel.
     ///
-    /// An engine with another model than the one that made the vectors is refused.
+    /// Returns an error if the engine's model is not the one that computed the vectors.
     pub fn open(
         version: IndexVersion,
         engine: Option<Engine>,
@@ -73,9 +73,9 @@ impl Searcher {
         })
     }
 
-    /// Copies the vectors into the memory of the device that embeds queries, if it has its own, so
-    /// that they are searched there; worth it for many queries. Until it returns, or where they do
-    /// not fit, the CPU searches them.
+    /// Copies the vectors into the memory of the device that embeds queries, if it has its own
+    /// memory, so that the device also searches them. The copy pays off only over many queries.
+    /// Until the copy is complete, or if the vectors do not fit, the CPU searches them.
     pub fn place(&self) {
         self.channels.dense.place(self.live.as_deref());
     }
@@ -99,7 +99,7 @@ impl Searcher {
         Ok(Answer::build(query, parts, &self.version.manifest, cx.report()))
     }
 
-    /// The read pipeline, on one screen.
+    /// Runs the stages of the read pipeline.
     fn stages(&self, query: &Query, s: &mut StageSpan) -> Result<AnswerParts> {
         if let Some(text) = captured(&query.text.raw, self.capture_query) {
             s.set(attrs::QUERY_TEXT, text);
@@ -139,17 +139,17 @@ impl Searcher {
         Ok(AnswerParts { plan, gathered, scope_chunks, findings })
     }
 
-    /// The chunks that may be found; `None` for all of them.
+    /// The chunks that a search may return; `None` for all chunks.
     fn scope(&self, spec: &ScopeSpec) -> Result<Option<Arc<ChunkSet>>> {
         if spec.is_empty() {
             return Ok(self.live.clone());
         }
-        // The files of the catalog hold no deleted chunk.
+        // The catalog's files list no deleted chunk.
         Ok(Some(Arc::new(self.catalog.scope(spec)?)))
     }
 }
 
-/// The part of the query's text that goes onto the span.
+/// The part of the query's text that the span records.
 fn captured(text: &str, capture: CaptureQuery) -> Option<String> {
     match capture {
         CaptureQuery::Full => Some(text.to_owned()),

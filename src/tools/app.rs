@@ -1,4 +1,4 @@
-//! What is open: the engine and the current version of the index, for every interface.
+//! The shared state of every interface: the engine and the current version of the index.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::search::Searcher;
 /// The engine and the searcher, with what they were opened from. Cloning shares them.
 ///
 /// A server loads them once with [`App::warm`] and follows new versions with [`App::refresh`]; a
-/// command that asks once opens them with [`App::open`].
+/// command that runs one query opens them with [`App::open`].
 #[derive(Clone)]
 pub struct App(Arc<Shared>);
 
@@ -27,12 +27,12 @@ struct Shared {
     runs: Arc<RunFolder>,
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
-    /// Whether the engine was loaded, or failed to. Held while a version is opened, so that it is
-    /// opened once.
+    /// Whether loading the engine has finished or failed. The lock is held while a version is
+    /// opened, so that each version is opened once.
     warmed: Mutex<bool>,
 }
 
-/// A value that is open, or the error that says why it is not.
+/// An open value, or the error that explains why it is not open.
 struct Slot<T>(RwLock<Result<T, Arc<Error>>>);
 
 impl<T: Clone> Slot<T> {
@@ -51,7 +51,7 @@ impl<T: Clone> Slot<T> {
 }
 
 impl App {
-    /// Opens nothing yet.
+    /// Creates the state without opening anything.
     pub fn new(settings: Settings, telemetry: Telemetry, data: DataFolder) -> Self {
         Self(Arc::new(Shared {
             runs: Arc::new(RunFolder::new(&data, &settings.telemetry)),
@@ -92,14 +92,14 @@ impl App {
     }
 }
 
-/// Starting an engine.
+/// Methods that start an engine.
 impl App {
     /// Starts an engine with the model of the settings.
     pub fn start_engine(&self, options: EngineOptions) -> Result<Engine> {
         start_engine(self.settings(), &self.settings().model.name, options)
     }
 
-    /// Starts an engine with the model of the settings, and lets it compute once.
+    /// Starts an engine with the model of the settings and warms it up.
     pub fn start_warm_engine(&self) -> Result<Engine> {
         let engine = self.start_engine(EngineOptions::default())?;
         engine.warm_up()?;
@@ -114,10 +114,10 @@ fn start_engine(settings: &Settings, model: &str, options: EngineOptions) -> Res
     Engine::start_with(&folder, settings, cache.as_deref(), options)
 }
 
-/// Opening.
+/// Methods that open the engine and the index.
 impl App {
-    /// Opens the current version and, with `with_engine`, starts an engine with its model: for a
-    /// command that asks once.
+    /// Opens the current version and, with `with_engine`, starts an engine with its model. It is
+    /// meant for a command that runs one query.
     pub fn open(&self, with_engine: bool) -> Result<()> {
         let version = self.data().current()?;
         let engine = if with_engine {
@@ -134,7 +134,7 @@ impl App {
         Ok(())
     }
 
-    /// The model of the settings if one was set, else the model of the index.
+    /// The model of the settings if one is set, otherwise the model of the index.
     fn model_for<'a>(&'a self, version: &'a IndexVersion) -> &'a str {
         let set = &self.settings().model.name;
         if *set == Settings::default().model.name { &version.manifest.model.name } else { set }
@@ -151,8 +151,8 @@ impl App {
         self.refresh();
     }
 
-    /// Opens the current version unless it is open already. Requests that are being answered keep the
-    /// version that they began with.
+    /// Opens the current version unless it is already open. Requests in progress keep the version
+    /// that they started with.
     pub fn refresh(&self) {
         let warmed = self.0.warmed.lock();
         if !*warmed {

@@ -1,8 +1,8 @@
-//! What can be asked, through any interface?
+//! Which operations does every interface offer?
 //!
-//! [`App`] is what is open. A tool is one file: its input, a `run` from input to answer, and its
-//! [`ToolSpec`]. The types of the answers are in [`wire`]. HTTP and the command line parse an input,
-//! call `run` and print the answer; they hold no logic of their own.
+//! [`App`] is the shared state. A tool is one file: its input, a `run` from input to answer, and
+//! its [`ToolSpec`]. The types of the answers are in [`wire`]. HTTP and the command line parse an
+//! input, call `run` and print the answer; they hold no logic of their own.
 
 mod app;
 pub mod embed;
@@ -16,7 +16,7 @@ pub use runs::{KeptRuns, RunFolder, find_run};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{Caller, RunContext, Stage};
 
-/// What an interface needs to know of a tool beside its input and its answer.
+/// The properties of a tool that an interface needs in addition to its input and its answer.
 pub struct ToolSpec {
     pub name: &'static str,
     /// Its label in telemetry and in run reports.

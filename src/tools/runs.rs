@@ -1,6 +1,7 @@
-//! What past runs did: the reports that are kept in the data folder.
+//! The reports of past runs, kept in the data folder.
 //!
-//! One file per run, `runs/<date>/<run id>.json`. Beyond the limit the oldest are removed.
+//! Each run has one file, `runs/<date>/<run id>.json`. Above the limit, the oldest files are
+//! removed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use crate::base::telemetry::labels::RunStatus;
 use crate::base::telemetry::{RunReport, Telemetry};
 use crate::index::versions::DataFolder;
 
-/// When the limit is exceeded, files are removed until this share of it is left.
+/// When the limit is exceeded, files are removed until this percentage of it is left.
 const KEEP_PERCENT: u64 = 80;
 
 /// Which runs are kept.
@@ -27,7 +28,8 @@ pub enum KeptRuns {
     Failed,
 }
 
-/// A run of this process, else one that an earlier process kept; `latest` is the last one.
+/// Finds a run of this process, else one kept by an earlier process. The id `latest` selects the
+/// last run.
 pub fn find_run(app: &App, run_id: &str) -> Result<Option<RunRecord>> {
     match app.telemetry().run(run_id) {
         Some(report) => Ok(Some(RunRecord::new(&report))),
@@ -49,8 +51,7 @@ impl RunFolder {
         Self { data: data.path().to_owned(), bytes_max, bytes: Mutex::new(None) }
     }
 
-    /// Writes a report of each run that ends from now on. A report that cannot be written is a line
-    /// in the log.
+    /// Writes a report of each run that ends from now on. A failure to write a report is logged.
     pub fn keep(self: &Arc<Self>, kept: KeptRuns, telemetry: &Telemetry) {
         let folder = self.clone();
         telemetry.on_finished(Box::new(move |telemetry, report, status| {
@@ -82,7 +83,7 @@ impl RunFolder {
         self.make_room(text.len() as u64)
     }
 
-    /// Counts the added bytes, and removes the oldest reports beyond the limit.
+    /// Counts the added bytes and removes the oldest reports above the limit.
     fn make_room(&self, added: u64) -> Result<()> {
         let mut bytes = self.bytes.lock();
         let total = match *bytes {
@@ -109,7 +110,7 @@ impl RunFolder {
         Ok(())
     }
 
-    /// The run with this id; `latest` is the one that was written last.
+    /// Reads the run with this id. The id `latest` selects the run written last.
     pub fn read(&self, run_id: &str) -> Result<Option<RunRecord>> {
         let mut reports = reports(&self.folder())?;
         reports.sort_by_key(|report| report.written);
@@ -133,7 +134,7 @@ struct Report {
     written: SystemTime,
 }
 
-/// Every report below `folder`; none if the folder does not exist.
+/// Lists every report below `folder`. The list is empty if the folder does not exist.
 fn reports(folder: &Path) -> Result<Vec<Report>> {
     let mut reports = Vec::new();
     for day in entries(folder)? {

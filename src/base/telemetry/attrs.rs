@@ -31,7 +31,7 @@ impl Attr {
         self.0.part2
     }
 
-    /// What it means, with its unit.
+    /// The meaning of the attribute, with its unit.
     pub fn what(self) -> &'static str {
         self.0.what
     }
@@ -51,7 +51,7 @@ impl std::fmt::Debug for Attr {
     }
 }
 
-/// `NAME = "key" | "official name" ~ "part2 name", "what it says"`.
+/// `NAME = "key" | "official name" ~ "part2 name", "meaning"`.
 macro_rules! attrs {
     ($($name:ident = $key:literal $(| $official:literal)? $(~ $part2:literal)?, $what:literal;)+) => {
         $(

@@ -1,4 +1,4 @@
-//! Who is calling, and which trace and run does the call belong to?
+//! The caller of a request: its trace, run and session ids, and which of its headers are trusted.
 
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
@@ -21,7 +21,7 @@ pub struct Caller {
     pub(super) context: Context,
 }
 
-/// Which headers are trusted.
+/// The headers of a request that are trusted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Propagation {
     pub trace: bool,
@@ -42,7 +42,7 @@ impl Extractor for Incoming {
 }
 
 impl Caller {
-    /// No caller: the run begins a trace of its own.
+    /// A run without a caller, which begins its own trace.
     pub(super) fn nobody() -> Self {
         Self::with(Context::new(), None, None)
     }
@@ -50,8 +50,8 @@ impl Caller {
     /// Reads X-Run-ID, X-Session-ID, `baggage`, `traceparent` and `tracestate`. header: looks up an
     /// HTTP header in any case, or a member of another protocol's metadata.
     ///
-    /// An id must have 1 to 128 letters, digits and `._:-`; any other counts as absent. A run id is
-    /// generated if there is none.
+    /// An id must have 1 to 128 letters, digits and `._:-`; any other id counts as absent. A run id
+    /// is generated if there is none.
     pub(super) fn read(propagation: Propagation, header: &dyn Fn(&str) -> Option<String>) -> Self {
         let names = ["traceparent", "tracestate", "baggage"];
         let found = names.into_iter().filter_map(|name| Some((name, header(name)?)));
@@ -141,8 +141,8 @@ mod tests {
     /// Reads X-Run-ID, X-Session-ID, `baggage`, `traceparent` and `tracestate`. header: looks up an
     /// HTTP header in any case, or a member of another protocol's metadata.
     ///
-    /// An id must have 1 to 128 letters, digits and `._:-`; any other counts as absent. A run id is
-    /// generated if there is none.
+    /// An id must have 1 to 128 letters, digits and `._:-`; any other id counts as absent. A run id
+    /// is generated if there is none.
     pub(super) fn read(propagation: Propagation, headers: &[(&str, &str)]) -> Caller {
         let lookup = |name: &str| {
             headers.iter().find(|(k, _)| k.eq_ignore_ascii_case(name)).map(|(_, v)| v.to_string())

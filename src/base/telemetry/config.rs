@@ -1,14 +1,14 @@
 //! The configuration of telemetry, from the OpenTelemetry environment variables.
 //!
-//! They are read through a function, so that tests never touch the process environment. The SDK
-//! itself reads OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_BLRP_*, the limits and the resource.
+//! The variables are read through a function, so that tests never touch the process environment.
+//! The SDK itself reads OTEL_EXPORTER_OTLP_*, OTEL_BSP_*, OTEL_BLRP_*, the limits and the resource.
 
 use opentelemetry_sdk::trace::Sampler;
 
 use crate::base::config::{SemconvCompat, TelemetrySettings};
 use crate::base::error::{Error, Result};
 
-/// Where a signal goes.
+/// The destination of a signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exporter {
     Otlp,
@@ -72,7 +72,7 @@ impl Default for TelemetryConfig {
 /// Looks up one variable of the environment.
 type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A word and what it means.
+/// The allowed words of a variable, each with its value.
 type Words<T> = [(&'static str, T)];
 
 const DETECTORS: &Words<Detector> = &[

@@ -46,7 +46,7 @@ pub(super) struct Run {
     pub channels: Mutex<Vec<SpanContext>>,
     steps: Mutex<Vec<Arc<StepRecord>>>,
     warnings: Mutex<Vec<Warning>>,
-    /// Place and kind of the first failure.
+    /// Stage and kind of the first failure.
     failure: Mutex<Option<(&'static str, &'static str)>>,
 }
 

@@ -1,4 +1,4 @@
-//! Labels of metrics. Each is an enumeration, so that no path or query can become a label value.
+//! Labels of metrics, as enumerations, so that no path or query can become a label value.
 
 use opentelemetry::KeyValue;
 
@@ -83,7 +83,7 @@ labels! {
     StatusClass: "status" { C2xx = "2xx", C3xx = "3xx", C4xx = "4xx", C5xx = "5xx", Aborted = "aborted" }
     /// Where embeddings are computed: in this process, or by an endpoint over HTTP.
     Mode: "mode" { Inproc = "inproc", Http = "http" }
-    /// What computed a batch.
+    /// The kind of device that computed a batch.
     DeviceKind: "device" { Cpu = "cpu", Endpoint = "endpoint" }
     /// Queue lane of an embedding request: interactive for queries, bulk for ingest and large
     /// requests.
@@ -120,7 +120,7 @@ impl StatusClass {
 
 /// All labels of one metric.
 pub trait LabelSet: Copy {
-    /// Their names.
+    /// The names of the labels.
     fn names() -> Vec<&'static str>;
     /// Every combination, in the order of [`LabelSet::place`].
     fn combinations() -> Vec<Vec<KeyValue>>;

@@ -106,7 +106,7 @@ const GPU_BUSY: Metric = row(
     "Fraction of time that the GPU was busy; absent without a GPU",
 );
 
-/// The metrics read at collection, and the one of the HTTP conventions.
+/// The metrics read at collection, and the metric of the HTTP conventions.
 pub const OBSERVED: &[Metric] =
     &[HTTP_DURATION, CPU, MEMORY, VIRTUAL, THREADS, FILES, UPTIME, GPU_USED, GPU_LIMIT, GPU_BUSY];
 
@@ -145,7 +145,7 @@ fn gauge(meter: &Meter, metric: &Metric, read: impl Fn() -> Option<u64> + Send +
         .build();
 }
 
-/// The devices, as the library of the driver tells them; none without a driver.
+/// Registers the GPUs that the driver's library (NVML) reports; there are none without a driver.
 fn gpus(meter: &Meter) -> usize {
     let Ok(nvml) = Nvml::init() else { return 0 };
     let nvml = Arc::new(nvml);

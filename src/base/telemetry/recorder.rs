@@ -18,7 +18,7 @@ use super::attrs;
 use super::finished_span::FinishedSpan;
 use super::report::RunReport;
 
-/// Maximum finished spans kept. A search has about 12 of about 2 kB each.
+/// Maximum finished spans kept. A search has about 12 spans of about 2 kB each.
 const SPANS_MAX: usize = 4096;
 /// Maximum finished runs kept.
 const RUNS_MAX: usize = 256;
@@ -49,7 +49,7 @@ impl Recorder {
         push(&self.runs, report, RUNS_MAX);
     }
 
-    /// The newest run with this id; `latest` is the newest of all.
+    /// The latest run with this id; the id `latest` selects the latest run of all.
     pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
         let runs = self.runs.lock();
         runs.iter().rev().find(|run| run_id == "latest" || run.run_id == run_id).cloned()

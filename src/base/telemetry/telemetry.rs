@@ -44,7 +44,7 @@ pub type RunListener = Box<dyn Fn(&Telemetry, &RunReport, RunStatus) + Send + Sy
 pub struct Telemetry(Arc<Parts>);
 
 struct Parts {
-    /// `None` if the SDK is disabled: no spans are created, and all else works as usual.
+    /// `None` if the SDK is disabled: no spans are created, and everything else works as usual.
     tracer: Option<SdkTracer>,
     traces: Option<SdkTracerProvider>,
     metrics: SdkMeterProvider,

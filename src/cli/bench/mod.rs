@@ -20,7 +20,7 @@ use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
 
-/// The exit code of a program that a second Ctrl-C ends.
+/// The exit code after a second Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
 #[derive(clap::Args)]
@@ -95,7 +95,7 @@ fn options(args: &BenchArgs) -> Options {
     }
 }
 
-/// A bench that ran, or that was stopped by an error after its first figures.
+/// The report of a bench, complete or stopped by an error after its first figures.
 struct Measured {
     report: Report,
     files: Files,
@@ -125,7 +125,8 @@ fn bar() -> ProgressBar {
     bar
 }
 
-/// The first Ctrl-C ends the run, and what was measured is printed; the second ends the program.
+/// The first Ctrl-C ends the run and prints the cells measured so far. The second one ends the
+/// program.
 fn stop_on_interrupt(run: &RunContext) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::library("tokio", "start"))?;
@@ -149,8 +150,8 @@ fn is_dash(path: &Path) -> bool {
     path == "-"
 }
 
-/// The files of a bench. They are created before anything is measured, so that a path that cannot be
-/// written is an error at once.
+/// The files of a bench. They are created before the measurements, so that an unwritable path fails
+/// immediately.
 struct Files {
     json: Option<(PathBuf, File)>,
     html: Option<(PathBuf, File)>,

@@ -8,7 +8,7 @@ use crate::cli::out::{BOLD, DIM, GOOD, Out, count, counted, paint};
 pub struct Column {
     pub head: &'static str,
     width: usize,
-    /// What the figures mean.
+    /// The meaning of the figures.
     pub meaning: &'static str,
     pub value: fn(&Cell) -> String,
 }
@@ -58,7 +58,7 @@ pub fn columns(report: &Report) -> impl Iterator<Item = &'static Column> {
     COLUMNS.iter().filter(move |column| searched || column.head != SEARCH)
 }
 
-/// What stands in place of an unknown figure.
+/// The placeholder for an unknown figure.
 const UNKNOWN: &str = "-";
 
 fn ms(ms: Option<f64>) -> String {

@@ -1,8 +1,8 @@
 //! The dense channel: the chunks whose vectors are nearest to that of the query.
 //!
-//! Vectors are searched on the CPU, in the index as it was built. A server also copies them into the
-//! memory of the GPU that embeds its queries: embedding and search are then one pass there, and only
-//! ids and scores come back.
+//! By default the CPU searches the index as built. A server also copies the vectors into the memory
+//! of the GPU that embeds its queries. Embedding and search are then one pass on the GPU, and only
+//! ids and scores are copied back.
 
 use std::sync::OnceLock;
 use std::time::Instant;
@@ -24,8 +24,8 @@ pub struct DenseChannel {
     nprobe: usize,
     ef_search: usize,
     device: DenseDevice,
-    /// The vectors on the device that embeds queries, or why they are not on it; empty before
-    /// [`DenseChannel::place`].
+    /// The vectors on the device that embeds queries, or the reason why they are not there; empty
+    /// before [`DenseChannel::place`].
     resident: OnceLock<std::result::Result<Resident, String>>,
 }
 
@@ -41,7 +41,7 @@ impl DenseChannel {
         }
     }
 
-    /// Copies the vectors of `live` chunks, or of all, to the device that embeds queries.
+    /// Copies the vectors of `live` chunks, or of all chunks, to the device that embeds queries.
     pub fn place(&self, live: Option<&ChunkSet>) {
         match self.resident.get_or_init(|| self.copy(live)) {
             Ok(resident) => tracing::info!(vectors = resident.n(), "the GPU searches vectors"),
@@ -66,18 +66,19 @@ impl DenseChannel {
         }
     }
 
-    /// The vectors on the device, and how many candidates to ask it for, if the best `depth` of
-    /// `scope` can be found there: on a GPU FAISS searches all vectors or none.
+    /// Returns the vectors on the device and the number of candidates to request, if the device can
+    /// find the best `depth` chunks of `scope`. FAISS on a GPU cannot restrict a search to some
+    /// vectors.
     fn on_device(&self, depth: usize, scope: Option<&ChunkSet>) -> Option<(&Resident, usize)> {
         let resident = self.resident.get()?.as_ref().ok()?;
         let all = scope.is_none_or(|scope| scope.count() == resident.n());
         Some((resident, resident.candidates(depth)?)).filter(|_| all)
     }
 
-    /// The vector of `text`, or what `search` found for it.
+    /// Embeds `text` and returns its vector, or the hits of `search`.
     fn embed(&self, text: &str, search: Option<&Search>, cx: &RunContext) -> Result<Embeddings> {
         let Some(engine) = &self.engine else {
-            // As a stage, so that the span and the report show it like any other failure.
+            // Fail inside a stage, so that the span and the report show it like any other failure.
             return cx.stage(Stage::EmbedQuery, |_| {
                 let what = "the dense channel".to_owned();
                 let remedy = "no embedding model is loaded; search the other channels, or load one";

@@ -1,13 +1,13 @@
-//! Which chunks may answer, and in which order does each channel rank them?
+//! Which chunks are candidates for an answer, and how does each channel rank them?
 //!
-//! A channel is one index with the way to ask it. To add one:
+//! A channel is one index and the method of searching it. To add one:
 //!
 //! 1. write its file here, with a type that implements [`Channel`];
 //! 2. add its name to [`ChannelName`] and its value to the list in [`Channels::open`], both below;
 //! 3. give it a depth and a weight for each class of query, in `plan/gate.rs`.
 //!
-//! Parsing, gathering, fusion, explanations and JSON work from the list. A channel with a stage or
-//! an attribute of its own also has rows in the tables of `base::telemetry`.
+//! Parsing, gathering, fusion, explanations and JSON use the list. A channel with a stage or an
+//! attribute of its own also has rows in the tables of `base::telemetry`.
 
 mod dense;
 mod lexical;
@@ -30,7 +30,7 @@ use dense::DenseChannel;
 use lexical::LexicalChannel;
 use symbol::SymbolChannel;
 
-/// The channel that is meant, in a query, a plan or an answer.
+/// The name of a channel in a query, a plan or an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ChannelName {
     Dense,
@@ -58,17 +58,19 @@ impl ChannelName {
     }
 }
 
-/// A source of ranked chunks, open on one version. Any number of threads may search it at once.
+/// A source of ranked chunks, open on one version. Any number of threads may search it
+/// concurrently.
 pub(super) trait Channel: Send + Sync {
     fn name(&self) -> ChannelName;
 
-    /// The stage that a search records; it is recorded as skipped when the channel is not asked.
+    /// The stage that a search records; it is recorded as skipped when the channel is not searched.
     fn stage(&self) -> Stage;
 
     /// The attribute of the event `channels.gathered` that counts its hits.
     fn hits_attribute(&self) -> Attr;
 
-    /// The best `depth` chunks of `scope` (`None`: of all), best first. Records its own stage.
+    /// Returns the best `depth` chunks of `scope` (`None` for all chunks), best first. The channel
+    /// records its own stage.
     fn search(
         &self,
         query: &QueryText,
@@ -83,12 +85,12 @@ pub(super) struct Channels {
     list: Vec<Arc<dyn Channel>>,
     pub(super) dense: Arc<DenseChannel>,
     pub(super) vocabulary: IndexVocabulary,
-    /// Channels run here, so that a slow one occupies one of these threads and not the caller's.
+    /// The threads that channels run on, so that a slow channel does not block the caller's thread.
     pub(super) pool: ThreadPool,
 }
 
 impl Channels {
-    /// Opens every channel of `version`. Without an engine the dense one answers with an error.
+    /// Opens every channel of `version`. Without an engine, the dense channel returns an error.
     pub(super) fn open(
         version: &IndexVersion,
         engine: Option<Engine>,
@@ -130,7 +132,7 @@ impl Vocabulary for IndexVocabulary {
     }
 
     fn share(&self, word: &str) -> f64 {
-        // A frequency that cannot be read counts as 0; the lexical channel itself reports the error.
+        // A frequency that cannot be read counts as 0. The lexical channel reports the error.
         self.lexical.doc_freq(word).unwrap_or(0) as f64 / self.lexical.n().max(1) as f64
     }
 }

@@ -1,4 +1,4 @@
-//! Decides how deep each channel looks for a query and what its ranks weigh.
+//! The gate: the depth and the weight of each channel for a query.
 
 use super::profile::{QueryClass, QueryProfile, Vocabulary, profile};
 use crate::base::error::{Result, Warning};
@@ -6,23 +6,23 @@ use crate::base::telemetry::{StageSpan, attrs};
 use crate::search::channels::ChannelName;
 use crate::search::query::Query;
 
-/// What the gate decided for one query.
+/// The gate's decisions for one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub profile: QueryProfile,
     pub rrf_k: usize,
-    /// One for each channel that was asked for.
+    /// One leg for each requested channel.
     pub legs: Vec<Leg>,
     pub warnings: Vec<Warning>,
 }
 
-/// What one channel does for a query.
+/// The budget of one channel for a query.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Leg {
     pub channel: ChannelName,
-    /// The most hits that it returns.
+    /// Maximum hits that the channel returns.
     pub depth: usize,
-    /// What its ranks weigh in the fusion.
+    /// The weight of its ranks in the fusion.
     pub weight: f64,
 }
 
@@ -70,7 +70,7 @@ fn decide(profile: QueryProfile, query: &Query) -> Plan {
     };
     let legs = query.channels.iter().map(|&channel| {
         let leg = budget(channel, &profile);
-        // A channel looks at least as deep as the answer is long.
+        // A channel returns at least as many hits as the answer may have.
         Leg { depth: leg.depth.max(query.limit), ..leg }
     });
     let legs = legs.collect();
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn each_class_of_query_has_its_own_budgets() {
-        // rrf_k, then depth and weight of dense, lexical and symbol.
+        // The columns are rrf_k, then depth and weight of dense, lexical and symbol.
         for (text, expected) in [
             ("parse_url", "40: 80 0.5, 80 1, 50 2"),
             ("src/lib.rs", "40: 80 0.4, 80 1.5, 30 0.3"),

@@ -1,4 +1,4 @@
-//! What kind of query is it, and how deep does each channel look?
+//! What kind of query is it, and how deep does each channel search?
 
 mod gate;
 pub(super) mod profile;

@@ -1,15 +1,15 @@
 //! The profile of a query: its features and its class.
 //!
-//! Features come from the shape of the words and from the vocabulary of the index (whether a word is
-//! a symbol of it, and how rare it is), so that an English word is not taken for code just because
-//! it could be an identifier.
+//! Features come from the shape of the words and from the vocabulary of the index (whether a word
+//! is the name of a symbol, and how rare it is), so that an English word is not classified as code
+//! merely because it could be an identifier.
 
 use std::collections::HashSet;
 
 use super::shape::*;
 use crate::index::QueryText;
 
-/// What the gate asks of the index.
+/// The statistics of the index that the gate uses.
 pub trait Vocabulary {
     /// Whether a definition has exactly this name.
     fn is_symbol(&self, word: &str) -> bool;
@@ -17,7 +17,7 @@ pub trait Vocabulary {
     fn share(&self, word: &str) -> f64;
 }
 
-/// The kind of text that was typed.
+/// The class of a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum QueryClass {
     Identifier,
@@ -53,21 +53,21 @@ impl QueryClass {
 /// The features of a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryProfile {
-    /// Words, separated by space.
+    /// Number of words separated by white space.
     pub length: usize,
-    /// Distinct words over words.
+    /// Distinct words divided by words.
     pub unique_ratio: f64,
-    /// Words that look like code over words.
+    /// Words that look like code divided by words.
     pub code_token_ratio: f64,
-    /// Digits over characters.
+    /// Digits divided by characters.
     pub digit_ratio: f64,
-    /// Punctuation that prose does not use over characters.
+    /// Punctuation that is unusual in prose, divided by characters.
     pub symbol_ratio: f64,
-    /// Names that occur in no chunk over names.
+    /// Names that occur in no chunk, divided by names.
     pub oov_ratio: f64,
     pub looks_literal: bool,
     pub looks_vague: bool,
-    /// 0 (plain) to 1 (could mean anything).
+    /// The ambiguity of the query, from 0 (unambiguous) to 1 (could mean anything).
     pub ambiguity_score: f64,
     pub class: QueryClass,
 }
@@ -75,7 +75,7 @@ pub struct QueryProfile {
 /// Profiles a query against the vocabulary of the index.
 pub fn profile(query: &QueryText, vocabulary: &impl Vocabulary) -> QueryProfile {
     let text = query.raw.as_str();
-    // Shapes are those of whole words, punctuation included.
+    // The shape is that of the whole word, including punctuation.
     let words: Vec<&str> = text.split_whitespace().collect();
     let length = words.len();
     let ratio = |count: usize| count as f64 / length.max(1) as f64;
@@ -88,7 +88,7 @@ pub fn profile(query: &QueryText, vocabulary: &impl Vocabulary) -> QueryProfile 
         |test: fn(char) -> bool| text.chars().filter(|c| test(*c)).count() as f64 / chars;
     let code = words.iter().filter(|word| is_code(word)).count();
     let oov = names.iter().filter(|name| vocabulary.share(name) == 0.0).count();
-    // Words that occur in more than a tenth of all chunks hardly distinguish them.
+    // A word that occurs in more than a tenth of all chunks hardly distinguishes them.
     let common = names.iter().filter(|name| vocabulary.share(name) > 0.1).count();
 
     let class = classify(text, &words, vocabulary);

@@ -1,7 +1,7 @@
 //! The shape of a word or a line: code, a path, a flag, an error message.
 //!
-//! Only shapes and lists of words; nothing here reads the index. The lists were made from half of the
-//! labelled queries in `tests/data/gate_queries.tsv`.
+//! The rules use only shapes and lists of words; they do not read the index. The lists were derived
+//! from half of the labelled queries in `tests/data/gate_queries.tsv`.
 
 pub fn bare(word: &str) -> &str {
     word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_')
@@ -46,8 +46,8 @@ pub fn is_question(text: &str) -> bool {
     text.ends_with('?') || OPENINGS.contains(&first.trim_end_matches('\''))
 }
 
-/// A word that does not occur in an English sentence: it has an underscore, inner capitals, a scope
-/// operator, a call, or letters mixed with digits.
+/// Whether a word would not occur in an English sentence, because it has an underscore, inner
+/// capitals, a scope operator, a call, or letters mixed with digits.
 pub fn is_code(word: &str) -> bool {
     let word = word.trim_matches(|c: char| ",.?!;:\"'’()".contains(c) && !word.ends_with("()"));
     let mut chars = word.chars();
@@ -109,7 +109,8 @@ pub fn is_path(word: &str) -> bool {
     extension || (slashes && !(either && !word.ends_with('/') && word.len() < 8))
 }
 
-/// One word that is a piece of code or data but not a name: operators, a flag, a number, a pattern.
+/// Whether one word is a piece of code or data but not a name: operators, a flag, a number, a
+/// pattern.
 pub fn is_fragment(word: &str) -> bool {
     let inner = word.strip_suffix("()").unwrap_or(word).replace("::", "").replace("->", "");
     let sigils = inner.trim_start_matches(['$', '@', '&', '*', '#', '.', '~', ':']);
@@ -207,7 +208,7 @@ pub fn is_code_line(text: &str, words: &[&str]) -> bool {
         || symbols / chars > 0.09
 }
 
-/// Whether the text reads like a message that a program printed.
+/// Whether the text looks like a message printed by a program.
 pub fn is_error(text: &str, words: &[&str]) -> bool {
     const TELLING: &[&str] = &[
         "error",
@@ -296,7 +297,7 @@ pub fn is_error(text: &str, words: &[&str]) -> bool {
         "did you",
         "not allowed",
     ];
-    /// Beginnings of messages that nothing else identifies.
+    /// Beginnings of messages that no other rule recognises.
     const WHOLE: &[&str] = &[
         "no space left on device",
         "context deadline exceeded",

@@ -1,10 +1,10 @@
-//! How much the kind of a definition lowers its score in the symbol channel.
+//! The penalty of a definition's kind in the symbol channel.
 
 use crate::base::hit::Score;
 use crate::corpus::chunk::SymbolKind;
 
-/// What is subtracted from the score of a definition of this kind. It only orders definitions that
-/// match equally well: the steps between two kinds of match are larger.
+/// The penalty to subtract from the score of a definition of this kind. It only orders definitions
+/// that match equally well, because the steps between two kinds of match are larger.
 pub fn penalty(kind: SymbolKind) -> Score {
     use SymbolKind::*;
     match kind {

@@ -1,6 +1,6 @@
-//! What does a chunk count, apart from its ranks in the channels?
+//! Which factors change the score of a chunk, apart from its ranks in the channels?
 //!
-//! Ranking policy, applied when a query is answered: a change here needs no new index.
+//! Ranking policy is applied at query time, so a change to it does not need a new index.
 
 pub(super) mod kind;
 mod path;
@@ -10,7 +10,7 @@ use crate::base::hit::ChunkId;
 use crate::index::QueryText;
 use crate::index::catalog::Catalog;
 
-/// A number that the score of a chunk is multiplied by.
+/// A factor of the score of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Factor {
     pub name: &'static str,

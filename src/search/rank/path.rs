@@ -1,4 +1,4 @@
-//! How much the path of a chunk lowers its score: tests, examples, vendored and generated code.
+//! The path factor, which lowers the score of tests, examples, vendored and generated code.
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -7,7 +7,7 @@ use crate::index::QueryText;
 use crate::index::catalog::Globs;
 use crate::index::words::{lower, parts};
 
-/// Weights and the globs they apply to; of several that match, the lowest weight counts.
+/// Weights and the globs that they apply to. If several globs match, the lowest weight applies.
 const PATH_WEIGHTS: &[(f64, &[&str])] = &[
     (
         0.7,
@@ -79,7 +79,7 @@ impl Rules {
     }
 }
 
-/// The weight of `path`, 0 to 1. A path that the query mentions has its full weight.
+/// The weight of `path`, 0 to 1. A path that the query mentions has weight 1.
 ///
 /// query: the words from [`mentioned`].
 pub fn weight(path: &str, query: &HashSet<String>) -> f64 {
@@ -93,7 +93,7 @@ pub fn mentioned(query: &QueryText) -> HashSet<String> {
     runs.flat_map(|run| std::iter::once(run).chain(parts(run))).map(lower).collect()
 }
 
-/// Whether the query has a word for what the glob selects: `test` for `**/tests/**`, but not
+/// Whether the query has a word that names what the glob selects: `test` for `**/tests/**`, but not
 /// `latest`.
 fn mentions(query: &HashSet<String>, glob: &str) -> bool {
     let stem = glob.rsplit_once('.').map_or(glob, |(stem, _)| stem);

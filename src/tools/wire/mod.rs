@@ -1,7 +1,7 @@
-//! What does an answer look like as JSON? The shapes that HTTP and `--json` print.
+//! What does an answer look like as JSON, over HTTP and with `--json`?
 //!
-//! docs/searching.md documents them; a field is never renamed or removed within a major version.
-//! The JSON of a pipeline (lines of vectors, the figures of a bench) is that pipeline's.
+//! docs/searching.md documents them; a field is never renamed or removed within a major version. A
+//! pipeline owns its own JSON, such as lines of vectors or the figures of a bench.
 
 mod markdown;
 mod readiness;

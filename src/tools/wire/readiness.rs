@@ -1,4 +1,4 @@
-//! What is open and ready, as `/readyz` answers it.
+//! The JSON of `/readyz`: the readiness of the engine and the index.
 
 use serde::Serialize;
 
@@ -24,7 +24,7 @@ pub struct EngineProbe {
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// Of an engine that is ready, or was before its device failed.
+    /// Details of an engine that is ready, or was ready before its device failed.
     #[serde(flatten)]
     pub state: Option<EngineState>,
 }
@@ -37,7 +37,7 @@ pub struct EngineState {
     pub tokens: u64,
     pub tokens_per_s: u64,
     pub batch_tokens_max: usize,
-    /// Batches that did not fit the memory.
+    /// Batches that did not fit into memory.
     pub out_of_memory: u64,
     pub gpu_memory_bytes: Option<MemoryBytes>,
     pub waiting: WaitingWork,

@@ -71,7 +71,7 @@ pub struct StatusAnswer {
     /// Chunks that a search can find.
     pub chunks: usize,
     pub symbols: usize,
-    /// Rows of the base; later ones are the delta.
+    /// Rows of the base. Later rows belong to the delta.
     pub base_chunks: usize,
     pub total_chunks: usize,
     pub bytes_on_disk: u64,

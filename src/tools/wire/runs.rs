@@ -1,4 +1,4 @@
-//! A run as JSON: the same in answers, in the files that are kept, and for `codeintel trace`.
+//! The JSON of a run, shared by answers, stored files and `codeintel trace`.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,7 +9,7 @@ use crate::base::telemetry::attrs::{Attr, AttrValue};
 use crate::base::telemetry::labels::Label;
 use crate::base::telemetry::{FinishedSpan, RunReport, Stage, StepRecord};
 
-/// How far a run came and why it ended.
+/// The last stage of a run and the reason why it ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunResult {
     pub schema_version: u32,
