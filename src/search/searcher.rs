@@ -50,6 +50,7 @@ impl Searcher {
             let asked = engine.identity().to_string();
             return Err(Error::IndexModelMismatch { index, asked });
         }
+        rank::path::compile();
         let catalog = Catalog::open(&version.folder.catalog())?;
         let live = catalog.live()?;
         let channels = Channels::open(&version, engine, &settings.search)?;

@@ -3,7 +3,7 @@
 //! Ranking policy is applied at query time, so a change to it does not need a new index.
 
 pub(super) mod kind;
-mod path;
+pub(super) mod path;
 
 use crate::base::error::Result;
 use crate::base::hit::ChunkId;

@@ -71,6 +71,11 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
     Rules { rules, globs }
 });
 
+/// Compiles the globs, which the first query would have to wait for.
+pub fn compile() {
+    LazyLock::force(&RULES);
+}
+
 impl Rules {
     /// The rule with the lowest weight among those that match.
     fn lowest(&self, path: &str) -> Option<&Rule> {
