@@ -21,7 +21,6 @@ use codeintel::index::catalog::{
 use divan::{Bencher, black_box};
 
 use support::size;
-use support::vectors::Seeded;
 
 mod support;
 
@@ -36,15 +35,11 @@ fn chunks() -> u32 {
     size(100_000, 500) as u32
 }
 
-fn below(random: &mut Seeded, n: u32) -> u32 {
-    random.below(n as usize) as u32
-}
-
-fn chunk(path: &str, id: u32, random: &mut Seeded) -> ChunkRow {
+fn chunk(path: &str, id: u32, random: &mut fastrand::Rng) -> ChunkRow {
     let mut text = String::with_capacity(1200);
     while text.len() < 900 {
-        text += &format!("    let value_{} = call_{}(", below(random, 5000), below(random, 900));
-        text += &format!("{}, \"{}\")?;\n", below(random, 77), below(random, u32::MAX));
+        text += &format!("    let value_{} = call_{}(", random.u32(0..5000), random.u32(0..900));
+        text += &format!("{}, \"{}\")?;\n", random.u32(0..77), random.u32(0..u32::MAX));
     }
     ChunkRow {
         id: ChunkId(id),
@@ -65,7 +60,7 @@ fn chunk(path: &str, id: u32, random: &mut Seeded) -> ChunkRow {
 }
 
 fn write(at: &Path) {
-    let mut random = Seeded::new(88_172_645_463_325_252);
+    let mut random = fastrand::Rng::with_seed(88_172_645_463_325_252);
     let mut writer = CatalogWriter::create(at).expect("an empty folder");
     for first in (0..chunks()).step_by(CHUNKS_A_FILE as usize) {
         let path = format!("src/folder_{}/file_{first}.rs", first / 500);
@@ -119,9 +114,9 @@ fn corpus() -> (tempfile::TempDir, Catalog) {
 #[divan::bench(args = [1, 8, 20, 64, 100, 256], sample_count = 200)]
 fn hydrate(bencher: Bencher<'_, '_>, n: usize) {
     let (_folder, catalog) = corpus();
-    let mut random = Seeded::new(2_463_534_242);
+    let mut random = fastrand::Rng::with_seed(2_463_534_242);
     bencher
-        .with_inputs(|| (0..n).map(|_| ChunkId(below(&mut random, chunks()))).collect::<Vec<_>>())
+        .with_inputs(|| (0..n).map(|_| ChunkId(random.u32(0..chunks()))).collect::<Vec<_>>())
         .bench_local_values(|ids| black_box(catalog.rows(&ids)));
 }
 

@@ -36,7 +36,6 @@ use codeintel::base::telemetry::{RunContext, RunReport, Stage, StepStatus, Telem
 use codeintel::index::catalog::Catalog;
 use codeintel::search::{Query, Searcher};
 
-use support::vectors::Seeded;
 use support::{size, smoke, version};
 
 mod support;
@@ -135,7 +134,7 @@ fn embedding_alone(report: &RunReport) -> Duration {
 
 /// `n` queries out of the corpus, the same in every run.
 fn queries(catalog: &Catalog, n: usize) -> Vec<String> {
-    let mut random = Seeded::new(2_463_534_242);
+    let mut random = fastrand::Rng::with_seed(2_463_534_242);
     let symbols = catalog.symbols().expect("the catalog is whole");
     // A heading of a Markdown file is a symbol too, and no identifier.
     let identifier =
@@ -145,7 +144,7 @@ fn queries(catalog: &Catalog, n: usize) -> Vec<String> {
     let mut documented = Vec::new();
     while documented.len() < 4 * n {
         let ids: Vec<ChunkId> =
-            (0..256).map(|_| ChunkId(random.below(catalog.universe()) as u32)).collect();
+            (0..256).map(|_| ChunkId(random.usize(0..catalog.universe()) as u32)).collect();
         let rows = catalog.rows(&ids).expect("the catalog is whole").rows;
         documented.extend(rows.iter().filter_map(|row| words(row.doc.as_deref()?)));
     }
@@ -154,8 +153,8 @@ fn queries(catalog: &Catalog, n: usize) -> Vec<String> {
         .map(|i| {
             let words = documented.next().expect("four for each query");
             match i % 3 {
-                0 => names[random.below(names.len())].to_owned(),
-                1 => words[..2 + random.below(2)].join(" "),
+                0 => names[random.usize(0..names.len())].to_owned(),
+                1 => words[..2 + random.usize(0..2)].join(" "),
                 _ => words[..WORDS_OF_A_QUESTION].join(" "),
             }
         })
