@@ -42,7 +42,7 @@ pub struct Args {
     /// Any setting, such as engine.threads=4; `codeintel config` lists them
     #[arg(long, global = true, value_name = "NAME=VALUE")]
     pub set: Vec<String>,
-    /// Log more on standard error; twice for every step
+    /// Log informational messages, which `serve` always does; twice: debug messages as well
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// Format of log lines on standard error; RUST_LOG selects which lines are written
