@@ -20,6 +20,8 @@ REPO ?= .
 RECORD ?= benches/results/$(shell date +%F).md
 # Folder into which `make gpu-check` writes gpu-check.json.
 OUT ?= .gpu
+# Runs a command that may mount file systems, of which nothing remains.
+MOUNTS := unshare --map-root-user --mount
 # Flags for scripts/measure and scripts/bench-peers, such as MEASURE="--quick --machine 'two cores'".
 MEASURE ?=
 SHELL_SCRIPTS := scripts/setup scripts/cuda-toolkit scripts/faiss-gpu scripts/demo scripts/check-kernels scripts/emulate-cuda scripts/check-metrics scripts/check-docker .ci/run
@@ -57,6 +59,12 @@ test: setup ## Run every test; fetches the default model if it is not installed.
 	@status=0; \
 	echo "cargo test --doc"; \
 	cargo test --doc --quiet $(CARGO_FLAGS) || status=$$?; \
+	if $(MOUNTS) true 2>/dev/null; then \
+		echo "cargo test, in a mount namespace"; \
+		$(MOUNTS) cargo test --test tests $(CARGO_FLAGS) -- --include-ignored a_full_disk || status=$$?; \
+	else \
+		echo "ignored: the test of a full disk, because mounting a file system is not permitted here"; \
+	fi; \
 	if command -v cargo-nextest >/dev/null; then \
 		echo "cargo nextest run"; \
 		cargo nextest run $(CARGO_FLAGS) || status=$$?; \
@@ -102,7 +110,7 @@ cuda-check: setup ## Check the CUDA kernels and the code around them without a G
 	cargo clippy --all-targets --features cuda $(CARGO_FLAGS) -- -D warnings
 
 cuda-test: setup ## Run the tests of the CUDA code on an emulated driver; needs no GPU.
-	@scripts/emulate-cuda cargo test --lib --test tests --features cuda $(CARGO_FLAGS) -- cuda dense::gpu
+	@scripts/emulate-cuda cargo test --lib --test tests --features cuda $(CARGO_FLAGS) -- cuda dense::gpu --include-ignored
 
 gpu-check: setup ## Pack a CUDA build for a GPU machine, and rehearse its checks here; needs no GPU.
 	scripts/gpu-check dry "$(OUT)"

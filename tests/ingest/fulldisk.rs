@@ -11,13 +11,12 @@ use crate::support::{BINARY, Place, Ran, rust_file};
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    /// None where mounting is not permitted.
-    fn mount(at: &Path, mb: usize) -> Option<Self> {
+    fn mount(at: &Path, mb: usize) -> Self {
         fs::create_dir_all(at).unwrap();
         let size = format!("size={mb}m");
-        let output =
-            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output();
-        output.is_ok_and(|output| output.status.success()).then(|| Self(at.to_path_buf()))
+        let mut mount = Command::new("mount");
+        Ran::from(mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(at).output().unwrap()).ok();
+        Self(at.to_path_buf())
     }
 
     /// Fills the disk except for `free` bytes, and returns the file that does.
@@ -46,13 +45,10 @@ fn assert_no_space(ran: &Ran) {
 }
 
 #[test]
+#[ignore = "needs permission to mount a file system; `make test` runs it where it has that"]
 fn a_full_disk_is_reported_and_leaves_the_published_version() {
     let mut place = place();
-    let disk = place.path().join("disk");
-    let Some(disk) = SmallDisk::mount(&disk, 16) else {
-        // The next test asserts the same with a limit that needs no permission.
-        return eprintln!("mounting is not permitted, test skipped");
-    };
+    let disk = SmallDisk::mount(&place.path().join("disk"), 16);
     place.settings.data.dir = disk.0.join("data").display().to_string();
     let sizes = |each: &[u64]| each.iter().map(|kb| kb << 10).collect::<Vec<_>>();
     place.run_index(&[]).ok();

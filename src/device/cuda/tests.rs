@@ -1,8 +1,8 @@
 //! Each operation on a GPU against its CPU twin, on random shapes, with empty and one-token
 //! sequences, in bf16 and f16.
 //!
-//! Without a device each of these tests prints a line and passes; docs/gpu-status.md lists which
-//! have run, and where.
+//! `make cuda-test` runs them on an emulated driver; docs/gpu-status.md lists which have run on a
+//! GPU, and where.
 
 use std::sync::{Arc, OnceLock};
 
@@ -36,12 +36,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Prints a line and returns `None` if there is no device.
-    pub(crate) fn open(what: &str) -> Option<Self> {
-        if Cuda::count() == 0 {
-            println!("no CUDA device here: not run: {what}");
-            return None;
-        }
+    pub(crate) fn open() -> Self {
         let cuda = Arc::new(Cuda::open(0, 0.9).unwrap());
         // Kept alive, because otherwise each test would load every module again.
         static CONTEXT: OnceLock<Arc<CudaContext>> = OnceLock::new();
@@ -49,7 +44,7 @@ impl Pair {
         let slots = Slots::new(&cuda).unwrap();
         let staging = Staging::new(&cuda, STAGING_BYTES).unwrap();
         let arena = Arena::new(&cuda, ARENA_BYTES).unwrap();
-        Some(Self { cuda, slots, staging, arena, cpu: Cpu::new(2).unwrap() })
+        Self { cuda, slots, staging, arena, cpu: Cpu::new(2).unwrap() }
     }
 
     fn rows<T: Element>(&mut self, rows: &Rows) -> DeviceRows<T> {
@@ -148,22 +143,21 @@ fn norms(numbers: &mut Numbers, d: usize) -> Norm {
     Norm { kind, weight: numbers.some(d, 2.0), bias, eps: 1e-5 }
 }
 
-/// Runs `f` for each type and seed, each time with an empty arena. Prints a line if there is no
-/// device.
+/// Runs `f` for each type and seed, each time with an empty arena.
 macro_rules! on_every_case {
-    ($what:literal, $f:ident) => {
-        if let Some(mut pair) = Pair::open($what) {
-            for seed in 0..CASES {
-                $f::<bf16>(&mut pair, &mut Numbers::new(seed)).unwrap();
-                pair.arena.reset();
-                $f::<f16>(&mut pair, &mut Numbers::new(seed)).unwrap();
-                pair.arena.reset();
-            }
+    ($f:ident) => {
+        let mut pair = Pair::open();
+        for seed in 0..CASES {
+            $f::<bf16>(&mut pair, &mut Numbers::new(seed)).unwrap();
+            pair.arena.reset();
+            $f::<f16>(&mut pair, &mut Numbers::new(seed)).unwrap();
+            pair.arena.reset();
         }
     };
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn norms_and_residuals_agree_with_the_cpu() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, d) = (whole(numbers, 0, 40), 8 * whole(numbers, 1, 300));
@@ -190,10 +184,11 @@ fn norms_and_residuals_agree_with_the_cpu() {
         pair.check("residual norm", &third, &both, 4.0);
         Ok(())
     }
-    on_every_case!("norms and residuals", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn heads_are_normed_and_rotated_as_on_the_cpu_and_others_stay() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, heads, others) =
@@ -226,10 +221,11 @@ fn heads_are_normed_and_rotated_as_on_the_cpu_and_others_stay() {
         pair.check("rotary", &out, &rotated, 4.0);
         Ok(())
     }
-    on_every_case!("norms and rotary of heads", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn a_token_begins_as_on_the_cpu() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, d) = (whole(numbers, 0, 60), 8 * whole(numbers, 1, 200));
@@ -254,10 +250,11 @@ fn a_token_begins_as_on_the_cpu() {
         pair.check("embed", &out, &Rows::new(want.as_slice().to_vec(), d), 4.0);
         Ok(())
     }
-    on_every_case!("embedding", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn linear_layers_gates_and_activations_agree_with_the_cpu() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, inputs) = (whole(numbers, 0, 200), 8 * whole(numbers, 1, 60));
@@ -289,10 +286,11 @@ fn linear_layers_gates_and_activations_agree_with_the_cpu() {
         }
         Ok(())
     }
-    on_every_case!("linear layers", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn gating_alone_agrees_with_the_cpu() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let (n, d) = (whole(numbers, 0, 40), 8 * whole(numbers, 1, 100));
@@ -305,10 +303,11 @@ fn gating_alone_agrees_with_the_cpu() {
         }
         Ok(())
     }
-    on_every_case!("gating", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn attention_agrees_with_the_cpu_and_stays_in_its_sequence() {
     fn case<T: Element>(pair: &mut Pair, numbers: &mut Numbers) -> Result<()> {
         let cu_seqlens = ends(&lengths(numbers));
@@ -337,10 +336,11 @@ fn attention_agrees_with_the_cpu_and_stays_in_its_sequence() {
         pair.check(&format!("attention {shape:?}"), &out, &want, 8.0);
         Ok(())
     }
-    on_every_case!("attention", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn the_tail_pools_cuts_and_normalises_as_the_cpu_does() {
     fn cast<T: Element, V: Vector>(
         pair: &mut Pair,
@@ -378,12 +378,13 @@ fn the_tail_pools_cuts_and_normalises_as_the_cpu_does() {
         cast::<T, f16>(pair, numbers, 2.0 * unit::<f16>())?;
         cast::<T, bf16>(pair, numbers, 2.0 * unit::<bf16>())
     }
-    on_every_case!("the tail", case);
+    on_every_case!(case);
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn a_size_that_no_kernel_is_made_for_is_an_error_that_names_it() {
-    let Some(mut pair) = Pair::open("a size without a kernel") else { return };
+    let mut pair = Pair::open();
     let shape = Attention { heads: 1, heads_kv: 1, head_dim: 24, scale: 1.0, mask: Mask::FULL };
     let sequences = pair.sequences(&[0, 2]);
     let (qkv, mut out) = (pair.room::<bf16>(2, 72), pair.room(2, 24));
@@ -395,8 +396,9 @@ fn a_size_that_no_kernel_is_made_for_is_an_error_that_names_it() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn memory_is_counted_handed_out_and_refused_with_a_remedy() {
-    let Some(mut pair) = Pair::open("memory") else { return };
+    let mut pair = Pair::open();
     let seen = pair.cuda.memory().unwrap();
     assert!(seen.used_bytes >= ARENA_BYTES as u64 && seen.used_bytes <= seen.total_bytes);
     let buffer = pair.arena.take::<f32>(100).unwrap();
@@ -421,8 +423,9 @@ fn a_missing_device_is_an_error_with_a_remedy() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn each_slot_reads_back_its_own_buffers() {
-    let Some(mut pair) = Pair::open("slots") else { return };
+    let mut pair = Pair::open();
     for n in [3, 5, 2, 0] {
         let ids: Vec<i64> = (0..2 * n).map(|i| i << 40).collect();
         let scores: Vec<f32> = ids.iter().map(|&id| id as f32).collect();
@@ -443,8 +446,9 @@ fn each_slot_reads_back_its_own_buffers() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn a_device_has_a_peak_rate() {
-    let Some(pair) = Pair::open("the peak rate") else { return };
+    let pair = Pair::open();
     let gflops = peak_gflops::<bf16>(&pair.cuda).unwrap();
     assert!(gflops.is_finite() && gflops > 0.0, "{gflops}");
 }

@@ -237,11 +237,10 @@ fn a_full_lane_refuses_at_once_and_a_large_request_alone_is_fed_through() {
         let large = scope.spawn(|| embed(&engine, Lane::Bulk, &texts, &run()).unwrap());
         gate.wait_for_worker();
         wait_until(|| engine.stats().bulk_tokens > 900);
-        let began = Instant::now();
+        // The device computes nothing before the gate opens, so this does not wait for it.
         let error = embed(&engine, Lane::Bulk, &texts[..200], &run()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Overloaded, "{error}");
         assert!(error.to_string().contains("1024 tokens"), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(2));
         assert!(engine.stats().bulk_tokens <= 1024);
         // The other lane has its own limit.
         let query = scope.spawn(|| embed(&engine, Lane::Interactive, &["x"], &run()).unwrap());

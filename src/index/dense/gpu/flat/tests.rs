@@ -1,6 +1,6 @@
 //! An index on a GPU against comparing every row on the CPU, on random shapes.
 //!
-//! Without a device each of these tests prints a line and passes, as those of `device::cuda` do.
+//! `make cuda-test` runs these tests on an emulated driver.
 
 use super::*;
 use crate::device::cpu::ops::Numbers;
@@ -17,16 +17,11 @@ struct Place {
 }
 
 impl Place {
-    /// Prints a line and returns `None` if there is no device.
-    fn open(what: &str) -> Option<Self> {
-        if Cuda::count() == 0 {
-            println!("no CUDA device here: not run: {what}");
-            return None;
-        }
+    fn open() -> Self {
         let cuda = Arc::new(Cuda::open(0, 0.9).unwrap());
         let staging = Staging::new(&cuda, 1 << 20).unwrap();
         let arena = Arena::new(&cuda, ARENA_BYTES).unwrap();
-        Some(Self { cuda, staging, arena })
+        Self { cuda, staging, arena }
     }
 
     fn rows(&mut self, values: &[f32], d: usize) -> DeviceRows<f32> {
@@ -65,8 +60,9 @@ impl Place {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn flat_search_finds_what_comparing_every_row_finds() {
-    let Some(mut place) = Place::open("flat search") else { return };
+    let mut place = Place::open();
     let mut found = Neighbors::default();
     for seed in 0..8 {
         let numbers = &mut Numbers::new(seed);
@@ -100,8 +96,9 @@ fn flat_search_finds_what_comparing_every_row_finds() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn more_queries_than_the_memory_is_enough_for_go_in_parts() {
-    let Some(mut place) = Place::open("a large search") else { return };
+    let mut place = Place::open();
     let (n, nq, d, k) = (50_000, 1_500, 4, 3);
     let numbers = &mut Numbers::new(1);
     let (rows, queries) = (numbers.some(n * d, 1.0), numbers.some(nq * d, 1.0));
@@ -113,8 +110,9 @@ fn more_queries_than_the_memory_is_enough_for_go_in_parts() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn an_index_without_rows_finds_none() {
-    let Some(mut place) = Place::open("an empty index") else { return };
+    let mut place = Place::open();
     let (index, mut found) = (FlatIndex::new(&place.cuda, 8, 0).unwrap(), Neighbors::default());
     let queries = place.rows(&[1.0; 24], 8);
     index.search(&queries, 1..3, 5, &mut found).unwrap();
@@ -122,8 +120,9 @@ fn an_index_without_rows_finds_none() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn what_does_not_fit_is_refused_and_named() {
-    let Some(mut place) = Place::open("what does not fit") else { return };
+    let mut place = Place::open();
     let (mut index, mut found) = (FlatIndex::new(&place.cuda, 8, 3).unwrap(), Neighbors::default());
     index.add(&[1.0; 16]).unwrap();
     let (right, wrong) = (place.rows(&[1.0; 16], 8), place.rows(&[1.0; 16], 4));
@@ -143,8 +142,9 @@ fn what_does_not_fit_is_refused_and_named() {
 }
 
 #[test]
+#[ignore = "needs a CUDA device; `make cuda-test` emulates one"]
 fn memory_is_taken_from_the_budget_and_given_back() {
-    let Some(place) = Place::open("the memory of an index") else { return };
+    let place = Place::open();
     let cuda = &place.cuda;
     let held = cuda.budget.held();
     let index = FlatIndex::new(cuda, 8, 1000).unwrap();
