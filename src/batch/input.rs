@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::lines::Lines;
 use crate::base::error::Result;
+use crate::base::output::FileId;
 
 /// Texts that are embedded together; the input is never held in memory whole.
 const BLOCK_TEXTS: usize = 512;
@@ -38,6 +39,11 @@ impl Input {
         let is_jsonl = path.and_then(Path::extension).is_some_and(|extension| extension == "jsonl");
         let by_name = if is_jsonl { InputFormat::Jsonl } else { InputFormat::Lines };
         Ok(Self { lines: Lines::open(path)?, format: format.unwrap_or(by_name) })
+    }
+
+    /// The file that is read, unless it is a pipe or a terminal.
+    pub fn id(&self) -> Option<&FileId> {
+        self.lines.id()
     }
 
     /// The next texts, at most [`BLOCK_TEXTS`]; empty at the end.

@@ -1,13 +1,14 @@
 //! Lines of text and of JSON, read with their numbers so that an error can name the line.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::base::error::{Error, Result};
+use crate::base::output::{FileId, OutputFile};
 
 /// The longest line, in bytes. No model reads as much text.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -18,6 +19,8 @@ const SHOWN_MAX: usize = 80;
 pub struct Lines {
     reader: Box<dyn BufRead>,
     name: PathBuf,
+    /// The file that is read, unless it is a pipe or a terminal.
+    id: Option<FileId>,
     /// The number of the line read last, from 1.
     number: usize,
 }
@@ -25,17 +28,22 @@ pub struct Lines {
 impl Lines {
     /// Standard input for no path, and for `-`.
     pub fn open(path: Option<&Path>) -> Result<Self> {
-        let (reader, name): (Box<dyn BufRead>, _) = match path.filter(|path| *path != "-") {
-            None => (Box::new(std::io::stdin().lock()), PathBuf::from("standard input")),
-            Some(path) => {
-                let file = File::open(path).map_err(|source| match source.kind() {
-                    ErrorKind::NotFound => Error::PathNotFound { path: path.into() },
-                    _ => Error::PathUnreadable { path: path.into(), source },
-                })?;
-                (Box::new(BufReader::new(file)), path.to_path_buf())
-            }
+        let Some(path) = path.filter(|path| *path != "-") else {
+            let reader = Box::new(std::io::stdin().lock());
+            let id = FileId::at(Path::new("/dev/stdin"));
+            return Ok(Self { reader, name: PathBuf::from("standard input"), id, number: 0 });
         };
-        Ok(Self { reader, name, number: 0 })
+        let file = File::open(path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => Error::PathNotFound { path: path.into() },
+            _ => Error::PathUnreadable { path: path.into(), source },
+        })?;
+        let id = file.metadata().ok().and_then(|metadata| FileId::new(&metadata));
+        Ok(Self { reader: Box::new(BufReader::new(file)), name: path.into(), id, number: 0 })
+    }
+
+    /// The file that is read, unless it is a pipe or a terminal.
+    pub fn id(&self) -> Option<&FileId> {
+        self.id.as_ref()
     }
 
     /// The next line without its line break; `None` after the last.
@@ -84,32 +92,26 @@ impl Lines {
 }
 
 /// Lines of JSON, to a file or to standard output.
-pub struct JsonLines {
-    out: Box<dyn Write>,
-    name: PathBuf,
-}
+pub struct JsonLines(OutputFile);
 
 impl JsonLines {
-    /// Standard output for no path.
-    pub fn create(path: Option<&Path>) -> Result<Self> {
-        let Some(path) = path else {
-            let out = Box::new(BufWriter::new(std::io::stdout().lock()));
-            return Ok(Self { out, name: PathBuf::from("standard output") });
-        };
-        let file = File::create(path).map_err(|e| Error::io("create", path, e))?;
-        Ok(Self { out: Box::new(BufWriter::new(file)), name: path.to_path_buf() })
+    pub fn new(output: OutputFile) -> Self {
+        Self(output)
     }
 
     /// Writes one line.
     pub fn write(&mut self, line: &impl Serialize) -> Result<()> {
-        let written = serde_json::to_writer(&mut *self.out, line)
-            .map_err(std::io::Error::from)
-            .and_then(|()| self.out.write_all(b"\n"));
-        written.map_err(|e| Error::io("write", &self.name, e))
+        let mut text = serde_json::to_vec(line).map_err(Error::library("serde_json", "write"))?;
+        text.push(b'\n');
+        self.0.append(&text)
     }
 
-    /// Flushes what was written.
+    /// Hands what was written so far to whoever reads it.
     pub fn flush(&mut self) -> Result<()> {
-        self.out.flush().map_err(|e| Error::io("write", &self.name, e))
+        self.0.flush()
+    }
+
+    pub fn finish(self) -> Result<()> {
+        self.0.finish()
     }
 }

@@ -1,8 +1,6 @@
 //! Vectors to lines of JSON or to a NumPy file.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +9,7 @@ use super::dtype::{EncodedVector, OutputDtype};
 use super::input::Item;
 use super::lines::JsonLines;
 use crate::base::error::{Error, Result};
+use crate::base::output::OutputFile;
 use crate::base::vector::{Matrix, SparseVec};
 
 /// Where dense vectors are written.
@@ -27,8 +26,7 @@ enum Sink {
 
 /// A NumPy array `[n, width]` that is written row by row.
 struct NpyFile {
-    file: BufWriter<File>,
-    path: PathBuf,
+    file: OutputFile,
     n: usize,
     width: usize,
 }
@@ -61,11 +59,17 @@ pub fn is_npy(path: &Path) -> bool {
 }
 
 impl Output {
-    /// For vectors of `dimensions` values, to a file or, without a path, to standard output.
-    pub fn create(path: Option<&Path>, dtype: OutputDtype, dimensions: usize) -> Result<Self> {
-        let sink = match path.filter(|path| is_npy(path)) {
-            Some(path) => Sink::Npy(NpyFile::create(path, dtype, dtype.width(dimensions))?),
-            None => Sink::Jsonl(JsonLines::create(path)?),
+    /// For vectors of `dimensions` values: lines of JSON, or a NumPy file if `numpy`.
+    pub fn new(
+        file: OutputFile,
+        numpy: bool,
+        dtype: OutputDtype,
+        dimensions: usize,
+    ) -> Result<Self> {
+        let sink = if numpy {
+            Sink::Npy(NpyFile::new(file, dtype, dtype.width(dimensions))?)
+        } else {
+            Sink::Jsonl(JsonLines::new(file))
         };
         Ok(Self { sink, dtype, dimensions })
     }
@@ -97,34 +101,33 @@ impl Output {
     /// Completes the file: the header of a NumPy file holds the number of rows.
     pub fn finish(self) -> Result<()> {
         match self.sink {
-            Sink::Jsonl(_) => Ok(()),
+            Sink::Jsonl(lines) => lines.finish(),
             Sink::Npy(npy) => npy.finish(self.dtype),
         }
     }
 }
 
 impl NpyFile {
-    fn create(path: &Path, dtype: OutputDtype, width: usize) -> Result<Self> {
-        let mut file =
-            BufWriter::new(File::create(path).map_err(|e| Error::io("create", path, e))?);
-        let header = npy_header(dtype.numpy_descr(), 0, width);
-        file.write_all(&header).map_err(|e| Error::io("write", path, e))?;
-        Ok(Self { file, path: path.to_path_buf(), n: 0, width })
+    fn new(mut file: OutputFile, dtype: OutputDtype, width: usize) -> Result<Self> {
+        if !file.is_rewritable() {
+            return Err(Error::Argument {
+                name: "output",
+                value: "a pipe or a device".to_owned(),
+                expected: "a file, because the header of a NumPy file is written last".to_owned(),
+            });
+        }
+        file.append(&npy_header(dtype.numpy_descr(), 0, width))?;
+        Ok(Self { file, n: 0, width })
     }
 
     fn append(&mut self, n: usize, bytes: &[u8]) -> Result<()> {
         self.n += n;
-        self.file.write_all(bytes).map_err(|e| Error::io("write", &self.path, e))
+        self.file.append(bytes)
     }
 
     fn finish(mut self, dtype: OutputDtype) -> Result<()> {
-        let header = npy_header(dtype.numpy_descr(), self.n, self.width);
-        let written = self
-            .file
-            .seek(SeekFrom::Start(0))
-            .and_then(|_| self.file.write_all(&header))
-            .and_then(|()| self.file.flush());
-        written.map_err(|e| Error::io("write", &self.path, e))
+        self.file.overwrite_head(&npy_header(dtype.numpy_descr(), self.n, self.width))?;
+        self.file.finish()
     }
 }
 
@@ -132,9 +135,12 @@ impl NpyFile {
 pub struct SparseOutput(JsonLines);
 
 impl SparseOutput {
-    /// A file, or standard output without a path.
-    pub fn create(path: Option<&Path>) -> Result<Self> {
-        JsonLines::create(path).map(Self)
+    pub fn new(file: OutputFile) -> Self {
+        Self(JsonLines::new(file))
+    }
+
+    pub fn finish(self) -> Result<()> {
+        self.0.finish()
     }
 
     pub(super) fn write(&mut self, items: &[Item], vectors: &[SparseVec]) -> Result<()> {

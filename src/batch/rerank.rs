@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Summary;
 use super::lines::{JsonLines, Lines};
 use crate::base::error::Result;
+use crate::base::output::{FileId, OutputFile};
 use crate::base::telemetry::RunContext;
 use crate::embedding::engine::{Engine, Lane, ScoreRequest};
 
@@ -37,6 +38,11 @@ impl PairInput {
         Lines::open(path).map(Self)
     }
 
+    /// The file that is read, unless it is a pipe or a terminal.
+    pub fn id(&self) -> Option<&FileId> {
+        self.0.id()
+    }
+
     /// The next pairs, at most [`BLOCK_PAIRS`]; empty at the end.
     fn next_block(&mut self) -> Result<Vec<(String, String)>> {
         let mut pairs = Vec::new();
@@ -50,9 +56,12 @@ impl PairInput {
 }
 
 impl ScoreOutput {
-    /// A file, or standard output without a path.
-    pub fn create(path: Option<&Path>) -> Result<Self> {
-        JsonLines::create(path).map(Self)
+    pub fn new(file: OutputFile) -> Self {
+        Self(JsonLines::new(file))
+    }
+
+    pub fn finish(self) -> Result<()> {
+        self.0.finish()
     }
 
     /// scores: `[labels]`.

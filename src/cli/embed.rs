@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::{Context, out};
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
+use crate::base::output::{FileId, OutputFile};
 use crate::base::telemetry::Stage;
 use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, Input, InputFormat, Output, OutputDtype, SparseOutput, is_npy};
@@ -118,15 +119,15 @@ fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()>
     let dimensions = engine.identity().dimensions(args.dimensions)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(engine.prompt(prompt), prompt);
-    let mut output = Output::create(args.output.as_deref(), args.output_dtype.into(), dimensions)?;
+    let file = create_output(cx, args, &input)?;
+    let mut output = Output::new(file, to_numpy(args), args.output_dtype.into(), dimensions)?;
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let bar = out::Counter::new("texts", args.output.is_some());
     let progress = |done: &batch::Summary| bar.set(done.n);
     let result = batch::embed(&engine, prompt, &mut input, &mut output, &run, &progress);
+    let result = result.and_then(|summary| output.finish().map(|()| summary));
     cx.finish(&run, result.as_ref().err());
-    let summary = result?;
-    output.finish()?;
-    out::print_truncated(summary.truncated, "text", engine.identity().max_tokens);
+    out::print_truncated(result?.truncated, "text", engine.identity().max_tokens);
     Ok(())
 }
 
@@ -137,21 +138,30 @@ fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
     let engine = cx.app.start_engine(options)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(engine.prompt(prompt), prompt);
-    let mut output = SparseOutput::create(args.output.as_deref())?;
+    let mut output = SparseOutput::new(create_output(cx, args, &input)?);
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let bar = out::Counter::new("texts", args.output.is_some());
     let progress = |done: &batch::Summary| bar.set(done.n);
     let result = batch::expand(&engine, prompt, &mut input, &mut output, &run, &progress);
+    let result = result.and_then(|summary| output.finish().map(|()| summary));
     cx.finish(&run, result.as_ref().err());
     out::print_truncated(result?.truncated, "text", engine.identity().max_tokens);
     Ok(())
 }
 
+fn create_output(cx: &Context, args: &EmbedArgs, input: &Input) -> Result<OutputFile> {
+    let used: Vec<FileId> = input.id().into_iter().chain(&cx.settings_file).cloned().collect();
+    OutputFile::create("--output", args.output.as_deref(), &used)
+}
+
+fn to_numpy(args: &EmbedArgs) -> bool {
+    args.output.as_deref().is_some_and(is_npy)
+}
+
 /// Refuses the flags that have a meaning for dense vectors only.
 fn refuse_dense_flags(args: &EmbedArgs) -> Result<()> {
-    let numpy = args.output.as_deref().is_some_and(is_npy);
     let refused = [
-        (numpy, "a NumPy file"),
+        (to_numpy(args), "a NumPy file"),
         (args.dimensions.is_some(), "--dimensions"),
         (args.no_normalize, "--no-normalize"),
         (args.output_dtype != OutputDtypeArg::F32, "--output-dtype"),

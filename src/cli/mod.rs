@@ -24,6 +24,7 @@ mod status;
 mod trace;
 mod versions;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ use clap::Parser;
 
 use crate::base::config::{FILE_NAME, Settings, process_env};
 use crate::base::error::{Error, Result, Warning};
+use crate::base::output::FileId;
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Stage, Telemetry, TelemetryConfig, log};
 use crate::device::InstructionSet;
@@ -45,6 +47,8 @@ struct Context {
     out: Out,
     /// Whether the report of a run is printed on standard error.
     report: bool,
+    /// The settings file that was read. No output may replace it.
+    settings_file: Option<FileId>,
 }
 
 impl Context {
@@ -106,7 +110,8 @@ fn warn(warnings: &[Warning], is_server: bool) {
 
 /// Starts telemetry, runs the command, and shuts telemetry down last.
 fn start(args: Args) -> Result<(), Arc<Error>> {
-    let (settings, warnings) = settings(&args)?;
+    let file = settings_file(&args);
+    let (settings, warnings) = settings(&args, file)?;
     let config = TelemetryConfig::read(process_env, &settings.telemetry)?;
     let telemetry = Telemetry::install(&config)?;
     log::init(&telemetry, args.log.format(), &log_filter(&args));
@@ -118,7 +123,8 @@ fn start(args: Args) -> Result<(), Arc<Error>> {
     warn(&warnings, is_server);
     let kept = if is_server { KeptRuns::Failed } else { KeptRuns::All };
     app.runs().keep(kept, &telemetry);
-    let cx = Context { app, out: Out::new(), report: args.report };
+    let settings_file = file.and_then(FileId::at);
+    let cx = Context { app, out: Out::new(), report: args.report, settings_file };
     let result =
         check_processor().map_err(Arc::new).and_then(|()| execute(args.command, cx, &config));
     telemetry.shutdown();
@@ -146,8 +152,13 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
     Ok(())
 }
 
+fn settings_file(args: &Args) -> Option<&Path> {
+    let here = Path::new(FILE_NAME);
+    args.config.as_deref().or_else(|| here.is_file().then_some(here))
+}
+
 /// Defaults, then the settings file, then the environment, then flags.
-fn settings(args: &Args) -> Result<(Settings, Vec<Warning>)> {
+fn settings(args: &Args, file: Option<&Path>) -> Result<(Settings, Vec<Warning>)> {
     let mut flags = Vec::new();
     for pair in &args.set {
         let Some((name, value)) = pair.split_once('=') else {
@@ -165,8 +176,6 @@ fn settings(args: &Args) -> Result<(Settings, Vec<Warning>)> {
     let general = general.into_iter().filter_map(|(name, value)| Some((name, value?)));
     let short = general.chain(args.command.settings());
     flags.extend(short.map(|(name, value)| (name.to_owned(), value)));
-    let here = std::path::Path::new(FILE_NAME);
-    let file = args.config.as_deref().or_else(|| here.is_file().then_some(here));
     Settings::load(file, process_env, &flags)
 }
 

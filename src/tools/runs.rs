@@ -79,7 +79,11 @@ impl RunFolder {
         let folder = self.folder().join(jiff::Timestamp::now().strftime("%Y-%m-%d").to_string());
         fs::create_dir_all(&folder).map_err(|e| Error::io("create", &folder, e))?;
         let path = folder.join(format!("{}.json", report.run_id));
-        fs::write(&path, &text).map_err(|e| Error::io("write", &path, e))?;
+        if let Err(error) = fs::write(&path, &text) {
+            // Half a report would be found as the latest run.
+            let _ = fs::remove_file(&path);
+            return Err(Error::io("write", &path, error));
+        }
         self.make_room(text.len() as u64)
     }
 

@@ -4,8 +4,6 @@ mod html;
 mod plot;
 mod table;
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,6 +14,7 @@ use super::Context;
 use super::out::print_warning;
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
+use crate::base::output::{FileId, OutputFile};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
@@ -110,7 +109,7 @@ fn measure(cx: &Context, args: &BenchArgs, plan: &Plan, run: &RunContext) -> Res
         Progress::CellDone => bar.inc(1),
     };
     let session = Session::open(cx.app.settings(), cx.app.data().clone(), plan, run, &progress)?;
-    let files = Files::create(args)?;
+    let files = Files::create(cx, args)?;
     let measured = session.measure();
     bar.finish_and_clear();
     let (report, stopped) = measured?;
@@ -153,26 +152,28 @@ fn is_dash(path: &Path) -> bool {
 /// The files of a bench. They are created before the measurements, so that an unwritable path fails
 /// immediately.
 struct Files {
-    json: Option<(PathBuf, File)>,
-    html: Option<(PathBuf, File)>,
+    json: Option<OutputFile>,
+    html: Option<OutputFile>,
 }
 
 impl Files {
-    fn create(args: &BenchArgs) -> Result<Self> {
-        let create = |path: &PathBuf| {
-            let file = File::create(path).map_err(|e| Error::io("create", path, e))?;
-            Ok((path.clone(), file))
+    fn create(cx: &Context, args: &BenchArgs) -> Result<Self> {
+        let texts = args.texts.as_deref().and_then(FileId::at);
+        let mut used: Vec<FileId> = texts.into_iter().chain(cx.settings_file.clone()).collect();
+        let mut create = |name, path: Option<&PathBuf>| {
+            let path = path.filter(|path| !is_dash(path));
+            let file = path.map(|path| OutputFile::create(name, Some(path), &used)).transpose()?;
+            used.extend(file.as_ref().and_then(OutputFile::id).cloned());
+            Ok(file)
         };
-        let json = args.json.as_ref().filter(|path| !is_dash(path));
-        Ok(Self {
-            json: json.map(create).transpose()?,
-            html: args.html.as_ref().map(create).transpose()?,
-        })
+        let json = create("--json", args.json.as_ref())?;
+        Ok(Self { json, html: create("--html", args.html.as_ref())? })
     }
 
     fn write(self, report: &Report) -> Result<()> {
-        let write = |(path, mut file): (PathBuf, File), text: &str| {
-            file.write_all(text.as_bytes()).map_err(|e| Error::io("write", &path, e))
+        let write = |mut file: OutputFile, text: &str| {
+            file.append(text.as_bytes())?;
+            file.finish()
         };
         if let Some(json) = self.json {
             let text = serde_json::to_string_pretty(report);
