@@ -98,8 +98,11 @@ retrieval.search INTERNAL
     faiss.search INTERNAL -> retrieval.search
     symbol.search INTERNAL -> retrieval.search
     vllm.embed_batch CLIENT
-  retrieval.gating INTERNAL (retrieval.gating.decision \
-{retrieval.channel_depths, retrieval.query_class, retrieval.rrf_k})
+  retrieval.gating INTERNAL (retrieval.gating.decision {codeintel.warnings, \
+retrieval.channel_depths, retrieval.channel_weights, retrieval.code_token_ratio, \
+retrieval.digit_ratio, retrieval.looks_literal, retrieval.looks_vague, retrieval.oov_ratio, \
+retrieval.query_ambiguity, retrieval.query_class, retrieval.query_words, retrieval.rrf_k, \
+retrieval.symbol_ratio, retrieval.unique_ratio})
   retrieval.hydrate INTERNAL
     duckdb.hydrate INTERNAL
 ";

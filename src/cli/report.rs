@@ -59,6 +59,9 @@ fn record_lines(record: &RunRecord) -> Vec<String> {
     };
     let mut lines = vec![format!("{}  {ended} in {:.1} ms", report.tool, report.elapsed_ms)];
     lines.extend(waterfall(&record.stages));
+    if let Some(error) = &report.error {
+        lines.push(format!("   {} {}", paint(BAD, "error:"), error.message));
+    }
     for (name, notes) in [("warning", &report.warnings), ("hint", &report.hints)] {
         let style = if name == "warning" { WARN } else { BOLD };
         lines.extend(

@@ -73,6 +73,7 @@ pub fn gather(
         responses.push(response);
     }
     let (gathered, failure) = collect(plan, responses, deadline);
+    gathered.warnings.iter().for_each(|warning| span.cx().warn(warning.clone()));
     let hits =
         |name| gathered.rankings.iter().find(|r| r.channel == name).map_or(0, |r| r.hits.len());
     let counts: Vec<_> =

@@ -96,7 +96,15 @@ impl Searcher {
 
     /// Answers `query`.
     pub fn search(&self, query: &Query, cx: &RunContext) -> Result<Answer> {
-        let parts = cx.stage(Stage::Search, |s| self.stages(query, s))?;
+        let parts = cx.stage(Stage::Search, |s| {
+            let parts = self.stages(query, s);
+            // Also of a search that fails.
+            let codes = cx.warning_codes();
+            if !codes.is_empty() {
+                s.set(attrs::WARNINGS, codes);
+            }
+            parts
+        })?;
         Ok(Answer::build(query, parts, &self.version.manifest, cx.report()))
     }
 
@@ -130,11 +138,6 @@ impl Searcher {
         s.set(attrs::CHANNEL_DEPTHS, plan.depths());
         s.set(attrs::RRF_K, plan.rrf_k);
         gathered.warnings.extend(plan.warnings.iter().cloned());
-        if !gathered.warnings.is_empty() {
-            let codes = gathered.warnings.iter().map(|w| w.code.to_owned());
-            s.set(attrs::WARNINGS, codes.collect::<Vec<_>>());
-            gathered.warnings.iter().for_each(|w| cx.warn(w.clone()));
-        }
         let restricted = scope.filter(|_| !query.scope.is_empty());
         let scope_chunks = restricted.map(|scope| scope.count());
         Ok(AnswerParts { plan, gathered, scope_chunks, findings })

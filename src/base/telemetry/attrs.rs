@@ -98,10 +98,18 @@ attrs! {
     HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows requested from the catalog";
     QUERY_CLASS = "retrieval.query_class", "Class of the query, as decided by the gate";
     AMBIGUITY = "retrieval.query_ambiguity", "0 (certain) to 1 (vague)";
+    QUERY_WORDS = "retrieval.query_words", "Words of the query";
+    UNIQUE_RATIO = "retrieval.unique_ratio", "Distinct words divided by words";
+    CODE_TOKEN_RATIO = "retrieval.code_token_ratio", "Words that look like code divided by words";
+    DIGIT_RATIO = "retrieval.digit_ratio", "Digits divided by characters";
+    SYMBOL_RATIO = "retrieval.symbol_ratio", "Punctuation of code divided by characters";
+    OOV_RATIO = "retrieval.oov_ratio", "Words that occur in no chunk divided by words";
+    LOOKS_LITERAL = "retrieval.looks_literal", "Whether the query is to be found as it is written";
+    LOOKS_VAGUE = "retrieval.looks_vague", "Whether the query is a few plain words";
     DEADLINE_MS = "codeintel.deadline_ms", "Deadline of the channels in milliseconds";
 
     DENSE = "dense", "Candidates of the dense channel";
-    SPARSE = "sparse", "Candidates of BM25";
+    SPARSE = "sparse", "Candidates of BM25, the lexical channel; not of SPLADE";
     SYMBOL = "symbol", "Candidates of the symbol channel";
 
     FAISS_INDEX_KIND = "faiss.index_kind" ~ "index.type", "Flat, IVFFlat, IVF-PQ or HNSW; +sec if there is a delta";
@@ -120,6 +128,7 @@ attrs! {
     VLLM_FILL_RATIO = "vllm.batch_fill_ratio", "Tokens as a fraction of the batch's limit (engine.max_batch_tokens, engine.batch_ms)";
     VLLM_DEVICE_MS = "vllm.device_ms", "Time that the device computed, in milliseconds";
     VLLM_QUEUE_MS = "vllm.queue_ms", "Milliseconds until the first batch was launched";
+    VLLM_FALLBACK = "vllm.fallback", "Why the endpoint computed although vllm.mode is auto: load, device or cool_down";
     VLLM_DEVICE = "vllm.device", "The device, such as cpu avx512, or the address of the endpoint";
     VLLM_DTYPE = "vllm.dtype", "Number format of the computation";
     VLLM_GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "GPU memory used by all programs, in bytes, at most 0.1 s old";

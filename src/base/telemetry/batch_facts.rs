@@ -3,10 +3,13 @@
 use std::time::Duration;
 
 use super::attrs::{self, Attr};
+use super::labels::DeviceKind;
 
 /// The figures of one batch.
 #[derive(Debug, Clone, Copy)]
 pub struct BatchFacts {
+    /// The kind of the device that computed it.
+    pub device: DeviceKind,
     /// Distinct sequences.
     pub sequences: usize,
     pub tokens: usize,

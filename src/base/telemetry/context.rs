@@ -12,7 +12,7 @@ use super::attrs;
 use super::caller::{Caller, headers};
 use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
-use super::report::{RunReport, StepRecord, StepStatus};
+use super::report::{RunError, RunReport, StepRecord, StepStatus};
 use super::stage::Stage;
 use super::telemetry::Telemetry;
 use crate::base::error::{Error, Warning};
@@ -46,8 +46,17 @@ pub(super) struct Run {
     pub channels: Mutex<Vec<SpanContext>>,
     steps: Mutex<Vec<Arc<StepRecord>>>,
     warnings: Mutex<Vec<Warning>>,
-    /// Stage and kind of the first failure.
-    failure: Mutex<Option<(&'static str, &'static str)>>,
+    failures: Mutex<Failures>,
+}
+
+/// The failures of a run so far.
+#[derive(Default)]
+struct Failures {
+    /// Stage and kind of the first failure of each kind, which is that of the innermost stage.
+    places: Vec<(&'static str, &'static str)>,
+    /// Whether the run has ended, and with which error.
+    ended: bool,
+    error: Option<RunError>,
 }
 
 impl RunContext {
@@ -77,7 +86,7 @@ impl RunContext {
             channels: Mutex::default(),
             steps: Mutex::default(),
             warnings: Mutex::default(),
-            failure: Mutex::default(),
+            failures: Mutex::default(),
         };
         Self { run: Arc::new(run), parent: context, depth: 0 }
     }
@@ -89,6 +98,10 @@ impl RunContext {
             Arc::get_mut(&mut self.run).expect("the deadline is set before the run is shared");
         run.deadline = Some(deadline);
         self
+    }
+
+    pub fn tool(&self) -> Tool {
+        self.run.tool
     }
 
     pub fn run_id(&self) -> &str {
@@ -152,6 +165,11 @@ impl RunContext {
         }
     }
 
+    /// The codes of the warnings so far.
+    pub fn warning_codes(&self) -> Vec<String> {
+        self.run.warnings.lock().iter().map(|warning| warning.code.to_owned()).collect()
+    }
+
     /// Records that `stage` was not needed, and why.
     pub fn skip(&self, stage: Stage, reason: &'static str) {
         self.run.push(StepRecord {
@@ -174,10 +192,14 @@ impl RunContext {
         };
         let first_missing_stage = run.planned.iter().copied().find(|stage| !done(stage));
         let last_completed_stage = run.planned.iter().copied().rfind(done);
-        let stopped_because = match (*run.failure.lock(), first_missing_stage) {
-            (Some((place, kind)), Some(_)) => format!("{place}:{kind}"),
-            (None, Some(stage)) => format!("not_reached:{}", stage.name()),
-            (_, None) => "completed".to_owned(),
+        let failures = run.failures.lock();
+        // Until a run ends, the stages show whether it is complete.
+        let missing = first_missing_stage.filter(|_| !failures.ended);
+        let stopped_because = match (&failures.error, missing, failures.places.first()) {
+            (Some(error), ..) => failures.place_of(error.code),
+            (None, None, _) => "completed".to_owned(),
+            (None, Some(_), Some((place, kind))) => format!("{place}:{kind}"),
+            (None, Some(stage), None) => format!("not_reached:{}", stage.name()),
         };
         RunReport {
             trace_id: self.trace_id(),
@@ -192,6 +214,7 @@ impl RunContext {
             last_completed_stage,
             first_missing_stage,
             stopped_because,
+            error: failures.error.clone(),
         }
     }
 
@@ -201,11 +224,11 @@ impl RunContext {
         let status = match error {
             None => RunStatus::Ok,
             Some(Error::Cancelled) => RunStatus::Cancelled,
-            Some(error) => {
-                self.run.failed("request", error.kind().code());
-                RunStatus::Error
-            }
+            Some(_) => RunStatus::Error,
         };
+        let mut failures = self.run.failures.lock();
+        (failures.ended, failures.error) = (true, error.map(RunError::from));
+        drop(failures);
         self.instruments().ran(self.run.tool, status);
         let report = Arc::new(self.report());
         self.run.telemetry.finished(&report, status);
@@ -223,9 +246,20 @@ impl Run {
         }
     }
 
-    /// Keeps the first failure, which is that of the innermost stage.
+    /// Keeps the first failure of each kind.
     pub fn failed(&self, place: &'static str, kind: &'static str) {
-        self.failure.lock().get_or_insert((place, kind));
+        let places = &mut self.failures.lock().places;
+        if places.iter().all(|(_, known)| *known != kind) {
+            places.push((place, kind));
+        }
+    }
+}
+
+impl Failures {
+    /// `<stage>:<kind>`; the stage is `request` if the failure happened outside all stages.
+    fn place_of(&self, kind: &str) -> String {
+        let place = self.places.iter().find(|(_, known)| *known == kind);
+        format!("{}:{kind}", place.map_or("request", |(place, _)| *place))
     }
 }
 
@@ -289,9 +323,10 @@ mod tests {
     fn a_run_that_ended_is_kept_with_its_reason() {
         let telemetry = Telemetry::detached();
         let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
+        assert_eq!(cx.report().stopped_because, "not_reached:gate");
         cx.finish(Some(&Error::Cancelled));
         let kept = telemetry.run(cx.run_id()).unwrap();
-        assert_eq!(kept.stopped_because, "not_reached:gate");
+        assert_eq!(kept.stopped_because, "request:cancelled");
         let wrong = Error::QueryInvalid { detail: "it is empty".to_owned() };
         let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate]);
         cx.finish(Some(&wrong));
@@ -300,5 +335,37 @@ mod tests {
             (kept.run_id.as_str(), kept.stopped_because.as_str()),
             (cx.run_id(), "request:search-query-invalid")
         );
+    }
+
+    #[test]
+    fn a_run_that_ended_with_an_error_never_says_completed_and_has_its_message() {
+        let telemetry = Telemetry::detached();
+        let lost = || Error::DeviceLost { detail: "it fell off the bus".to_owned() };
+        let wrong = || Error::QueryInvalid { detail: "it is empty".to_owned() };
+        let stopped = |planned, stages: &dyn Fn(&RunContext), error: Option<&Error>| {
+            let cx = RunContext::new(&telemetry, Tool::Embed, planned);
+            stages(&cx);
+            let report = cx.finish(error);
+            assert_eq!(
+                report.error.as_ref().map(|e| &*e.message),
+                error.map(|e| e.to_string()).as_deref()
+            );
+            report.stopped_because.clone()
+        };
+        let fine = |cx: &RunContext| drop(cx.stage(Stage::Embed, |_| Ok(())));
+        let fails = |cx: &RunContext| drop(cx.stage(Stage::Embed, |_| Err::<(), _>(lost())));
+        let kind = lost().kind().code();
+        let (outside, within) = (format!("request:{kind}"), format!("embed:{kind}"));
+        // Nothing is planned.
+        assert_eq!(stopped(&[], &|_| (), Some(&lost())), outside);
+        assert_eq!(stopped(&[], &fails, Some(&lost())), within);
+        // The first slice succeeded.
+        assert_eq!(stopped(&[Stage::Embed], &|cx| (fine(cx), fails(cx)).1, Some(&lost())), within);
+        assert_eq!(stopped(&[Stage::Embed], &fine, Some(&lost())), outside);
+        // A stage failed without ending the run, which ended for another reason.
+        let other = stopped(&[], &fails, Some(&wrong()));
+        assert_eq!(other, "request:search-query-invalid");
+        assert_eq!(stopped(&[], &fails, None), "completed");
+        assert_eq!(stopped(&[Stage::Embed, Stage::Fuse], &fine, None), "completed");
     }
 }

@@ -10,8 +10,8 @@ use opentelemetry::metrics::{BoundCounter, BoundGauge, BoundHistogram, Meter};
 
 use super::batch_facts::BatchFacts;
 use super::labels::{
-    DeviceKind, EmbedOutcome, IndexKind, LabelSet, Lane, Mode, OnGpu, Outcome, Route, RunStatus,
-    StatusClass, Tool,
+    DeviceKind, EmbedOutcome, FallbackReason, IndexKind, LabelSet, Lane, Mode, OnGpu, Outcome,
+    Route, RunStatus, StatusClass, Tool,
 };
 use super::stage::Stage;
 
@@ -161,6 +161,8 @@ instruments! {
         as "codeintel_embed_tokens_total", "Tokens computed";
     embed_requests: Counters<(EmbedOutcome,)> = "codeintel.embed.requests" ["{request}"]
         as "codeintel_embed_requests_total", "Embedding requests";
+    fallbacks: Counters<(FallbackReason,)> = "codeintel.embed.fallbacks" ["{request}"]
+        as "codeintel_embed_fallbacks_total", "Requests that the endpoint computed although vllm.mode is auto";
     queue_depth: Gauges<(Lane,)> = "codeintel.embed.queue.depth" ["{token}"]
         as "codeintel_embed_queue_depth", "Tokens waiting in the queue after the last batch or request";
     cache_hits: Counters<(Lane,)> = "codeintel.embed.cache.hits" ["{vector}"]
@@ -190,16 +192,21 @@ impl Instruments {
         self.faiss.record((kind, gpu), took.as_secs_f64() * 1e3);
     }
 
-    /// Records one decision of the gate. ambiguity: 0 to 1.
-    pub fn gated(&self, rrf_k: usize, ambiguity: f64) {
-        self.rrf_k.record((Tool::Search,), rrf_k as f64);
-        self.ambiguity.record((Tool::Search,), ambiguity);
+    /// Records one decision of the gate in a run of `tool`. ambiguity: 0 to 1.
+    pub fn gated(&self, tool: Tool, rrf_k: usize, ambiguity: f64) {
+        self.rrf_k.record((tool,), rrf_k as f64);
+        self.ambiguity.record((tool,), ambiguity);
     }
 
     /// Records one embedding request, from the call to its response.
     pub fn embedded(&self, mode: Mode, outcome: EmbedOutcome, took: Duration) {
         self.embed_requests.add((outcome,), 1);
         self.gen_ai.record((mode,), took.as_secs_f64());
+    }
+
+    /// Records one request that the endpoint computes instead of this process.
+    pub fn fell_back(&self, reason: FallbackReason) {
+        self.fallbacks.add((reason,), 1);
     }
 
     /// Records one batch that an endpoint answered. tokens: as counted by the endpoint.
@@ -224,7 +231,7 @@ impl Instruments {
     }
 
     pub(super) fn batched(&self, lane: Lane, facts: &BatchFacts) {
-        let labels = (Mode::Inproc, DeviceKind::Cpu, lane);
+        let labels = (Mode::Inproc, facts.device, lane);
         self.batch_duration.record(labels, facts.computed.as_secs_f64());
         self.batch_size.record(labels, facts.sequences as f64);
         self.batch_tokens.record(labels, facts.tokens as f64);

@@ -84,10 +84,14 @@ labels! {
     /// Where embeddings are computed: in this process, or by an endpoint over HTTP.
     Mode: "mode" { Inproc = "inproc", Http = "http" }
     /// The kind of device that computed a batch.
-    DeviceKind: "device" { Cpu = "cpu", Endpoint = "endpoint" }
+    DeviceKind: "device" { Cpu = "cpu", Cuda = "cuda", Endpoint = "endpoint" }
     /// Queue lane of an embedding request: interactive for queries, bulk for ingest and large
     /// requests.
     Lane: "lane" { Interactive = "interactive", Bulk = "bulk" }
+    /// Why an endpoint computed a request that the settings would rather compute in this process:
+    /// the model could not be loaded, the device failed on this request, or the device is not used
+    /// for a while because it failed before.
+    FallbackReason: "reason" { Load = "load", Device = "device", CoolDown = "cool_down" }
     /// How an embedding request ended.
     EmbedOutcome: "outcome" {
         Ok = "ok",

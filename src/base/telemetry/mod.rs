@@ -35,7 +35,7 @@ pub use context::RunContext;
 pub use finished_span::FinishedSpan;
 pub use http_span::HttpSpan;
 pub use instruments::Instruments;
-pub use report::{Hint, RunReport, StepRecord, StepStatus};
+pub use report::{Hint, RunError, RunReport, StepRecord, StepStatus};
 pub use stage::Stage;
 pub use stage_span::StageSpan;
 pub use telemetry::Telemetry;

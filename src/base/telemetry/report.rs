@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::attrs::{self, Attr, AttrValue};
 use super::labels::Tool;
 use super::stage::Stage;
-use crate::base::error::Warning;
+use crate::base::error::{Error, Warning};
+use crate::base::text;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StepStatus {
@@ -74,6 +75,31 @@ pub struct RunReport {
     pub first_missing_stage: Option<Stage>,
     /// `completed`, `<stage>:<error kind>` or `not_reached:<stage>`.
     pub stopped_because: String,
+    /// The error with which the run ended.
+    pub error: Option<RunError>,
+}
+
+/// Maximum length of the message of a [`RunError`], in bytes: it may name a value of the caller.
+const MESSAGE_BYTES_MAX: usize = 1024;
+
+/// The error with which a run or a request ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunError {
+    /// As listed in docs/operations.md.
+    pub code: &'static str,
+    pub message: String,
+}
+
+impl RunError {
+    pub fn new(code: &'static str, message: &str) -> Self {
+        Self { code, message: text::prefix(message, MESSAGE_BYTES_MAX).to_owned() }
+    }
+}
+
+impl From<&Error> for RunError {
+    fn from(error: &Error) -> Self {
+        Self::new(error.kind().code(), &error.to_string())
+    }
 }
 
 /// Advice on how a run could go better.

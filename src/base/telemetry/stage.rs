@@ -54,12 +54,13 @@ stages! {
     Search = "retrieval.search", "search", Internal, in "the interface",
         [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
-        [QUERY_CLASS, AMBIGUITY, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS];
+        [QUERY_CLASS, AMBIGUITY, QUERY_WORDS, UNIQUE_RATIO, CODE_TOKEN_RATIO, DIGIT_RATIO, SYMBOL_RATIO, OOV_RATIO,
+         LOOKS_LITERAL, LOOKS_VAGUE, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS, WARNINGS];
     Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];
     EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
-         GEN_AI_INPUT_TOKENS, CACHE_HITS];
+         GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];
     Dense = "faiss.search", "dense", Internal, in "retrieval.gather_channels",
         [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, FAISS_SEARCH_MS, CHANNEL_HITS];
     Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
@@ -71,11 +72,11 @@ stages! {
     Embed = "vllm.embed_batch", "embed", Client, in "ingest.build, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
-         GEN_AI_INPUT_TOKENS, CACHE_HITS];
+         GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];
     Score = "vllm.score_batch", "score", Client, in "the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
-         GEN_AI_INPUT_TOKENS, CACHE_HITS];
+         GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];
     Ingest = "ingest.run", "ingest", Internal, in "none", [VERSION, FILES, CHUNKS];
     Walk = "ingest.walk", "walk", Internal, in "ingest.run", [FILES];
     Diff = "ingest.diff", "diff", Internal, in "ingest.run", [FILES_CHANGED, FILES_SKIPPED];

@@ -2,7 +2,8 @@
 
 use super::profile::{QueryClass, QueryProfile, Vocabulary, profile};
 use crate::base::error::{Result, Warning};
-use crate::base::telemetry::{StageSpan, attrs};
+use crate::base::telemetry::StageSpan;
+use crate::base::telemetry::attrs::{self, Attr, AttrValue};
 use crate::search::channels::ChannelName;
 use crate::search::query::Query;
 
@@ -39,25 +40,39 @@ impl Plan {
     fn weights(&self) -> String {
         attrs::to_label_str(self.legs.iter().map(|leg| (leg.channel.as_str(), leg.weight)))
     }
+
+    /// The profile and the decisions, as attributes.
+    fn attributes(&self) -> Vec<(Attr, AttrValue)> {
+        let profile = &self.profile;
+        let codes = self.warnings.iter().map(|warning| warning.code.to_owned());
+        vec![
+            (attrs::QUERY_CLASS, profile.class.as_str().into()),
+            (attrs::AMBIGUITY, profile.ambiguity_score.into()),
+            (attrs::QUERY_WORDS, profile.length.into()),
+            (attrs::UNIQUE_RATIO, profile.unique_ratio.into()),
+            (attrs::CODE_TOKEN_RATIO, profile.code_token_ratio.into()),
+            (attrs::DIGIT_RATIO, profile.digit_ratio.into()),
+            (attrs::SYMBOL_RATIO, profile.symbol_ratio.into()),
+            (attrs::OOV_RATIO, profile.oov_ratio.into()),
+            (attrs::LOOKS_LITERAL, profile.looks_literal.into()),
+            (attrs::LOOKS_VAGUE, profile.looks_vague.into()),
+            (attrs::RRF_K, self.rrf_k.into()),
+            (attrs::CHANNEL_DEPTHS, self.depths().into()),
+            (attrs::CHANNEL_WEIGHTS, self.weights().into()),
+            (attrs::WARNINGS, codes.collect::<Vec<_>>().into()),
+        ]
+    }
 }
 
 /// Profiles the query and decides its budgets.
 pub fn plan(query: &Query, vocabulary: &impl Vocabulary, span: &mut StageSpan) -> Result<Plan> {
     let plan = decide(profile(&query.text, vocabulary), query);
-    span.set(attrs::QUERY_CLASS, plan.profile.class.as_str());
-    span.set(attrs::AMBIGUITY, plan.profile.ambiguity_score);
-    span.set(attrs::RRF_K, plan.rrf_k);
-    span.set(attrs::CHANNEL_DEPTHS, plan.depths());
-    span.set(attrs::CHANNEL_WEIGHTS, plan.weights());
-    span.cx().instruments().gated(plan.rrf_k, plan.profile.ambiguity_score);
-    span.event(
-        "retrieval.gating.decision",
-        &[
-            (attrs::QUERY_CLASS, plan.profile.class.as_str().into()),
-            (attrs::RRF_K, plan.rrf_k.into()),
-            (attrs::CHANNEL_DEPTHS, plan.depths().into()),
-        ],
-    );
+    let attributes = plan.attributes();
+    span.event("retrieval.gating.decision", &attributes);
+    attributes.into_iter().for_each(|(key, value)| span.set(key, value));
+    let cx = span.cx();
+    plan.warnings.iter().for_each(|warning| cx.warn(warning.clone()));
+    cx.instruments().gated(cx.tool(), plan.rrf_k, plan.profile.ambiguity_score);
     Ok(plan)
 }
 

@@ -18,6 +18,9 @@ impl RunRecord {
             line("session", &format!("`{session}`"));
         }
         line("time", &format!("{:.3} ms", report.elapsed_ms));
+        if let Some(error) = &report.error {
+            line("error", &error.message);
+        }
         if let Some(stage) = &report.first_missing_stage {
             line("first missing stage", stage);
         }

@@ -15,6 +15,9 @@ pub struct RunResult {
     pub schema_version: u32,
     pub tool: String,
     pub stopped_because: String,
+    /// The error with which the run ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Note>,
     /// The same as `last_completed_stage`.
     pub stopped_after_stage: Option<String>,
     pub last_completed_stage: Option<String>,
@@ -33,7 +36,7 @@ pub struct Budgets {
     pub deadline_ms: Option<i64>,
 }
 
-/// A warning or a hint.
+/// A warning, a hint or an error.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Note {
     pub code: String,
@@ -131,6 +134,7 @@ impl From<&RunReport> for RunResult {
             schema_version: RunReport::SCHEMA_VERSION,
             tool: report.tool.value().to_owned(),
             stopped_because: report.stopped_because.clone(),
+            error: report.error.as_ref().map(|error| note(error.code, &error.message)),
             stopped_after_stage: name(report.last_completed_stage),
             last_completed_stage: name(report.last_completed_stage),
             first_missing_stage: name(report.first_missing_stage),

@@ -16,6 +16,7 @@ use super::in_flight::InFlight;
 use super::workers::{Shared, State};
 use crate::base::error::Error;
 use crate::base::telemetry::BatchFacts;
+use crate::base::telemetry::labels::DeviceKind;
 use crate::device::Device;
 use crate::embedding::engine::pending::{Slot, respond, respond_late};
 use crate::embedding::engine::queue::Batch;
@@ -72,7 +73,9 @@ impl Worker {
             in_flight;
         let result = launch.and_then(|launch| launch.wait(sequences));
         let computed = began.elapsed();
+        let on_gpu = status.device.as_ref().is_some_and(Device::is_gpu);
         let facts = BatchFacts {
+            device: if on_gpu { DeviceKind::Cuda } else { DeviceKind::Cpu },
             sequences,
             tokens,
             tokens_max: batch.tokens_max,
