@@ -91,7 +91,7 @@ pub enum Error {
     )]
     DeviceLost { detail: String },
 
-    #[error("{what} did not finish within {budget_ms} ms")]
+    #[error("{what} did not finish within {budget_ms} ms; allow more time, or try again later")]
     DeadlineExceeded { what: &'static str, budget_ms: u64 },
 
     #[error("cancelled by the caller")]

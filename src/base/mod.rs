@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod hit;
 pub mod output;
+pub mod signal;
 pub mod telemetry;
 pub mod text;
 pub mod vector;

@@ -7,6 +7,7 @@ use super::out::{BOLD, DIM, Out, PATH, counted, paint, print_warning};
 use super::{Context, report};
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
+use crate::base::telemetry::Caller;
 use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
 use crate::tools::wire::{SearchAnswer, SearchFinding};
@@ -51,7 +52,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
     // Check the query before opening the index, which takes longer.
     let query = input.clone().check(&cx.app.settings().search)?;
     cx.app.open(query.channels.contains(&ChannelName::Dense))?;
-    let run = cx.begin(search::SPEC.label, search::SPEC.planned);
+    let run = search::SPEC.begin(&cx.app, Caller::nobody(), None);
     let result = search::run(&cx.app, input, &run);
     cx.finish(&run, result.as_ref().err().map(|error| &**error));
     let answer = result?;

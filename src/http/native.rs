@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Route;
-use super::request::{self, JsonBody};
+use super::request::{self, JsonBody, RequestHead};
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::{Caller, RunContext};
+use crate::base::telemetry::RunContext;
 use crate::tools::wire::TraceAnswer;
 use crate::tools::{App, ToolSpec, find_run};
 
@@ -26,16 +26,15 @@ where
     I: DeserializeOwned + Send + 'static,
     T: Serialize + Send + 'static,
 {
-    let handler =
-        move |State(app): State<App>, Extension(caller): Extension<Caller>, body: JsonBody<I>| {
-            let work = move |app: &App, cx: &RunContext| run(app, request::parsed(body, app)?, cx);
-            async move {
-                match request::run_tool(app, caller, spec, work).await {
-                    Ok(answer) => Json(answer).into_response(),
-                    Err(error) => from_error(&error),
-                }
+    let handler = move |State(app): State<App>, head: RequestHead, body: JsonBody<I>| {
+        let work = move |app: &App, cx: &RunContext| run(app, request::parsed(body, app)?, cx);
+        async move {
+            match request::run_tool(app, head, spec, work).await {
+                Ok(answer) => Json(answer).into_response(),
+                Err(error) => from_error(&error),
             }
-        };
+        }
+    };
     super::post(path, handler)
 }
 

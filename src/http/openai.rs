@@ -1,16 +1,16 @@
 //! The OpenAI dialect: `POST /v1/embeddings`, compatible with OpenAI's clients.
 
 use axum::Json;
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::request::{self, JsonBody};
+use super::request::{self, JsonBody, RequestHead};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::telemetry::{Caller, RunContext};
+use crate::base::telemetry::RunContext;
 use crate::tools::App;
 use crate::tools::embed::{self, EmbedAnswer, EmbedInput};
 
@@ -62,7 +62,7 @@ impl EmbeddingsRequest {
 
 pub async fn embeddings(
     State(app): State<App>,
-    Extension(caller): Extension<Caller>,
+    head: RequestHead,
     body: JsonBody<EmbeddingsRequest>,
 ) -> Response {
     let work = |app: &App, cx: &RunContext| {
@@ -70,7 +70,7 @@ pub async fn embeddings(
         let format = request.encoding_format;
         Ok((embed::run(app, request.into_input()?, cx)?, format))
     };
-    match request::run_tool(app, caller, &embed::SPEC, work).await {
+    match request::run_tool(app, head, &embed::SPEC, work).await {
         // Serialise directly to text: `Value` would widen each f32 to f64 and print additional
         // digits.
         Ok((answer, format)) => Json(EmbeddingList::new(&answer, format)).into_response(),

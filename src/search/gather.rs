@@ -4,16 +4,23 @@
 //! out of the answer with a warning.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{at, never, select, unbounded};
 
 use super::channels::{ChannelName, Channels};
 use super::fuse::Ranking;
 use super::plan::{Leg, Plan};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkSet, Hit};
-use crate::base::telemetry::{StageSpan, attrs};
+use crate::base::telemetry::{RunContext, StageSpan, attrs};
 use crate::index::QueryText;
+
+/// The part of a search's time that is kept for the stages after this one, and its maximum: they
+/// take milliseconds.
+const RESERVE_SHARE: f64 = 0.1;
+const RESERVE_MAX: Duration = Duration::from_millis(100);
 
 /// The results of the channels.
 pub struct Gathered {
@@ -37,12 +44,13 @@ pub fn gather(
     query: &Arc<QueryText>,
     plan: &Plan,
     scope: &Option<Arc<ChunkSet>>,
-    deadline: Duration,
     span: &mut StageSpan,
 ) -> Result<Gathered> {
-    span.set(attrs::DEADLINE_MS, deadline.as_millis() as u64);
-    let deadline_at = Instant::now() + deadline;
-    let (sender, receiver) = mpsc::channel();
+    let cx = span.cx().reserving(RESERVE_SHARE, RESERVE_MAX);
+    if let Some(budget_ms) = cx.budget_ms() {
+        span.set(attrs::DEADLINE_MS, budget_ms);
+    }
+    let (sender, receiver) = unbounded();
     for channel in channels.iter() {
         let name = channel.name();
         let Some(leg) = plan.leg(name) else {
@@ -54,7 +62,7 @@ pub fn gather(
         let query = query.clone();
         let scope = scope.clone();
         let sender = sender.clone();
-        let cx = span.cx();
+        let cx = cx.clone();
         channels.pool.spawn(move || {
             let search = || channel.search(&query, depth, scope.as_deref(), &cx);
             let hits = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|_| {
@@ -67,12 +75,19 @@ pub fn gather(
     drop(sender);
 
     let mut responses = Vec::new();
-    while let Some(left) = deadline_at.checked_duration_since(Instant::now())
-        && let Ok(response) = receiver.recv_timeout(left)
-    {
-        responses.push(response);
+    let cancelled = cx.cancelled().receiver();
+    let deadline = cx.deadline().map_or_else(never, at);
+    loop {
+        select! {
+            recv(receiver) -> response => match response {
+                Ok(response) => responses.push(response),
+                Err(_) => break,
+            },
+            recv(cancelled) -> _ => return Err(Error::Cancelled),
+            recv(deadline) -> _ => break,
+        }
     }
-    let (gathered, failure) = collect(plan, responses, deadline);
+    let (gathered, failure) = collect(plan, responses, &cx);
     gathered.warnings.iter().for_each(|warning| span.cx().warn(warning.clone()));
     let hits =
         |name| gathered.rankings.iter().find(|r| r.channel == name).map_or(0, |r| r.hits.len());
@@ -90,7 +105,7 @@ pub fn gather(
 fn collect(
     plan: &Plan,
     mut responses: Vec<Response>,
-    deadline: Duration,
+    cx: &RunContext,
 ) -> (Gathered, Option<Error>) {
     let mut gathered = Gathered { rankings: Vec::new(), warnings: Vec::new() };
     let mut failure = None;
@@ -102,18 +117,19 @@ fn collect(
                 let Leg { channel, weight, .. } = *leg;
                 gathered.rankings.push(Ranking { channel, weight, hits });
             }
+            None | Some(Err(Error::DeadlineExceeded { .. })) => {
+                let budget_ms = cx.budget_ms().unwrap_or_default();
+                let message = format!(
+                    "the {name} channel was left out: no answer in time for the deadline of \
+                     {budget_ms} ms"
+                );
+                gathered.warnings.push(Warning::new("channel-late", message));
+                failure.get_or_insert(cx.late("the search"));
+            }
             Some(Err(error)) => {
                 let message = format!("the {name} channel failed and was left out: {error}");
                 gathered.warnings.push(Warning::new("channel-failed", message));
                 failure = Some(error);
-            }
-            None => {
-                let budget_ms = deadline.as_millis() as u64;
-                let message =
-                    format!("the {name} channel was left out: no answer within {budget_ms} ms");
-                gathered.warnings.push(Warning::new("channel-late", message));
-                let late = Error::DeadlineExceeded { what: "the search", budget_ms };
-                failure.get_or_insert(late);
             }
         }
     }

@@ -94,8 +94,10 @@ impl Searcher {
         &self.catalog
     }
 
-    /// Answers `query`.
+    /// Answers `query` within the deadline of the run, or within `search.deadline_ms` if the run has
+    /// none.
     pub fn search(&self, query: &Query, cx: &RunContext) -> Result<Answer> {
+        let cx = &cx.or_deadline(self.deadline);
         let parts = cx.stage(Stage::Search, |s| {
             let parts = self.stages(query, s);
             // Also of a search that fails.
@@ -120,7 +122,7 @@ impl Searcher {
         let (mut gathered, scope) = cx.stage(Stage::Gather, |s| {
             let scope = self.scope(&query.scope)?;
             let channels = &self.channels;
-            let gathered = gather(channels, &query.text, &plan, &scope, self.deadline, s)?;
+            let gathered = gather(channels, &query.text, &plan, &scope, s)?;
             Ok((gathered, scope))
         })?;
         let mut fused = cx.stage(Stage::Fuse, |s| {

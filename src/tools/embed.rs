@@ -12,7 +12,8 @@ use crate::embedding::engine::{EmbedRequest, PromptKind};
 /// Requests of at most this many texts go before bulk work.
 const INTERACTIVE_TEXTS_MAX: usize = 4;
 
-pub const SPEC: ToolSpec = ToolSpec { name: "embed", label: Tool::Embeddings, planned: &[] };
+pub const SPEC: ToolSpec =
+    ToolSpec { name: "embed", label: Tool::Embeddings, planned: &[], deadline_ms: |_| None };
 
 /// Texts to embed. Each dialect of HTTP spells this in its own way.
 #[derive(Debug, Clone)]

@@ -13,6 +13,9 @@ pub mod wire;
 pub use app::App;
 pub use runs::{KeptRuns, RunFolder, find_run};
 
+use std::time::Duration;
+
+use crate::base::config::Settings;
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{Caller, RunContext, Stage};
 
@@ -23,11 +26,19 @@ pub struct ToolSpec {
     pub label: Tool,
     /// The stages that a complete run has.
     pub planned: &'static [Stage],
+    /// The time limit of a run in the settings, if there is one.
+    pub deadline_ms: fn(&Settings) -> Option<u64>,
 }
 
 impl ToolSpec {
-    /// Begins a run for `caller`.
-    pub fn begin(&self, app: &App, caller: Caller) -> RunContext {
-        RunContext::of(app.telemetry(), self.label, self.planned, caller)
+    /// Begins a run for `caller`. timeout_ms: the caller's own limit on its time, which can only
+    /// shorten that of the settings.
+    pub fn begin(&self, app: &App, caller: Caller, timeout_ms: Option<u64>) -> RunContext {
+        let run = RunContext::of(app.telemetry(), self.label, self.planned, caller);
+        let limits = [(self.deadline_ms)(app.settings()), timeout_ms];
+        match limits.into_iter().flatten().min() {
+            Some(ms) => run.with_deadline(Duration::from_millis(ms)),
+            None => run,
+        }
     }
 }

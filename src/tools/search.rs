@@ -13,8 +13,12 @@ use crate::base::telemetry::labels::Tool;
 use crate::index::catalog::ScopeSpec;
 use crate::search::{ChannelName, Query, Searcher};
 
-pub const SPEC: ToolSpec =
-    ToolSpec { name: "search", label: Tool::Search, planned: &Searcher::PLANNED };
+pub const SPEC: ToolSpec = ToolSpec {
+    name: "search",
+    label: Tool::Search,
+    planned: &Searcher::PLANNED,
+    deadline_ms: |settings| Some(settings.search.deadline_ms),
+};
 
 /// A query and how to search for it.
 #[derive(Debug, Clone, Deserialize)]

@@ -1,5 +1,7 @@
 //! The caller of a request: its trace, run and session ids, and which of its headers are trusted.
 
+use std::time::Instant;
+
 use opentelemetry::baggage::BaggageExt;
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
 use opentelemetry::trace::{SpanContext, TraceContextExt};
@@ -19,6 +21,8 @@ pub struct Caller {
     pub(super) session_id: Option<String>,
     /// The parent span, and the baggage with the ids of the run and the session.
     pub(super) context: Context,
+    /// When its request began. Deadlines count from here.
+    pub(super) arrived: Instant,
 }
 
 /// The headers of a request that are trusted.
@@ -43,7 +47,7 @@ impl Extractor for Incoming {
 
 impl Caller {
     /// A run without a caller, which begins its own trace.
-    pub(super) fn nobody() -> Self {
+    pub fn nobody() -> Self {
         Self::with(Context::new(), None, None)
     }
 
@@ -83,7 +87,7 @@ impl Caller {
         let session = session_id.clone().map(|id| KeyValue::new(attrs::SESSION.key(), id));
         let ours = [Some(run), session].into_iter().flatten().map(Into::into);
         let context = context.with_baggage(before.chain(ours).collect::<Vec<_>>());
-        Self { run_id, session_id, context }
+        Self { run_id, session_id, context, arrived: Instant::now() }
     }
 
     pub fn run_id(&self) -> &str {

@@ -1,6 +1,5 @@
 //! The context of a run: ids, deadline, cancellation, and the steps so far.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -15,20 +14,35 @@ use super::labels::{RunStatus, Tool};
 use super::report::{RunError, RunReport, StepRecord, StepStatus};
 use super::stage::Stage;
 use super::telemetry::Telemetry;
-use crate::base::error::{Error, Warning};
+use crate::base::error::{Error, Result, Warning};
+use crate::base::signal::Signal;
 
 /// Maximum steps recorded for one run; a run has about ten.
 const STEPS_MAX: usize = 256;
 /// Maximum warnings recorded for one run.
 const WARNINGS_MAX: usize = 64;
 
+/// The HTTP header with which a caller limits the time of its request, in milliseconds.
+pub const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
+/// Maximum value of [`TIMEOUT_HEADER`]: that of `search.deadline_ms`.
+pub const TIMEOUT_MS_MAX: u64 = 600_000;
+
 /// One run: its ids, its deadline, its steps so far. Clones share the run.
 #[derive(Clone)]
 pub struct RunContext {
     pub(super) run: Arc<Run>,
+    pub(super) deadline: Option<Deadline>,
     /// The parent of the next stage's span, with the baggage.
     pub(super) parent: Context,
     pub(super) depth: u8,
+}
+
+/// When the results of a run become useless.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Deadline {
+    at: Instant,
+    /// The time limit of the run, for messages and reports.
+    budget: Duration,
 }
 
 pub(super) struct Run {
@@ -37,8 +51,7 @@ pub(super) struct Run {
     pub session_id: Option<String>,
     pub tool: Tool,
     pub started: Instant,
-    deadline: Option<Instant>,
-    cancelled: AtomicBool,
+    cancelled: Signal,
     planned: &'static [Stage],
     /// Span of the run's first stage, to which channels link.
     pub root: OnceLock<SpanContext>,
@@ -72,15 +85,14 @@ impl RunContext {
         planned: &'static [Stage],
         caller: Caller,
     ) -> Self {
-        let Caller { run_id, session_id, context } = caller;
+        let Caller { run_id, session_id, context, arrived } = caller;
         let run = Run {
             telemetry: telemetry.clone(),
             run_id,
             session_id,
             tool,
-            started: Instant::now(),
-            deadline: None,
-            cancelled: AtomicBool::new(false),
+            started: arrived,
+            cancelled: Signal::default(),
             planned,
             root: OnceLock::new(),
             channels: Mutex::default(),
@@ -88,16 +100,7 @@ impl RunContext {
             warnings: Mutex::default(),
             failures: Mutex::default(),
         };
-        Self { run: Arc::new(run), parent: context, depth: 0 }
-    }
-
-    /// The same run with a deadline `budget` after its start. Call it before the first stage.
-    pub fn with_deadline(mut self, budget: Duration) -> Self {
-        let deadline = self.run.started + budget;
-        let run =
-            Arc::get_mut(&mut self.run).expect("the deadline is set before the run is shared");
-        run.deadline = Some(deadline);
-        self
+        Self { run: Arc::new(run), deadline: None, parent: context, depth: 0 }
     }
 
     pub fn tool(&self) -> Tool {
@@ -127,10 +130,6 @@ impl RunContext {
         span.is_valid().then(|| Link::new(span, Vec::new(), 0))
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
-        self.run.deadline
-    }
-
     /// The metrics of this run's telemetry.
     pub fn instruments(&self) -> &Instruments {
         self.run.telemetry.instruments()
@@ -138,15 +137,6 @@ impl RunContext {
 
     pub fn telemetry(&self) -> &Telemetry {
         &self.run.telemetry
-    }
-
-    /// Requests the run to stop at its next step.
-    pub fn cancel(&self) {
-        self.run.cancelled.store(true, Ordering::Relaxed);
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.run.cancelled.load(Ordering::Relaxed)
     }
 
     /// Records a warning; the run continues.
@@ -207,7 +197,7 @@ impl RunContext {
             run_id: run.run_id.clone(),
             tool: run.tool,
             elapsed: run.started.elapsed(),
-            budget: run.deadline.map(|deadline| deadline - run.started),
+            budget: self.deadline.map(|deadline| deadline.budget),
             gpus: run.telemetry.gpus(),
             steps,
             warnings: run.warnings.lock().clone(),
@@ -233,6 +223,73 @@ impl RunContext {
         let report = Arc::new(self.report());
         self.run.telemetry.finished(&report, status);
         report
+    }
+}
+
+/// Methods about the end of a run before its result.
+impl RunContext {
+    /// The same run with a deadline `budget` after its start.
+    pub fn with_deadline(mut self, budget: Duration) -> Self {
+        let at = self.run.started.checked_add(budget);
+        self.deadline = at.map(|at| Deadline { at, budget });
+        self
+    }
+
+    /// The same run, with a deadline `budget` from now if it has none.
+    pub fn or_deadline(&self, budget: Duration) -> Self {
+        let from_now = || Some(Deadline { at: Instant::now().checked_add(budget)?, budget });
+        Self { deadline: self.deadline.or_else(from_now), ..self.clone() }
+    }
+
+    /// The same run for a part of it that must end earlier, so that the rest has time. share: the
+    /// fraction of the budget that is kept for the rest; reserve_max: its maximum.
+    pub fn reserving(&self, share: f64, reserve_max: Duration) -> Self {
+        let earlier = |Deadline { at, budget }: Deadline| {
+            let reserve = budget.mul_f64(share).min(reserve_max);
+            Deadline { at: at.checked_sub(reserve).unwrap_or(at), budget }
+        };
+        Self { deadline: self.deadline.map(earlier), ..self.clone() }
+    }
+
+    /// The time after which the result is useless.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline.map(|deadline| deadline.at)
+    }
+
+    /// Time limit of the run in milliseconds, if it has one.
+    pub fn budget_ms(&self) -> Option<u64> {
+        let ms = |budget: Duration| u64::try_from(budget.as_millis()).unwrap_or(u64::MAX);
+        self.deadline.map(|deadline| ms(deadline.budget))
+    }
+
+    /// The error of a run whose deadline has passed while it did `what`.
+    pub fn late(&self, what: &'static str) -> Error {
+        Error::DeadlineExceeded { what, budget_ms: self.budget_ms().unwrap_or_default() }
+    }
+
+    /// Returns an error if nobody needs the result of `what` any more.
+    pub fn check_wanted(&self, what: &'static str) -> Result<()> {
+        if self.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        match self.deadline() {
+            Some(deadline) if deadline <= Instant::now() => Err(self.late(what)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Requests the run to stop, and wakes those who wait for it.
+    pub fn cancel(&self) {
+        self.run.cancelled.raise();
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.run.cancelled.is_raised()
+    }
+
+    /// The signal that [`RunContext::cancel`] raises.
+    pub fn cancelled(&self) -> &Signal {
+        &self.run.cancelled
     }
 }
 

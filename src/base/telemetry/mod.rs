@@ -31,7 +31,7 @@ pub use batch_facts::{BatchFacts, MemoryInfo};
 pub use batch_span::BatchSpan;
 pub use caller::Caller;
 pub use config::TelemetryConfig;
-pub use context::RunContext;
+pub use context::{RunContext, TIMEOUT_HEADER, TIMEOUT_MS_MAX};
 pub use finished_span::FinishedSpan;
 pub use http_span::HttpSpan;
 pub use instruments::Instruments;

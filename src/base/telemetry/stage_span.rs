@@ -34,6 +34,7 @@ impl StageSpan {
         let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &cx.parent);
         let within = RunContext {
             run: run.clone(),
+            deadline: cx.deadline,
             parent: cx.parent.with_remote_span_context(here),
             depth: cx.depth + 1,
         };

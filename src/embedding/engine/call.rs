@@ -61,7 +61,6 @@ pub(super) struct Call<'a> {
     input: Input<'a>,
     lane: Lane,
     cx: RunContext,
-    began: Instant,
     /// Signals the workers that the caller no longer waits.
     gone: GoneFlag,
     collector: Collector<'a>,
@@ -104,7 +103,6 @@ impl<'a> Call<'a> {
             input,
             lane,
             cx: cx.clone(),
-            began: Instant::now(),
             gone: GoneFlag::default(),
             collector: Collector::new(identity, cache, search.cloned(), input.len()),
             pending: 0,
@@ -202,7 +200,6 @@ impl<'a> Call<'a> {
             texts: texts.iter().map(text).collect(),
             d: Some(self.collector.d()),
             cx: Some(self.cx.clone()),
-            began: self.began,
             gone: self.gone.0.clone(),
         };
         remote.submit(self.lane, batch, ask, sender)
@@ -283,17 +280,7 @@ impl<'a> Call<'a> {
     }
 
     fn check_wanted(&self) -> Result<()> {
-        if self.cx.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        match self.cx.deadline() {
-            Some(deadline) if deadline <= Instant::now() => {
-                let budget = deadline.saturating_duration_since(self.began);
-                let budget_ms = u64::try_from(budget.as_millis()).unwrap_or(u64::MAX);
-                Err(Error::DeadlineExceeded { what: "embedding", budget_ms })
-            }
-            _ => Ok(()),
-        }
+        self.cx.check_wanted("embedding")
     }
 
     /// The time to wait before checking again whether the result is still needed.

@@ -17,7 +17,7 @@ use super::retry;
 use super::wire::{self, Answer};
 use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::RunContext;
+use crate::base::telemetry::{RunContext, TIMEOUT_HEADER, TIMEOUT_MS_MAX};
 
 /// Maximum bytes of a response: 2048 vectors of 8192 floats as JSON are smaller.
 const ANSWER_BYTES_MAX: usize = 384 << 20;
@@ -56,25 +56,20 @@ pub struct Ask {
     pub d: Option<usize>,
     /// `None` during startup.
     pub cx: Option<RunContext>,
-    pub began: Instant,
     /// Set when the caller no longer waits.
     pub gone: Arc<AtomicBool>,
 }
 
 impl Ask {
     fn check_wanted(&self) -> Result<()> {
-        let cancelled = self.cx.as_ref().is_some_and(RunContext::is_cancelled);
-        if cancelled || self.gone.load(Ordering::Relaxed) {
+        if self.gone.load(Ordering::Relaxed) {
             return Err(Error::Cancelled);
         }
-        match self.deadline() {
-            Some(deadline) if deadline <= Instant::now() => {
-                let budget = deadline.saturating_duration_since(self.began);
-                let budget_ms = u64::try_from(budget.as_millis()).unwrap_or(u64::MAX);
-                Err(Error::DeadlineExceeded { what: "embedding", budget_ms })
-            }
-            _ => Ok(()),
-        }
+        self.cx.as_ref().map_or(Ok(()), |cx| cx.check_wanted("embedding"))
+    }
+
+    fn late(&self) -> Error {
+        self.cx.as_ref().map_or(Error::Cancelled, |cx| cx.late("embedding"))
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -199,7 +194,7 @@ impl Client {
             tries += 1;
             match failure.fault {
                 // The run reached its deadline, which says nothing about the endpoint.
-                Fault::Slow if budget < self.timeout => ask.check_wanted()?,
+                Fault::Slow if budget < self.timeout => return Err(ask.late()),
                 Fault::Busy | Fault::TooLarge | Fault::Refused => permit.succeeded(),
                 _ => permit.failed(Instant::now(), &failure.message),
             }
@@ -225,12 +220,22 @@ impl Client {
         for (name, value) in ask.cx.iter().flat_map(RunContext::headers) {
             request = request.header(name, value);
         }
+        // An endpoint that knows this header does not compute what nobody waits for.
+        if ask.deadline().is_some() {
+            let left_ms = (budget.as_millis() as u64).clamp(1, TIMEOUT_MS_MAX);
+            request = request.header(TIMEOUT_HEADER, left_ms);
+        }
         let mut response = request.send().map_err(|error| {
             if error.is_timeout() { Failure::slow(budget) } else { Failure::unreachable(error) }
         })?;
         let status = response.status();
         if !status.is_success() {
-            return Err(refusal(status, response, began, budget));
+            let mut failure = refusal(status, response, began, budget);
+            if status == StatusCode::GATEWAY_TIMEOUT && budget < self.timeout {
+                // The endpoint kept to the deadline that it was sent.
+                failure.fault = Fault::Slow;
+            }
+            return Err(failure);
         }
         let body = read(&mut response, ANSWER_BYTES_MAX, began, budget)?;
         wire::answer(&body, ask.texts.len(), ask.d)

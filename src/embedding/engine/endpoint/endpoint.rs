@@ -1,7 +1,6 @@
 //! Direct access to an endpoint: one request per call.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::client::{Ask, Client, Policy};
 use super::wire::Answer;
@@ -37,7 +36,6 @@ impl Endpoint {
             texts: texts.iter().map(|text| (*text).to_owned()).collect(),
             d: None,
             cx: Some(cx.clone()),
-            began: Instant::now(),
             gone: Arc::default(),
         })
     }

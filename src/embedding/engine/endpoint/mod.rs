@@ -90,13 +90,7 @@ impl Remote {
 
     /// Queries the endpoint for the number of values of its vectors.
     pub fn dimension(&self) -> Result<usize> {
-        let ask = Ask {
-            texts: vec![PROBE.to_owned()],
-            d: None,
-            cx: None,
-            began: Instant::now(),
-            gone: Arc::default(),
-        };
+        let ask = Ask { texts: vec![PROBE.to_owned()], d: None, cx: None, gone: Arc::default() };
         Ok(self.client.ask(&ask)?.vectors.d())
     }
 
