@@ -40,7 +40,7 @@ impl SearchedVectors {
     pub fn nearest(
         &self,
         engine: &Engine,
-        request: EmbedRequest<'_>,
+        request: EmbedRequest<'_, '_>,
         run: &RunContext,
     ) -> Result<(Embeddings, Duration)> {
         if let Some(resident) = &self.resident {

@@ -1,6 +1,7 @@
 //! Parallel search of all planned channels under one deadline.
 //!
-//! Channels run on their own small thread pool. A channel that fails or misses the deadline is left
+//! Channels compute on their own small thread pool. What they need from the engine is waited for on
+//! the caller's thread, so that a slow engine holds no thread of the pool. A channel that fails or misses the deadline is left
 //! out of the answer with a warning.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{at, never, select, unbounded};
 
-use super::channels::{ChannelName, Channels};
+use super::channels::{Channel, ChannelName, ChannelSearch, Channels};
 use super::fuse::Ranking;
 use super::plan::{Leg, Plan};
 use crate::base::error::{Error, Result, Warning};
@@ -50,31 +51,50 @@ pub fn gather(
     if let Some(budget_ms) = cx.budget_ms() {
         span.set(attrs::DEADLINE_MS, budget_ms);
     }
-    let (sender, receiver) = unbounded();
+    let mut searches = Vec::new();
     for channel in channels.iter() {
-        let name = channel.name();
-        let Some(leg) = plan.leg(name) else {
+        let Some(leg) = plan.leg(channel.name()) else {
             span.cx().skip(channel.stage(), "not-asked");
             continue;
         };
-        let depth = leg.depth;
-        let channel = channel.clone();
-        let query = query.clone();
-        let scope = scope.clone();
-        let sender = sender.clone();
-        let cx = cx.clone();
+        let (query, scope, cx) = (query.clone(), scope.clone(), cx.clone());
+        searches.push((channel, Arc::new(ChannelSearch { query, depth: leg.depth, scope, cx })));
+    }
+    let (sender, receiver) = unbounded();
+    let compute = |channel: &Arc<dyn Channel>, asked: &Arc<ChannelSearch>, embedded| {
+        let (channel, asked, sender) = (channel.clone(), asked.clone(), sender.clone());
         channels.pool.spawn(move || {
-            let search = || channel.search(&query, depth, scope.as_deref(), &cx);
+            let name = channel.name();
+            let search = || {
+                asked.cx.check_wanted("the search")?;
+                channel.search(&asked, embedded)
+            };
             let hits = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|_| {
                 Err(Error::Internal { what: "channel", detail: "it panicked".to_owned() })
             });
             // After the deadline the receiver is gone.
             let _ = sender.send(Response { channel: name, hits });
         });
+    };
+    // The engine works on the query while the threads search the channels that do not need it.
+    let submissions: Vec<_> =
+        searches.iter().map(|(channel, asked)| (channel, asked, channel.submit(asked))).collect();
+    let mut waiting = Vec::new();
+    for (channel, asked, submission) in submissions {
+        match submission {
+            None => compute(channel, asked, None),
+            Some(submission) => waiting.push((channel, asked, submission)),
+        }
+    }
+    let mut responses = Vec::new();
+    for (channel, asked, submission) in waiting {
+        match submission.wait() {
+            Ok(embedded) => compute(channel, asked, Some(embedded)),
+            Err(error) => responses.push(Response { channel: channel.name(), hits: Err(error) }),
+        }
     }
     drop(sender);
 
-    let mut responses = Vec::new();
     let cancelled = cx.cancelled().receiver();
     let deadline = cx.deadline().map_or_else(never, at);
     loop {

@@ -28,7 +28,9 @@ pub struct StageSpan {
 }
 
 impl StageSpan {
-    pub(super) fn open(cx: &RunContext, stage: Stage) -> Self {
+    /// Opens `stage` for work that does not end where it begins; [`RunContext::stage`] does both.
+    /// End it with [`StageSpan::finish`].
+    pub fn open(cx: &RunContext, stage: Stage) -> Self {
         let run = &cx.run;
         let links = links(run, stage);
         let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &cx.parent);
@@ -50,6 +52,21 @@ impl StageSpan {
         }
         let status = StepStatus::Run;
         Self { stage, within, span, started: Instant::now(), status, attrs }
+    }
+
+    /// Runs a part of the step's work. Log events inside carry the step's ids.
+    pub fn within<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let _attached = self.attach();
+        work(self)
+    }
+
+    /// Ends the step with its result.
+    pub fn finish<T>(mut self, result: Result<T>) -> Result<T> {
+        if let Err(error) = &result {
+            self.fail(error);
+        }
+        self.close();
+        result
     }
 
     /// Makes the step current on this thread, for log events.

@@ -87,7 +87,7 @@ impl<'a> Collector<'a> {
 
     /// Looks up the items of `slots` in the cache and returns the slots of the misses. Calls must
     /// pass slots in ascending order.
-    pub fn look_up(&mut self, input: Input<'_>, slots: std::ops::Range<usize>) -> Vec<usize> {
+    pub fn look_up(&mut self, input: &Input<'_>, slots: std::ops::Range<usize>) -> Vec<usize> {
         let (Some(cache), Output::Dense(values)) = (self.cache, &mut self.output) else {
             return slots.collect();
         };
@@ -239,18 +239,18 @@ impl Results {
         })
     }
 
-    pub fn into_expansions(self) -> Expansions {
+    pub fn into_expansions(self) -> Result<Expansions> {
         let Output::Sparse(vectors) = self.output else {
             unreachable!("the task of the engine was checked")
         };
-        Expansions { vectors, tokens: self.tokens, truncated: self.truncated }
+        Ok(Expansions { vectors, tokens: self.tokens, truncated: self.truncated })
     }
 
-    pub fn into_token_vectors(self) -> TokenVectors {
+    pub fn into_token_vectors(self) -> Result<TokenVectors> {
         let Output::Tokens(vectors) = self.output else {
             unreachable!("the task of the engine was checked")
         };
-        TokenVectors { vectors, tokens: self.tokens, truncated: self.truncated }
+        Ok(TokenVectors { vectors, tokens: self.tokens, truncated: self.truncated })
     }
 
     pub fn into_scores(self) -> Result<Scores> {

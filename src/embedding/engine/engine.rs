@@ -10,16 +10,18 @@ use super::collector::Results;
 use super::endpoint::Remote;
 use super::input::Input;
 use super::load::{Loaded, describe, load, refuse};
+use super::local_call::LocalCall;
 use super::placement::Placement;
 use super::request::{
     EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores, TokenVectors,
 };
+use super::submission::{Submission, Work};
 use super::worker::{DeviceCompute, Search, WorkerLimits, Workers};
 use super::{EngineStats, Lane};
 use crate::base::config::{Settings, VllmMode};
-use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::telemetry::labels::{EmbedOutcome, Mode, Tool};
-use crate::base::telemetry::{MemoryInfo, RunContext, Stage, StageSpan, Telemetry, attrs};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::labels::Tool;
+use crate::base::telemetry::{RunContext, Stage, Telemetry};
 use crate::device::Device;
 use crate::embedding::models::{ModelFolder, ModelIdentity, Task};
 use crate::embedding::nn::{Pooling, Prompts, TextConfig};
@@ -44,13 +46,13 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    identity: ModelIdentity,
+pub(super) struct Inner {
+    pub identity: ModelIdentity,
     prompts: Prompts,
-    device: String,
-    tokenizer: Tokenizer,
-    cache: Option<VectorCache>,
-    placement: Placement,
+    pub device: String,
+    pub tokenizer: Tokenizer,
+    pub cache: Option<VectorCache>,
+    pub placement: Placement,
 }
 
 impl Engine {
@@ -152,117 +154,72 @@ impl Engine {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Embeds texts and waits for the response.
+    /// Queues texts to embed and returns at once; [`Submission::wait`] waits for the response.
     ///
-    /// If the lane is full, the call fails immediately with `overloaded`. A request larger than its
-    /// lane is fed in piece by piece. The call ends early when the run is cancelled or its deadline
-    /// has passed.
-    pub fn embed(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Embeddings> {
-        self.compute_texts(Task::Embed, request, None, cx)?.into_embeddings()
+    /// If the lane is full, the request fails immediately with `overloaded`. A request larger than
+    /// its lane is fed in piece by piece while it is waited for. The request ends early when the run
+    /// is cancelled or its deadline has passed.
+    ///
+    /// search: an index that the device which computes the vectors also searches for each of them in
+    /// the same pass; the response has only ids and scores. If the device fails and an endpoint
+    /// embeds instead, the vectors are returned and no index is searched.
+    pub fn submit<'a>(
+        &'a self,
+        request: EmbedRequest<'_, 'a>,
+        search: Option<&Search>,
+        cx: &RunContext,
+    ) -> Submission<'a, Embeddings> {
+        let work = self.work(Task::Embed, request);
+        Submission::new(&self.inner, work, search, cx, Results::into_embeddings)
     }
 
-    /// Like [`Engine::embed`], but the device that computes the vectors also searches
-    /// `search.index` for each of them in the same pass and returns only ids and scores. If the
-    /// device fails and an endpoint embeds instead, the vectors are returned and no index is
-    /// searched.
+    /// Embeds texts and waits for the response, as [`Engine::submit`] describes.
+    pub fn embed(&self, request: EmbedRequest<'_, '_>, cx: &RunContext) -> Result<Embeddings> {
+        self.submit(request, None, cx).wait()
+    }
+
+    /// Like [`Engine::embed`], with a search of the vectors on the device that computes them.
     pub fn nearest(
         &self,
-        request: EmbedRequest<'_>,
+        request: EmbedRequest<'_, '_>,
         search: &Search,
         cx: &RunContext,
     ) -> Result<Embeddings> {
-        self.compute_texts(Task::Embed, request, Some(search), cx)?.into_embeddings()
+        self.submit(request, Some(search), cx).wait()
     }
 
     /// Expands texts into weights over the vocabulary; otherwise like [`Engine::embed`]. Expansions
     /// are not cached.
-    pub fn expand(&self, request: EmbedRequest<'_>, cx: &RunContext) -> Result<Expansions> {
-        self.compute_texts(Task::Expand, request, None, cx).map(Results::into_expansions)
+    pub fn expand(&self, request: EmbedRequest<'_, '_>, cx: &RunContext) -> Result<Expansions> {
+        let work = self.work(Task::Expand, request);
+        Submission::new(&self.inner, work, None, cx, Results::into_expansions).wait()
     }
 
     /// Returns the last hidden state of each token, which late interaction compares; otherwise like
     /// [`Engine::embed`]. Token vectors are not cached.
     pub fn token_vectors(
         &self,
-        request: EmbedRequest<'_>,
+        request: EmbedRequest<'_, '_>,
         cx: &RunContext,
     ) -> Result<TokenVectors> {
-        self.compute_texts(Task::TokenVectors, request, None, cx).map(Results::into_token_vectors)
+        let work = self.work(Task::TokenVectors, request);
+        Submission::new(&self.inner, work, None, cx, Results::into_token_vectors).wait()
     }
 
     /// Scores pairs of texts; otherwise like [`Engine::embed`].
     pub fn score(&self, request: ScoreRequest<'_>, cx: &RunContext) -> Result<Scores> {
         let input = Input::Pairs(request.pairs);
-        self.compute(Task::Score, Stage::Score, input, request.lane, None, cx)?.into_scores()
+        let work = Work { task: Task::Score, stage: Stage::Score, input, lane: request.lane };
+        Submission::new(&self.inner, work, None, cx, Results::into_scores).wait()
     }
 
-    fn compute_texts(
-        &self,
-        task: Task,
-        request: EmbedRequest<'_>,
-        search: Option<&Search>,
-        cx: &RunContext,
-    ) -> Result<Results> {
+    fn work<'a>(&self, task: Task, request: EmbedRequest<'_, 'a>) -> Work<'a> {
         let stage = match request.purpose {
             Purpose::Query => Stage::EmbedQuery,
             Purpose::Document => Stage::Embed,
         };
-        let prompt = self.prompt(request.prompt);
-        // The cache, the tokenizer and the endpoint see each text with the prompt prepended.
-        let prompted: Vec<String> = if prompt.is_empty() {
-            Vec::new()
-        } else {
-            request.texts.iter().map(|text| [prompt, text].concat()).collect()
-        };
-        let prompted: Vec<&str> = prompted.iter().map(String::as_str).collect();
-        let texts = if prompt.is_empty() { request.texts } else { &prompted };
-        self.compute(task, stage, Input::Texts(texts), request.lane, search, cx)
-    }
-
-    fn compute(
-        &self,
-        task: Task,
-        stage: Stage,
-        input: Input<'_>,
-        lane: Lane,
-        search: Option<&Search>,
-        cx: &RunContext,
-    ) -> Result<Results> {
-        let began = Instant::now();
-        let Inner { tokenizer, cache, identity, placement, .. } = &*self.inner;
-        let mut mode = identity.mode;
-        let result = cx.stage(stage, |span| {
-            self.check_task(task)?;
-            self.describe(input, span);
-            let parts = Parts { identity, tokenizer, cache: cache.as_ref() };
-            let (by, results) = placement.compute(parts, input, lane, search, &span.cx());
-            mode = by;
-            self.describe_mode(by, span);
-            let local = placement.workers().filter(|_| by == Mode::Inproc);
-            let memory = local.and_then(Workers::device).and_then(Device::memory);
-            for (key, bytes) in memory.into_iter().flat_map(MemoryInfo::attrs) {
-                span.set(key, bytes);
-            }
-            let results = results?;
-            span.set(attrs::VLLM_QUEUE_MS, results.queue_time.as_secs_f64() * 1e3);
-            span.set(attrs::GEN_AI_INPUT_TOKENS, results.tokens);
-            span.set(attrs::CACHE_HITS, results.cache_hits);
-            Ok(results)
-        });
-        cx.instruments().embedded(mode, outcome(&result), began.elapsed());
-        result
-    }
-
-    /// Returns an error unless the model was loaded for `task`.
-    fn check_task(&self, task: Task) -> Result<()> {
-        let ModelIdentity { name, task: loaded, .. } = &self.inner.identity;
-        if *loaded == task {
-            return Ok(());
-        }
-        Err(Error::ModelUnsupported {
-            found: format!("the task {:?} of a model loaded for another, {name},", task.as_str()),
-            supported: loaded.as_str().to_owned(),
-        })
+        let input = Input::prompted(self.prompt(request.prompt), request.texts);
+        Work { task, stage, input, lane: request.lane }
     }
 
     /// The identity of the model.
@@ -331,8 +288,10 @@ impl Engine {
         let parts = Parts { identity, tokenizer, cache: None };
         // The warm-up belongs to no run and is not measured as one.
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
-        let call = Call::new(parts, Input::Texts(&texts), Lane::Bulk, None, &cx);
-        let results = match call.run(workers, None).map_err(|failed| failed.error) {
+        let call = Call::new(parts, Input::prompted("", &texts), Lane::Bulk, None, &cx);
+        let waited = LocalCall::submit(call, workers, None)
+            .and_then(|call| call.wait().map_err(|(failed, _)| failed.error));
+        let results = match waited {
             Err(error) if placement.remote().is_some() => {
                 tracing::warn!(%error, "the device did not warm up; where it fails the endpoint embeds");
                 return Ok(());
@@ -349,39 +308,18 @@ impl Engine {
     pub fn stop(&self) {
         self.inner.placement.stop();
     }
-
-    /// Sets the attributes that are known before the work begins.
-    fn describe(&self, input: Input<'_>, span: &mut StageSpan) {
-        span.set(attrs::GEN_AI_OPERATION, "embeddings");
-        span.set(attrs::GEN_AI_PROVIDER, "codeintel");
-        span.set(attrs::VLLM_DIM, self.inner.identity.dim);
-        span.set(attrs::VLLM_BATCH_SIZE, input.len());
-    }
-
-    /// Sets the attributes that say where the request was computed.
-    fn describe_mode(&self, mode: Mode, span: &mut StageSpan) {
-        let Inner { identity, device, placement, .. } = &*self.inner;
-        span.set(attrs::VLLM_MODE, mode.as_str());
-        match placement.remote().filter(|_| mode == Mode::Http) {
-            Some(remote) => {
-                span.set(attrs::VLLM_MODEL, remote.model().to_owned());
-                span.set(attrs::VLLM_DEVICE, remote.base().to_owned());
-            }
-            None => {
-                span.set(attrs::VLLM_MODEL, identity.name.clone());
-                span.set(attrs::VLLM_DEVICE, device.clone());
-                span.set(attrs::VLLM_DTYPE, identity.dtype.as_str());
-            }
-        }
-    }
 }
 
-fn outcome(result: &Result<Results>) -> EmbedOutcome {
-    match result.as_ref().map_err(Error::kind) {
-        Ok(_) => EmbedOutcome::Ok,
-        Err(ErrorKind::Overloaded) => EmbedOutcome::Overloaded,
-        Err(ErrorKind::Timeout) => EmbedOutcome::Timeout,
-        Err(ErrorKind::Cancelled) => EmbedOutcome::Cancelled,
-        Err(_) => EmbedOutcome::Failed,
+impl Inner {
+    /// Returns an error unless the model was loaded for `task`.
+    pub fn check_task(&self, task: Task) -> Result<()> {
+        let ModelIdentity { name, task: loaded, .. } = &self.identity;
+        if *loaded == task {
+            return Ok(());
+        }
+        Err(Error::ModelUnsupported {
+            found: format!("the task {:?} of a model loaded for another, {name},", task.as_str()),
+            supported: loaded.as_str().to_owned(),
+        })
     }
 }

@@ -1,21 +1,33 @@
 //! The input of a request: texts, or pairs of texts.
 
+use std::borrow::Cow;
+
 use super::cache::{Key, VectorCache};
 use crate::base::error::Result;
 use crate::embedding::token::{Ragged, Tokenizer};
 
 /// The items of a request, each with the model's prompt prepended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) enum Input<'a> {
     /// `[n]`
-    Texts(&'a [&'a str]),
+    Texts(Vec<Cow<'a, str>>),
     /// `[n]`
     Pairs(&'a [(&'a str, &'a str)]),
 }
 
 impl<'a> Input<'a> {
+    /// `texts` with `prompt` prepended to each. The cache, the tokenizer and the endpoint see them
+    /// so. texts: `[n]`.
+    pub fn prompted(prompt: &str, texts: &[&'a str]) -> Self {
+        let prompted = |text: &&'a str| match prompt {
+            "" => Cow::Borrowed(*text),
+            prompt => Cow::Owned([prompt, text].concat()),
+        };
+        Self::Texts(texts.iter().map(prompted).collect())
+    }
+
     /// Texts or pairs.
-    pub fn len(self) -> usize {
+    pub fn len(&self) -> usize {
         match self {
             Self::Texts(texts) => texts.len(),
             Self::Pairs(pairs) => pairs.len(),
@@ -23,18 +35,18 @@ impl<'a> Input<'a> {
     }
 
     /// The cache key of item `slot`.
-    pub fn key(self, cache: &VectorCache, slot: usize) -> Key {
+    pub fn key(&self, cache: &VectorCache, slot: usize) -> Key {
         match self {
-            Self::Texts(texts) => cache.key(texts[slot]),
+            Self::Texts(texts) => cache.key(&texts[slot]),
             Self::Pairs(pairs) => cache.pair_key(pairs[slot]),
         }
     }
 
     /// Tokenises the items of `slots`, in that order.
-    pub fn encode(self, tokenizer: &Tokenizer, slots: &[usize]) -> Result<Ragged> {
+    pub fn encode(&self, tokenizer: &Tokenizer, slots: &[usize]) -> Result<Ragged> {
         match self {
             Self::Texts(texts) => {
-                let texts: Vec<&str> = slots.iter().map(|&slot| texts[slot]).collect();
+                let texts: Vec<&str> = slots.iter().map(|&slot| &*texts[slot]).collect();
                 tokenizer.encode_batch(&texts)
             }
             Self::Pairs(pairs) => {
@@ -45,9 +57,9 @@ impl<'a> Input<'a> {
     }
 
     /// The text of item `slot`, for an endpoint, which accepts only single texts.
-    pub fn text(self, slot: usize) -> &'a str {
+    pub fn text(&self, slot: usize) -> &str {
         match self {
-            Self::Texts(texts) => texts[slot],
+            Self::Texts(texts) => &texts[slot],
             Self::Pairs(_) => panic!("an endpoint is asked for embeddings only"),
         }
     }

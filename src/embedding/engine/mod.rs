@@ -15,10 +15,13 @@ mod engine;
 mod gpu;
 mod input;
 mod load;
+mod local_call;
 mod pending;
 mod placement;
 mod queue;
+mod remote_call;
 mod request;
+mod submission;
 mod worker;
 
 pub use crate::base::telemetry::labels::Lane;
@@ -29,6 +32,7 @@ pub use load::probe;
 pub use request::{
     EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores, TokenVectors,
 };
+pub use submission::Submission;
 pub use worker::{EngineStats, Search, batch_max};
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
 
 use super::queue::Waiter;
 use super::worker::Search;
@@ -132,7 +133,7 @@ mod tests {
     fn a_request_that_would_be_late_is_told_so_before_its_deadline() {
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
         let cx = cx.with_deadline(Duration::from_secs(60));
-        let (responses, received) = std::sync::mpsc::channel();
+        let (responses, received) = crossbeam_channel::unbounded();
         let request =
             Arc::new(PendingRequest { cx, gone: Arc::default(), responses, search: None });
         let now = Instant::now();

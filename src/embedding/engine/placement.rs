@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{Call, CallError, Parts};
+use super::call::{Call, CallError};
 use super::collector::Results;
-use super::input::Input;
+use super::endpoint::Remote;
+use super::endpoint::breaker::{Breaker, Permit};
+use super::local_call::LocalCall;
+use super::remote_call::RemoteCall;
 use super::worker::{EngineStats, Search, Workers};
-use crate::base::error::{Result, Warning};
-use crate::base::telemetry::RunContext;
-use crate::base::telemetry::labels::{Lane, Mode};
-use crate::embedding::engine::endpoint::Remote;
-use crate::embedding::engine::endpoint::breaker::Breaker;
+use crate::base::error::{Error, Result, Warning};
+use crate::base::telemetry::labels::Mode;
 
 /// A device is not used after failures in this many consecutive requests.
 const DEVICE_FAILURES_MAX: u32 = 3;
@@ -33,6 +33,65 @@ pub(super) enum Placement {
     },
 }
 
+/// A request that was submitted. It holds no thread.
+pub(super) enum Placed<'a> {
+    Local(LocalCall<'a>),
+    /// In this process, with permission to use its device.
+    Trial {
+        call: LocalCall<'a>,
+        permit: Permit<'a>,
+        remote: &'a Remote,
+        items: usize,
+    },
+    Remote(RemoteCall<'a>),
+    Refused(Mode, Error),
+}
+
+impl<'a> Placed<'a> {
+    fn local(call: Call<'a>, workers: &'a Workers, search: Option<&Search>) -> Self {
+        match LocalCall::submit(call, workers, search) {
+            Ok(call) => Self::Local(call),
+            Err(error) => Self::Refused(Mode::Inproc, error),
+        }
+    }
+
+    /// reason: why the endpoint is asked although the settings prefer this process.
+    fn remote(call: Call<'a>, remote: &'a Remote, reason: Option<&str>) -> Self {
+        if let Some(reason) = reason {
+            let message = format!("the endpoint {} embeds instead: {reason}", remote.base());
+            call.cx.warn_once(Warning::new("vllm-fallback", message));
+        }
+        match RemoteCall::submit(call, remote) {
+            Ok(call) => Self::Remote(call),
+            Err(error) => Self::Refused(Mode::Http, error),
+        }
+    }
+
+    /// Waits for the results, and returns where they were computed.
+    pub fn wait(self) -> (Mode, Result<Results>) {
+        match self {
+            Self::Local(call) => (Mode::Inproc, call.wait().map_err(|(failed, _)| failed.error)),
+            Self::Remote(call) => (Mode::Http, call.wait()),
+            Self::Refused(mode, error) => (mode, Err(error)),
+            Self::Trial { call, permit, remote, items } => match call.wait() {
+                Ok(results) => {
+                    // A request served from the cache alone gives no information about the device.
+                    if results.cache_hits < items {
+                        permit.succeeded();
+                    }
+                    (Mode::Inproc, Ok(results))
+                }
+                Err((CallError { error, is_device: true }, call)) => {
+                    let reason = error.to_string();
+                    permit.failed(Instant::now(), &reason);
+                    Self::remote(call.again(), remote, Some(&reason)).wait()
+                }
+                Err((CallError { error, .. }, _)) => (Mode::Inproc, Err(error)),
+            },
+        }
+    }
+}
+
 impl Placement {
     /// Computes in this process and falls back to `remote`, if there is one.
     pub fn new(workers: Workers, remote: Option<Remote>) -> Self {
@@ -43,51 +102,28 @@ impl Placement {
         }
     }
 
-    /// Computes a request and returns its mode with the results. search: an index that the device
-    /// of this process searches for each vector. An endpoint ignores it and returns the vectors.
-    pub fn compute(
-        &self,
-        parts: Parts<'_>,
-        input: Input<'_>,
-        lane: Lane,
-        search: Option<&Search>,
-        cx: &RunContext,
-    ) -> (Mode, Result<Results>) {
-        let local = |workers| Call::new(parts, input, lane, search, cx).run(workers, search);
-        let at_endpoint = |remote: &Remote, reason: Option<&str>| {
-            if let Some(reason) = reason {
-                let message = format!("the endpoint {} embeds instead: {reason}", remote.base());
-                cx.warn_once(Warning::new("vllm-fallback", message));
-            }
-            (Mode::Http, Call::new(parts, input, lane, None, cx).ask(remote))
-        };
+    /// Queues a request where it is computed. search: an index that the device of this process
+    /// searches for each vector. An endpoint ignores it and returns the vectors.
+    pub fn submit<'a>(&'a self, call: Call<'a>, search: Option<&Search>) -> Placed<'a> {
+        let without_search = |call: Call<'a>| if search.is_some() { call.again() } else { call };
         match self {
-            Self::Local(workers) => (Mode::Inproc, local(workers).map_err(|failed| failed.error)),
-            Self::Remote { remote, reason } => at_endpoint(remote, reason.as_deref()),
-            Self::Fallback { workers, device, remote } => {
-                let permit = match device.permit(Instant::now()) {
-                    Ok(permit) => permit,
-                    Err(why) => {
-                        return at_endpoint(remote, Some(&format!("of the device {why}")));
-                    }
-                };
-                match local(workers) {
-                    Err(CallError { error, is_device: true }) => {
-                        let reason = error.to_string();
-                        permit.failed(Instant::now(), &reason);
-                        at_endpoint(remote, Some(&reason))
-                    }
-                    Err(CallError { error, .. }) => (Mode::Inproc, Err(error)),
-                    Ok(results) => {
-                        // A request served from the cache alone gives no information about the
-                        // device.
-                        if results.cache_hits < input.len() {
-                            permit.succeeded();
-                        }
-                        (Mode::Inproc, Ok(results))
+            Self::Local(workers) => Placed::local(call, workers, search),
+            Self::Remote { remote, reason } => {
+                Placed::remote(without_search(call), remote, reason.as_deref())
+            }
+            Self::Fallback { workers, device, remote } => match device.permit(Instant::now()) {
+                Err(why) => {
+                    let reason = format!("of the device {why}");
+                    Placed::remote(without_search(call), remote, Some(&reason))
+                }
+                Ok(permit) => {
+                    let items = call.input.len();
+                    match Placed::local(call, workers, search) {
+                        Placed::Local(call) => Placed::Trial { call, permit, remote, items },
+                        placed => placed,
                     }
                 }
-            }
+            },
         }
     }
 

@@ -41,22 +41,22 @@ pub enum Purpose {
 
 /// Texts to embed or to expand.
 #[derive(Debug, Clone, Copy)]
-pub struct EmbedRequest<'a> {
+pub struct EmbedRequest<'s, 't> {
     /// `[n]`, may be empty.
-    pub texts: &'a [&'a str],
+    pub texts: &'s [&'t str],
     pub lane: Lane,
     pub prompt: PromptKind,
     pub purpose: Purpose,
 }
 
-impl<'a> EmbedRequest<'a> {
+impl<'s, 't> EmbedRequest<'s, 't> {
     /// Queries with a waiting user. texts: `[n]`.
-    pub fn query(texts: &'a [&'a str], prompt: PromptKind) -> Self {
+    pub fn query(texts: &'s [&'t str], prompt: PromptKind) -> Self {
         Self { texts, lane: Lane::Interactive, prompt, purpose: Purpose::Query }
     }
 
     /// Documents, which give way to queries. texts: `[n]`.
-    pub fn bulk(texts: &'a [&'a str], prompt: PromptKind) -> Self {
+    pub fn bulk(texts: &'s [&'t str], prompt: PromptKind) -> Self {
         Self { texts, lane: Lane::Bulk, prompt, purpose: Purpose::Document }
     }
 }

@@ -7,15 +7,15 @@
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use super::{Channel, ChannelName};
+use super::{Channel, ChannelName, ChannelSearch};
 use crate::base::config::{DenseDevice, SearchSettings};
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
+use crate::base::telemetry::Stage;
 use crate::base::telemetry::attrs::{self, Attr};
 use crate::base::telemetry::labels::IndexKind;
-use crate::base::telemetry::{RunContext, Stage};
-use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind, Search};
-use crate::index::{DenseIndex, DenseParams, QueryText, Resident};
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind, Search, Submission};
+use crate::index::{DenseIndex, DenseParams, Resident};
 
 /// The vectors of one version, and the engine that embeds queries for them.
 pub struct DenseChannel {
@@ -74,24 +74,6 @@ impl DenseChannel {
         let all = scope.is_none_or(|scope| scope.count() == resident.n());
         Some((resident, resident.candidates(depth)?)).filter(|_| all)
     }
-
-    /// Embeds `text` and returns its vector, or the hits of `search`.
-    fn embed(&self, text: &str, search: Option<&Search>, cx: &RunContext) -> Result<Embeddings> {
-        let Some(engine) = &self.engine else {
-            // Fail inside a stage, so that the span and the report show it like any other failure.
-            return cx.stage(Stage::EmbedQuery, |_| {
-                let what = "the dense channel".to_owned();
-                let remedy = "no embedding model is loaded; search the other channels, or load one";
-                Err(Error::Unavailable { what, remedy: remedy.to_owned() })
-            });
-        };
-        let texts = [text];
-        let request = EmbedRequest::query(&texts, PromptKind::Query);
-        match search {
-            Some(search) => engine.nearest(request, search, cx),
-            None => engine.embed(request, cx),
-        }
-    }
 }
 
 impl Channel for DenseChannel {
@@ -107,16 +89,27 @@ impl Channel for DenseChannel {
         attrs::DENSE
     }
 
-    fn search(
-        &self,
-        query: &QueryText,
-        depth: usize,
-        scope: Option<&ChunkSet>,
-        cx: &RunContext,
-    ) -> Result<Vec<Hit>> {
-        let on_device = self.on_device(depth, scope);
+    fn submit<'a>(&'a self, asked: &'a ChannelSearch) -> Option<Submission<'a, Embeddings>> {
+        let engine = self.engine.as_ref()?;
+        let on_device = self.on_device(asked.depth, asked.scope.as_deref());
         let search = on_device.map(|(vectors, k)| Search { index: vectors.index(), k });
-        let mut embedded = self.embed(&query.raw, search.as_ref(), cx)?;
+        let texts = [asked.query.raw.as_str()];
+        let request = EmbedRequest::query(&texts, PromptKind::Query);
+        Some(engine.submit(request, search.as_ref(), &asked.cx))
+    }
+
+    fn search(&self, asked: &ChannelSearch, embedded: Option<Embeddings>) -> Result<Vec<Hit>> {
+        let ChannelSearch { depth, scope, cx, .. } = asked;
+        let (depth, scope) = (*depth, scope.as_deref());
+        let Some(mut embedded) = embedded else {
+            // Fail inside a stage, so that the span and the report show it like any other failure.
+            return cx.stage(Stage::EmbedQuery, |_| {
+                let what = "the dense channel".to_owned();
+                let remedy = "no embedding model is loaded; search the other channels, or load one";
+                Err(Error::Unavailable { what, remedy: remedy.to_owned() })
+            });
+        };
+        let on_device = self.on_device(depth, scope);
         let found = on_device.and_then(|(vectors, _)| Some((vectors, embedded.nearest.pop()?)));
         let kind = if found.is_some() { IndexKind::Flat } else { self.index.kind_label() };
         cx.stage(self.stage(), |s| {

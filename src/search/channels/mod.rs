@@ -23,7 +23,7 @@ use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::attrs::Attr;
 use crate::base::telemetry::{RunContext, Stage};
-use crate::embedding::engine::Engine;
+use crate::embedding::engine::{Embeddings, Engine, Submission};
 use crate::index::versions::IndexVersion;
 use crate::index::{DenseIndex, LexicalIndex, QueryText, SymbolIndex};
 use dense::DenseChannel;
@@ -58,6 +58,16 @@ impl ChannelName {
     }
 }
 
+/// One search of a channel.
+pub(super) struct ChannelSearch {
+    pub query: Arc<QueryText>,
+    /// Chunks to find.
+    pub depth: usize,
+    /// The chunks that may be found; `None` for all.
+    pub scope: Option<Arc<ChunkSet>>,
+    pub cx: RunContext,
+}
+
 /// A source of ranked chunks, open on one version. Any number of threads may search it
 /// concurrently.
 pub(super) trait Channel: Send + Sync {
@@ -69,15 +79,15 @@ pub(super) trait Channel: Send + Sync {
     /// The attribute of the event `channels.gathered` that counts its hits.
     fn hits_attribute(&self) -> Attr;
 
-    /// Returns the best `depth` chunks of `scope` (`None` for all chunks), best first. The channel
-    /// records its own stage.
-    fn search(
-        &self,
-        query: &QueryText,
-        depth: usize,
-        scope: Option<&ChunkSet>,
-        cx: &RunContext,
-    ) -> Result<Vec<Hit>>;
+    /// Submits what the search needs from the engine, without waiting for it; `None` if it needs
+    /// nothing.
+    fn submit<'a>(&'a self, _asked: &'a ChannelSearch) -> Option<Submission<'a, Embeddings>> {
+        None
+    }
+
+    /// Returns the best `depth` chunks of the scope, best first. The channel records its own stage.
+    /// embedded: the response to what [`Channel::submit`] submitted.
+    fn search(&self, asked: &ChannelSearch, embedded: Option<Embeddings>) -> Result<Vec<Hit>>;
 }
 
 /// The channels of one version.
@@ -85,7 +95,8 @@ pub(super) struct Channels {
     list: Vec<Arc<dyn Channel>>,
     pub(super) dense: Arc<DenseChannel>,
     pub(super) vocabulary: IndexVocabulary,
-    /// The threads that channels run on, so that a slow channel does not block the caller's thread.
+    /// The threads that channels compute on, so that a slow channel does not block the caller's
+    /// thread. None of them waits for the engine.
     pub(super) pool: ThreadPool,
 }
 

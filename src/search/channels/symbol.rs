@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use super::{Channel, ChannelName};
+use super::{Channel, ChannelName, ChannelSearch};
 use crate::base::error::Result;
-use crate::base::hit::{ChunkSet, Hit};
+use crate::base::hit::Hit;
+use crate::base::telemetry::Stage;
 use crate::base::telemetry::attrs::{self, Attr};
-use crate::base::telemetry::{RunContext, Stage};
-use crate::index::{QueryText, SymbolIndex};
+use crate::embedding::engine::Embeddings;
+use crate::index::SymbolIndex;
 use crate::search::rank::kind;
 
 pub struct SymbolChannel(pub Arc<SymbolIndex>);
@@ -25,15 +26,10 @@ impl Channel for SymbolChannel {
         attrs::SYMBOL
     }
 
-    fn search(
-        &self,
-        query: &QueryText,
-        depth: usize,
-        scope: Option<&ChunkSet>,
-        cx: &RunContext,
-    ) -> Result<Vec<Hit>> {
+    fn search(&self, asked: &ChannelSearch, _: Option<Embeddings>) -> Result<Vec<Hit>> {
+        let ChannelSearch { query, depth, scope, cx } = asked;
         cx.stage(self.stage(), |s| {
-            let hits = self.0.search(query, depth, scope, kind::penalty)?;
+            let hits = self.0.search(query, *depth, scope.as_deref(), kind::penalty)?;
             s.set(attrs::CHANNEL_HITS, hits.len());
             Ok(hits)
         })

@@ -17,8 +17,9 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
 
 pub(super) use client::{Ask, Policy};
 pub use endpoint::Endpoint;
@@ -27,6 +28,7 @@ pub use wire::Answer;
 use super::worker::EngineStats;
 use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
+use crate::base::signal::Signal;
 use crate::base::telemetry::labels::Lane;
 use client::Client;
 use pool::Pool;
@@ -143,9 +145,9 @@ impl Remote {
         })
     }
 
-    /// Returns an error if the engine was stopped, so that callers do not wait longer.
-    pub fn check_running(&self) -> Result<()> {
-        self.pool.check_running()
+    /// The signal that the engine was stopped, so that callers do not wait longer.
+    pub fn stopped(&self) -> &Signal {
+        self.pool.stopped()
     }
 
     /// The error of a call for which the queue had no room.

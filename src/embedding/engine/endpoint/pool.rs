@@ -7,6 +7,7 @@ use std::sync::Arc;
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::error::{Error, Result};
+use crate::base::signal::Signal;
 use crate::base::telemetry::labels::Lane;
 use crate::embedding::engine::worker::stopped;
 
@@ -27,6 +28,7 @@ pub struct Pool {
 struct Shared {
     state: Mutex<State>,
     work: Condvar,
+    stopped: Signal,
 }
 
 #[derive(Default)]
@@ -34,7 +36,6 @@ struct State {
     interactive: VecDeque<Job>,
     bulk: VecDeque<Job>,
     turn: usize,
-    stopped: bool,
 }
 
 impl Pool {
@@ -54,7 +55,7 @@ impl Pool {
     /// `make`.
     pub fn submit(&self, lane: Lane, make: impl FnOnce() -> Job) -> Result<bool> {
         let mut state = self.shared.state.lock();
-        if state.stopped {
+        if self.shared.stopped.is_raised() {
             return Err(stopped());
         }
         let queue = state.queue(lane);
@@ -66,8 +67,9 @@ impl Pool {
         Ok(true)
     }
 
-    pub fn check_running(&self) -> Result<()> {
-        if self.shared.state.lock().stopped { Err(stopped()) } else { Ok(()) }
+    /// The signal that [`Pool::stop`] raises.
+    pub fn stopped(&self) -> &Signal {
+        &self.shared.stopped
     }
 
     pub fn waiting(&self) -> usize {
@@ -79,7 +81,7 @@ impl Pool {
     /// them.
     pub fn stop(&self) {
         let mut state = self.shared.state.lock();
-        state.stopped = true;
+        self.shared.stopped.raise();
         state.interactive.clear();
         state.bulk.clear();
         self.shared.work.notify_all();
@@ -117,7 +119,7 @@ impl State {
 impl Shared {
     fn work_until_stopped(&self) {
         let mut state = self.state.lock();
-        while !state.stopped {
+        while !self.stopped.is_raised() {
             let Some(job) = state.next() else {
                 self.work.wait(&mut state);
                 continue;

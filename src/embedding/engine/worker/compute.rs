@@ -160,7 +160,7 @@ impl SearchOutput {
 }
 
 /// Runs `compute` and turns a panic into an error.
-pub(super) fn guarded<R>(compute: impl FnOnce() -> Result<R>) -> Result<R> {
+pub(in crate::embedding::engine) fn guarded<R>(compute: impl FnOnce() -> Result<R>) -> Result<R> {
     catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
