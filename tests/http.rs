@@ -1,5 +1,6 @@
 //! The HTTP interfaces: readiness, failures that keep their kind, and problem documents.
 
+mod deadlines;
 mod embeddings;
 mod process;
 mod remote;

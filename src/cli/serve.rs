@@ -8,7 +8,7 @@ use super::Context;
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::TelemetryConfig;
-use crate::http::{listen, metrics_router, router, serve};
+use crate::http::{listen, metrics_router, router, serve, threads_max};
 use crate::tools::App;
 
 /// The interval at which CURRENT is read.
@@ -23,8 +23,12 @@ pub struct ServeArgs {
 }
 
 pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
-    let runtime = tokio::runtime::Runtime::new().map_err(Error::library("tokio", "start"))?;
     let app = cx.app;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(threads_max(&app.settings().serve))
+        .build()
+        .map_err(Error::library("tokio", "start"))?;
     let result = runtime.block_on(async {
         let (listener, address) = listen(&app.settings().serve.address).await?;
         eprintln!("listening on http://{address}, index in {}", app.data().path().display());

@@ -9,21 +9,28 @@ mod middleware;
 mod native;
 mod openai;
 mod request;
+mod slots;
 
 pub use metrics::router as metrics_router;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::handler::Handler;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{self, MethodRouter};
+use axum::{Extension, Router};
 use tokio::net::TcpListener;
 
+use crate::base::config::ServeSettings;
 use crate::base::error::{Error, Result};
 use crate::tools::{App, search};
+use slots::Slots;
+
+/// Threads for requests that run no tool.
+const OTHER_THREADS: usize = 64;
 
 /// One route of the server.
 struct Route {
@@ -59,15 +66,25 @@ pub fn route_list() -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
+/// Maximum threads that the requests of one server hold: one for each request to a tool, and some
+/// for the reports of runs and for following the index.
+pub fn threads_max(settings: &ServeSettings) -> usize {
+    let tools = routes().iter().filter(|route| route.method == "POST").count();
+    tools * settings.requests_max + OTHER_THREADS
+}
+
 /// The router of an app that may still be loading.
 pub fn router(app: App) -> Router {
-    let body_bytes_max = app.settings().serve.body_bytes_max;
+    let serve = &app.settings().serve;
+    let body_bytes_max = serve.body_bytes_max;
+    let slots = Arc::new(Slots::new(serve.requests_max));
     routes()
         .into_iter()
         .fold(Router::new(), |router, route| router.route(route.path, route.handler))
         .fallback(native::no_such_route)
         .method_not_allowed_fallback(native::no_such_method)
         .layer(DefaultBodyLimit::max(body_bytes_max))
+        .layer(Extension(slots))
         .layer(from_fn_with_state(app.clone(), middleware::observe))
         .with_state(app)
 }

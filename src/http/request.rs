@@ -13,6 +13,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 
+use super::slots::Slots;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::{Caller, RunContext, TIMEOUT_HEADER, TIMEOUT_MS_MAX};
 use crate::tools::{App, ToolSpec};
@@ -31,6 +32,8 @@ pub struct RequestHead {
     caller: Caller,
     /// The value of the header X-Request-Timeout-Ms.
     timeout_ms: Result<Option<u64>>,
+    /// `None` if the router has no limit.
+    slots: Option<Arc<Slots>>,
 }
 
 impl<S: Sync> FromRequestParts<S> for RequestHead {
@@ -38,7 +41,8 @@ impl<S: Sync> FromRequestParts<S> for RequestHead {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let caller = parts.extensions.get::<Caller>().cloned().unwrap_or_else(Caller::nobody);
-        Ok(Self { caller, timeout_ms: timeout_ms(&parts.headers) })
+        let slots = parts.extensions.get::<Arc<Slots>>().cloned();
+        Ok(Self { caller, timeout_ms: timeout_ms(&parts.headers), slots })
     }
 }
 
@@ -74,7 +78,7 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Runs a tool as `work` and ends its run. A panic fails only this request.
+/// Runs a tool as `work` on a thread of its own and ends its run. A panic fails only this request.
 ///
 /// The deadline of the run counts from the arrival of the request. `work` is not begun after it.
 pub async fn run_tool<T: Send + 'static>(
@@ -83,13 +87,15 @@ pub async fn run_tool<T: Send + 'static>(
     spec: &'static ToolSpec,
     work: impl FnOnce(&App, &RunContext) -> Result<T, Arc<Error>> + Send + 'static,
 ) -> Result<T, Arc<Error>> {
-    let RequestHead { caller, timeout_ms } = head;
+    let RequestHead { caller, timeout_ms, slots } = head;
     let cx = spec.begin(&app, caller, *timeout_ms.as_ref().unwrap_or(&None));
     let _cancel = CancelOnDrop(cx.clone());
+    let slot = slots.map(|slots| slots.take(spec.name)).transpose();
     let internal = |detail: String| Arc::new(Error::Internal { what: "request", detail });
     let run = move || {
         let checked_work = || {
             timeout_ms?;
+            let _slot = slot?;
             cx.check_wanted("the request")?;
             work(&app, &cx)
         };

@@ -1,5 +1,6 @@
 //! What the integration tests share: places with an index, the binary, servers, models and sources.
 
+mod endpoint;
 mod files;
 mod model;
 mod place;
@@ -9,6 +10,7 @@ mod serving;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+pub use endpoint::Endpoint;
 pub use files::{many, many_files, rust_file};
 pub use model::{golden, golden_json, tiny_model};
 pub use place::{Place, ask, cx, engine, fingerprint, only, paths};

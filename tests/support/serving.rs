@@ -121,6 +121,14 @@ impl Serving {
         reply(self.agent.post(self.url(route)).send_json(body))
     }
 
+    pub fn post_with(&self, route: &str, headers: &[(&str, &str)], body: &Value) -> Reply {
+        let request = self.agent.post(self.url(route));
+        let with = |request: ureq::RequestBuilder<_>, (name, value): &(&str, &str)| {
+            request.header(*name, *value)
+        };
+        reply(headers.iter().fold(request, with).send_json(body))
+    }
+
     pub fn post_text(&self, route: &str, body: &str) -> Reply {
         let request = self.agent.post(self.url(route));
         reply(request.header("content-type", "application/json").send(body))

@@ -189,6 +189,8 @@ settings! {
             "Address and port that `serve` listens on";
         body_bytes_max: usize = 2 << 20, in 1024..=1 << 30,
             "Maximum size of a request body in bytes";
+        requests_max: usize = 512, in 1..=8192,
+            "Maximum requests of each tool at work at once; each holds a thread, and more are rejected as overloaded";
         items_max: usize = 2048, in 1..=65_536,
             "Maximum texts in one embedding request";
     }

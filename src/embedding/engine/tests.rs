@@ -25,6 +25,7 @@ use crate::embedding::token::{Ragged, Tokenizer};
 
 mod flights;
 mod memory;
+mod submissions;
 mod tasks;
 mod workers;
 
