@@ -22,6 +22,9 @@ __device__ __forceinline__ void store(float *to, float value) { *to = value; }
 __device__ __forceinline__ void store(f16 *to, float value) { *to = __float2half_rn(value); }
 __device__ __forceinline__ void store(bf16 *to, float value) { *to = __float2bfloat16_rn(value); }
 
+/// The greater of two values, NaN if one of them is, as `max_rows` of the CPU.
+__device__ __forceinline__ float max_or_nan(float a, float b) { return b > a || b != b ? b : a; }
+
 template <typename T, typename Out>
 __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens, Out *out, int pooling,
                                      int normalize, int d, int dim) {
@@ -56,7 +59,7 @@ __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens
                 load8(v, hidden + row * d + at * VECTOR);
 #pragma unroll
                 for (int j = 0; j < VECTOR; j++) {
-                    held[i][j] = is_max ? fmaxf(held[i][j], v[j]) : held[i][j] + weight * v[j];
+                    held[i][j] = is_max ? max_or_nan(held[i][j], v[j]) : held[i][j] + weight * v[j];
                 }
             }
         }
@@ -70,7 +73,7 @@ __device__ __forceinline__ void tail(const T *hidden, const uint32_t *cu_seqlens
 #pragma unroll
                 for (int j = 0; j < VECTOR; j++) {
                     const float more = sums[other * vectors + vector][j];
-                    held[0][j] = is_max ? fmaxf(held[0][j], more) : held[0][j] + more;
+                    held[0][j] = is_max ? max_or_nan(held[0][j], more) : held[0][j] + more;
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The result type of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -102,6 +103,15 @@ pub enum Error {
 
     #[error("{what} row {row} holds a value that is not a finite number")]
     NotFinite { what: &'static str, row: usize },
+
+    #[error(
+        "the model's output is not a finite number; leave this input out, or compute with more precision (engine.dtype = f32)"
+    )]
+    OutputNotFinite,
+
+    /// Why one input of a request failed. index: its position in the request, from 0.
+    #[error("input {index}: {source}")]
+    Input { index: usize, source: Arc<Error> },
 
     #[error("{what} is not available: {remedy}")]
     Unavailable { what: String, remedy: String },
@@ -208,9 +218,11 @@ impl Error {
     /// The kind of this failure.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Argument { .. } | Self::Dimension { .. } | Self::NotFinite { .. } => {
-                ErrorKind::InvalidParameter
-            }
+            Self::Argument { .. }
+            | Self::Dimension { .. }
+            | Self::NotFinite { .. }
+            | Self::OutputNotFinite => ErrorKind::InvalidParameter,
+            Self::Input { source, .. } => source.kind(),
             Self::QueryInvalid { .. } => ErrorKind::QueryInvalid,
             Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
             Self::ConfigValue { .. }
@@ -244,6 +256,14 @@ impl Error {
                 Self::DiskFull { path, source }
             }
             _ => Self::Io { action, path, source },
+        }
+    }
+
+    /// The same error for a request whose inputs begin at position `first` of a larger one.
+    pub fn in_larger_request(self, first: usize) -> Self {
+        match self {
+            Self::Input { index, source } => Self::Input { index: first + index, source },
+            error => error,
         }
     }
 

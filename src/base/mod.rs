@@ -4,6 +4,7 @@ pub mod config;
 pub mod error;
 pub mod hit;
 pub mod output;
+pub mod panic;
 pub mod signal;
 pub mod telemetry;
 pub mod text;

@@ -91,7 +91,7 @@ struct LocalTally {
     flops: f64,
     batches: u64,
     /// Tokens computed: equal texts of a batch count once.
-    computed: u64,
+    computed: usize,
 }
 
 impl Bencher<'_> {
@@ -167,7 +167,7 @@ impl Bencher<'_> {
         tally.compute.push(after.computed - before.computed);
         tally.flops += tokens.iter().map(|n| self.cost.flops(*n)).sum::<f64>();
         tally.batches += after.batches - before.batches;
-        tally.computed += after.tokens - before.tokens;
+        tally.computed += embeddings.computed_tokens;
         Ok(())
     }
 

@@ -3,7 +3,6 @@
 //! A tool runs outside the async threads and is cancelled when the client disconnects.
 
 use std::convert::Infallible;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,6 +14,7 @@ use axum::response::Response;
 
 use super::slots::Slots;
 use crate::base::error::{Error, Result};
+use crate::base::panic::guarded;
 use crate::base::telemetry::{Caller, RunContext, TIMEOUT_HEADER, TIMEOUT_MS_MAX};
 use crate::tools::{App, ToolSpec};
 
@@ -93,15 +93,11 @@ pub async fn run_tool<T: Send + 'static>(
     let slot = slots.map(|slots| slots.take(spec.name)).transpose();
     let internal = |detail: String| Arc::new(Error::Internal { what: "request", detail });
     let run = move || {
-        let checked_work = || {
+        let result = guarded(spec.name, || {
             timeout_ms?;
             let _slot = slot?;
             cx.check_wanted("the request")?;
             work(&app, &cx)
-        };
-        let result = catch_unwind(AssertUnwindSafe(checked_work)).unwrap_or_else(|_| {
-            tracing::error!(tool = spec.name, run_id = cx.run_id(), "a request panicked");
-            Err(internal("it panicked".to_owned()))
         });
         cx.finish(result.as_ref().err().map(|error| &**error));
         result

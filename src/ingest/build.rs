@@ -113,9 +113,8 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let request = EmbedRequest::bulk(&texts, PromptKind::Document);
-    let computed = sources.engine.stats().tokens;
     let fresh = sources.engine.embed(request, cx)?;
-    let tokens = (sources.engine.stats().tokens - computed) as usize;
+    let tokens = fresh.computed_tokens;
 
     let mut vectors = Matrix::with_capacity(chunks.len(), fresh.vectors.d());
     let mut rows = fresh.vectors.rows();

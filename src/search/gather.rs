@@ -4,7 +4,6 @@
 //! the caller's thread, so that a slow engine holds no thread of the pool. A channel that fails or misses the deadline is left
 //! out of the answer with a warning.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use super::fuse::Ranking;
 use super::plan::{Leg, Plan};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkSet, Hit};
+use crate::base::panic::guarded;
 use crate::base::telemetry::{RunContext, StageSpan, attrs};
 use crate::index::QueryText;
 
@@ -65,12 +65,9 @@ pub fn gather(
         let (channel, asked, sender) = (channel.clone(), asked.clone(), sender.clone());
         channels.pool.spawn(move || {
             let name = channel.name();
-            let search = || {
+            let hits = guarded(name.as_str(), || {
                 asked.cx.check_wanted("the search")?;
                 channel.search(&asked, embedded)
-            };
-            let hits = catch_unwind(AssertUnwindSafe(search)).unwrap_or_else(|_| {
-                Err(Error::Internal { what: "channel", detail: "it panicked".to_owned() })
             });
             // After the deadline the receiver is gone.
             let _ = sender.send(Response { channel: name, hits });

@@ -14,6 +14,7 @@ use super::labels::{Label, Outcome};
 use super::report::{StepRecord, StepStatus};
 use super::stage::Stage;
 use crate::base::error::{Error, Result};
+use crate::base::panic::panicked;
 
 /// A running step.
 pub struct StageSpan {
@@ -187,10 +188,7 @@ impl RunContext {
         match &result {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => span.fail(error),
-            Err(_) => {
-                let detail = "it panicked".to_owned();
-                span.fail(&Error::Internal { what: stage.name(), detail });
-            }
+            Err(payload) => span.fail(&panicked(stage.name(), &**payload)),
         }
         drop(attached);
         span.close();

@@ -36,7 +36,7 @@ impl From<Error> for CallError {
 
 impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
-        let is_device = matches!(failure, Failure::Device(_));
+        let is_device = failure.is_device();
         Self { error: failure.into_error(), is_device }
     }
 }

@@ -27,6 +27,7 @@ pub(super) struct Collector<'a> {
     /// `[n]`, or empty without a cache.
     keys: Vec<Key>,
     cache_hits: usize,
+    computed_tokens: usize,
     cache_failed: bool,
     searched: Duration,
     queue_time: Option<Duration>,
@@ -50,6 +51,7 @@ pub(super) struct Results {
     d: usize,
     searched: Duration,
     pub tokens: usize,
+    pub computed_tokens: usize,
     pub truncated: usize,
     pub cache_hits: usize,
     pub tokenise: Duration,
@@ -79,6 +81,7 @@ impl<'a> Collector<'a> {
             usages: vec![Usage::default(); n],
             keys: Vec::new(),
             cache_hits: 0,
+            computed_tokens: 0,
             cache_failed: false,
             searched: Duration::ZERO,
             queue_time: None,
@@ -124,6 +127,11 @@ impl<'a> Collector<'a> {
     /// Records the queue time of a batch. Only the first batch of a request counts.
     pub fn waited(&mut self, queue_time: Duration) {
         self.queue_time.get_or_insert(queue_time);
+    }
+
+    /// Counts tokens that were computed for this request.
+    pub fn computed(&mut self, tokens: usize) {
+        self.computed_tokens += tokens;
     }
 
     /// Stores the output of a batch of this process.
@@ -210,6 +218,7 @@ impl<'a> Collector<'a> {
             d: self.d,
             searched: self.searched,
             tokens: self.usages.iter().map(|usage| usage.tokens as usize).sum(),
+            computed_tokens: self.computed_tokens,
             truncated: self.usages.iter().filter(|usage| usage.truncated).count(),
             cache_hits: self.cache_hits,
             tokenise,
@@ -232,6 +241,7 @@ impl Results {
             nearest,
             searched: self.searched,
             tokens: self.tokens,
+            computed_tokens: self.computed_tokens,
             truncated: self.truncated,
             cache_hits: self.cache_hits,
             tokenise: self.tokenise,
@@ -243,14 +253,24 @@ impl Results {
         let Output::Sparse(vectors) = self.output else {
             unreachable!("the task of the engine was checked")
         };
-        Ok(Expansions { vectors, tokens: self.tokens, truncated: self.truncated })
+        Ok(Expansions {
+            vectors,
+            tokens: self.tokens,
+            computed_tokens: self.computed_tokens,
+            truncated: self.truncated,
+        })
     }
 
     pub fn into_token_vectors(self) -> Result<TokenVectors> {
         let Output::Tokens(vectors) = self.output else {
             unreachable!("the task of the engine was checked")
         };
-        Ok(TokenVectors { vectors, tokens: self.tokens, truncated: self.truncated })
+        Ok(TokenVectors {
+            vectors,
+            tokens: self.tokens,
+            computed_tokens: self.computed_tokens,
+            truncated: self.truncated,
+        })
     }
 
     pub fn into_scores(self) -> Result<Scores> {
@@ -260,6 +280,7 @@ impl Results {
         Ok(Scores {
             logits: Matrix::new(logits, self.d)?,
             tokens: self.tokens,
+            computed_tokens: self.computed_tokens,
             truncated: self.truncated,
             cache_hits: self.cache_hits,
         })

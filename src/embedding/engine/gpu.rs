@@ -35,7 +35,7 @@ impl Compute for OnGpu {
                 ids: finished.values(&readback.ids).to_vec(),
             });
             let rows = vectors.transpose()?.map(BatchRows::Dense);
-            Ok(BatchOutput { rows, searches: found.collect() })
+            Ok(BatchOutput::new(rows, found.collect()))
         })))
     }
 

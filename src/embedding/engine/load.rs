@@ -1,6 +1,6 @@
 //! Loading of a model folder, with or without its weights.
 
-use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch};
+use super::worker::compute::{BatchRequest, BatchRows, Compute, Launch};
 use super::{EngineOptions, PromptKind};
 use crate::base::config::{DeviceChoice, EndpointSettings, EngineSettings};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -76,11 +76,7 @@ fn load_classifier(folder: &ModelFolder, settings: &EngineSettings) -> Result<Lo
     let (labels, positions) = (classifier.labels(), classifier.max_positions());
     let identity = head_identity(folder, &device, Task::Score, labels, positions)?;
     let busy_tokens = classifier.busy_tokens();
-    let compute = Box::new(move |batch: &Ragged| {
-        let logits = classifier.logits(batch)?;
-        logits.check_finite("logits")?;
-        Ok(logits)
-    });
+    let compute = Box::new(move |batch: &Ragged| classifier.logits(batch));
     Ok(Loaded { identity, device, compute, busy_tokens })
 }
 
@@ -131,13 +127,12 @@ struct TokenEncoder(Encoder);
 impl Compute for TokenEncoder {
     fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
         let hidden = self.0.forward(batch)?;
-        hidden.check_finite("token vectors")?;
         let d = hidden.d();
         let ranges = batch.cu_seqlens.windows(2).map(|ends| ends[0] as usize..ends[1] as usize);
         let tokens = ranges
             .map(|range| Matrix::new(hidden.as_slice()[range.start * d..range.end * d].to_vec(), d))
             .collect::<Result<_>>()?;
-        Ok(Launch::Done(BatchOutput::new(BatchRows::Tokens(tokens))))
+        Ok(Launch::Done(BatchRows::Tokens(tokens).into()))
     }
 }
 
@@ -146,7 +141,7 @@ struct Expander(Splade);
 impl Compute for Expander {
     fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
         let expansions = self.0.expand(batch)?;
-        Ok(Launch::Done(BatchOutput::new(BatchRows::Sparse(expansions))))
+        Ok(Launch::Done(BatchRows::Sparse(expansions).into()))
     }
 }
 

@@ -141,6 +141,7 @@ impl<'a> LocalCall<'a> {
             return Err(failure.into());
         }
         self.call.collector.waited(response.queue_time);
+        self.call.collector.computed(response.computed_tokens);
         self.pending -= response.rows.len();
         Ok(self.call.collector.take(&response, &self.call.cx)?)
     }

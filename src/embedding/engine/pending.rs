@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
-use super::queue::Waiter;
+use super::queue::{BatchRow, Waiter};
 use super::worker::Search;
 use super::worker::compute::BatchOutput;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::RunContext;
 
 /// The state that the entries of one request share.
@@ -48,6 +48,9 @@ impl Waiter for Slot {
 pub(super) struct Response {
     /// For each slot of the request in the batch, the row that holds its result.
     pub rows: Vec<SlotRow>,
+    /// Tokens of the sequences that were computed for this request. A sequence that several
+    /// requests of a batch share counts for the first.
+    pub computed_tokens: usize,
     pub result: Result<Arc<BatchOutput>, Failure>,
     /// The queue time of the request's first entry.
     pub queue_time: Duration,
@@ -63,52 +66,91 @@ pub(super) struct SlotRow {
 /// Why a request has no result.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
-    /// The device failed on a batch, which the request may have shared with others.
-    Device(Arc<Error>),
+    /// The device is lost.
+    Lost(Arc<Error>),
+    /// The item at `index` of the request failed.
+    Item { index: usize, error: Arc<Error> },
     /// The result would have come after the deadline of the request.
     Late { budget_ms: u64 },
 }
 
 impl Failure {
+    /// Whether the device may be the cause, rather than the request.
+    pub fn is_device(&self) -> bool {
+        match self {
+            Self::Lost(_) => true,
+            Self::Item { error, .. } => error.kind() != ErrorKind::InvalidParameter,
+            Self::Late { .. } => false,
+        }
+    }
+
     /// The error of one of the requests that failed.
     pub fn into_error(self) -> Error {
-        let error = match self {
-            Self::Late { budget_ms } => {
-                return Error::DeadlineExceeded { what: "embedding", budget_ms };
-            }
-            Self::Device(error) => error,
-        };
-        match &*error {
-            Error::DeviceLost { detail } => Error::DeviceLost { detail: detail.clone() },
-            &Error::OutOfMemory { tokens, bytes } => Error::OutOfMemory { tokens, bytes },
-            _ => Error::Library {
-                part: "the encoder",
-                action: "compute a batch",
-                source: error.into(),
+        match self {
+            Self::Late { budget_ms } => Error::DeadlineExceeded { what: "embedding", budget_ms },
+            Self::Item { index, error } => Error::Input { index, source: error },
+            Self::Lost(error) => match &*error {
+                Error::DeviceLost { detail } => Error::DeviceLost { detail: detail.clone() },
+                other => unreachable!("{other} leaves the device as it was"),
             },
         }
     }
 }
 
-/// Sends one response to each request of a batch. waiters: the waiters of each row.
-pub(super) fn respond(waiters: Vec<Vec<Slot>>, result: Result<BatchOutput>, launched: Instant) {
-    let result = result.map(Arc::new).map_err(|error| Failure::Device(Arc::new(error)));
-    let mut responses: HashMap<*const PendingRequest, (Arc<PendingRequest>, Response)> =
-        HashMap::new();
-    for (row, slots) in waiters.into_iter().enumerate() {
-        for Slot { request, index, queued } in slots {
-            let (_, response) = responses.entry(Arc::as_ptr(&request)).or_insert_with(|| {
-                let result = result.clone();
-                (request, Response { rows: Vec::new(), result, queue_time: Duration::ZERO })
-            });
-            response.rows.push(SlotRow { slot: index, row });
-            response.queue_time =
-                response.queue_time.max(launched.saturating_duration_since(queued));
+/// Sends one response to each request of a batch: its results, or the error of its first item that
+/// failed. An error of the whole batch belongs to its only sequence, unless the device is lost.
+pub(super) fn respond(rows: Vec<BatchRow<Slot>>, result: Result<BatchOutput>, launched: Instant) {
+    let result = result.map(Arc::new).map_err(Arc::new);
+    let mut requests: HashMap<*const PendingRequest, (Arc<PendingRequest>, Share)> = HashMap::new();
+    for (row, BatchRow { sequence, waiters }) in rows.into_iter().enumerate() {
+        let mut computed_tokens = sequence.ids.len();
+        for Slot { request, index, queued } in waiters {
+            let (_, share) = requests
+                .entry(Arc::as_ptr(&request))
+                .or_insert_with(|| (request, Share::default()));
+            share.rows.push(SlotRow { slot: index, row });
+            share.queue_time = share.queue_time.max(launched.saturating_duration_since(queued));
+            share.computed_tokens += std::mem::take(&mut computed_tokens);
         }
     }
-    for (request, response) in responses.into_values() {
+    for (request, share) in requests.into_values() {
+        let result = share.result(&result);
+        let Share { rows, computed_tokens, queue_time } = share;
         // A caller that has stopped waiting does not need the response.
-        let _ = request.responses.send(response);
+        let _ = request.responses.send(Response { rows, computed_tokens, result, queue_time });
+    }
+}
+
+/// The part of one request in a batch.
+#[derive(Default)]
+struct Share {
+    rows: Vec<SlotRow>,
+    computed_tokens: usize,
+    queue_time: Duration,
+}
+
+impl Share {
+    fn result(
+        &self,
+        batch: &Result<Arc<BatchOutput>, Arc<Error>>,
+    ) -> Result<Arc<BatchOutput>, Failure> {
+        let first = |failed: &dyn Fn(usize) -> bool| {
+            self.rows.iter().filter(|place| failed(place.row)).map(|place| place.slot).min()
+        };
+        let (index, error) = match batch {
+            Ok(output) => {
+                let not_finite = |row| output.not_finite.binary_search(&row).is_ok();
+                match first(&not_finite) {
+                    None => return Ok(output.clone()),
+                    Some(index) => (index, Arc::new(Error::OutputNotFinite)),
+                }
+            }
+            Err(error) if matches!(**error, Error::DeviceLost { .. }) => {
+                return Err(Failure::Lost(error.clone()));
+            }
+            Err(error) => (first(&|_| true).unwrap_or_default(), error.clone()),
+        };
+        Err(Failure::Item { index, error })
     }
 }
 
@@ -118,7 +160,8 @@ pub(super) fn respond_late(slots: Vec<Slot>, now: Instant) {
     for Slot { request, queued, .. } in slots {
         let budget_ms = request.cx.budget_ms().unwrap_or_default();
         let result = Err(Failure::Late { budget_ms });
-        let response = Response { rows: Vec::new(), result, queue_time: now - queued };
+        let response =
+            Response { rows: Vec::new(), computed_tokens: 0, result, queue_time: now - queued };
         let _ = request.responses.send(response);
     }
 }

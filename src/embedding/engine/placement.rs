@@ -10,12 +10,24 @@ use super::local_call::LocalCall;
 use super::remote_call::RemoteCall;
 use super::worker::{EngineStats, Search, Workers};
 use crate::base::error::{Error, Result, Warning};
-use crate::base::telemetry::labels::Mode;
+use crate::base::telemetry::labels::{FallbackReason, Mode};
 
 /// A device is not used after failures in this many consecutive requests.
 const DEVICE_FAILURES_MAX: u32 = 3;
 /// The time after which one request tries a failed device again.
 const DEVICE_COOL_DOWN: Duration = Duration::from_secs(60);
+
+/// Where a request was computed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Origin {
+    pub mode: Mode,
+    /// Why the endpoint computed it although the settings prefer this process.
+    pub fallback: Option<FallbackReason>,
+}
+
+impl Origin {
+    const HERE: Self = Self { mode: Mode::Inproc, fallback: None };
+}
 
 /// Where the requests of an engine are computed.
 pub(super) enum Placement {
@@ -43,50 +55,57 @@ pub(super) enum Placed<'a> {
         remote: &'a Remote,
         items: usize,
     },
-    Remote(RemoteCall<'a>),
-    Refused(Mode, Error),
+    Remote(RemoteCall<'a>, Origin),
+    Refused(Origin, Error),
 }
 
 impl<'a> Placed<'a> {
     fn local(call: Call<'a>, workers: &'a Workers, search: Option<&Search>) -> Self {
         match LocalCall::submit(call, workers, search) {
             Ok(call) => Self::Local(call),
-            Err(error) => Self::Refused(Mode::Inproc, error),
+            Err(error) => Self::Refused(Origin::HERE, error),
         }
     }
 
-    /// reason: why the endpoint is asked although the settings prefer this process.
-    fn remote(call: Call<'a>, remote: &'a Remote, reason: Option<&str>) -> Self {
-        if let Some(reason) = reason {
-            let message = format!("the endpoint {} embeds instead: {reason}", remote.base());
+    /// fallback: why the endpoint is asked although the settings prefer this process.
+    fn remote(
+        call: Call<'a>,
+        remote: &'a Remote,
+        fallback: Option<(FallbackReason, &str)>,
+    ) -> Self {
+        if let Some((reason, why)) = fallback {
+            let message = format!("the endpoint {} embeds instead: {why}", remote.base());
             call.cx.warn_once(Warning::new("vllm-fallback", message));
+            call.cx.instruments().fell_back(reason);
         }
+        let origin = Origin { mode: Mode::Http, fallback: fallback.map(|(reason, _)| reason) };
         match RemoteCall::submit(call, remote) {
-            Ok(call) => Self::Remote(call),
-            Err(error) => Self::Refused(Mode::Http, error),
+            Ok(call) => Self::Remote(call, origin),
+            Err(error) => Self::Refused(origin, error),
         }
     }
 
     /// Waits for the results, and returns where they were computed.
-    pub fn wait(self) -> (Mode, Result<Results>) {
+    pub fn wait(self) -> (Origin, Result<Results>) {
         match self {
-            Self::Local(call) => (Mode::Inproc, call.wait().map_err(|(failed, _)| failed.error)),
-            Self::Remote(call) => (Mode::Http, call.wait()),
-            Self::Refused(mode, error) => (mode, Err(error)),
+            Self::Local(call) => (Origin::HERE, call.wait().map_err(|(failed, _)| failed.error)),
+            Self::Remote(call, origin) => (origin, call.wait()),
+            Self::Refused(origin, error) => (origin, Err(error)),
             Self::Trial { call, permit, remote, items } => match call.wait() {
                 Ok(results) => {
                     // A request served from the cache alone gives no information about the device.
                     if results.cache_hits < items {
                         permit.succeeded();
                     }
-                    (Mode::Inproc, Ok(results))
+                    (Origin::HERE, Ok(results))
                 }
                 Err((CallError { error, is_device: true }, call)) => {
                     let reason = error.to_string();
                     permit.failed(Instant::now(), &reason);
-                    Self::remote(call.again(), remote, Some(&reason)).wait()
+                    let fallback = Some((FallbackReason::Device, &*reason));
+                    Self::remote(call.again(), remote, fallback).wait()
                 }
-                Err((CallError { error, .. }, _)) => (Mode::Inproc, Err(error)),
+                Err((CallError { error, .. }, _)) => (Origin::HERE, Err(error)),
             },
         }
     }
@@ -109,12 +128,14 @@ impl Placement {
         match self {
             Self::Local(workers) => Placed::local(call, workers, search),
             Self::Remote { remote, reason } => {
-                Placed::remote(without_search(call), remote, reason.as_deref())
+                let fallback = reason.as_deref().map(|why| (FallbackReason::Load, why));
+                Placed::remote(without_search(call), remote, fallback)
             }
             Self::Fallback { workers, device, remote } => match device.permit(Instant::now()) {
                 Err(why) => {
-                    let reason = format!("of the device {why}");
-                    Placed::remote(without_search(call), remote, Some(&reason))
+                    let why = format!("of the device {why}");
+                    let fallback = Some((FallbackReason::CoolDown, &*why));
+                    Placed::remote(without_search(call), remote, fallback)
                 }
                 Ok(permit) => {
                     let items = call.input.len();

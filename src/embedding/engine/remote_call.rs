@@ -108,12 +108,16 @@ impl<'a> RemoteCall<'a> {
 
     /// Stores the vectors of one batch.
     fn take(&mut self, fetched: Fetched) -> Result<()> {
-        let answer = fetched.result?;
-        self.pending -= 1;
         let slots = &self.misses[self.batches[fetched.batch].clone()];
+        let answer = fetched.result.map_err(|error| match error {
+            Error::Input { index, source } => Error::Input { index: slots[index], source },
+            error => error,
+        })?;
+        self.pending -= 1;
         let Call { collector, cx, lane, .. } = &mut self.call;
         collector.waited(fetched.queue);
         let tokens = answer.tokens.unwrap_or_else(|| collector.tokens(slots));
+        collector.computed(tokens);
         self.remote.count(slots.len(), tokens);
         cx.instruments().fetched(*lane, slots.len(), tokens, fetched.took);
         let rows = slots.iter().enumerate().map(|(row, &slot)| SlotRow { slot, row });

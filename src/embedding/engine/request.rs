@@ -76,6 +76,9 @@ pub struct Scores {
     pub logits: Matrix,
     /// Tokens of all pairs after truncation, including those of cached pairs.
     pub tokens: usize,
+    /// Tokens that were computed for this request: those of cached items are not, and a sequence
+    /// that occurs several times in a batch counts once, for the first request that holds it.
+    pub computed_tokens: usize,
     /// Pairs that exceeded the model's limit and were truncated.
     pub truncated: usize,
     /// Pairs whose logits were found in the cache.
@@ -89,6 +92,9 @@ pub struct Expansions {
     pub vectors: Vec<SparseVec>,
     /// Tokens of all texts after truncation.
     pub tokens: usize,
+    /// Tokens that were computed for this request: those of cached items are not, and a sequence
+    /// that occurs several times in a batch counts once, for the first request that holds it.
+    pub computed_tokens: usize,
     /// Texts that exceeded the model's limit and were truncated.
     pub truncated: usize,
 }
@@ -100,6 +106,9 @@ pub struct TokenVectors {
     pub vectors: Vec<Matrix>,
     /// Tokens of all texts after truncation.
     pub tokens: usize,
+    /// Tokens that were computed for this request: those of cached items are not, and a sequence
+    /// that occurs several times in a batch counts once, for the first request that holds it.
+    pub computed_tokens: usize,
     /// Texts that exceeded the model's limit and were truncated.
     pub truncated: usize,
 }
@@ -115,6 +124,9 @@ pub struct Embeddings {
     pub searched: Duration,
     /// Tokens of all texts after truncation, including those of cached vectors.
     pub tokens: usize,
+    /// Tokens that were computed for this request: those of cached items are not, and a sequence
+    /// that occurs several times in a batch counts once, for the first request that holds it.
+    pub computed_tokens: usize,
     /// Texts that exceeded the model's limit and were truncated.
     pub truncated: usize,
     /// Vectors found in the cache.

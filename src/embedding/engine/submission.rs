@@ -6,10 +6,11 @@ use super::call::{Call, Parts};
 use super::collector::Results;
 use super::engine::Inner;
 use super::input::Input;
-use super::placement::Placed;
-use super::worker::compute::guarded;
+use super::placement::{Origin, Placed};
+use super::worker::compute::DEVICE;
 use super::worker::{Search, Workers};
 use crate::base::error::{Error, ErrorKind, Result};
+use crate::base::panic::guarded;
 use crate::base::telemetry::labels::{EmbedOutcome, Lane, Mode};
 use crate::base::telemetry::{MemoryInfo, RunContext, Stage, StageSpan, attrs};
 use crate::device::Device;
@@ -55,7 +56,7 @@ impl<'a, T> Submission<'a, T> {
         let Work { task, stage, input, lane } = work;
         let mut span = StageSpan::open(cx, stage);
         let placed = span.within(|span| {
-            guarded(|| {
+            guarded(DEVICE, || {
                 engine.check_task(task)?;
                 describe(engine, &input, span);
                 let Inner { identity, tokenizer, cache, .. } = engine;
@@ -72,9 +73,9 @@ impl<'a, T> Submission<'a, T> {
         let Step { mut span, placed } = self.step.take().expect("a submission is waited for once");
         let mut mode = self.engine.identity.mode;
         let result = span.within(|span| {
-            let (by, results) = guarded(|| Ok(placed?.wait()))?;
-            mode = by;
-            describe_mode(self.engine, by, span);
+            let (origin, results) = guarded(DEVICE, || Ok::<_, Error>(placed?.wait()))?;
+            mode = origin.mode;
+            describe_origin(self.engine, origin, span);
             let results = results?;
             span.set(attrs::VLLM_QUEUE_MS, results.queue_time.as_secs_f64() * 1e3);
             span.set(attrs::GEN_AI_INPUT_TOKENS, results.tokens);
@@ -109,9 +110,13 @@ fn describe(engine: &Inner, input: &Input<'_>, span: &mut StageSpan) {
 }
 
 /// Sets the attributes that say where the request was computed.
-fn describe_mode(engine: &Inner, mode: Mode, span: &mut StageSpan) {
+fn describe_origin(engine: &Inner, origin: Origin, span: &mut StageSpan) {
     let Inner { identity, device, placement, .. } = engine;
+    let Origin { mode, fallback } = origin;
     span.set(attrs::VLLM_MODE, mode.as_str());
+    if let Some(reason) = fallback {
+        span.set(attrs::VLLM_FALLBACK, reason.as_str());
+    }
     match placement.remote().filter(|_| mode == Mode::Http) {
         Some(remote) => {
             span.set(attrs::VLLM_MODEL, remote.model().to_owned());

@@ -24,6 +24,7 @@ use crate::embedding::nn::{Pooling, Prompts};
 use crate::embedding::token::{Ragged, Tokenizer};
 
 mod flights;
+mod isolation;
 mod memory;
 mod submissions;
 mod tasks;

@@ -112,7 +112,7 @@ fn mean_rows_body<const FMA: bool>(rows: &[f32], growth: f32, out: &mut [f32]) {
 }
 
 multiversion! {
-    /// out becomes the maximum of each column. rows: `[some, d]`, at least one; out: `[d]`.
+    /// out becomes the maximum of each column, NaN if any of its values is, as in PyTorch. rows: `[some, d]`, at least one; out: `[d]`.
     fn max_rows(rows: &[f32], out: &mut [f32]) = max_rows_body
 }
 
@@ -121,7 +121,7 @@ fn max_rows_body<const FMA: bool>(rows: &[f32], out: &mut [f32]) {
     out.copy_from_slice(&rows[..out.len()]);
     for row in rows.chunks_exact(out.len()) {
         for (out, value) in out.iter_mut().zip(row) {
-            *out = if *value > *out { *value } else { *out };
+            *out = if *value > *out || value.is_nan() { *value } else { *out };
         }
     }
 }

@@ -151,7 +151,8 @@ impl VectorCache {
         Key(*hasher.finalize().as_bytes())
     }
 
-    /// Fills `vector`, `[d]`, if the cache holds the vector of `key`.
+    /// Fills `vector`, `[d]`, if the cache holds the vector of `key`. A vector that is not finite,
+    /// as other versions may have stored, counts as damaged.
     pub fn get(&self, key: &Key, vector: &mut [f32]) -> Option<Usage> {
         assert_eq!(vector.len(), self.owner.d);
         let mut bytes = vec![0; vector.len() * 4];
@@ -164,7 +165,9 @@ impl VectorCache {
                 for (value, bytes) in vector.iter_mut().zip(bytes.chunks_exact(4)) {
                     *value = f32::from_le_bytes(bytes.try_into().expect("chunks of 4"));
                 }
-                return Some(Usage::unpack(place.usage));
+                if vector.iter().all(|value| value.is_finite()) {
+                    return Some(Usage::unpack(place.usage));
+                }
             }
         }
         // Remove the damaged entry, so that the vector computed next replaces it.
@@ -173,11 +176,14 @@ impl VectorCache {
         None
     }
 
-    /// Stores `records` and removes the oldest segments to make room. A failure does not affect
-    /// records already stored.
+    /// Stores those of `records` that are finite, and removes the oldest segments to make room. A
+    /// failure does not affect records already stored.
     pub fn insert(&self, records: &[Record<'_>]) -> Result<()> {
         let mut state = self.state.write();
-        let fresh: Vec<_> = records.iter().filter(|r| !state.holds(&r.key)).copied().collect();
+        let is_fresh = |record: &&Record<'_>| {
+            !state.holds(&record.key) && record.vector.iter().all(|value| value.is_finite())
+        };
+        let fresh: Vec<_> = records.iter().filter(is_fresh).copied().collect();
         let room = self.segment_bytes_max() / self.owner.record_bytes();
         // If the limit has no room for a segment of one vector, nothing is stored.
         let records_max = usize::try_from(room.saturating_sub(1)).unwrap_or(usize::MAX);

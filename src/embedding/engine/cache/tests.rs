@@ -57,6 +57,23 @@ fn what_was_kept_is_served_bit_for_bit_now_and_after_opening_again() {
 }
 
 #[test]
+fn a_vector_that_is_not_finite_is_neither_stored_nor_served() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = open(folder.path(), 1 << 20);
+    let key = cache.key("bad");
+    let bad = Record { key, usage: Usage::default(), vector: &[1.0, f32::NAN, 2.0] };
+    cache.insert(&[bad]).unwrap();
+    assert_eq!((len(&cache), files(folder.path()).len()), (0, 0));
+    // As another version may have written it.
+    cache.append(&mut cache.state.write(), &[bad]).unwrap();
+    drop(cache);
+    let cache = open(folder.path(), 1 << 20);
+    assert_eq!((len(&cache), cache.get(&key, &mut [0.0; D])), (1, None));
+    put(&cache, 1);
+    assert!(has(&cache, 1) && len(&cache) == 1);
+}
+
+#[test]
 fn a_file_cut_at_any_byte_of_its_last_record_serves_the_records_before_it() {
     let folder = tempfile::tempdir().unwrap();
     let cache = open(folder.path(), 1 << 20);

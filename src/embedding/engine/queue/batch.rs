@@ -34,11 +34,6 @@ impl<W> Batch<W> {
         self.rows.iter().flat_map(|row| &row.waiters)
     }
 
-    /// The waiters of each row.
-    pub fn into_waiters(self) -> Vec<Vec<W>> {
-        self.rows.into_iter().map(|row| row.waiters).collect()
-    }
-
     /// Splits the batch into two of about half the tokens each. Returns the batch itself as the
     /// error if it has a single sequence.
     pub fn halve(mut self) -> Result<[Self; 2], Self> {
@@ -167,7 +162,7 @@ mod tests {
             assert!(builder.admits(&sequence));
             builder.take(Entry { sequence, waiter: waiter as u32 });
         }
-        let waiters = builder.batch.into_waiters();
-        assert_eq!(waiters, [[0], [1]]);
+        let rows = builder.batch.rows;
+        assert_eq!(rows.iter().map(|row| &row.waiters[..]).collect::<Vec<_>>(), [[0], [1]]);
     }
 }

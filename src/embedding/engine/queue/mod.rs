@@ -10,7 +10,7 @@ mod queue;
 
 use std::time::Instant;
 
-pub(super) use batch::Batch;
+pub(super) use batch::{Batch, BatchRow};
 pub(super) use queue::Queue;
 
 /// The maximum size of a batch.

@@ -23,7 +23,7 @@ impl Compute for Distant {
             told.send(("done", number)).unwrap();
             assert!(!fails, "the device fell off the bus");
             let vectors = Matrix::new(vec![number as f32; 2 * n], 2)?;
-            Ok(BatchOutput::new(BatchRows::Dense(vectors)))
+            Ok(BatchRows::Dense(vectors).into())
         })))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::WorkerLimits;
 use super::cost::CostModel;
 use crate::base::error::{Error, Result};
-use crate::embedding::engine::queue::{Batch, Queue, Waiter};
+use crate::embedding::engine::queue::{Batch, BatchRow, Queue, Waiter};
 
 /// A limit set by memory rises by one part in this many after each batch above half of it.
 const RECOVERY: usize = 64;
@@ -18,8 +18,8 @@ const RECOVERY: usize = 64;
 pub(super) struct Batcher<W> {
     limits: WorkerLimits,
     cost: CostModel,
-    /// The halves of batches that did not fit into memory, the next one last. Each split leaves one
-    /// half here, so there are fewer halves than sequences in one batch.
+    /// The halves of batches that failed or did not fit into memory, the next one last. Each split
+    /// leaves one half here, so there are fewer halves than sequences in one batch.
     halves: Vec<Batch<W>>,
     /// Estimate of the tokens that fit into memory.
     memory_tokens_max: usize,
@@ -38,9 +38,10 @@ pub(super) struct Action<W> {
 /// The outcome of a batch.
 #[derive(Debug)]
 pub(super) enum BatchOutcome<W, R> {
-    /// The batch is finished, and its result goes to the waiters. waiters: the waiters of each row.
-    Done { waiters: Vec<Vec<W>>, result: Result<R> },
-    /// The batch did not fit into memory, and its halves are computed next.
+    /// The batch is finished, and its result goes to the waiters. An error belongs to its only
+    /// sequence, unless the device is lost.
+    Done { rows: Vec<BatchRow<W>>, result: Result<R> },
+    /// The batch failed or did not fit into memory, and its halves are computed next.
     Halved(Error),
 }
 
@@ -81,6 +82,9 @@ impl<W> Batcher<W> {
     }
 
     /// Updates the estimates with the result of `batch`, which took `took`.
+    ///
+    /// A batch that fails is computed again in halves, so that a sequence on which the device fails
+    /// fails alone. No sequence of a batch of `n` is computed more than `2 + log2(n)` times.
     pub fn settle<R>(
         &mut self,
         batch: Batch<W>,
@@ -91,22 +95,24 @@ impl<W> Batcher<W> {
             Ok(output) => {
                 self.cost.observe(batch.tokens, took);
                 self.raise_memory_limit(batch.tokens);
-                BatchOutcome::Done { waiters: batch.into_waiters(), result: Ok(output) }
+                BatchOutcome::Done { rows: batch.rows, result: Ok(output) }
             }
-            Err(error @ Error::OutOfMemory { .. }) => {
-                self.out_of_memory += 1;
-                self.memory_tokens_max = self.memory_tokens_max.min(batch.tokens / 2);
+            Err(error @ Error::DeviceLost { .. }) => {
+                BatchOutcome::Done { rows: batch.rows, result: Err(error) }
+            }
+            Err(error) => {
+                if matches!(error, Error::OutOfMemory { .. }) {
+                    self.out_of_memory += 1;
+                    self.memory_tokens_max = self.memory_tokens_max.min(batch.tokens / 2);
+                }
                 match batch.halve() {
                     Ok([first, second]) => {
                         self.halves.extend([second, first]);
                         BatchOutcome::Halved(error)
                     }
-                    Err(single) => {
-                        BatchOutcome::Done { waiters: single.into_waiters(), result: Err(error) }
-                    }
+                    Err(single) => BatchOutcome::Done { rows: single.rows, result: Err(error) },
                 }
             }
-            Err(error) => BatchOutcome::Done { waiters: batch.into_waiters(), result: Err(error) },
         }
     }
 

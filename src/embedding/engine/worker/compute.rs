@@ -1,12 +1,12 @@
 //! The interface between a worker and a device: requests, launches and outputs.
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, Hit};
+use crate::base::panic::guarded;
 use crate::base::vector::{Matrix, SparseVec};
 use crate::device::DeviceIndex;
 use crate::embedding::token::Ragged;
@@ -25,7 +25,7 @@ pub(in crate::embedding::engine) trait Compute: Send {
 /// A function from batch to rows is a device that computes synchronously.
 impl<F: FnMut(&Ragged) -> Result<Matrix> + Send> Compute for F {
     fn launch(&mut self, batch: &Ragged, _: &BatchRequest) -> Result<Launch> {
-        Ok(Launch::Done(BatchOutput::new(BatchRows::Dense(self(batch)?))))
+        Ok(Launch::Done(BatchRows::Dense(self(batch)?).into()))
     }
 }
 
@@ -78,6 +78,8 @@ pub(in crate::embedding::engine) struct BatchOutput {
     pub rows: Option<BatchRows>,
     /// The results of each of [`BatchRequest::searches`].
     pub searches: Vec<SearchOutput>,
+    /// The rows whose result holds a number that is not finite, ascending.
+    pub not_finite: Vec<usize>,
 }
 
 /// A result for each sequence of a batch.
@@ -104,9 +106,8 @@ pub(in crate::embedding::engine) struct SearchOutput {
 }
 
 impl BatchOutput {
-    /// An output without searches.
-    pub fn new(rows: BatchRows) -> Self {
-        Self { rows: Some(rows), searches: Vec::new() }
+    pub fn new(rows: Option<BatchRows>, searches: Vec<SearchOutput>) -> Self {
+        Self { rows, searches, not_finite: Vec::new() }
     }
 
     /// The results of `search`, if the batch includes it.
@@ -116,20 +117,46 @@ impl BatchOutput {
 
     /// Returns an error if the output does not match a batch of `n` sequences.
     fn check(&self, n: usize) -> Result<()> {
-        if let Some(rows) = &self.rows {
-            let found = match rows {
-                BatchRows::Dense(vectors) => vectors.n(),
-                BatchRows::Sparse(expansions) => expansions.len(),
-                BatchRows::Tokens(tokens) => tokens.len(),
-            };
-            if found != n {
-                return Err(Error::Dimension { what: "results of a batch", expected: n, found });
-            }
-            if let BatchRows::Dense(vectors) = rows {
-                vectors.check_finite("embedding")?;
-            }
+        if let Some(found) = self.rows.as_ref().map(BatchRows::n).filter(|found| *found != n) {
+            return Err(Error::Dimension { what: "results of a batch", expected: n, found });
         }
         self.searches.iter().try_for_each(SearchOutput::check)
+    }
+
+    /// Finds the rows of a batch of `n` sequences that hold a number that is not finite. They fail
+    /// alone.
+    fn find_not_finite(&mut self, n: usize) {
+        let rows = self.rows.as_ref();
+        let is_finite = |row: usize| {
+            rows.is_none_or(|rows| rows.is_finite(row))
+                && self.searches.iter().all(|search| search.is_finite(row))
+        };
+        self.not_finite = (0..n).filter(|&row| !is_finite(row)).collect();
+    }
+}
+
+impl From<BatchRows> for BatchOutput {
+    fn from(rows: BatchRows) -> Self {
+        Self::new(Some(rows), Vec::new())
+    }
+}
+
+impl BatchRows {
+    fn n(&self) -> usize {
+        match self {
+            Self::Dense(vectors) => vectors.n(),
+            Self::Sparse(expansions) => expansions.len(),
+            Self::Tokens(tokens) => tokens.len(),
+        }
+    }
+
+    fn is_finite(&self, row: usize) -> bool {
+        let values = match self {
+            Self::Dense(vectors) => vectors.row(row),
+            Self::Sparse(expansions) => &expansions[row].weights,
+            Self::Tokens(tokens) => tokens[row].as_slice(),
+        };
+        values.iter().all(|value| value.is_finite())
     }
 }
 
@@ -137,46 +164,52 @@ impl SearchOutput {
     fn check(&self) -> Result<()> {
         let expected = self.rows.len() * self.search.k;
         let lengths = [self.scores.len(), self.ids.len()];
-        if let Some(found) = lengths.into_iter().find(|n| *n != expected) {
-            return Err(Error::Dimension { what: "results of a search", expected, found });
+        match lengths.into_iter().find(|n| *n != expected) {
+            Some(found) => Err(Error::Dimension { what: "results of a search", expected, found }),
+            None => Ok(()),
         }
-        let not_finite = |(id, score): (&i64, &f32)| *id >= 0 && !score.is_finite();
-        if let Some(at) = self.ids.iter().zip(&self.scores).position(not_finite) {
-            let row = self.rows.start + at / self.search.k;
-            return Err(Error::NotFinite { what: "embedding", row });
+    }
+
+    /// Whether sequence `row` of the batch has a finite vector, as far as its hits show. The search
+    /// for one that is not finite has scores that are not, or no hits, because no score is greater.
+    fn is_finite(&self, row: usize) -> bool {
+        if !self.rows.contains(&row) {
+            return true;
         }
-        Ok(())
+        let range = self.row_range(row);
+        let (ids, scores) = (&self.ids[range.clone()], &self.scores[range]);
+        let mut hits = ids.iter().zip(scores).filter(|(id, _)| **id >= 0).peekable();
+        hits.peek().is_some() && hits.all(|(_, score)| score.is_finite())
+    }
+
+    /// Where `scores` and `ids` of sequence `row` of the batch are.
+    fn row_range(&self, row: usize) -> Range<usize> {
+        let first = (row - self.rows.start) * self.search.k;
+        first..first + self.search.k
     }
 
     /// Returns at most `k` hits for sequence `row` of the batch, best first.
     pub fn nearest(&self, row: usize, k: usize) -> Vec<Hit> {
-        let first = (row - self.rows.start) * self.search.k;
-        let range = first..first + self.search.k.min(k);
-        let hits = self.ids[range.clone()].iter().zip(&self.scores[range]);
+        let range = self.row_range(row);
+        let hits = self.ids[range.clone()].iter().zip(&self.scores[range]).take(k);
         let hit =
             |(&id, &score): (&i64, &f32)| Some(Hit { id: ChunkId(u32::try_from(id).ok()?), score });
         hits.filter_map(hit).collect()
     }
 }
 
-/// Runs `compute` and turns a panic into an error.
-pub(in crate::embedding::engine) fn guarded<R>(compute: impl FnOnce() -> Result<R>) -> Result<R> {
-    catch_unwind(AssertUnwindSafe(compute)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-        let detail = text.unwrap_or_else(|| "a panic without a message".to_owned());
-        Err(Error::Internal { what: "the encoder", detail })
-    })
-}
+/// What an error for a panic of a device names.
+pub(in crate::embedding::engine) const DEVICE: &str = "the encoder";
 
 impl Launch {
     /// Waits for the results of a batch of `n` sequences.
     pub fn wait(self, n: usize) -> Result<BatchOutput> {
-        let output = match self {
+        let mut output = match self {
             Self::Done(output) => output,
-            Self::Running(wait) => guarded(wait)?,
+            Self::Running(wait) => guarded(DEVICE, wait)?,
         };
         output.check(n)?;
+        output.find_not_finite(n);
         Ok(output)
     }
 }

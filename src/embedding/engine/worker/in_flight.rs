@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use super::compute::{BatchRequest, Compute, Launch, guarded};
+use super::compute::{BatchRequest, Compute, DEVICE, Launch};
 use crate::base::error::Result;
+use crate::base::panic::guarded;
 use crate::base::telemetry::{BatchSpan, RunContext};
 use crate::embedding::engine::pending::Slot;
 use crate::embedding::engine::queue::Batch;
@@ -42,7 +43,7 @@ impl InFlight {
                 request.add(row, slot.request.search.as_ref());
             }
         }
-        let launch = guarded(|| compute.launch(&ragged, &request));
+        let launch = guarded(DEVICE, || compute.launch(&ragged, &request));
         let (sequences, tokens) = (ragged.n(), ragged.tokens());
         Self { batch, sequences, tokens, queued, launched, began: launched, span, launch }
     }

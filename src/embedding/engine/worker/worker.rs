@@ -1,8 +1,9 @@
 //! The thread of one device, with the handling of failed batches.
 //!
 //! The thread takes the next batch when the device is free, or shortly before if the device
-//! computes asynchronously, so that the batch includes queries that arrive in the meantime. An
-//! error or a panic fails the requests of that batch and no others.
+//! computes asynchronously, so that the batch includes queries that arrive in the meantime. After an
+//! error or a panic it computes the batch again in halves, until the sequence that causes it is alone
+//! and fails its requests and no others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -101,15 +102,15 @@ impl Worker {
                     span.halved(&facts, &error);
                 }
             }
-            BatchOutcome::Done { mut waiters, result } => {
+            BatchOutcome::Done { mut rows, result } => {
                 if let Some(span) = span {
                     span.close(&facts, &result);
                 }
                 status.batches.fetch_add(1, Ordering::Relaxed);
                 status.sequences.fetch_add(sequences as u64, Ordering::Relaxed);
                 status.tokens.fetch_add(tokens as u64, Ordering::Relaxed);
-                waiters.extend(abandoned.into_iter().flat_map(Batch::into_waiters));
-                respond(waiters, result, launched);
+                rows.extend(abandoned.into_iter().flat_map(|batch| batch.rows));
+                respond(rows, result, launched);
             }
         }
     }

@@ -92,7 +92,9 @@ impl Splade {
                 let ends = [0, block.n() as u32];
                 let pooled = ops::pool(logits.as_slice(), vocab, &ends, Pooling::Max, false);
                 for (max, value) in max[seq].iter_mut().zip(pooled) {
-                    *max = max.max(value);
+                    if value > *max || value.is_nan() {
+                        *max = value;
+                    }
                 }
             }
         }
@@ -112,9 +114,9 @@ fn refuse_other_poolings(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The words whose logit is above 0. logits: `[vocab]`.
+/// The words whose logit is above 0 or NaN. logits: `[vocab]`.
 fn sparse(logits: &[f32]) -> SparseVec {
-    let words = logits.iter().zip(0..).filter(|(logit, _)| **logit > 0.0);
+    let words = logits.iter().zip(0..).filter(|(logit, _)| **logit > 0.0 || logit.is_nan());
     let (ids, weights) = words.map(|(logit, id)| (id, logit.ln_1p())).unzip();
     SparseVec { ids, weights }
 }
