@@ -2,9 +2,11 @@
 
 mod deadlines;
 mod embeddings;
+mod isolation;
 mod process;
 mod remote;
 mod search;
+mod tls;
 mod versions;
 
 use std::io::Read;

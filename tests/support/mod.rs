@@ -6,16 +6,18 @@ mod model;
 mod place;
 mod ran;
 mod serving;
+mod tls;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 pub use endpoint::Endpoint;
 pub use files::{many, many_files, rust_file};
-pub use model::{golden, golden_json, tiny_model};
+pub use model::{golden, golden_json, overflow_token, tiny_model};
 pub use place::{Place, ask, cx, engine, fingerprint, only, paths};
 pub use ran::Ran;
 pub use serving::{Reply, Serving, agent, is_hex, reply};
+pub use tls::TlsProxy;
 
 /// The binary under test.
 pub const BINARY: &str = env!("CARGO_BIN_EXE_codeintel");

@@ -134,7 +134,9 @@ settings! {
     /// An OpenAI-compatible endpoint that embeds instead of this process.
     endpoint: EndpointSettings {
         url: String = String::new(),
-            "Base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000; its API key is read only from CODEINTEL_ENDPOINT_API_KEY";
+            "Base URL of an OpenAI-compatible endpoint, such as http://127.0.0.1:8000 or https://embeddings.example; its API key is read only from CODEINTEL_ENDPOINT_API_KEY";
+        ca_file: String = String::new(),
+            "PEM file of the certificate authorities that are trusted for an https:// endpoint, besides those of the system; empty: only those of the system";
         model: String = String::new(),
             "Name of the model at the endpoint; empty: the value of model.name";
         timeout_ms: u64 = 30_000, in 1..=600_000,

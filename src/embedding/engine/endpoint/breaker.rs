@@ -64,6 +64,13 @@ impl Permit<'_> {
         *self.breaker.state.lock() = State::default();
     }
 
+    /// Whether [`Permit::failed`] would open the circuit.
+    pub fn would_open(&self) -> bool {
+        let state = self.breaker.state.lock();
+        self.trial
+            || (state.open_until.is_none() && state.failures + 1 >= self.breaker.failures_max)
+    }
+
     /// Records a failure at `now`.
     pub fn failed(self, now: Instant, why: &str) {
         let Breaker { failures_max, cool_down, .. } = *self.breaker;

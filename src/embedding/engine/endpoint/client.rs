@@ -11,10 +11,12 @@ use reqwest::blocking::{Client as Http, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{StatusCode, Url};
 
+use super::PROBE;
+use super::address::{address, authorization};
 use super::breaker::Breaker;
 use super::failure::{Failure, Fault, clip};
-use super::retry;
-use super::wire::{self, Answer};
+use super::wire::{self, Answer, Defect};
+use super::{retry, tls};
 use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::{RunContext, TIMEOUT_HEADER, TIMEOUT_MS_MAX};
@@ -112,12 +114,13 @@ impl Client {
         let asked = settings.model.as_str();
         let model = if asked.is_empty() { name } else { asked }.to_owned();
         let (base, url) = address(&settings.url)?;
-        let http = Http::builder()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(None)
+        let ca_file = settings.ca_file.as_str();
+        // A redirect is not followed, so the key reaches no other server.
+        let http =
+            Http::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(None);
+        let http = tls::with_certificates(http, url.scheme() == "https", ca_file)?
             .build()
-            .map_err(Error::library("reqwest", "start the client of the endpoint"))?;
+            .map_err(|error| tls::not_started(error, ca_file))?;
         let authorization = settings.api_key.reveal().map(authorization).transpose()?;
         Ok(Self {
             http,
@@ -164,7 +167,8 @@ impl Client {
                 let of = |texts: &[String]| {
                     self.ask_in_parts(&Ask { texts: texts.to_vec(), ..ask.clone() })
                 };
-                let answer = of(first)?.followed_by(of(second)?);
+                let second = || of(second).map_err(|error| error.in_larger_request(half));
+                let answer = of(first)?.followed_by(second()?);
                 // The halves succeeded, so the size was the reason.
                 self.texts_max.fetch_min(half, Ordering::Relaxed);
                 Ok(answer)
@@ -195,7 +199,13 @@ impl Client {
             match failure.fault {
                 // The run reached its deadline, which says nothing about the endpoint.
                 Fault::Slow if budget < self.timeout => return Err(ask.late()),
-                Fault::Busy | Fault::TooLarge | Fault::Refused => permit.succeeded(),
+                Fault::Busy | Fault::TooLarge | Fault::Refused | Fault::NotFinite { .. } => {
+                    permit.succeeded();
+                }
+                // The endpoint may fail on these texts only. Then others must not wait for them.
+                Fault::Failing if permit.would_open() && self.answers_probe(ask, budget) => {
+                    permit.succeeded();
+                }
                 _ => permit.failed(Instant::now(), &failure.message),
             }
             let wait = failure.wait.unwrap_or_else(|| retry::backoff(self.policy.backoff, tries));
@@ -206,6 +216,12 @@ impl Client {
             tracing::debug!(endpoint = self.base, tries, why = failure.message, "asked again");
             ask.pause(wait)?;
         }
+    }
+
+    /// Whether the endpoint embeds the text of the probe, which is not that of `ask`.
+    fn answers_probe(&self, ask: &Ask, budget: Duration) -> bool {
+        let probe = Ask { texts: vec![PROBE.to_owned()], ..ask.clone() };
+        ask.texts != probe.texts && self.try_once(&probe, budget).is_ok()
     }
 
     /// Sends the batch and reads the response within `budget`.
@@ -226,7 +242,11 @@ impl Client {
             request = request.header(TIMEOUT_HEADER, left_ms);
         }
         let mut response = request.send().map_err(|error| {
-            if error.is_timeout() { Failure::slow(budget) } else { Failure::unreachable(error) }
+            if error.is_timeout() {
+                Failure::slow(budget)
+            } else {
+                Failure::unreachable(error, self.url.scheme() == "https")
+            }
         })?;
         let status = response.status();
         if !status.is_success() {
@@ -238,8 +258,15 @@ impl Client {
             return Err(failure);
         }
         let body = read(&mut response, ANSWER_BYTES_MAX, began, budget)?;
-        wire::answer(&body, ask.texts.len(), ask.d)
-            .map_err(|defect| Failure::new(Fault::Garbage, format!("its answer holds {defect}")))
+        wire::answer(&body, ask.texts.len(), ask.d).map_err(|defect| match defect {
+            Defect::Malformed(defect) => {
+                Failure::new(Fault::Garbage, format!("its answer holds {defect}"))
+            }
+            Defect::NotFinite { text } => {
+                let message = format!("its vector for text {text} is not finite");
+                Failure::new(Fault::NotFinite { text }, message)
+            }
+        })
     }
 
     fn error(&self, failure: &Failure, tries: usize) -> Error {
@@ -248,6 +275,9 @@ impl Client {
             Fault::Busy => {
                 let endpoint = "the embedding endpoint";
                 Error::Overloaded { what: endpoint, limit: message, retry_ms: None }
+            }
+            Fault::NotFinite { text } => {
+                Error::Input { index: text, source: Error::OutputNotFinite.into() }
             }
             _ => self.unavailable(message),
         }
@@ -313,79 +343,5 @@ fn read(
             // A body of this size cannot be parsed, so the rest is not read.
             return Ok(body);
         }
-    }
-}
-
-/// The address for messages, and the URL of the route.
-fn address(base: &str) -> Result<(String, Url)> {
-    let wrong = |expected: &str| Error::ConfigValue {
-        name: "endpoint.url".to_owned(),
-        value: base.to_owned(),
-        origin: "the settings".to_owned(),
-        expected: expected.to_owned(),
-    };
-    const EXAMPLE: &str = "the base URL of an endpoint, such as http://127.0.0.1:8000";
-    let mut url = Url::parse(base.trim()).map_err(|_| wrong(EXAMPLE))?;
-    if !url.username().is_empty() || url.password().is_some() {
-        return Err(Error::ConfigValue {
-            name: "endpoint.url".to_owned(),
-            value: "(not shown)".to_owned(),
-            origin: "the settings".to_owned(),
-            expected: "no password in it; put a key into CODEINTEL_ENDPOINT_API_KEY".to_owned(),
-        });
-    }
-    match url.scheme() {
-        "http" => {}
-        "https" => return Err(wrong("http://…; for TLS put a proxy on this machine before it")),
-        _ => return Err(wrong(EXAMPLE)),
-    }
-    url.set_query(None);
-    url.set_fragment(None);
-    let shown = url.as_str().trim_end_matches('/').to_owned();
-    let path = url.path().trim_end_matches('/');
-    let route = if path.ends_with("/v1") {
-        format!("{path}/embeddings")
-    } else {
-        format!("{path}/v1/embeddings")
-    };
-    url.set_path(&route);
-    Ok((shown, url))
-}
-
-fn authorization(key: &str) -> Result<HeaderValue> {
-    let value = HeaderValue::from_str(&format!("Bearer {key}"));
-    let mut value = value.map_err(|_| Error::ConfigValue {
-        name: "CODEINTEL_ENDPOINT_API_KEY".to_owned(),
-        value: "(not shown)".to_owned(),
-        origin: "the environment".to_owned(),
-        expected: "a key without line breaks and control characters".to_owned(),
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_base_address_becomes_that_of_the_route() {
-        for (base, shown, route) in [
-            ("http://h:8000", "http://h:8000", "http://h:8000/v1/embeddings"),
-            ("http://h:8000/v1/", "http://h:8000/v1", "http://h:8000/v1/embeddings"),
-            (" http://h/a/ ", "http://h/a", "http://h/a/v1/embeddings"),
-        ] {
-            let (people, url) = address(base).unwrap();
-            assert_eq!((people.as_str(), url.as_str()), (shown, route));
-        }
-        for bad in ["", "localhost:8000", "ftp://h", "https://h", "http://"] {
-            let error = address(bad).unwrap_err().to_string();
-            assert!(error.contains("endpoint.url") && error.contains("http://"), "{error}");
-        }
-        let error = address("http://me:sesame@h").unwrap_err().to_string();
-        assert!(
-            error.contains("CODEINTEL_ENDPOINT_API_KEY") && !error.contains("sesame"),
-            "{error}"
-        );
     }
 }

@@ -1,7 +1,8 @@
 //! The failure of one attempt, and whether a retry may succeed.
 
-use std::error::Error as _;
 use std::time::Duration;
+
+use super::tls;
 
 /// Maximum characters of an error response that a message shows.
 const SHOWN_CHARS_MAX: usize = 200;
@@ -11,6 +12,8 @@ const SHOWN_CHARS_MAX: usize = 200;
 pub enum Fault {
     /// The connection was refused, or was closed before a response.
     Unreachable,
+    /// TLS failed, or only one side speaks it.
+    NotSecure,
     /// The response did not arrive in time.
     Slow,
     /// Status 429.
@@ -25,6 +28,8 @@ pub enum Fault {
     Cut,
     /// The response could not be parsed.
     Garbage,
+    /// The vector of this text of the request holds a number that is not finite.
+    NotFinite { text: usize },
 }
 
 impl Fault {
@@ -55,15 +60,14 @@ impl Failure {
         Self::new(Fault::Slow, message)
     }
 
-    pub fn unreachable(error: reqwest::Error) -> Self {
+    /// No response came. Another certificate or another port answers no retry.
+    pub fn unreachable(error: reqwest::Error, is_https: bool) -> Self {
         let error = error.without_url();
-        let mut message = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
+        let message = tls::chain(&error);
+        match tls::remedy(&error, is_https) {
+            Some(remedy) => Self::new(Fault::NotSecure, format!("{message}; {remedy}")),
+            None => Self::new(Fault::Unreachable, message),
         }
-        Self::new(Fault::Unreachable, message)
     }
 
     /// The message after `tries` attempts.

@@ -2,8 +2,10 @@
 //!
 //! This is the client of an OpenAI-compatible endpoint. It splits texts into requests and sends a
 //! few of them in parallel (`pool`). It retries a request that may succeed later (`client`,
-//! `retry`), and stops sending for a while after repeated failures (`breaker`).
+//! `retry`), and stops sending for a while after repeated failures (`breaker`). `tls` reads the
+//! certificates of `endpoint.ca_file` and explains why a connection is not secure.
 
+mod address;
 pub(super) mod breaker;
 mod client;
 #[allow(clippy::module_inception)] // The file is named after its main type.
@@ -11,10 +13,10 @@ mod endpoint;
 mod failure;
 mod pool;
 mod retry;
+mod tls;
 mod wire;
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +30,7 @@ pub use wire::Answer;
 use super::worker::EngineStats;
 use crate::base::config::EndpointSettings;
 use crate::base::error::{Error, Result};
+use crate::base::panic::guarded;
 use crate::base::signal::Signal;
 use crate::base::telemetry::labels::Lane;
 use client::Client;
@@ -133,11 +136,8 @@ impl Remote {
             let queued = Instant::now();
             Box::new(move || {
                 let launched = Instant::now();
-                let asked = catch_unwind(AssertUnwindSafe(|| client.ask_in_parts(&ask)));
-                let result = asked.unwrap_or_else(|_| {
-                    let detail = "it panicked".to_owned();
-                    Err(Error::Internal { what: "the client of the endpoint", detail })
-                });
+                let what = "the client of the endpoint";
+                let result = guarded(what, || client.ask_in_parts(&ask));
                 let (queue, took) = (launched - queued, launched.elapsed());
                 // A caller that has stopped waiting does not need the response.
                 let _ = reply.send(Fetched { batch, result, queue, took });

@@ -1,12 +1,12 @@
 //! The thread pool of an endpoint, with two lanes of waiting requests.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::base::error::{Error, Result};
+use crate::base::panic::guarded;
 use crate::base::signal::Signal;
 use crate::base::telemetry::labels::Lane;
 use crate::embedding::engine::worker::stopped;
@@ -126,7 +126,10 @@ impl Shared {
             };
             drop(state);
             // A job reports its own failures; a panic must not end the thread.
-            let _ = catch_unwind(AssertUnwindSafe(job));
+            let _: Result<()> = guarded("a job of the endpoint", || {
+                job();
+                Ok(())
+            });
             state = self.state.lock();
         }
     }

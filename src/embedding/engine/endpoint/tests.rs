@@ -253,7 +253,7 @@ fn an_endpoint_that_keeps_failing_is_not_asked_any_more_until_it_has_had_time() 
     for _ in 0..5 {
         embed(&engine, &["x"], &run()).unwrap_err();
     }
-    assert_eq!(endpoint.count(), 4);
+    assert_eq!(endpoint.count(), 4 + 1, "and once with another text");
     let error = embed(&engine, &["x"], &run()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     for part in ["the circuit is open", "4 failures in a row", "500: oops", &endpoint.url] {
@@ -267,13 +267,14 @@ fn an_endpoint_that_keeps_failing_is_not_asked_any_more_until_it_has_had_time() 
     let policy = Policy { failures_max: 2, cool_down: Duration::ZERO, ..PATIENT };
     let settings = settings_with(&endpoint.url, |s| s.endpoint.retries_max = 0);
     let engine = far(&settings, policy);
-    for _ in 0..4 {
+    // Twice "x" and the probe; then "x" once more, and the probe is answered.
+    for _ in 0..3 {
         embed(&engine, &["x"], &run()).unwrap_err();
     }
     for _ in 0..3 {
         assert_right(&embed(&engine, &["x"], &run()).unwrap(), &["x"]);
     }
-    assert_eq!(endpoint.count(), 7);
+    assert_eq!(endpoint.count(), 5 + 3);
 }
 
 #[test]
@@ -337,14 +338,89 @@ fn where_the_device_fails_the_endpoint_answers_with_one_warning_a_run() {
         assert!(warnings[0].message.contains(part), "{warnings:?}");
     }
     let spans = exporter.get_finished_spans().unwrap();
-    let mode = |span: &opentelemetry_sdk::trace::SpanData| {
-        let found = span.attributes.iter().find(|kv| kv.key.as_str() == attrs::VLLM_MODE.key());
+    let get = |span: &opentelemetry_sdk::trace::SpanData, key: attrs::Attr| {
+        let found = span.attributes.iter().find(|kv| kv.key.as_str() == key.key());
         found.map(|kv| kv.value.to_string()).unwrap_or_default()
     };
     let calls = spans.iter().filter(|span| span.name == "vllm.embed_batch");
-    let modes: Vec<_> = calls.map(mode).collect();
+    let modes: Vec<_> = calls.clone().map(|span| get(span, attrs::VLLM_MODE)).collect();
     assert_eq!(modes, ["inproc", "http", "http", "http", "http", "http", "http"]);
+    let reasons: Vec<_> = calls.map(|span| get(span, attrs::VLLM_FALLBACK)).collect();
+    let cool = "cool_down";
+    assert_eq!(reasons, ["", "device", "device", "device", cool, cool, cool]);
+    let scraped = telemetry.scrape().unwrap();
+    for (reason, requests) in [("device", 3), (cool, 3), ("load", 0)] {
+        let reason = format!("reason=\"{reason}\"");
+        let is_series = |line: &&str| {
+            line.starts_with("codeintel_embed_fallbacks_total{") && line.contains(&reason)
+        };
+        let series: Vec<_> = scraped.lines().filter(is_series).collect();
+        assert!(
+            matches!(series[..], [line] if line.ends_with(&format!(" {requests}"))),
+            "{series:?}"
+        );
+    }
     assert_eq!(engine.stats().batches, 4 + 6);
+}
+
+#[test]
+fn a_text_that_the_endpoint_cannot_embed_fails_alone_and_opens_no_circuit() {
+    let policy = Policy { failures_max: 2, ..PATIENT };
+    for base64 in [true, false] {
+        let endpoint = Endpoint::start(&[Does::NotFiniteFor("bad", base64)]);
+        let settings = settings_with(&endpoint.url, |s| s.endpoint.batch_texts_max = 3);
+        let engine = far(&settings, policy);
+        for _ in 0..5 {
+            let error = embed(&engine, &["a", "b", "c", "d", "bad", "e"], &run()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidParameter, "{error}");
+            assert!(error.to_string().starts_with("input 4: "), "{error}");
+            assert_right(&embed(&engine, &["good"], &run()).unwrap(), &["good"]);
+        }
+    }
+    let endpoint = Endpoint::start(&[Does::FailsOn("bad")]);
+    let engine = far(&settings(&endpoint.url), policy);
+    for _ in 0..5 {
+        let error = embed(&engine, &["bad"], &run()).unwrap_err().to_string();
+        assert!(error.contains("500: no memory"), "{error}");
+    }
+    assert_right(&embed(&engine, &["good"], &run()).unwrap(), &["good"]);
+}
+
+#[test]
+fn a_text_on_which_the_model_overflows_is_no_failure_of_the_device() {
+    let endpoint = Endpoint::start(&[Does::Answers(D)]);
+    let settings = settings(&endpoint.url);
+    let compute = Box::new(move |batch: &Ragged| {
+        let value = |i: usize| if batch.seq(i).len() > 9 { f32::NAN } else { 7.0 };
+        Matrix::new((0..batch.n()).flat_map(|i| [value(i); D]).collect(), D)
+    });
+    let limits = WorkerLimits::new(&settings.engine, 64, false);
+    let device = DeviceCompute { limits, compute, device: None };
+    let worker = Workers::start(settings.engine.queue_tokens_max, vec![device]).unwrap();
+    let remote = Remote::with_policy(&settings.endpoint, "bert", PATIENT).unwrap();
+    let engine = engine_of(identity(Mode::Inproc), &settings, Placement::new(worker, Some(remote)));
+    let long = "word ".repeat(20);
+    for _ in 0..5 {
+        let error = embed(&engine, &["x", &long], &run()).unwrap_err();
+        assert!(error.to_string().starts_with("input 1: "), "{error}");
+    }
+    assert_eq!(embed(&engine, &["x"], &run()).unwrap().vectors.row(0), [7.0; D]);
+    assert_eq!(endpoint.count(), 0);
+}
+
+#[test]
+fn a_redirect_is_not_followed_and_its_target_receives_no_key() {
+    let target = Endpoint::start(&[Does::Answers(D)]);
+    for status in [301, 302, 307, 308] {
+        let location = format!("location: {}/v1/embeddings\r\n", target.url);
+        let endpoint = Endpoint::start(&[Does::Says(status, location.leak(), "")]);
+        let settings = settings_with(&endpoint.url, |s| {
+            s.endpoint.api_key = Secret::new(Some("sesame".to_owned()));
+        });
+        let error = embed(&far(&settings, PATIENT), &["x"], &run()).unwrap_err().to_string();
+        assert!(error.contains(&status.to_string()) && !error.contains("sesame"), "{error}");
+    }
+    assert_eq!(target.count(), 0);
 }
 
 /// A model folder without weights.

@@ -77,8 +77,9 @@ impl<'de> Visitor<'de> for ValuesVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<f32>, A::Error> {
         let mut values = Vec::with_capacity(seq.size_hint().unwrap_or(0).min(1 << 16));
-        while let Some(value) = seq.next_element()? {
-            values.push(value);
+        // Most endpoints write null for a number that is not finite.
+        while let Some(value) = seq.next_element::<Option<f32>>()? {
+            values.push(value.unwrap_or(f32::NAN));
         }
         if values.is_empty() {
             Err(A::Error::custom("a vector without values"))
@@ -88,10 +89,33 @@ impl<'de> Visitor<'de> for ValuesVisitor {
     }
 }
 
-/// Parses the response to `n` texts, in any order. The error is a phrase that describes the defect.
-/// d: values of a vector, if known.
-pub fn answer(body: &[u8], n: usize, d: Option<usize>) -> Result<Answer, String> {
-    let list: List = serde_json::from_slice(body).map_err(|e| format!("no embeddings: {e}"))?;
+/// Why a response is of no use.
+#[derive(Debug, PartialEq)]
+pub enum Defect {
+    /// A phrase that describes what is wrong with it.
+    Malformed(String),
+    /// The vector of this text holds a number that is not finite.
+    NotFinite { text: usize },
+}
+
+/// Parses the response to `n` texts, in any order. d: values of a vector, if known.
+pub fn answer(body: &[u8], n: usize, d: Option<usize>) -> Result<Answer, Defect> {
+    let answer = parse(body, n, d).map_err(Defect::Malformed)?;
+    let is_finite = |text: &usize| answer.vectors.row(*text).iter().all(|v| v.is_finite());
+    match (0..n).find(|text| !is_finite(text)) {
+        Some(text) => Err(Defect::NotFinite { text }),
+        None => Ok(answer),
+    }
+}
+
+fn parse(body: &[u8], n: usize, d: Option<usize>) -> Result<Answer, String> {
+    let list = serde_json::from_slice(body).or_else(|error| {
+        // Python writes NaN and Infinity, which are no JSON.
+        without_python_numbers(body)
+            .and_then(|body| serde_json::from_slice(&body).ok())
+            .ok_or_else(|| format!("no embeddings: {error}"))
+    });
+    let list: List = list?;
     if list.data.len() != n {
         return Err(format!("{} vectors for {n} texts", list.data.len()));
     }
@@ -111,8 +135,35 @@ pub fn answer(body: &[u8], n: usize, d: Option<usize>) -> Result<Answer, String>
     }
     let mut vectors = Matrix::with_capacity(n, d);
     rows.iter().for_each(|row| vectors.push_row(row));
-    vectors.check_finite("vector").map_err(|e| e.to_string())?;
     Ok(Answer { vectors, tokens: list.usage.and_then(|usage| usage.prompt_tokens) })
+}
+
+/// `body` with null for each NaN and Infinity outside of strings; `None` if there is none.
+fn without_python_numbers(body: &[u8]) -> Option<Vec<u8>> {
+    let (mut out, mut rest) = (Vec::with_capacity(body.len()), body);
+    let (mut in_string, mut is_changed) = (false, false);
+    while let [first, tail @ ..] = rest {
+        let number = ["NaN", "Infinity", "-Infinity"]
+            .iter()
+            .find(|number| !in_string && rest.starts_with(number.as_bytes()));
+        if let Some(number) = number {
+            out.extend_from_slice(b"null");
+            rest = &rest[number.len()..];
+            is_changed = true;
+            continue;
+        }
+        out.push(*first);
+        rest = tail;
+        match first {
+            b'"' => in_string = !in_string,
+            b'\\' if in_string => {
+                out.extend(rest.first());
+                rest = rest.get(1..).unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    is_changed.then_some(out)
 }
 
 #[cfg(test)]
@@ -123,7 +174,7 @@ mod tests {
         STANDARD.encode(values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<_>>())
     }
 
-    fn read(body: serde_json::Value, n: usize, d: Option<usize>) -> Result<Answer, String> {
+    fn read(body: serde_json::Value, n: usize, d: Option<usize>) -> Result<Answer, Defect> {
         answer(body.to_string().as_bytes(), n, d)
     }
 
@@ -154,13 +205,29 @@ mod tests {
             (one(json!("")), 1, None, "no values"),
             (one(json!("AAAA")), 1, None, "3 bytes"),
             (one(json!("no base64!")), 1, None, "no embeddings"),
-            (one(json!(base64(&[f32::NAN]))), 1, None, "not a finite"),
             (one(json!([1, 2, 3])), 1, Some(4), "3 values, expected 4"),
             (two(0, 0), 2, None, "two vectors for text 0"),
             (two(0, 2), 2, None, "text 2 of 2"),
         ] {
-            let message = read(body, n, d).unwrap_err();
+            let Defect::Malformed(message) = read(body, n, d).unwrap_err() else {
+                panic!("{part}");
+            };
             assert!(message.contains(part), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_vector_that_is_not_finite_is_found_in_any_spelling() {
+        let not_finite = base64(&[1.0, f32::NAN]);
+        for bad in
+            [r"[1, null]", "[1, NaN]", "[-Infinity, 1]", "[1e39, 1]", &format!("{not_finite:?}")]
+        {
+            let body = format!(
+                r#"{{"data": [{{"index": 1, "embedding": {bad}}}, {{"index": 0, "embedding": [1, 2]}}],
+                "model": "a \" NaN"}}"#
+            );
+            let found = answer(body.as_bytes(), 2, Some(2)).unwrap_err();
+            assert_eq!(found, Defect::NotFinite { text: 1 }, "{bad}");
         }
     }
 }

@@ -22,6 +22,11 @@ pub enum Does {
     Takes(usize, u16),
     /// Responds with a status, additional headers and a body.
     Says(u16, &'static str, &'static str),
+    /// Responds with numbers that are not finite for texts that contain this word, as base64 or as
+    /// JSON.
+    NotFiniteFor(&'static str, bool),
+    /// Responds with status 500 to requests with a text that contains this word.
+    FailsOn(&'static str),
     /// Sends half of the announced response.
     BreaksOff,
     /// Never responds.
@@ -100,6 +105,14 @@ fn serve(stream: TcpStream, script: &[Does], seen: &Seen) {
                 (200, "", answer(&body, D, true), None)
             }
         }
+        Does::NotFiniteFor(word, base64) => {
+            let value = |text: &str| if text.contains(word) { f32::NAN } else { 1.0 };
+            (200, "", answer_with(&body, D, *base64, value), None)
+        }
+        Does::FailsOn(word) if body["input"].to_string().contains(word) => {
+            (500, "", "no memory".to_owned(), None)
+        }
+        Does::FailsOn(_) => (200, "", answer(&body, D, true), None),
         Does::Says(status, headers, text) => (*status, *headers, (*text).to_owned(), None),
         Does::BreaksOff => (200, "", "{\"data\": [".to_owned(), Some(4096)),
     };
@@ -136,8 +149,15 @@ pub fn vector(text: &str, d: usize) -> Vec<f32> {
 }
 
 fn answer(body: &Value, d: usize, base64: bool) -> String {
+    answer_with(body, d, base64, |_| 1.0)
+}
+
+/// factor: what the vector of a text is multiplied with.
+fn answer_with(body: &Value, d: usize, base64: bool, factor: impl Fn(&str) -> f32) -> String {
     let item = |(i, text): (usize, &Value)| {
-        let values = vector(text.as_str().unwrap(), d);
+        let text = text.as_str().unwrap();
+        let mut values = vector(text, d);
+        values.iter_mut().for_each(|value| *value *= factor(text));
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         let text = base64::engine::general_purpose::STANDARD.encode(bytes);
         json!({ "index": i, "embedding": if base64 { json!(text) } else { json!(values) } })
