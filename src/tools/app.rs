@@ -1,17 +1,23 @@
 //! The shared state of every interface: the engine and the current version of the index.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::runs::RunFolder;
-use crate::base::config::{Settings, process_env};
+use crate::base::config::{Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Telemetry;
 use crate::embedding::engine::{Engine, EngineOptions};
 use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
 use crate::search::Searcher;
+
+/// The wait before a server asks an endpoint again that did not answer when it started. It doubles
+/// with each failure up to the maximum.
+const ENDPOINT_WAIT_MIN: Duration = Duration::from_millis(500);
+const ENDPOINT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// The engine and the searcher, with what they were opened from. Cloning shares them.
 ///
@@ -141,26 +147,68 @@ impl App {
     }
 
     /// Starts the engine with `start` and opens the current version; each becomes ready on its own.
-    pub fn warm(&self, start: impl FnOnce() -> Result<Engine>) {
-        let engine = start();
-        if let Err(error) = &engine {
-            tracing::error!(%error, "the embedding model could not be loaded");
+    /// If the engine depends on an endpoint that does not answer yet, `start` is called again until
+    /// it does. Meanwhile searches use the channels that need no vectors.
+    pub fn warm(&self, start: impl Fn() -> Result<Engine>) {
+        let mut wait = ENDPOINT_WAIT_MIN;
+        let mut last = String::new();
+        loop {
+            let engine = start().map_err(|error| self.to_be_retried(error));
+            let (is_started, retries) = match &engine {
+                Ok(_) => (true, false),
+                Err((_, retries)) => (false, *retries),
+            };
+            let engine = engine.map_err(|(error, _)| error);
+            if let Err(error) = &engine
+                && error.to_string() != last
+            {
+                tracing::error!(%error, "the embedding model could not be loaded");
+                last = error.to_string();
+            }
+            self.0.engine.set(engine);
+            let mut warmed = self.0.warmed.lock();
+            // A searcher that was opened without the engine is opened again with it.
+            let again = is_started && *warmed;
+            *warmed = true;
+            self.open_current(&warmed, again);
+            drop(warmed);
+            if !retries {
+                return;
+            }
+            std::thread::sleep(wait);
+            wait = (2 * wait).min(ENDPOINT_WAIT_MAX);
         }
-        self.0.engine.set(engine);
-        *self.0.warmed.lock() = true;
-        self.refresh();
+    }
+
+    /// Whether starting the engine may succeed later by itself, with the error that says so.
+    fn to_be_retried(&self, error: Error) -> (Error, bool) {
+        match error {
+            Error::Unavailable { what, remedy }
+                if self.settings().vllm.mode != VllmMode::Inproc =>
+            {
+                let remedy = format!("{remedy}; it is asked again until it answers");
+                (Error::Unavailable { what, remedy }, true)
+            }
+            error => (error, false),
+        }
     }
 
     /// Opens the current version unless it is already open. Requests in progress keep the version
     /// that they started with.
     pub fn refresh(&self) {
         let warmed = self.0.warmed.lock();
-        if !*warmed {
-            return;
+        if *warmed {
+            self.open_current(&warmed, false);
         }
+    }
+
+    /// again: open the version even if it is already open. _opening: held, so that each version is
+    /// opened once.
+    fn open_current(&self, _opening: &MutexGuard<'_, bool>, again: bool) {
         let open = self.searcher().ok().map(|searcher| searcher.version().manifest.version.clone());
         if let Ok(Some(current)) = self.data().current_name()
             && open.as_ref() == Some(&current)
+            && !again
         {
             return;
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Place, Serving, many};
+use crate::support::{Place, Serving, many, wait_for};
 
 const TEXTS: [&str; 5] = ["fn main() {}", "", "how is a header parsed", "größe", "x = [1, 2]"];
 
@@ -89,4 +89,46 @@ fn an_endpoint_that_is_not_set_or_cannot_be_reached_is_named() {
     assert!(ran.out.contains("endpoint") && ran.out.contains("refused"), "{}", ran.out);
     // Mode auto calls the endpoint only when it is needed, which it is not here.
     place.run_index(&["--set", "vllm.mode=auto", "--set", &url]).ok();
+}
+
+#[test]
+fn a_server_that_starts_before_its_endpoint_becomes_ready_with_it() {
+    let port = || {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.local_addr().unwrap().port()
+    };
+    let address = format!("127.0.0.1:{}", port());
+    let other = Place::new(&[]);
+    let start_endpoint = || {
+        let server = Serving::spawn(other.command(&["serve", "--address", &address]));
+        server.wait_for_engine();
+        server
+    };
+    let place = many();
+    let url = format!("endpoint.url=http://{address}");
+    let http = ["--set", "vllm.mode=http", "--set", &url, "--set", "engine.cache_bytes_max=0"];
+    let endpoint = start_endpoint();
+    place.run(&[&["index", "repo", "--full"], &http[..]].concat()).ok();
+    drop(endpoint);
+
+    let server = Serving::start(&place, &http);
+    let waits = || server.probe("engine")["why"].as_str().is_some_and(|why| why.contains("again"));
+    wait_for("the reason", waits);
+    let engine = server.probe("engine");
+    assert_eq!(engine["ready"], false);
+    let why = engine["why"].as_str().unwrap();
+    assert!(why.contains(&address) && why.contains("endpoint.url"), "{why}");
+    assert_eq!(server.get("/readyz").status, 503);
+    let search = |channel: &str| {
+        server.post("/v1/search", &json!({ "query": "parse_header", "channels": [channel] }))
+    };
+    wait_for("the index", || search("lexical").status == 200);
+    assert_eq!(search("dense").status, 503, "{}", search("dense").text);
+
+    let _endpoint = start_endpoint();
+    server.wait_until_ready();
+    let found = search("dense").ok();
+    assert!(!found["findings"].as_array().unwrap().is_empty(), "{found}");
+    let one = server.post("/v1/embeddings", &json!({ "input": "fn main() {}" })).ok();
+    assert_eq!(one["data"][0]["embedding"].as_array().unwrap().len(), 64);
 }
