@@ -5,6 +5,7 @@ use std::path::Path;
 use super::environment::Secret;
 use super::settings::{KEYS, Key, Settings, key, variable};
 use crate::base::error::{Error, Result, Warning};
+use crate::base::text::without_byte_order_mark;
 
 /// The name of the settings file looked for in the current folder.
 pub const FILE_NAME: &str = "codeintel.toml";
@@ -118,15 +119,16 @@ fn given_twice(old: &str, new: &str, old_origin: &str, new_origin: &str) -> Erro
 
 /// The values in a settings file.
 fn read_file(path: &Path) -> Result<Vec<Given>> {
-    let text = std::fs::read_to_string(path).map_err(|source| match source.kind() {
+    let bytes = std::fs::read(path).map_err(|source| match source.kind() {
         std::io::ErrorKind::NotFound => Error::PathNotFound { path: path.to_path_buf() },
         _ => Error::PathUnreadable { path: path.to_path_buf(), source },
     })?;
-    let table: toml::Table =
-        text.parse().map_err(|error: toml::de::Error| Error::ConfigSyntax {
-            path: path.to_path_buf(),
-            detail: error.to_string().trim().to_owned(),
-        })?;
+    let syntax = |detail: String| Error::ConfigSyntax { path: path.to_path_buf(), detail };
+    let text = without_byte_order_mark(&bytes).map_err(syntax)?;
+    let text = std::str::from_utf8(text).map_err(|e| syntax(format!("{e}; save it as UTF-8")))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| syntax(error.to_string().trim().to_owned()))?;
     let origin = path.display().to_string();
     let given = |(name, value)| Given { name, value, origin: origin.clone() };
     Ok(flatten("", table).into_iter().map(given).collect())
@@ -320,6 +322,22 @@ mod tests {
         // A later layer wins over an earlier one, by whichever name.
         let settings = load(file.split_once("\n[").unwrap().0, &variables[1..], &[]).unwrap();
         assert_eq!(settings.endpoint.url, "y");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped_and_another_encoding_is_named() {
+        let settings = load("\u{feff}[engine]\nthreads = 2\n", &[], &[]).unwrap();
+        assert_eq!(settings.engine.threads, 2);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE_NAME);
+        for (bytes, part) in [
+            (&b"\xFF\xFE[\0e\0"[..], "UTF-16 (little-endian); convert it to UTF-8"),
+            (b"[data]\ndir = \"caf\xe9\"", "index 17; save it as UTF-8"),
+        ] {
+            std::fs::write(&file, bytes).unwrap();
+            let error = Settings::load(Some(&file), |_| None, &[]).unwrap_err().to_string();
+            assert!(error.contains(FILE_NAME) && error.contains(part), "{error}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::listing::modified_ns;
 use super::{Entry, Language, Repo, RepoPath, SkipReason};
 use crate::base::error::{Error, Result};
+use crate::base::text::without_byte_order_mark;
 
 /// Bytes searched for a NUL, which text files do not contain.
 const BINARY_PROBE_BYTES: usize = 8 << 10;
@@ -136,9 +137,9 @@ fn decode(
         return Err(SkipReason::Binary);
     }
     let hash = blake3::hash(&bytes).into();
-    if bytes.starts_with(b"\xEF\xBB\xBF") {
-        bytes.drain(..3);
-    }
+    let text = without_byte_order_mark(&bytes).map_err(|_| SkipReason::NotUtf8)?;
+    let mark = bytes.len() - text.len();
+    bytes.drain(..mark);
     let text = String::from_utf8(bytes).map_err(|_| SkipReason::NotUtf8)?;
     Ok(SourceFile {
         language: Language::detect(&path, first_line(&text)),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use crate::base::error::{Error, Result};
+use crate::base::text::without_byte_order_mark;
 use crate::device::cpu::ops::Activation;
 
 /// A size beyond this is a damaged file, not a model.
@@ -164,5 +165,7 @@ pub fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Result<Option<T
         path: path.to_path_buf(),
         detail: e.to_string(),
     };
-    serde_json::from_slice(&text).map(Some).map_err(broken)
+    let text = without_byte_order_mark(&text)
+        .map_err(|detail| Error::ModelBroken { path: path.to_path_buf(), detail })?;
+    serde_json::from_slice(text).map(Some).map_err(broken)
 }
