@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use crate::support::{Place, Reply, Serving, is_hex, many, wait_for};
 
 #[test]
-fn a_server_is_alive_at_once_and_ready_when_there_is_an_index() {
+fn a_server_is_alive_at_once_and_ready_when_there_is_the_index_that_is_required() {
     let files = [("a.py", "def first():\n    return 1\n")];
     let place = Place::new(&files);
-    let server = Serving::start(&place, &[]);
+    let server = Serving::start(&place, &["--set", "serve.index=required"]);
     assert_eq!(server.get("/healthz").ok(), json!({ "status": "ok" }));
     server.wait_for_engine();
     let waits_for_index = || {
@@ -54,6 +54,48 @@ fn a_server_is_alive_at_once_and_ready_when_there_is_an_index() {
     }
     let found = server.post("/v1/search", &json!({ "query": "first" })).ok();
     assert_eq!(found["findings"][0]["location"]["path"], "a.py");
+}
+
+#[test]
+fn a_server_that_only_embeds_is_ready_and_a_broken_index_is_a_reason_not_to_be() {
+    let place = Place::new(&[("a.py", "def first():\n    return 1\n")]);
+    let server = Serving::start(&place, &[]);
+    wait_for("readiness without an index", || server.get("/readyz").status == 200);
+    let ready = server.get("/readyz").ok();
+    let index = &ready["probes"]["index"];
+    assert_eq!(
+        (&ready["ready"], &ready["probes"]["engine"]["ready"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!((&index["ready"], &index["required"]), (&json!(false), &json!(false)));
+    assert!(index["why"].as_str().unwrap().contains("no index in"), "{index}");
+    server.post("/v1/embeddings", &json!({ "input": "a" })).ok();
+    // The first index makes it required.
+    place.run(&["index", "repo"]).ok();
+    server.wait_until_ready();
+    assert_eq!(server.probe("index")["required"], true);
+    drop(server);
+
+    let data = place.data().path().to_owned();
+    let broken = |what: &str, part: &str| {
+        let server = Serving::start(&place, &[]);
+        server.wait_for_engine();
+        let why = || server.probe("index")["why"].as_str().unwrap_or_default().to_owned();
+        wait_for("the reason", || why().contains(part));
+        let reply = server.get("/readyz");
+        assert_eq!((reply.status, &reply.json()["ready"]), (503, &json!(false)), "{what}");
+        assert_eq!(reply.json()["probes"]["index"]["required"], true, "{what}");
+    };
+    std::fs::remove_file(data.join("CURRENT")).unwrap();
+    broken("a version, and none of them current", "no index in");
+    std::fs::write(data.join("CURRENT"), "000077\n").unwrap();
+    broken("a version that is not there", "000077");
+    std::fs::write(data.join("CURRENT"), "000001\n").unwrap();
+    let catalog = data.join("versions/000001/catalog.duckdb");
+    std::fs::write(&catalog, "damaged").unwrap();
+    broken("a damaged part", "is damaged");
+    std::fs::remove_file(&catalog).unwrap();
+    broken("a missing part", "is damaged");
 }
 
 /// The reply to `body` once the server has loaded the model and the index, or has failed to.

@@ -13,7 +13,7 @@ pub async fn alive() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Responds 200 when every probe is ready and 503 before, with the state of each probe.
+/// Responds 200 when every required probe is ready and 503 before, with the state of each probe.
 pub async fn ready(State(app): State<App>) -> (StatusCode, Json<Readiness>) {
     let readiness = Readiness::new(&app);
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -96,8 +96,10 @@ impl Serving {
         server
     }
 
+    /// Waits for the engine and for an index.
     pub fn wait_until_ready(&self) {
-        wait_for("readiness", || self.get("/readyz").status == 200);
+        let is_ready = |name| self.probe(name)["ready"] == true;
+        wait_for("readiness", || is_ready("engine") && is_ready("index"));
     }
 
     pub fn wait_for_engine(&self) {

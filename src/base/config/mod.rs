@@ -16,6 +16,6 @@ pub use settings::{
     TelemetrySettings, VllmSettings, default_file, help,
 };
 pub use value::{
-    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, MetricsRoute, SemconvCompat,
-    VllmMode,
+    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, IndexNeed, MetricsRoute,
+    SemconvCompat, VllmMode,
 };

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{Secret, user_folder};
 use super::value::{
-    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, MetricsRoute, SemconvCompat,
-    Value, VllmMode,
+    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, IndexNeed, MetricsRoute,
+    SemconvCompat, Value, VllmMode,
 };
 
 /// The short name of one variable, kept from the Python version.
@@ -195,6 +195,8 @@ settings! {
             "Maximum requests of each tool at work at once; each holds a thread, and more are rejected as overloaded";
         items_max: usize = 2048, in 1..=65_536,
             "Maximum texts in one embedding request";
+        index: IndexNeed = IndexNeed::Auto,
+            "Whether `serve` needs an index to be ready: auto (only if the data folder has one), required";
     }
     /// What telemetry records.
     telemetry: TelemetrySettings {

@@ -125,6 +125,10 @@ words! {
     VllmMode { Inproc = "inproc", Http = "http", Auto = "auto" }
 }
 words! {
+    /// Whether a server without an index is ready.
+    IndexNeed { Auto = "auto", Required = "required" }
+}
+words! {
     /// Whether `/metrics` is served on the main port.
     MetricsRoute { On = "on", Gone = "gone" }
 }

@@ -2,10 +2,12 @@
 
 use serde::Serialize;
 
+use crate::base::config::IndexNeed;
+use crate::base::error::ErrorKind;
 use crate::embedding::engine::Engine;
 use crate::tools::App;
 
-/// Whether every probe is ready, and each probe by name.
+/// Whether every probe that is required is ready, and each probe by name.
 #[derive(Serialize)]
 pub struct Readiness {
     pub ready: bool,
@@ -60,6 +62,8 @@ pub struct WaitingWork {
 #[derive(Serialize)]
 pub struct IndexProbe {
     pub ready: bool,
+    /// Whether the server is not ready without it.
+    pub required: bool,
     /// Why it is not ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
@@ -87,11 +91,19 @@ impl Readiness {
                 let why_vectors_on_cpu = searcher.why_on_cpu().map(str::to_owned);
                 let vectors_on_gpu = why_vectors_on_cpu.is_none();
                 let state = Some(IndexState { vectors_on_gpu, why_vectors_on_cpu });
-                IndexProbe { ready: true, why: None, state }
+                IndexProbe { ready: true, required: true, why: None, state }
             }
-            Err(error) => IndexProbe { ready: false, why: Some(error.to_string()), state: None },
+            Err(error) => {
+                // A data folder without any version belongs to a server that only embeds.
+                let has_none = || app.data().list().is_ok_and(|versions| versions.is_empty());
+                let required = app.settings().serve.index == IndexNeed::Required
+                    || error.kind() != ErrorKind::IndexMissing
+                    || !has_none();
+                IndexProbe { ready: false, required, why: Some(error.to_string()), state: None }
+            }
         };
-        Self { ready: engine.ready && index.ready, probes: Probes { engine, index } }
+        let ready = engine.ready && (index.ready || !index.required);
+        Self { ready, probes: Probes { engine, index } }
     }
 }
 
