@@ -4,6 +4,7 @@
 //! run a tool and print; a new route is a row of [`routes`].
 
 mod health;
+mod json_body;
 mod metrics;
 mod middleware;
 mod native;

@@ -7,14 +7,14 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::Route;
-use super::request::{self, JsonBody, RequestHead};
+use super::json_body::JsonBody;
+use super::request::{self, RequestHead};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::tools::wire::TraceAnswer;
-use crate::tools::{App, ToolSpec, find_run};
+use crate::tools::{App, FromFields, ToolSpec, find_run};
 
 /// The route of a tool: its input is the body, its answer is JSON.
 pub fn tool<I, T>(
@@ -23,11 +23,11 @@ pub fn tool<I, T>(
     run: fn(&App, I, &RunContext) -> Result<T, Arc<Error>>,
 ) -> Route
 where
-    I: DeserializeOwned + Send + 'static,
+    I: FromFields + 'static,
     T: Serialize + Send + 'static,
 {
-    let handler = move |State(app): State<App>, head: RequestHead, body: JsonBody<I>| {
-        let work = move |app: &App, cx: &RunContext| run(app, request::parsed(body, app)?, cx);
+    let handler = move |State(app): State<App>, head: RequestHead, body: JsonBody| {
+        let work = move |app: &App, cx: &RunContext| run(app, body.parse(app)?, cx);
         async move {
             match request::run_tool(app, head, spec, work).await {
                 Ok(answer) => Json(answer).into_response(),

@@ -5,70 +5,58 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
-use serde::{Deserialize, Serialize, Serializer};
-use serde_json::{Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
-use super::request::{self, JsonBody, RequestHead};
+use super::json_body::JsonBody;
+use super::request::{self, RequestHead};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::RunContext;
-use crate::tools::App;
 use crate::tools::embed::{self, EmbedAnswer, EmbedInput};
+use crate::tools::{App, Fields, FromFields};
 
-/// The body of a request. OpenAI's fields that have no effect, such as `user`, are accepted.
-#[derive(Deserialize)]
-pub struct EmbeddingsRequest {
-    /// A text or a list of texts.
-    input: InputTexts,
-    /// The loaded model's name; any model if absent.
-    model: Option<String>,
-    #[serde(default)]
-    encoding_format: EncodingFormat,
-    /// 1 to the dimension of the model; all of them if absent.
-    dimensions: Option<usize>,
+/// The body of a request. Fields that have no effect, such as `user`, and those of other servers are
+/// accepted.
+struct EmbeddingsRequest {
+    input: EmbedInput,
+    format: EncodingFormat,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum InputTexts {
-    One(String),
-    Many(Vec<String>),
-    Other(Value),
-}
+/// The fields that an error can be about.
+const FIELDS: [&str; 4] = ["input", "model", "encoding_format", "dimensions"];
 
 /// The encoding of a vector.
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy)]
 enum EncodingFormat {
-    #[default]
     Float,
     /// The values as little-endian f32, in base64.
     Base64,
 }
 
-impl EmbeddingsRequest {
-    fn into_input(self) -> Result<EmbedInput> {
-        let texts = match self.input {
-            InputTexts::One(text) => vec![text],
-            InputTexts::Many(texts) => texts,
-            InputTexts::Other(other) => {
-                let value: String = other.to_string().chars().take(80).collect();
-                let expected = "a string or a list of strings".to_owned();
-                return Err(Error::Argument { name: "input", value, expected });
-            }
-        };
-        Ok(EmbedInput { texts, model: self.model, dimensions: self.dimensions })
+impl FromFields for EmbeddingsRequest {
+    fn from_fields(mut fields: Fields) -> Result<Self> {
+        let formats = [("float", EncodingFormat::Float), ("base64", EncodingFormat::Base64)];
+        let texts = fields.texts("input")?.ok_or_else(|| Error::Argument {
+            name: "input",
+            value: "nothing".to_owned(),
+            expected: "a string or a list of strings".to_owned(),
+        })?;
+        Ok(Self {
+            input: EmbedInput {
+                texts,
+                // Some clients send the name that was not configured as an empty one.
+                model: fields.text("model")?.filter(|model| !model.is_empty()),
+                dimensions: fields.count("dimensions")?,
+            },
+            format: fields.choice("encoding_format", &formats)?.unwrap_or(EncodingFormat::Float),
+        })
     }
 }
 
-pub async fn embeddings(
-    State(app): State<App>,
-    head: RequestHead,
-    body: JsonBody<EmbeddingsRequest>,
-) -> Response {
+pub async fn embeddings(State(app): State<App>, head: RequestHead, body: JsonBody) -> Response {
     let work = |app: &App, cx: &RunContext| {
-        let request = request::parsed(body, app)?;
-        let format = request.encoding_format;
-        Ok((embed::run(app, request.into_input()?, cx)?, format))
+        let EmbeddingsRequest { input, format } = body.parse(app)?;
+        Ok((embed::run(app, input, cx)?, format))
     };
     match request::run_tool(app, head, &embed::SPEC, work).await {
         // Serialise directly to text: `Value` would widen each f32 to f64 and print additional
@@ -144,9 +132,13 @@ fn from_error(error: &Error) -> Response {
         error => (request::status(error), error.kind().code()),
     };
     let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
+    let param = match error {
+        Error::Argument { name, .. } => FIELDS.iter().find(|field| *field == name),
+        _ => None,
+    };
     let message = error.to_string();
     let body =
-        json!({ "error": { "message": message, "type": kind, "param": null, "code": code } });
+        json!({ "error": { "message": message, "type": kind, "param": param, "code": code } });
     let mut response = (status, Json(body)).into_response();
     request::add_retry_after(&mut response, error);
     response

@@ -5,9 +5,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::FromRequestParts;
-use axum::extract::rejection::JsonRejection;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
@@ -23,9 +21,6 @@ const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// Characters of a wrong header value that an error shows.
 const VALUE_CHARS_MAX: usize = 80;
-
-/// A parsed body, or the reason why parsing failed.
-pub type JsonBody<T> = std::result::Result<Json<T>, JsonRejection>;
 
 /// The head of a request to a tool, which is read before its body.
 pub struct RequestHead {
@@ -103,20 +98,6 @@ pub async fn run_tool<T: Send + 'static>(
         result
     };
     tokio::task::spawn_blocking(run).await.unwrap_or_else(|e| Err(internal(e.to_string())))
-}
-
-/// Returns the parsed body of a request, or an error that describes the defect.
-pub fn parsed<T>(body: JsonBody<T>, app: &App) -> Result<T> {
-    body.map(|Json(body)| body).map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            return Error::BodyTooLarge { bytes_max: app.settings().serve.body_bytes_max };
-        }
-        Error::Argument {
-            name: "body",
-            value: rejection.body_text(),
-            expected: "a JSON object as in the documentation".to_owned(),
-        }
-    })
 }
 
 /// The HTTP status of a failed request.

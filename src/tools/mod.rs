@@ -6,11 +6,13 @@
 
 mod app;
 pub mod embed;
+mod fields;
 mod runs;
 pub mod search;
 pub mod wire;
 
 pub use app::App;
+pub use fields::{Fields, FromFields};
 pub use runs::{KeptRuns, RunFolder, find_run};
 
 use std::time::Duration;

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::wire::SearchAnswer;
-use super::{App, ToolSpec};
+use super::{App, Fields, FromFields, ToolSpec};
 use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
@@ -21,8 +19,7 @@ pub const SPEC: ToolSpec = ToolSpec {
 };
 
 /// A query and how to search for it.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct SearchInput {
     /// A question, an identifier, a path or an error message; not blank, at most
     /// `search.query_bytes_max` bytes.
@@ -30,15 +27,31 @@ pub struct SearchInput {
     /// The most results, 1 to 200; `search.limit` if absent.
     pub limit: Option<usize>,
     /// The channels to search, of `dense`, `lexical` and `symbol`; all of them if empty.
-    #[serde(default)]
     pub channels: Vec<String>,
     /// Only paths that match one of these globs, and none of those that begin with `!`; every path if
     /// empty.
-    #[serde(default)]
     pub globs: Vec<String>,
     /// Only these languages, such as `rust`; every language if empty.
-    #[serde(default)]
     pub languages: Vec<String>,
+}
+
+impl FromFields for SearchInput {
+    fn from_fields(mut fields: Fields) -> Result<Self> {
+        let missing = || Error::Argument {
+            name: "query",
+            value: "nothing".to_owned(),
+            expected: "a string".to_owned(),
+        };
+        let input = Self {
+            query: fields.text("query")?.ok_or_else(missing)?,
+            limit: fields.count("limit")?,
+            channels: fields.texts("channels")?.unwrap_or_default(),
+            globs: fields.texts("globs")?.unwrap_or_default(),
+            languages: fields.texts("languages")?.unwrap_or_default(),
+        };
+        fields.refuse_others("query, limit, channels, globs and languages")?;
+        Ok(input)
+    }
 }
 
 impl SearchInput {

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Serving, is_hex};
+use crate::support::{Place, Serving, is_hex, reply};
 
 const TEXTS: [&str; 6] =
     ["fn main() {}", "a", "how is a header parsed", "größe", "a", "x = [1, 2]"];
@@ -105,6 +105,76 @@ fn fewer_dimensions_are_the_normalised_head_of_the_vector() {
         let length = whole[..16].iter().map(|v| v * v).sum::<f32>().sqrt();
         let head: Vec<f32> = whole[..16].iter().map(|v| v / length).collect();
         assert_near(short, &head);
+    }
+}
+
+#[test]
+fn what_openai_s_clients_send_is_accepted() {
+    let (_place, server) = serving(&[]);
+    let plain = server.post("/v1/embeddings", &json!({ "input": "a" })).ok()["data"].clone();
+    for body in [
+        json!({ "input": ["a"], "model": "bert", "encoding_format": "float" }),
+        json!({ "input": "a", "model": null, "encoding_format": null, "dimensions": null }),
+        json!({ "input": "a", "model": "", "user": null }),
+        json!({ "input": "a", "dimensions": 64.0 }),
+        json!({
+            "input": ["a"], "model": "bert", "user": "u", "input_type": "query", "truncate": "END",
+            "extra_body": { "x": [1] }, "metadata": null, "timeout": 600, "priority": 0,
+        }),
+    ] {
+        let data = server.post("/v1/embeddings", &body).ok()["data"].clone();
+        assert_near(&floats(&data[0]["embedding"]), &floats(&plain[0]["embedding"]));
+    }
+    let marked = "\u{feff}{\"input\": \"a\"}";
+    let data = server.post_text("/v1/embeddings", marked).ok()["data"].clone();
+    assert_near(&floats(&data[0]["embedding"]), &floats(&plain[0]["embedding"]));
+    let typed = |content_type: &str| {
+        let request = server.agent.post(server.url("/v1/embeddings"));
+        reply(request.header("content-type", content_type).send(r#"{"input": "a"}"#)).status
+    };
+    for content_type in
+        ["application/json", "Application/JSON; charset=utf-8", "application/x+json"]
+    {
+        assert_eq!(typed(content_type), 200, "{content_type}");
+    }
+    assert_eq!(typed("text/plain"), 400);
+}
+
+#[test]
+fn a_wrong_value_names_its_field_and_what_is_allowed() {
+    let (_place, server) = serving(&[]);
+    for (body, param, message) in [
+        (
+            r#"{"input": "a", "encoding_format": "int8"}"#,
+            "encoding_format",
+            "encoding_format = \"int8\" is not valid: expected \"float\" or \"base64\"",
+        ),
+        (
+            r#"{"input": "a", "encoding_format": 1}"#,
+            "encoding_format",
+            "encoding_format = 1 is not valid: expected \"float\" or \"base64\"",
+        ),
+        (
+            r#"{"input": "a", "dimensions": "16"}"#,
+            "dimensions",
+            "dimensions = \"16\" is not valid: expected a whole number",
+        ),
+        (r#"{"input": "a", "dimensions": -1}"#, "dimensions", "dimensions = -1 is not valid"),
+        (r#"{"input": "a", "dimensions": 65}"#, "dimensions", "1 to 64, the dimension of bert"),
+        (r#"{"input": "a", "model": 7}"#, "model", "model = 7 is not valid: expected a string"),
+        (r#"{"input": "a", "model": "gpt-9"}"#, "model", "model = gpt-9 is not valid"),
+        (r#"{"input": null}"#, "input", "expected a string or a list of strings"),
+        (r#"{"input": ["a", 7]}"#, "input", "input = 7 at position 1 is not valid"),
+        (r#"{"input": ["a", null]}"#, "input", "input = null at position 1 is not valid"),
+        (r#"{"input": "\ud83d"}"#, "", "half of a surrogate pair"),
+        (r#"{"input": "a",}"#, "", "trailing comma at line 1 column 15"),
+        ("[]", "", "expected a JSON object"),
+    ] {
+        let reply = server.post_text("/v1/embeddings", body);
+        assert!([400, 404].contains(&reply.status), "{body}: {}", reply.text);
+        let error = &reply.json()["error"];
+        assert!(error["message"].as_str().unwrap().contains(message), "{body}: {error}");
+        assert_eq!(error["param"].as_str().unwrap_or_default(), param, "{body}: {error}");
     }
 }
 

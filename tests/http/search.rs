@@ -139,6 +139,42 @@ fn the_options_of_a_search_are_applied() {
 }
 
 #[test]
+fn an_option_that_is_null_is_not_set_and_a_wrong_one_is_named() {
+    let server = Serving::ready(&many(), &[]);
+    let paths = |body: &Value| {
+        let answer = server.post("/v1/search", body).ok();
+        let findings = answer["findings"].as_array().unwrap();
+        findings.iter().map(|f| f["location"]["path"].clone()).collect::<Vec<_>>()
+    };
+    let plain = paths(&json!({ "query": "parse_header", "languages": ["rust"] }));
+    let nulls = json!({
+        "query": "parse_header", "limit": null, "channels": null, "globs": null, "languages": "rust",
+    });
+    assert!(!plain.is_empty());
+    assert_eq!(paths(&nulls), plain);
+    for (body, detail) in [
+        (json!({ "query": 7 }), "query = 7 is not valid: expected a string"),
+        (json!({ "query": null }), "query = nothing is not valid: expected a string"),
+        (
+            json!({ "query": "x", "limit": "3" }),
+            "limit = \"3\" is not valid: expected a whole number",
+        ),
+        (
+            json!({ "query": "x", "globs": 1 }),
+            "globs = 1 is not valid: expected a string or a list",
+        ),
+        (
+            json!({ "query": "x", "limits": 3 }),
+            "the field \"limits\" is not valid: expected only query",
+        ),
+    ] {
+        let reply = server.post("/v1/search", &body);
+        assert_eq!(reply.status, 400, "{}", reply.text);
+        assert!(reply.json()["detail"].as_str().unwrap().contains(detail), "{}", reply.text);
+    }
+}
+
+#[test]
 fn ids_of_the_caller_are_returned_and_missing_ones_are_made() {
     let server = Serving::ready(&many(), &[]);
     let ask = |headers: &[(&str, &str)], body: &Value| {
