@@ -3,7 +3,9 @@
 mod bench;
 mod embed;
 mod output;
+mod outputs;
 mod rerank;
+mod rows;
 mod settings;
 
 use std::io::Write;

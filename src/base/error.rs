@@ -41,6 +41,13 @@ pub enum Error {
     #[error("{name} = {value} is not valid: expected {expected}")]
     Argument { name: &'static str, value: String, expected: String },
 
+    #[error("line {line}{} of {}: {detail}",
+        column.map(|n| format!(", column {n},")).unwrap_or_default(), path.display())]
+    InputLine { path: PathBuf, line: usize, column: Option<usize>, detail: String },
+
+    #[error("{}", rows_failed(*failed, *n))]
+    RowsFailed { failed: usize, n: usize },
+
     #[error(
         "the request body exceeds {bytes_max} bytes (serve.body_bytes_max); send less in one request"
     )]
@@ -72,7 +79,7 @@ pub enum Error {
     #[error("{} is being written by {holder}; wait until it finishes, or use another folder (data.dir)", data.display())]
     IndexLocked { data: PathBuf, holder: String },
 
-    #[error("no space left while writing {}; free some space, or use another folder (data.dir). The published index is unchanged", path.display())]
+    #[error("no space left while writing {}; free some space, or use another folder (data.dir). The published index is unchanged, and so are older outputs", path.display())]
     DiskFull { path: PathBuf, source: io::Error },
 
     #[error("cannot {action} {}: {source}", path.display())]
@@ -123,12 +130,23 @@ pub enum Error {
     Internal { what: &'static str, detail: String },
 }
 
+fn rows_failed(failed: usize, n: usize) -> String {
+    if failed == n {
+        return format!("no row of {n} has a result, so no file was written; correct the input");
+    }
+    format!(
+        "{failed} of {n} rows failed, and the results of the others are written; correct the rows \
+         and run the command with them again"
+    )
+}
+
 /// The kind of a failure. It alone decides `error.type`, the HTTP status and the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     InvalidParameter,
     QueryInvalid,
     BodyTooLarge,
+    RowsFailed,
     Configuration,
     PathNotFound,
     NothingToIndex,
@@ -169,6 +187,7 @@ impl ErrorKind {
             Self::InvalidParameter => ("invalid-parameter", 400, 2),
             Self::QueryInvalid => ("search-query-invalid", 400, 2),
             Self::BodyTooLarge => ("body-too-large", 413, 17),
+            Self::RowsFailed => ("rows-failed", 422, 20),
             Self::Configuration => ("configuration-error", 500, 3),
             Self::PathNotFound => ("path-not-found", 404, 4),
             Self::NothingToIndex => ("nothing-to-index", 422, 5),
@@ -190,10 +209,11 @@ impl ErrorKind {
     }
 
     /// Every kind, for tables and tests.
-    pub const ALL: [ErrorKind; 20] = [
+    pub const ALL: [ErrorKind; 21] = [
         Self::InvalidParameter,
         Self::QueryInvalid,
         Self::BodyTooLarge,
+        Self::RowsFailed,
         Self::Configuration,
         Self::PathNotFound,
         Self::NothingToIndex,
@@ -219,10 +239,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Argument { .. }
+            | Self::InputLine { .. }
             | Self::Dimension { .. }
             | Self::NotFinite { .. }
             | Self::OutputNotFinite => ErrorKind::InvalidParameter,
             Self::Input { source, .. } => source.kind(),
+            Self::RowsFailed { .. } => ErrorKind::RowsFailed,
             Self::QueryInvalid { .. } => ErrorKind::QueryInvalid,
             Self::BodyTooLarge { .. } => ErrorKind::BodyTooLarge,
             Self::ConfigValue { .. }

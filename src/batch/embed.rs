@@ -1,27 +1,25 @@
 //! Texts to dense vectors, and to sparse ones.
 
-use super::Summary;
-use super::input::{Input, Item};
+use super::input::Input;
+use super::job::{Computed, Job, Summary};
 use super::output::{Output, SparseOutput};
 use crate::base::error::Result;
-use crate::base::telemetry::RunContext;
 use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 
 /// Embeds every text of `input`. Vectors are cut to the dimension of `output`.
 pub fn embed(
     engine: &Engine,
     prompt: PromptKind,
-    input: &mut Input,
-    output: &mut Output,
-    cx: &RunContext,
-    progress: &dyn Fn(&Summary),
+    input: &mut Input<String>,
+    output: Output,
+    job: Job<'_>,
 ) -> Result<Summary> {
-    let dimensions = output.dimensions();
-    for_each_block(input, progress, |items, texts| {
-        let request = EmbedRequest::bulk(texts, prompt);
+    let (cx, dimensions) = (job.cx, output.dimensions());
+    job.run(input, output, |texts| {
+        let texts: Vec<&str> = texts.iter().map(|text| text.as_str()).collect();
+        let request = EmbedRequest::bulk(&texts, prompt);
         let embeddings = engine.embed(request, cx)?.cut(dimensions, engine.identity());
-        output.write(items, &embeddings.vectors)?;
-        Ok(embeddings.truncated)
+        Ok(Computed { results: embeddings.vectors, truncated: embeddings.truncated })
     })
 }
 
@@ -29,32 +27,14 @@ pub fn embed(
 pub fn expand(
     engine: &Engine,
     prompt: PromptKind,
-    input: &mut Input,
-    output: &mut SparseOutput,
-    cx: &RunContext,
-    progress: &dyn Fn(&Summary),
+    input: &mut Input<String>,
+    output: SparseOutput,
+    job: Job<'_>,
 ) -> Result<Summary> {
-    for_each_block(input, progress, |items, texts| {
-        let expanded = engine.expand(EmbedRequest::bulk(texts, prompt), cx)?;
-        output.write(items, &expanded.vectors)?;
-        Ok(expanded.truncated)
+    let cx = job.cx;
+    job.run(input, output, |texts| {
+        let texts: Vec<&str> = texts.iter().map(|text| text.as_str()).collect();
+        let expanded = engine.expand(EmbedRequest::bulk(&texts, prompt), cx)?;
+        Ok(Computed { results: expanded.vectors, truncated: expanded.truncated })
     })
-}
-
-/// Calls `compute` for each block; it returns how many of its texts were truncated.
-fn for_each_block(
-    input: &mut Input,
-    progress: &dyn Fn(&Summary),
-    mut compute: impl FnMut(&[Item], &[&str]) -> Result<usize>,
-) -> Result<Summary> {
-    let mut summary = Summary::default();
-    loop {
-        let items = input.next_block()?;
-        if items.is_empty() {
-            return Ok(summary);
-        }
-        let texts: Vec<&str> = items.iter().map(|item| item.text.as_str()).collect();
-        summary.add(items.len(), compute(&items, &texts)?);
-        progress(&summary);
-    }
 }

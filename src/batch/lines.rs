@@ -1,19 +1,17 @@
-//! Lines of text and of JSON, read with their numbers so that an error can name the line.
+//! Lines of a file with their numbers, and lines of JSON.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::base::error::{Error, Result};
 use crate::base::output::{FileId, OutputFile};
+use crate::base::text::without_byte_order_mark;
 
 /// The longest line, in bytes. No model reads as much text.
 const LINE_BYTES_MAX: u64 = 64 << 20;
-/// Characters of an invalid line that an error message quotes.
-const SHOWN_MAX: usize = 80;
 
 /// The lines of a file, or of standard input.
 pub struct Lines {
@@ -25,12 +23,32 @@ pub struct Lines {
     number: usize,
 }
 
+/// What is wrong with a line.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Defect {
+    /// The character, from 1.
+    pub column: Option<usize>,
+    pub detail: String,
+}
+
+impl Defect {
+    pub fn new(detail: impl Into<String>) -> Self {
+        Self { column: None, detail: detail.into() }
+    }
+
+    /// With the position of byte `at` of `line`.
+    pub fn at(line: &str, at: usize, detail: impl Into<String>) -> Self {
+        let before = crate::base::text::prefix(line, at);
+        Self { column: Some(before.chars().count() + 1), detail: detail.into() }
+    }
+}
+
 impl Lines {
     /// Standard input for no path, and for `-`.
     pub fn open(path: Option<&Path>) -> Result<Self> {
         let Some(path) = path.filter(|path| *path != "-") else {
             let reader = Box::new(std::io::stdin().lock());
-            let id = FileId::at(Path::new("/dev/stdin"));
+            let id = std::fs::metadata("/dev/stdin").ok().and_then(|stdin| FileId::new(&stdin));
             return Ok(Self { reader, name: PathBuf::from("standard input"), id, number: 0 });
         };
         let file = File::open(path).map_err(|source| match source.kind() {
@@ -46,48 +64,51 @@ impl Lines {
         self.id.as_ref()
     }
 
-    /// The next line without its line break; `None` after the last.
-    pub fn read(&mut self) -> Result<Option<String>> {
-        self.number += 1;
-        let mut bytes = Vec::new();
+    /// The number of the line read last, from 1.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The next line without its line break; `None` after the last. A defect is in this line alone.
+    pub fn read(&mut self) -> Result<Option<std::result::Result<String, Defect>>> {
         let failed = |e| Error::io("read", &self.name, e);
+        let mut bytes = Vec::new();
         let read = self.reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes);
         if read.map_err(failed)? == 0 {
             return Ok(None);
         }
-        if bytes.len() as u64 == LINE_BYTES_MAX {
-            return Err(self.wrong("a line", format!("fewer than {LINE_BYTES_MAX} bytes")));
-        }
-        let text = String::from_utf8(bytes)
-            .map_err(|_| self.wrong("bytes that are not UTF-8", "UTF-8 text".to_owned()))?;
-        Ok(Some(text.trim_end_matches(['\n', '\r']).to_owned()))
-    }
-
-    /// The next line that is not empty, as a JSON object in which each of `fields` is a string.
-    pub fn read_object(&mut self, fields: &[&str]) -> Result<Option<Value>> {
-        loop {
-            let Some(line) = self.read()? else { return Ok(None) };
-            if line.trim().is_empty() {
-                continue;
+        let is_cut = bytes.len() as u64 == LINE_BYTES_MAX && bytes.last() != Some(&b'\n');
+        self.number += 1;
+        if self.number == 1 {
+            let text = without_byte_order_mark(&bytes);
+            let text = text.map_err(|detail| self.wrong(Defect::new(detail)))?;
+            let mark = bytes.len() - text.len();
+            bytes.drain(..mark);
+            if bytes.is_empty() {
+                return Ok(None);
             }
-            let object: Option<Value> = serde_json::from_str(&line).ok();
-            let is_whole = |object: &Value| fields.iter().all(|field| object[*field].is_string());
-            return match object.filter(is_whole) {
-                Some(object) => Ok(Some(object)),
-                None => {
-                    let fields: Vec<_> = fields.iter().map(|f| format!("{f:?}: \"...\"")).collect();
-                    let expected = format!("an object {{{}}}", fields.join(", "));
-                    Err(self.wrong(&line, expected))
-                }
-            };
         }
+        if is_cut {
+            self.reader.skip_until(b'\n').map_err(failed)?;
+            let detail = format!("the line has more than {LINE_BYTES_MAX} bytes; shorten it");
+            return Ok(Some(Err(Defect::new(detail))));
+        }
+        bytes.pop_if(|last| *last == b'\n');
+        bytes.pop_if(|last| *last == b'\r');
+        Ok(Some(String::from_utf8(bytes).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let byte = error.as_bytes()[at];
+            let before = String::from_utf8_lossy(&error.as_bytes()[..at]);
+            let detail =
+                format!("byte {} (0x{byte:02x}) is not UTF-8; convert it to UTF-8", at + 1);
+            Defect::at(&before, at, detail)
+        })))
     }
 
-    /// An error that quotes `found` and names the line read last.
-    fn wrong(&self, found: &str, expected: String) -> Error {
-        let found: String = found.chars().take(SHOWN_MAX).collect();
-        let value = format!("{found} (line {} of {})", self.number, self.name.display());
-        Error::Argument { name: "input", value, expected }
+    /// The error for a defect of the line read last.
+    pub fn wrong(&self, defect: Defect) -> Error {
+        let Defect { column, detail } = defect;
+        Error::InputLine { path: self.name.clone(), line: self.number, column, detail }
     }
 }
 

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::dtype::{EncodedVector, OutputDtype};
-use super::input::Item;
+use super::job::{RowError, Writer};
 use super::lines::JsonLines;
 use crate::base::error::{Error, Result};
 use crate::base::output::OutputFile;
@@ -35,7 +35,7 @@ struct NpyFile {
 #[derive(Serialize)]
 struct VectorLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
+    id: Option<&'a RawValue>,
     embedding: EncodedVector<'a>,
     /// Only of `int8`: the values times it approximate the vector.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,11 +46,19 @@ struct VectorLine<'a> {
 #[derive(Serialize)]
 struct SparseLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<&'a Value>,
+    id: Option<&'a RawValue>,
     /// `[k]`, ascending: ids of the vocabulary.
     indices: &'a [u32],
     /// `[k]`
     values: &'a [f32],
+}
+
+/// A row without a result.
+#[derive(Serialize)]
+pub(super) struct FailureLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<&'a RawValue>,
+    pub error: RowError<'a>,
 }
 
 /// Whether vectors for `path` become a NumPy file.
@@ -78,28 +86,40 @@ impl Output {
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }
+}
 
-    /// vectors: `[items, dimensions]`.
-    pub(super) fn write(&mut self, items: &[Item], vectors: &Matrix) -> Result<()> {
-        let encoded = vectors.rows().map(|vector| self.dtype.encode(vector));
+impl Writer for Output {
+    /// `[n, dimensions]`
+    type Results = Matrix;
+
+    fn write(&mut self, id: Option<&RawValue>, vectors: &Matrix, i: usize) -> Result<()> {
+        let embedding = self.dtype.encode(vectors.row(i));
         match &mut self.sink {
             Sink::Jsonl(lines) => {
-                for (item, embedding) in items.iter().zip(encoded) {
-                    let scale = embedding.scale();
-                    lines.write(&VectorLine { id: item.id.as_ref(), embedding, scale })?;
-                }
-                lines.flush()
+                let scale = embedding.scale();
+                lines.write(&VectorLine { id, embedding, scale })
             }
-            Sink::Npy(npy) => {
-                let mut bytes = Vec::new();
-                encoded.for_each(|vector| vector.append_bytes(&mut bytes));
-                npy.append(vectors.n(), &bytes)
-            }
+            Sink::Npy(npy) => npy.append(&embedding),
         }
     }
 
-    /// Completes the file: the header of a NumPy file holds the number of rows.
-    pub fn finish(self) -> Result<()> {
+    fn write_failure(&mut self, id: Option<&RawValue>, error: RowError<'_>) -> Result<()> {
+        match &mut self.sink {
+            Sink::Jsonl(lines) => lines.write(&FailureLine { id, error }),
+            // Row i is that of text i whatever happens: NaN, or 0 in formats without it.
+            Sink::Npy(npy) => npy.append(&self.dtype.encode(&vec![f32::NAN; self.dimensions])),
+        }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match &mut self.sink {
+            Sink::Jsonl(lines) => lines.flush(),
+            Sink::Npy(_) => Ok(()),
+        }
+    }
+
+    /// The header of a NumPy file holds the number of rows.
+    fn finish(self) -> Result<()> {
         match self.sink {
             Sink::Jsonl(lines) => lines.finish(),
             Sink::Npy(npy) => npy.finish(self.dtype),
@@ -120,9 +140,11 @@ impl NpyFile {
         Ok(Self { file, n: 0, width })
     }
 
-    fn append(&mut self, n: usize, bytes: &[u8]) -> Result<()> {
-        self.n += n;
-        self.file.append(bytes)
+    fn append(&mut self, vector: &EncodedVector<'_>) -> Result<()> {
+        let mut bytes = Vec::new();
+        vector.append_bytes(&mut bytes);
+        self.n += 1;
+        self.file.append(&bytes)
     }
 
     fn finish(mut self, dtype: OutputDtype) -> Result<()> {
@@ -138,17 +160,27 @@ impl SparseOutput {
     pub fn new(file: OutputFile) -> Self {
         Self(JsonLines::new(file))
     }
+}
 
-    pub fn finish(self) -> Result<()> {
-        self.0.finish()
+impl Writer for SparseOutput {
+    /// `[n]`
+    type Results = Vec<SparseVec>;
+
+    fn write(&mut self, id: Option<&RawValue>, vectors: &Vec<SparseVec>, i: usize) -> Result<()> {
+        let SparseVec { ids, weights } = &vectors[i];
+        self.0.write(&SparseLine { id, indices: ids, values: weights })
     }
 
-    pub(super) fn write(&mut self, items: &[Item], vectors: &[SparseVec]) -> Result<()> {
-        for (item, vector) in items.iter().zip(vectors) {
-            let (id, indices, values) = (item.id.as_ref(), &*vector.ids, &*vector.weights);
-            self.0.write(&SparseLine { id, indices, values })?;
-        }
+    fn write_failure(&mut self, id: Option<&RawValue>, error: RowError<'_>) -> Result<()> {
+        self.0.write(&FailureLine { id, error })
+    }
+
+    fn flush(&mut self) -> Result<()> {
         self.0.flush()
+    }
+
+    fn finish(self) -> Result<()> {
+        self.0.finish()
     }
 }
 

@@ -1,102 +1,80 @@
 //! Pairs of texts to scores.
 
-use std::path::Path;
-
 use serde::Serialize;
+use serde_json::value::RawValue;
 
-use super::Summary;
-use super::lines::{JsonLines, Lines};
+use super::input::Input;
+use super::job::{Computed, Job, RowError, Summary, Writer};
+use super::lines::JsonLines;
+use super::output::FailureLine;
 use crate::base::error::Result;
-use crate::base::output::{FileId, OutputFile};
-use crate::base::telemetry::RunContext;
+use crate::base::output::OutputFile;
+use crate::base::vector::Matrix;
 use crate::embedding::engine::{Engine, Lane, ScoreRequest};
 
-/// Pairs that are scored together; the input is never held in memory whole.
-const BLOCK_PAIRS: usize = 512;
-
-/// Lines `{"query", "text"}`.
-pub struct PairInput(Lines);
-
-/// Lines `{"score"}`, or `{"scores"}` of a model with several labels.
-pub struct ScoreOutput(JsonLines);
-
-#[derive(Serialize)]
-#[serde(untagged)]
-enum ScoreLine {
-    One {
-        score: f32,
-    },
-    /// `[labels]`
-    Several {
-        scores: Vec<f32>,
-    },
+/// Lines `{"id", "score"}`, or `{"id", "scores"}` of a model with several labels.
+pub struct ScoreOutput {
+    lines: JsonLines,
+    raw: bool,
 }
 
-impl PairInput {
-    /// A file, or standard input for `None` and `-`.
-    pub fn open(path: Option<&Path>) -> Result<Self> {
-        Lines::open(path).map(Self)
-    }
-
-    /// The file that is read, unless it is a pipe or a terminal.
-    pub fn id(&self) -> Option<&FileId> {
-        self.0.id()
-    }
-
-    /// The next pairs, at most [`BLOCK_PAIRS`]; empty at the end.
-    fn next_block(&mut self) -> Result<Vec<(String, String)>> {
-        let mut pairs = Vec::new();
-        while pairs.len() < BLOCK_PAIRS {
-            let Some(object) = self.0.read_object(&["query", "text"])? else { break };
-            let field = |name: &str| object[name].as_str().unwrap_or_default().to_owned();
-            pairs.push((field("query"), field("text")));
-        }
-        Ok(pairs)
-    }
+#[derive(Serialize)]
+struct ScoreLine<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<f32>,
+    /// `[labels]`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<&'a [f32]>,
 }
 
 impl ScoreOutput {
-    pub fn new(file: OutputFile) -> Self {
-        Self(JsonLines::new(file))
-    }
-
-    pub fn finish(self) -> Result<()> {
-        self.0.finish()
-    }
-
-    /// scores: `[labels]`.
-    fn write(&mut self, scores: Vec<f32>) -> Result<()> {
-        self.0.write(&match scores[..] {
-            [score] => ScoreLine::One { score },
-            _ => ScoreLine::Several { scores },
-        })
+    /// Logits if `raw`, else the probabilities made of them.
+    pub fn new(file: OutputFile, raw: bool) -> Self {
+        Self { lines: JsonLines::new(file), raw }
     }
 }
 
-/// Scores every pair of `input`: logits if `raw`, else the probabilities made of them.
+impl Writer for ScoreOutput {
+    /// Logits: `[n, labels]`.
+    type Results = Matrix;
+
+    fn write(&mut self, id: Option<&RawValue>, logits: &Matrix, i: usize) -> Result<()> {
+        let logits = logits.row(i);
+        let scores = if self.raw { logits.to_vec() } else { probabilities(logits) };
+        self.lines.write(&match scores[..] {
+            [score] => ScoreLine { id, score: Some(score), scores: None },
+            _ => ScoreLine { id, score: None, scores: Some(&scores) },
+        })
+    }
+
+    fn write_failure(&mut self, id: Option<&RawValue>, error: RowError<'_>) -> Result<()> {
+        self.lines.write(&FailureLine { id, error })
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.lines.flush()
+    }
+
+    fn finish(self) -> Result<()> {
+        self.lines.finish()
+    }
+}
+
+/// Scores every pair (query, text) of `input`.
 pub fn rerank(
     engine: &Engine,
-    raw: bool,
-    input: &mut PairInput,
-    output: &mut ScoreOutput,
-    cx: &RunContext,
-    progress: &dyn Fn(&Summary),
+    input: &mut Input<(String, String)>,
+    output: ScoreOutput,
+    job: Job<'_>,
 ) -> Result<Summary> {
-    let mut summary = Summary::default();
-    loop {
-        let pairs = input.next_block()?;
-        if pairs.is_empty() {
-            return Ok(summary);
-        }
+    let cx = job.cx;
+    job.run(input, output, |pairs| {
         let pairs: Vec<_> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         let scored = engine.score(ScoreRequest { pairs: &pairs, lane: Lane::Bulk }, cx)?;
-        for logits in scored.logits.rows() {
-            output.write(if raw { logits.to_vec() } else { probabilities(logits) })?;
-        }
-        output.0.flush()?;
-        summary.add(pairs.len(), scored.truncated);
-        progress(&summary);
-    }
+        Ok(Computed { results: scored.logits, truncated: scored.truncated })
+    })
 }
 
 /// The logistic function of a single logit, the softmax of several. logits: `[labels]`.

@@ -91,12 +91,16 @@ fn of_file(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<String>> {
     let mut input = Input::open(Some(path), None)?;
     let mut texts = Vec::new();
     while texts.len() < TEXTS_MAX {
-        let items = input.next_block()?;
-        if items.is_empty() {
+        let rows = input.next_block()?;
+        if rows.is_empty() {
             break;
         }
-        let read = items.iter().map(|item| tokenizer.head(&item.text).to_owned());
-        texts.extend(read.filter(|text| !text.trim().is_empty()));
+        for row in rows {
+            let text = row.content?;
+            if !text.trim().is_empty() {
+                texts.push(tokenizer.head(&text).to_owned());
+            }
+        }
     }
     if texts.is_empty() {
         let (value, expected) = (path.display().to_string(), "a file with texts".to_owned());

@@ -26,7 +26,8 @@ use crate::http::route_list;
 #[command(name = "codeintel", version, max_term_width = 100, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 ok, 2 wrong input, 3 settings, 4 path, 5 nothing to index, \
     6 model missing, 7 model, 8 no index, 9 index damaged, 10 index of another model, \
-    11 index locked, 12 storage, 13 overloaded, 14 timeout, 16 unavailable, 1 anything else.")]
+    11 index locked, 12 storage, 13 overloaded, 14 timeout, 16 unavailable, \
+    20 some rows failed, 1 anything else.")]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::rows::{RowNoun, RowOutputs, run_job};
 use super::{Context, out};
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
-use crate::base::output::{FileId, OutputFile};
 use crate::base::telemetry::Stage;
 use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, Input, InputFormat, Output, OutputDtype, SparseOutput, is_npy};
-use crate::embedding::engine::{EngineOptions, PromptKind, Task};
+use crate::embedding::engine::{Engine, EngineOptions, PromptKind, Task};
 use crate::embedding::nn::Pooling;
 
 #[derive(clap::Args)]
@@ -36,9 +36,13 @@ pub struct EmbedArgs {
     /// Keep the first N values of each vector; for models trained for it (Matryoshka)
     #[arg(long, value_name = "N")]
     pub dimensions: Option<usize>,
-    /// Write to this file; if its name ends in .npy, a NumPy array with one row per text
+    /// Write to this file, which is replaced at the end; if its name ends in .npy, a NumPy array with one row per text
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Write the texts that failed to this file, one object {"row", "line", "id", "code", "message"}
+    /// per line
+    #[arg(long, value_name = "FILE")]
+    pub errors: Option<PathBuf>,
     /// Number format of the output
     #[arg(long, value_enum, default_value = "f32")]
     pub output_dtype: OutputDtypeArg,
@@ -119,16 +123,14 @@ fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()>
     let dimensions = engine.identity().dimensions(args.dimensions)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(engine.prompt(prompt), prompt);
-    let file = create_output(cx, args, &input)?;
-    let mut output = Output::new(file, to_numpy(args), args.output_dtype.into(), dimensions)?;
+    let RowOutputs { results, errors } = create_outputs(cx, args, &input)?;
+    let output = Output::new(results, to_numpy(args), args.output_dtype.into(), dimensions)?;
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
-    let bar = out::Counter::new("texts", args.output.is_some());
-    let progress = |done: &batch::Summary| bar.set(done.n);
-    let result = batch::embed(&engine, prompt, &mut input, &mut output, &run, &progress);
-    let result = result.and_then(|summary| output.finish().map(|()| summary));
+    let result = run_job(&run, noun(&engine), args.output.as_deref(), errors, |job| {
+        batch::embed(&engine, prompt, &mut input, output, job)
+    });
     cx.finish(&run, result.as_ref().err());
-    out::print_truncated(result?.truncated, "text", engine.identity().max_tokens);
-    Ok(())
+    result
 }
 
 fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
@@ -138,20 +140,22 @@ fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
     let engine = cx.app.start_engine(options)?;
     let prompt = prompt_kind(args);
     warn_without_prompt(engine.prompt(prompt), prompt);
-    let mut output = SparseOutput::new(create_output(cx, args, &input)?);
+    let RowOutputs { results, errors } = create_outputs(cx, args, &input)?;
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
-    let bar = out::Counter::new("texts", args.output.is_some());
-    let progress = |done: &batch::Summary| bar.set(done.n);
-    let result = batch::expand(&engine, prompt, &mut input, &mut output, &run, &progress);
-    let result = result.and_then(|summary| output.finish().map(|()| summary));
+    let result = run_job(&run, noun(&engine), args.output.as_deref(), errors, |job| {
+        batch::expand(&engine, prompt, &mut input, SparseOutput::new(results), job)
+    });
     cx.finish(&run, result.as_ref().err());
-    out::print_truncated(result?.truncated, "text", engine.identity().max_tokens);
-    Ok(())
+    result
 }
 
-fn create_output(cx: &Context, args: &EmbedArgs, input: &Input) -> Result<OutputFile> {
-    let used: Vec<FileId> = input.id().into_iter().chain(&cx.settings_file).cloned().collect();
-    OutputFile::create("--output", args.output.as_deref(), &used)
+fn noun(engine: &Engine) -> RowNoun {
+    let tokens_max = engine.identity().max_tokens;
+    RowNoun { singular: "text", plural: "texts", tokens_max }
+}
+
+fn create_outputs(cx: &Context, args: &EmbedArgs, input: &Input<String>) -> Result<RowOutputs> {
+    RowOutputs::create(cx, input.id(), args.output.as_deref(), args.errors.as_deref())
 }
 
 fn to_numpy(args: &EmbedArgs) -> bool {

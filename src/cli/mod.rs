@@ -18,6 +18,7 @@ mod model;
 mod out;
 mod report;
 mod rerank;
+mod rows;
 mod search;
 mod serve;
 mod status;

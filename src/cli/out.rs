@@ -101,6 +101,11 @@ impl Counter {
     pub fn set(&self, n: usize) {
         self.0.set_position(n as u64);
     }
+
+    /// Prints a warning above the counter.
+    pub fn print_warning(&self, message: &str) {
+        self.0.suspend(|| print_warning(message));
+    }
 }
 
 impl Drop for Counter {

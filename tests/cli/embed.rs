@@ -91,19 +91,6 @@ fn a_numpy_file_holds_the_values_of_the_jsonl() {
 }
 
 #[test]
-fn a_line_that_cannot_be_parsed_is_named() {
-    let place = Place::new(&[]);
-    let good = "{\"text\": \"a\"}\n";
-    for bad in ["{\"text\": 7}", "{\"txt\": \"a\"}", "not json", "[\"a\"]", "{\"text\": \"a\""] {
-        let input = format!("{good}\n{good}{bad}\n{good}");
-        let ran = embed(&place, &["--format", "jsonl"], input.as_bytes());
-        ran.fails(2, &["line 4 of standard input", bad]);
-    }
-    std::fs::write(place.path().join("latin1.txt"), b"first\nsch\xf6n\n").unwrap();
-    embed(&place, &["latin1.txt"], b"").fails(2, &["line 2 of latin1.txt", "UTF-8"]);
-}
-
-#[test]
 fn another_pooling_gives_other_vectors() {
     let place = Place::new(&[]);
     let with = |pooling: &[&str]| vectors(&embed(&place, pooling, b"fn parse(text)\n").ok());

@@ -37,6 +37,8 @@ fn every_reranker_computes_the_scores_of_the_reference_in_any_batch() {
             let args = [&f32s[..], &["--set", &batch, "-"]].concat();
             near(&scores(&piped(&place, &args, pairs().as_bytes()).ok()), &sigmoid);
         }
+        let ids: Vec<Value> = lines(&raw).iter().map(|line| line["id"].clone()).collect();
+        assert_eq!(ids, (0..want.len()).map(|i| json!(i)).collect::<Vec<_>>());
         std::fs::write(place.path().join("pairs.jsonl"), pairs()).unwrap();
         let args = [&f32s[..], &["pairs.jsonl", "-o", "scores.jsonl"]].concat();
         assert_eq!(place.run(&args).ok(), "");
@@ -79,9 +81,20 @@ fn several_labels_make_a_list_of_scores_that_sum_to_one() {
 fn a_bad_line_is_named_and_a_model_without_the_head_is_refused() {
     let place = Place::with_model(&[], &golden("bert_rerank"));
     let good = r#"{"query": "a", "text": "b"}"#;
-    for bad in [r#"{"query": "a"}"#, r#"{"query": 1, "text": "b"}"#, r#"["a", "b"]"#, "not json"] {
-        let ran = piped(&place, &["rerank"], format!("{good}\n\n{bad}\n{good}\n").as_bytes());
-        ran.fails(2, &["line 3 of standard input", bad, "\"query\": \"...\", \"text\": \"...\""]);
+    for (bad, cause) in [
+        (r#"{"query": "a"}"#, "no field \"text\""),
+        (r#"{"query": 1, "text": "b"}"#, "\"query\" is 1; expected a string"),
+        (r#"["a", "b"]"#, r#"expected an object {"query": "...", "text": "..."}"#),
+        ("not json", "not valid JSON"),
+    ] {
+        let input = format!("{good}\n\n{bad}\n{good}\n");
+        let ran = piped(&place, &["rerank"], input.as_bytes());
+        assert_eq!(ran.code, Some(20), "{ran:?}");
+        assert!(ran.err.contains("line 3") && ran.err.contains(cause), "{}", ran.err);
+        let out = lines(&ran.out);
+        assert_eq!((out.len(), out[0]["score"].is_number()), (3, true));
+        assert!(out[1]["error"]["message"].as_str().unwrap().contains(cause), "{}", out[1]);
+        assert_eq!(out[0], out[2], "the row stays in its place");
     }
     assert_eq!(piped(&place, &["rerank"], b"").ok(), "");
     let long = json!({ "query": "a", "text": "word ".repeat(3000) }).to_string();
