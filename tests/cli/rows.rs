@@ -1,6 +1,7 @@
 //! Rows that fail: each is named, keeps its place, and stops no other.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -182,4 +183,41 @@ fn a_byte_order_mark_changes_nothing() {
     place.write(".codeintelignore", marked("more.py\n"));
     assert_eq!(place.run(&["index", "repo", "--json"]).json()["files"], 1);
     assert!(place.found("first", &[])[0].starts_with("def first"));
+}
+
+/// Makes every vector of a text with this token not finite.
+fn poison(folder: &Path, token: &str) {
+    let tokenizer: Value =
+        serde_json::from_slice(&fs::read(folder.join("tokenizer.json")).unwrap()).unwrap();
+    let id = tokenizer["model"]["vocab"][token].as_u64().unwrap() as usize;
+    let path = folder.join("model.safetensors");
+    let cpu = candle_core::Device::Cpu;
+    let mut tensors = candle_core::safetensors::load(&path, &cpu).unwrap();
+    let name = tensors.keys().find(|name| name.ends_with("word_embeddings.weight")).unwrap();
+    let name = name.clone();
+    let mut rows = tensors[&name].to_vec2::<f32>().unwrap();
+    rows[id].fill(f32::NAN);
+    tensors.insert(name, candle_core::Tensor::new(rows, &cpu).unwrap());
+    candle_core::safetensors::save(&tensors, &path).unwrap();
+}
+
+#[test]
+fn a_text_that_cannot_be_embedded_fails_alone_among_the_others_of_its_block() {
+    let place = Place::new(&[]);
+    place.edited_model("bert", "poisoned", |folder| poison(folder, "none"));
+    let text = |i: usize| if i % 50 == 17 { "none".to_owned() } else { format!("fn f{i}() {{}}") };
+    let row = |i: usize| json!({ "id": i, "text": text(i) }).to_string();
+    let rows: Vec<String> = (0..100).map(row).collect();
+    let ran = embed(&place, &["--model", "poisoned"], rows.join("\n").as_bytes());
+    assert_eq!(ran.code, Some(20), "{}", ran.err);
+    for part in ["warning: line 18: ", "warning: line 68: ", "finite", "2 of 100 rows failed"] {
+        assert!(ran.err.contains(part), "{part:?} is missing from {}", ran.err);
+    }
+    let out = lines(&ran.out);
+    assert_eq!(out.len(), 100);
+    for (i, line) in out.iter().enumerate() {
+        let failed = i % 50 == 17;
+        assert_eq!((&line["id"], line.get("error").is_some()), (&json!(i), failed), "{line}");
+        assert_eq!(line.get("embedding").is_some(), !failed);
+    }
 }
