@@ -141,7 +141,7 @@ mod tests {
             (r#"{"txt": "a"}"#, None, "no field \"text\""),
             (r#"["a", "b"]"#, None, "expected an object {\"text\": \"...\"}, found [\"a\", \"b\"]"),
             ("not json", Some(2), "not valid JSON: expected ident in not json"),
-            ("{\"text\": \"a\u{0}\"}", Some(12), "control character"),
+            ("{\"text\": \"a\u{0}\"}", Some(11), "control character"),
         ] {
             let defect = text(line).unwrap_err();
             assert!(defect.detail.contains(cause), "{line}: {defect:?}");
