@@ -153,7 +153,12 @@ impl Progress<'_> {
             Err(error) if !may_be_of_one_row(&error) => return Err(error),
             Err(error) => {
                 if let [row] = rows {
-                    return self.fail(row, &error, writer);
+                    // Its position in the request is that of the only row.
+                    let error = match &error {
+                        Error::Input { source, .. } => source,
+                        error => error,
+                    };
+                    return self.fail(row, error, writer);
                 }
                 let (first, second) = rows.split_at(rows.len() / 2);
                 self.block(first, writer, compute)?;
