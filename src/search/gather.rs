@@ -1,13 +1,13 @@
 //! Parallel search of all planned channels under one deadline.
 //!
 //! Channels compute on their own small thread pool. What they need from the engine is waited for on
-//! the caller's thread, so that a slow engine holds no thread of the pool. A channel that fails or misses the deadline is left
-//! out of the answer with a warning.
+//! the caller's thread, so that a slow engine holds no thread of the pool. A channel that fails or
+//! misses the deadline is left out of the answer with a warning.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{at, never, select, unbounded};
+use crossbeam_channel::{at, never, select_biased, unbounded};
 
 use super::channels::{Channel, ChannelName, ChannelSearch, Channels};
 use super::fuse::Ranking;
@@ -95,7 +95,8 @@ pub fn gather(
     let cancelled = cx.cancelled().receiver();
     let deadline = cx.deadline().map_or_else(never, at);
     loop {
-        select! {
+        // In this order: what was found in time counts, also when the deadline has passed since.
+        select_biased! {
             recv(receiver) -> response => match response {
                 Ok(response) => responses.push(response),
                 Err(_) => break,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, select, unbounded};
+use crossbeam_channel::{Receiver, select_biased, unbounded};
 
 use super::call::{Call, CallError};
 use super::collector::Results;
@@ -77,7 +77,7 @@ impl<'a> LocalCall<'a> {
         let cancelled = self.call.cx.cancelled().receiver();
         let deadline = self.call.at_deadline();
         while self.pending > 0 {
-            select! {
+            select_biased! {
                 recv(self.responses) -> response => match response {
                     Ok(response) => self.take(response)?,
                     // A worker may drop expired entries before this thread notices the deadline.

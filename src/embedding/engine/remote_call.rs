@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, after, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, after, never, select_biased, unbounded};
 
 use super::call::Call;
 use super::collector::Results;
@@ -61,7 +61,7 @@ impl<'a> RemoteCall<'a> {
             self.queue()?;
             // Without a batch of its own in the queue, nothing but the time announces room.
             let room = if self.pending == 0 { after(POLL) } else { never() };
-            select! {
+            select_biased! {
                 recv(self.responses) -> fetched => {
                     // This thread holds a sender, so the channel is open.
                     if let Ok(fetched) = fetched {
