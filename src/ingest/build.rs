@@ -3,21 +3,27 @@
 //! Three threads work on three blocks of files at once: one is chunked on all cores, one is embedded,
 //! and one is written, in the order of the listing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::prepare::{Block, prepare};
 use super::progress::Progress;
 use super::version_writer::{FileOrigin, VersionWriter};
-use crate::base::error::Result;
+use crate::base::error::{Error, ErrorKind, Result, Warning};
 use crate::base::hit::ChunkId;
+use crate::base::panic::guarded;
 use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
 use crate::corpus::chunk::{Chunk, Chunker};
 use crate::corpus::source::{Commit, Entry, Repo, RepoPath, Skipped};
-use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
+use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::index::DenseIndex;
+
+/// Chunks of a block that may stay without a vector; more are an error. Each costs a request with the
+/// other texts of its block.
+const NOT_EMBEDDED_MAX: usize = 32;
 
 /// Vectors of the previous version, by the hash of the embedded text.
 #[derive(Clone, Copy)]
@@ -90,7 +96,8 @@ fn embed_blocks(
     cx: &RunContext,
 ) {
     for block in blocks {
-        let result = block.and_then(|block| embed_block(sources, block, cx));
+        let embed = |block| guarded("the embedding of files", || embed_block(sources, block, cx));
+        let result = block.and_then(embed);
         let failed = result.is_err();
         // If sending fails, the writer has failed and nothing is left to do.
         if embedded.send(result).is_err() || failed {
@@ -112,24 +119,70 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         .map(|(chunk, _)| chunk.embedded_text())
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let request = EmbedRequest::bulk(&texts, PromptKind::Document);
-    let fresh = sources.engine.embed(request, cx)?;
-    let tokens = fresh.computed_tokens;
-
-    let mut vectors = Matrix::with_capacity(chunks.len(), fresh.vectors.d());
-    let mut rows = fresh.vectors.rows();
-    for old in &old {
-        let fresh = || rows.next().expect("one vector for each text sent");
-        vectors.push_row(old.as_deref().unwrap_or_else(fresh));
+    let Fresh { embeddings, failed } = embed_texts(sources.engine, &texts, cx)?;
+    let zeros = vec![0.0; embeddings.vectors.d()];
+    let mut vectors = Matrix::with_capacity(chunks.len(), zeros.len());
+    let mut rows = embeddings.vectors.rows();
+    let mut fresh = (0..texts.len()).map(|text| match failed.get(&text) {
+        None => Ok(rows.next().expect("one vector for each text that did not fail")),
+        Some(error) => Err(error),
+    });
+    for (row, old) in old.iter().enumerate() {
+        let vector = old.as_deref().map(Ok);
+        match vector.unwrap_or_else(|| fresh.next().expect("a result for each text")) {
+            Ok(vector) => vectors.push_row(vector),
+            Err(error) => {
+                vectors.push_row(&zeros);
+                cx.warn(not_embedded(&block, row, error));
+            }
+        }
     }
+    let tokens = embeddings.computed_tokens;
     sources.progress.add_chunks(chunks.len(), tokens);
     Ok(Embedded {
         vectors,
-        embedded: texts.len() - fresh.cache_hits,
+        embedded: embeddings.vectors.n() - embeddings.cache_hits,
         tokens,
-        truncated: fresh.truncated,
+        truncated: embeddings.truncated,
         block,
     })
+}
+
+/// The vectors of some texts.
+struct Fresh {
+    /// Those of the texts that are not in `failed`.
+    embeddings: Embeddings,
+    /// By text, why the model cannot embed it.
+    failed: BTreeMap<usize, Arc<Error>>,
+}
+
+/// Embeds `texts`, without those that the model cannot embed: one of them must not end the run.
+fn embed_texts(engine: &Engine, texts: &[&str], cx: &RunContext) -> Result<Fresh> {
+    let mut failed = BTreeMap::new();
+    loop {
+        let (kept, texts): (Vec<usize>, Vec<&str>) =
+            texts.iter().enumerate().filter(|(text, _)| !failed.contains_key(text)).unzip();
+        match engine.embed(EmbedRequest::bulk(&texts, PromptKind::Document), cx) {
+            Err(Error::Input { index, source })
+                if source.kind() == ErrorKind::InvalidParameter
+                    && failed.len() < NOT_EMBEDDED_MAX =>
+            {
+                failed.insert(kept[index], source);
+            }
+            embeddings => return Ok(Fresh { embeddings: embeddings?, failed }),
+        }
+    }
+}
+
+/// The warning about a chunk without a vector. chunk: its position in `block`.
+fn not_embedded(block: &Block, chunk: usize, error: &Error) -> Warning {
+    let chunks = block.files.iter().flat_map(|prepared| {
+        prepared.chunks.chunks.iter().map(|chunk| (&prepared.file.path, chunk))
+    });
+    let (path, chunk) = chunks.into_iter().nth(chunk).expect("a chunk of the block");
+    let (first, last) = (chunk.start_line, chunk.end_line);
+    let message = format!("{path} lines {first} to {last} have no vector: {error}");
+    Warning::new("not-embedded", message)
 }
 
 fn write_blocks(

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use rayon::prelude::*;
 
 use crate::base::error::Result;
+use crate::base::panic::guarded;
 use crate::corpus::chunk::{Chunker, FileChunks, TokenCount};
 use crate::corpus::source::{Entry, Repo, SkipReason, SourceFile};
 use crate::embedding::token::Tokenizer;
@@ -53,7 +54,9 @@ pub fn prepare(
     while !rest.is_empty() {
         let (head, tail) = rest.split_at(block_len(rest));
         rest = tail;
-        if blocks.send(block(repo, head, chunker, tokenizer)).is_err() {
+        let block = guarded("the chunking of files", || block(repo, head, chunker, tokenizer));
+        let failed = block.is_err();
+        if blocks.send(block).is_err() || failed {
             return;
         }
     }

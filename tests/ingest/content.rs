@@ -8,8 +8,9 @@ use std::time::Duration;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
 use codeintel::index::catalog::ChunkRow;
 use codeintel::index::{DenseIndex, LexicalIndex, QueryText, SymbolIndex};
+use codeintel::search::ChannelName;
 
-use crate::support::{Place, cx, rust_file};
+use crate::support::{Place, ask, cx, only, overflow_token, paths, rust_file};
 
 fn varied() -> Place {
     let place = Place::uncached(&[]);
@@ -156,4 +157,29 @@ fn a_file_that_keeps_changing_is_indexed_in_one_of_its_states() {
         last.lines().next().unwrap(),
         "the last state is indexed once the file rests"
     );
+}
+
+#[test]
+fn a_chunk_that_the_model_cannot_embed_stays_without_a_vector_and_ends_no_run() {
+    let models = Place::new(&[]);
+    let model = models.edited_model("bert", "overflows", |folder| overflow_token(folder, "python"));
+    let bad = "def is_python(name):\n    return name\n";
+    let files = [("a.py", "def first():\n    return 1\n"), ("b.py", bad), ("c.py", "LAST = 3\n")];
+    let place = Place::with_model(&files, &model);
+    let cx = cx();
+    let report = place.ingest().run(&[place.repo().to_owned()], false, &cx).unwrap();
+    assert_eq!((report.files, report.chunks_written), (3, 3));
+    let warnings = cx.report().warnings;
+    let message = &warnings.iter().find(|warning| warning.code == "not-embedded").unwrap().message;
+    for part in ["b.py lines 1 to 2", "not a finite number"] {
+        assert!(message.contains(part), "{message}");
+    }
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    let searcher = place.searcher();
+    let dense = ask(&searcher, &only(place.query("def first", 5), &[ChannelName::Dense]));
+    assert_eq!(paths(&dense)[0], "a.py");
+    let lexical = ask(&searcher, &only(place.query("is_python", 5), &[ChannelName::Lexical]));
+    assert_eq!(paths(&lexical), ["b.py"]);
+    place.write("d.py", "NEW = 4\n");
+    assert_eq!(place.index().files, 4, "the next run also ends");
 }
