@@ -100,3 +100,26 @@ fn a_file_without_certificates_is_named_with_what_it_must_hold() {
         }
     }
 }
+
+#[test]
+fn a_system_without_certificates_needs_them_only_for_tls() {
+    let (place, server) = endpoint();
+    let proxy = TlsProxy::start(&server.address, "127.0.0.1", FAR_YEAR);
+    fs::write(place.path().join("ca.pem"), &proxy.ca_pem).unwrap();
+    let embed = |url: &str, ca_file: &str| {
+        let settings = [
+            "vllm.mode=http".to_owned(),
+            format!("endpoint.url={url}"),
+            format!("endpoint.ca_file={ca_file}"),
+        ];
+        let flags = settings.iter().flat_map(|setting| ["--set", setting]);
+        let args: Vec<&str> = ["embed", "texts.txt"].into_iter().chain(flags).collect();
+        let mut command = place.command(&args);
+        command.env("SSL_CERT_FILE", "/absent").env("SSL_CERT_DIR", "/absent");
+        Ran::from(command.output().unwrap())
+    };
+    let tls = format!("https://{}", proxy.address);
+    let plain = embed(&server.url(""), "").ok();
+    assert_eq!(embed(&tls, "ca.pem").ok(), plain);
+    embed(&tls, "").fails(16, &["endpoint.ca_file", "ca-certificates"]);
+}

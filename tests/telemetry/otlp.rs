@@ -265,6 +265,20 @@ fn a_collector_that_hangs_or_refuses_delays_no_request() {
 }
 
 #[test]
+fn a_system_without_certificates_sends_to_a_collector_without_tls() {
+    let place = Place::indexed(&FILES);
+    let receiver = Receiver::start();
+    for protocol in Protocol::BOTH {
+        let args = ["search", "parse_header"];
+        let mut command = exporting(&place, &args, protocol, &receiver.endpoint(protocol));
+        command.env("SSL_CERT_FILE", "/absent").env("SSL_CERT_DIR", "/absent");
+        let searched = ran(&mut command);
+        assert_eq!(searched.code, Some(0), "{}", searched.err);
+        assert!(!spans(&receiver.take()).is_empty());
+    }
+}
+
+#[test]
 fn runs_that_are_not_sampled_are_still_recorded() {
     let place = Place::indexed(&FILES);
     let receiver = Receiver::start();
