@@ -15,11 +15,11 @@ use codeintel::base::telemetry::{
     RunContext, RunReport, Stage, StepStatus, Telemetry, TelemetryConfig,
 };
 use codeintel::ingest::Ingest;
-use codeintel::search::Searcher;
+use codeintel::search::{ChannelName, Searcher};
 use opentelemetry::trace::{Link, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SpanData};
 
-use crate::support::{Place, cx, many};
+use crate::support::{Place, cx, many, only};
 
 fn spans(exporter: &InMemorySpanExporter) -> Vec<SpanData> {
     exporter.get_finished_spans().unwrap()
@@ -228,6 +228,23 @@ fn a_failing_channel_is_an_error_span_and_a_step_of_the_report() {
 }
 
 #[test]
+fn a_search_in_which_every_channel_fails_keeps_its_warnings() {
+    let place = many();
+    let exporter = InMemorySpanExporter::default();
+    let telemetry = Telemetry::with_exporter(exporter.clone());
+    let cx = RunContext::new(&telemetry, Tool::Search, &Searcher::PLANNED);
+    let query = only(place.query("zzyzx", 5), &[ChannelName::Dense]);
+    let error = place.searcher_with(None).search(&query, &cx).unwrap_err();
+    let report = cx.finish(Some(&error));
+    let codes: Vec<_> = report.warnings.iter().map(|warning| warning.code).collect();
+    assert_eq!(codes, ["words-not-in-index", "channel-failed"]);
+    assert_eq!(report.stopped_because, "embed_query:resource-unavailable");
+    let spans = spans(&exporter);
+    let warnings = attribute(named(&spans, "retrieval.search"), "codeintel.warnings");
+    assert_eq!(warnings.as_deref(), Some("[\"words-not-in-index\",\"channel-failed\"]"));
+}
+
+#[test]
 fn the_report_lists_the_stages_in_their_order() {
     let place = many();
     let (_, report) = search(&place, &place.searcher(), "how is a token split");
@@ -235,7 +252,7 @@ fn the_report_lists_the_stages_in_their_order() {
         (report.run_id.as_str(), report.session_id.as_deref()),
         ("run-7", Some("session-9"))
     );
-    assert_eq!((report.tool, report.stopped_because.as_str()), (Tool::Search, "completed"));
+    assert_eq!((report.tool, report.stopped_because.as_str()), (Some(Tool::Search), "completed"));
     assert_eq!(report.last_completed_stage, Some(Stage::Hydrate));
     assert_eq!(report.first_missing_stage, None);
     let top: Vec<_> =

@@ -5,7 +5,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use crate::base::telemetry::HttpSpan;
+use crate::base::telemetry::{HttpSpan, RunError};
 use crate::tools::App;
 
 /// Adds the [`Caller`](crate::base::telemetry::Caller) to the extensions of the request for the
@@ -16,7 +16,9 @@ pub async fn observe(State(app): State<App>, mut request: Request, next: Next) -
         [("x-trace-id", span.caller().trace_id()), ("x-run-id", span.caller().run_id().to_owned())];
     request.extensions_mut().insert(span.caller().clone());
     let mut response = span.within(next.run(request)).await;
-    span.finish(response.status().as_u16());
+    let status = response.status();
+    let refusal = response.extensions_mut().remove::<RunError>();
+    span.finish(status.as_u16(), refusal);
     for (name, id) in ids {
         if let Ok(value) = HeaderValue::from_str(&id) {
             response.headers_mut().insert(HeaderName::from_static(name), value);

@@ -12,7 +12,7 @@ use super::Route;
 use super::json_body::JsonBody;
 use super::request::{self, RequestHead};
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::RunContext;
+use crate::base::telemetry::{RunContext, RunError};
 use crate::tools::wire::TraceAnswer;
 use crate::tools::{App, FromFields, ToolSpec, find_run};
 
@@ -59,8 +59,10 @@ pub fn from_error(error: &Error) -> Response {
 /// A problem document.
 pub fn problem(status: StatusCode, code: &'static str, detail: String) -> Response {
     let uri = format!("urn:codeintel:problem:{code}");
+    let reason = RunError::new(code, &detail);
     let body = Json(Problem { uri, title: code, status: status.as_u16(), detail, code });
     let mut response = (status, body).into_response();
+    response.extensions_mut().insert(reason);
     let media_type = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
     response

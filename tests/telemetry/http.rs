@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Serving, is_hex, many, reply};
+use crate::support::{Serving, is_hex, many, reply, wait_for};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -47,6 +47,9 @@ fn parent_and_known_baggage_reach_every_span_and_other_keys_none() {
         ("mcp.run_id", json!("run-7")),
         ("mcp.session_id", json!("session-9")),
         ("mcp.session.id", json!("session-9")),
+        ("mcp.tool", json!("search:semantic")),
+        ("gen_ai.tool.name", json!("search:semantic")),
+        ("error.type", json!(null)),
     ] {
         assert_eq!(request["attributes"][key], value, "{key}");
     }
@@ -93,6 +96,85 @@ fn every_reply_has_its_ids_and_a_refusal_is_a_run_too() {
         (&run["first_missing_stage"], &run["stopped_after_stage"]),
         (&json!("gate"), &json!(null))
     );
+}
+
+#[test]
+fn a_refused_request_leaves_its_reason_on_its_span_in_its_report_and_in_the_log() {
+    let server = Serving::ready(&many(), &["--set", "serve.body_bytes_max=4096"]);
+    let post = |route: &str, media_type: &str, body: &str| {
+        let request = server.agent.post(server.url(route)).header("content-type", media_type);
+        reply(request.send(body))
+    };
+    let long = format!(r#"{{"query": "{}"}}"#, "x".repeat(5000));
+    let (json_type, other) = ("application/json", r#"{"input": "x", "model": "other"}"#);
+    for (reply, status, tool) in [
+        (server.get("/nowhere"), 404, "http"),
+        (server.get("/v1/search"), 405, "http"),
+        (server.get("/v1/runs/none-such"), 404, "http"),
+        (server.get("/v1/traces/00000000000000000000000000000001"), 404, "http"),
+        (post("/v1/search", json_type, "{"), 400, "search:semantic"),
+        (post("/v1/search", json_type, r#"{"question": "x"}"#), 400, "search:semantic"),
+        (post("/v1/search", "text/plain", r#"{"query": "x"}"#), 400, "search:semantic"),
+        (post("/v1/search", json_type, &long), 413, "search:semantic"),
+        (post("/v1/search", json_type, r#"{"query": ""}"#), 400, "search:semantic"),
+        (post("/v1/embeddings", json_type, r#"{"input": []}"#), 400, "embeddings"),
+        (post("/v1/embeddings", json_type, other), 404, "embeddings"),
+    ] {
+        assert_eq!(reply.status, status, "{}", reply.text);
+        let run_id = reply.header("x-run-id");
+        let report = server.get(&format!("/v1/runs/{run_id}")).ok();
+        assert_eq!(report["tool"], tool, "{report}");
+        let (code, message) = (&report["error"]["code"], &report["error"]["message"]);
+        let code = code.as_str().unwrap_or_else(|| panic!("no error in {report}"));
+        assert_eq!(report["stopped_because"], format!("request:{code}"), "{report}");
+        let body = reply.json();
+        let said = [&body["detail"], &body["error"]["message"]];
+        assert!(said.contains(&message), "{message} is not in {body}");
+        let markdown = server.get(&format!("/v1/runs/{run_id}.md")).text;
+        assert!(markdown.contains(message.as_str().unwrap()), "{markdown}");
+
+        let spans = spans(&server, reply.header("x-trace-id"));
+        let span = spans.iter().find(|span| span["kind"] == "server").unwrap();
+        assert_eq!(span["attributes"]["error.type"], code, "{span}");
+        assert_eq!(&span["attributes"]["error.message"], message, "{span}");
+        let ran = if tool == "http" { Value::Null } else { tool.into() };
+        assert_eq!(span["attributes"]["mcp.tool"], ran, "{span}");
+        // By the conventions, a mistake of the caller is no error of the server.
+        assert_eq!(span["error"], Value::Null, "{span}");
+
+        let mut line = String::new();
+        wait_for("the log line", || {
+            let log = server.stderr_text.lock().unwrap();
+            let lines = log.lines().filter(|line| line.contains(run_id));
+            line = lines.last().unwrap_or_default().to_owned();
+            !line.is_empty()
+        });
+        let line: Value = serde_json::from_str(&line).unwrap();
+        let found = (&line["level"], &line["message"], &line["error.kind"], &line["error"]);
+        assert_eq!(found, (&json!("INFO"), &json!("request refused"), &json!(code), message));
+        assert_eq!(line["trace_id"], reply.header("x-trace-id"));
+    }
+    // The latest run is one of a tool, and a client without a right request does not displace it.
+    server.post("/v1/search", &json!({ "query": "parse_header" })).ok();
+    (0..300).for_each(|_| assert_eq!(server.get("/nowhere").status, 404));
+    assert_eq!(server.get("/v1/runs/latest").ok()["stopped_because"], "completed");
+}
+
+#[test]
+fn probes_and_scrapes_are_traced_only_if_a_setting_asks_for_it() {
+    let place = many();
+    for (flags, traced) in [(&[][..], 404), (&["--set", "telemetry.trace_probes=true"][..], 200)] {
+        let server = Serving::ready(&place, flags);
+        for route in ["/healthz", "/readyz", "/metrics"] {
+            let reply = server.get(route);
+            assert!(is_hex(reply.header("x-run-id")), "{route}");
+            let trace = format!("/v1/traces/{}", reply.header("x-trace-id"));
+            assert_eq!(server.get(&trace).status, traced, "{route} {flags:?}");
+        }
+        let scrape = server.get("/metrics").text;
+        let sample = r#"codeintel_request_latency_ms_count{route="/healthz",status="2xx"} 1"#;
+        assert!(scrape.contains(sample), "it is measured in any case");
+    }
 }
 
 #[test]

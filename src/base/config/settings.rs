@@ -204,6 +204,8 @@ settings! {
             "How a query's text is recorded on spans: full, hash, none; also set by CODEINTEL_CAPTURE_QUERY";
         semconv_compat: SemconvCompat = SemconvCompat::None,
             "Whether spans also carry the older names of attributes: none, part2";
+        trace_probes: bool = false,
+            "Whether requests to /healthz, /readyz and /metrics are traced";
         runs_bytes_max: u64 = 64 << 20, in 0..=1 << 40,
             "Maximum bytes of run reports kept in the data folder; the oldest are dropped first; 0: none is kept";
     }

@@ -78,6 +78,7 @@ attrs! {
     TOOL = "mcp.tool" | "gen_ai.tool.name", "The tool, such as search:semantic";
     REQUEST_STAGE = "request.stage" ~ "stage", "The stage, as in the run report";
     ERROR_TYPE = "error.type", "Code of the failure, as listed in docs/operations.md";
+    ERROR_MESSAGE = "error.message", "Message of the failure, on the span of a refused request";
     WARNINGS = "codeintel.warnings", "Codes of the warnings, or the reason why a stage was skipped";
 
     HTTP_METHOD = "http.request.method", "GET, POST, or _OTHER";
@@ -148,6 +149,8 @@ attrs! {
     CPU_MODE = "cpu.mode", "user or system; a label of process.cpu.time";
     HW_ID = "hw.id", "The GPU; a label of hw.gpu.*";
 
+    TEXTS = "codeintel.texts", "Texts or pairs computed";
+    TEXTS_TRUNCATED = "codeintel.texts.truncated", "Texts or pairs that the model reads in part";
     FILES = "codeintel.files", "Files seen";
     FILES_CHANGED = "codeintel.files.changed", "Files that differ from the previous version";
     FILES_SKIPPED = "codeintel.files.skipped", "Files skipped";

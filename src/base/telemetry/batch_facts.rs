@@ -19,6 +19,8 @@ pub struct BatchFacts {
     pub queued: Duration,
     /// Time that the device computed.
     pub computed: Duration,
+    /// Time that was expected; zero if nothing is known yet.
+    pub expected: Duration,
     /// Memory of the device, if it has its own.
     pub memory: Option<MemoryInfo>,
 }
@@ -44,6 +46,11 @@ impl MemoryInfo {
 }
 
 impl BatchFacts {
+    /// Whether it took more than twice as long as expected.
+    pub fn is_slow(&self) -> bool {
+        !self.expected.is_zero() && self.computed > 2 * self.expected
+    }
+
     /// 0 to 1; a single sequence that is longer than a batch counts as 1.
     pub fn fill_ratio(&self) -> f64 {
         (self.tokens as f64 / self.tokens_max.max(1) as f64).min(1.0)

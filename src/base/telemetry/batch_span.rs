@@ -1,10 +1,12 @@
 //! The span of one batch of the engine.
 //!
-//! A batch serves many requests, so its span is a child of none of them and links to each.
+//! A batch serves many requests, so its span is a child of none of them and links to each. Bulk work
+//! computes thousands of batches that are all alike: of those, a sample has a span.
+
+use std::time::SystemTime;
 
 use opentelemetry::Context;
-use opentelemetry::trace::{Span as _, SpanKind};
-use opentelemetry_sdk::trace::Span;
+use opentelemetry::trace::{Link, Span as _, SpanKind, Tracer};
 
 use super::attrs::{self, Attr, AttrValue};
 use super::batch_facts::{BatchFacts, MemoryInfo};
@@ -16,15 +18,19 @@ use crate::base::error::{Error, Result};
 
 /// Maximum links of one span: the default of the OpenTelemetry specification.
 const LINKS_MAX: usize = 128;
+/// Of the bulk batches that were neither slow nor failed, the first one of this many has a span.
+pub(super) const BULK_SAMPLE: u64 = 16;
 
 /// The name of the span.
 pub const SPAN_NAME: &str = "engine.batch";
 
-/// The open span of a batch that is being computed.
+/// A batch that is being computed. Its span is created when it ends, because only then it is known
+/// whether it was slow or failed.
 pub struct BatchSpan {
     telemetry: Telemetry,
-    span: Option<Span>,
+    links: Vec<Link>,
     lane: Lane,
+    began: SystemTime,
 }
 
 impl BatchSpan {
@@ -44,33 +50,44 @@ impl BatchSpan {
         attrs::VLLM_GPU_MEMORY_PEAK,
     ];
 
-    /// Begins the span of a batch that serves `requests`, in the telemetry of the first one. lane:
-    /// the lane of its first sequence.
+    /// Begins a batch that serves `requests`, in the telemetry of the first one. lane: interactive
+    /// if any of its sequences is.
     pub fn open<'a>(lane: Lane, requests: impl Iterator<Item = &'a RunContext>) -> Option<Self> {
         let mut requests = requests.peekable();
         let telemetry = requests.peek()?.telemetry().clone();
         let links = requests.filter_map(RunContext::link).take(LINKS_MAX).collect();
-        let (span, _) = telemetry.start(SPAN_NAME, SpanKind::Internal, links, &Context::new());
-        Some(Self { telemetry, span, lane })
+        Some(Self { telemetry, links, lane, began: SystemTime::now() })
     }
 
-    /// Ends the span and measures each metric of the batch.
+    /// Measures each metric of the batch and records its span.
     pub fn close<T>(self, facts: &BatchFacts, result: &Result<T>) {
         self.telemetry.instruments().batched(self.lane, facts);
-        self.end(facts, result.as_ref().err());
+        let error = result.as_ref().err();
+        if error.is_some() || facts.is_slow() || self.is_sampled() {
+            self.end(facts, error, false);
+        }
     }
 
-    /// Ends the span of a batch that did not fit into memory. Its halves are batches of their own,
-    /// and only they are measured.
-    pub fn halved(mut self, facts: &BatchFacts, error: &Error) {
-        if let Some(span) = &mut self.span {
+    /// Records the span of a batch that did not fit into memory. Its halves are batches of their
+    /// own, and only they are measured.
+    pub fn halved(self, facts: &BatchFacts, error: &Error) {
+        self.end(facts, Some(error), true);
+    }
+
+    /// Whether an ordinary batch has a span.
+    fn is_sampled(&self) -> bool {
+        self.lane == Lane::Interactive
+            || self.telemetry.count_bulk_batch().is_multiple_of(BULK_SAMPLE)
+    }
+
+    fn end(self, facts: &BatchFacts, error: Option<&Error>, halved: bool) {
+        let Some(tracer) = self.telemetry.tracer() else { return };
+        let builder = tracer.span_builder(SPAN_NAME).with_kind(SpanKind::Internal);
+        let builder = builder.with_links(self.links).with_start_time(self.began);
+        let mut span = tracer.build_with_context(builder, &Context::new());
+        if halved {
             span.add_event(Self::HALVED, Vec::new());
         }
-        self.end(facts, Some(error));
-    }
-
-    fn end(mut self, facts: &BatchFacts, error: Option<&Error>) {
-        let Some(mut span) = self.span.take() else { return };
         let spelling = self.telemetry.spelling();
         let mut set = |key: Attr, value: AttrValue| {
             spelling.spell(key, &value, |kv| span.set_attribute(kv));
@@ -89,5 +106,65 @@ impl BatchSpan {
             stage_span::record(&mut span, error);
         }
         span.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::telemetry::labels::{DeviceKind, Tool};
+
+    /// Facts of a batch that took as long as expected.
+    const FACTS: BatchFacts = BatchFacts {
+        device: DeviceKind::Cpu,
+        sequences: 1,
+        tokens: 100,
+        tokens_max: 512,
+        queued: Duration::ZERO,
+        computed: Duration::from_millis(10),
+        expected: Duration::from_millis(10),
+        memory: None,
+    };
+
+    /// Batches of a run with telemetry, and the spans of batches and of the run that are kept.
+    fn kept(batches: impl FnOnce(&RunContext)) -> (usize, usize) {
+        let telemetry = Telemetry::detached();
+        let cx = RunContext::new(&telemetry, Tool::Ingest, &[]);
+        let found = cx.stage(crate::base::telemetry::Stage::Ingest, |s| Ok(batches(&s.cx())));
+        found.unwrap();
+        (telemetry.batch_spans(), telemetry.spans(&cx.trace_id()).len())
+    }
+
+    fn close(cx: &RunContext, lane: Lane, facts: &BatchFacts, result: &Result<()>) {
+        BatchSpan::open(lane, [cx].into_iter()).unwrap().close(facts, result);
+    }
+
+    #[test]
+    fn bulk_batches_are_sampled_and_slow_failed_and_interactive_ones_are_all_kept() {
+        let bulk = |cx: &RunContext| (0..960).for_each(|_| close(cx, Lane::Bulk, &FACTS, &Ok(())));
+        assert_eq!(kept(bulk), (60, 1));
+        let slow = BatchFacts { computed: Duration::from_millis(21), ..FACTS };
+        let unknown = BatchFacts { expected: Duration::ZERO, ..slow };
+        let failed = || Err(Error::DeviceLost { detail: "gone".to_owned() });
+        let others = |cx: &RunContext| {
+            close(cx, Lane::Bulk, &FACTS, &Ok(()));
+            (0..10).for_each(|_| close(cx, Lane::Bulk, &unknown, &Ok(())));
+            (0..10).for_each(|_| close(cx, Lane::Bulk, &slow, &Ok(())));
+            (0..10).for_each(|_| close(cx, Lane::Bulk, &FACTS, &failed()));
+            (0..10).for_each(|_| close(cx, Lane::Interactive, &FACTS, &Ok(())));
+        };
+        assert_eq!(kept(others), (31, 1));
+    }
+
+    #[test]
+    fn however_many_batches_fail_the_spans_of_requests_stay() {
+        let failed = Err(Error::DeviceLost { detail: "gone".to_owned() });
+        let telemetry = Telemetry::detached();
+        let cx = RunContext::new(&telemetry, Tool::Search, &[]);
+        cx.stage(crate::base::telemetry::Stage::Search, |_| Ok(())).unwrap();
+        (0..5000).for_each(|_| close(&cx, Lane::Bulk, &FACTS, &failed));
+        assert_eq!((telemetry.batch_spans(), telemetry.spans(&cx.trace_id()).len()), (512, 1));
     }
 }

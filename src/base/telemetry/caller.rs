@@ -1,5 +1,6 @@
 //! The caller of a request: its trace, run and session ids, and which of its headers are trusted.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use opentelemetry::baggage::BaggageExt;
@@ -10,6 +11,8 @@ use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use super::attrs;
+use super::labels::Tool;
+use super::report::RunError;
 
 /// Maximum length of an id from a caller, in bytes.
 const ID_BYTES_MAX: usize = 128;
@@ -23,6 +26,15 @@ pub struct Caller {
     pub(super) context: Context,
     /// When its request began. Deadlines count from here.
     pub(super) arrived: Instant,
+    /// What the run of the request leaves for its server span.
+    pub(super) served: Option<Arc<Served>>,
+}
+
+/// The tool that a request ran, and the error with which the run ended.
+#[derive(Default)]
+pub(super) struct Served {
+    pub tool: OnceLock<Tool>,
+    pub error: OnceLock<RunError>,
 }
 
 /// The headers of a request that are trusted.
@@ -87,7 +99,7 @@ impl Caller {
         let session = session_id.clone().map(|id| KeyValue::new(attrs::SESSION.key(), id));
         let ours = [Some(run), session].into_iter().flatten().map(Into::into);
         let context = context.with_baggage(before.chain(ours).collect::<Vec<_>>());
-        Self { run_id, session_id, context, arrived: Instant::now() }
+        Self { run_id, session_id, context, arrived: Instant::now(), served: None }
     }
 
     pub fn run_id(&self) -> &str {
@@ -99,10 +111,10 @@ impl Caller {
         self.context.span().span_context().trace_id().to_string()
     }
 
-    /// The same caller, whose requests are children of `span`.
+    /// The same caller, whose run is a child of the server span `span` and leaves it its outcome.
     pub(super) fn within(&self, span: SpanContext) -> Self {
         let context = self.context.with_remote_span_context(span);
-        Self { context, ..self.clone() }
+        Self { context, served: Some(Arc::default()), ..self.clone() }
     }
 }
 

@@ -48,6 +48,8 @@ pub struct TelemetryConfig {
     pub prometheus_address: Option<String>,
     /// Whether spans also carry the older names of attributes.
     pub part2: bool,
+    /// Whether requests to `/healthz`, `/readyz` and `/metrics` have spans.
+    pub trace_probes: bool,
 }
 
 impl Default for TelemetryConfig {
@@ -65,6 +67,7 @@ impl Default for TelemetryConfig {
             detectors: Vec::new(),
             prometheus_address: None,
             part2: false,
+            trace_probes: false,
         }
     }
 }
@@ -114,6 +117,7 @@ impl TelemetryConfig {
             detectors: detectors(env)?,
             prometheus_address: prometheus_address(env)?,
             part2: settings.semconv_compat == SemconvCompat::Part2,
+            trace_probes: settings.trace_probes,
         })
     }
 }

@@ -8,7 +8,7 @@ use opentelemetry::trace::{Link, SpanContext, TraceContextExt, TraceId};
 use parking_lot::Mutex;
 
 use super::attrs;
-use super::caller::{Caller, headers};
+use super::caller::{Caller, Served, headers};
 use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
 use super::report::{RunError, RunReport, StepRecord, StepStatus};
@@ -19,6 +19,8 @@ use crate::base::signal::Signal;
 
 /// Maximum steps recorded for one run; a run has about ten.
 const STEPS_MAX: usize = 256;
+/// Steps of these that are reserved for the outermost stage, which ends last.
+const OUTERMOST_STEPS: usize = 16;
 /// Maximum warnings recorded for one run.
 const WARNINGS_MAX: usize = 64;
 
@@ -50,6 +52,7 @@ pub(super) struct Run {
     run_id: String,
     pub session_id: Option<String>,
     pub tool: Tool,
+    served: Option<Arc<Served>>,
     pub started: Instant,
     cancelled: Signal,
     planned: &'static [Stage],
@@ -85,12 +88,16 @@ impl RunContext {
         planned: &'static [Stage],
         caller: Caller,
     ) -> Self {
-        let Caller { run_id, session_id, context, arrived } = caller;
+        let Caller { run_id, session_id, context, arrived, served } = caller;
+        if let Some(served) = &served {
+            let _ = served.tool.set(tool);
+        }
         let run = Run {
             telemetry: telemetry.clone(),
             run_id,
             session_id,
             tool,
+            served,
             started: arrived,
             cancelled: Signal::default(),
             planned,
@@ -195,7 +202,7 @@ impl RunContext {
             trace_id: self.trace_id(),
             session_id: run.session_id.clone(),
             run_id: run.run_id.clone(),
-            tool: run.tool,
+            tool: Some(run.tool),
             elapsed: run.started.elapsed(),
             budget: self.deadline.map(|deadline| deadline.budget),
             gpus: run.telemetry.gpus(),
@@ -216,8 +223,12 @@ impl RunContext {
             Some(Error::Cancelled) => RunStatus::Cancelled,
             Some(_) => RunStatus::Error,
         };
+        let error = error.map(RunError::from);
+        if let (Some(served), Some(error)) = (&self.run.served, &error) {
+            let _ = served.error.set(error.clone());
+        }
         let mut failures = self.run.failures.lock();
-        (failures.ended, failures.error) = (true, error.map(RunError::from));
+        (failures.ended, failures.error) = (true, error);
         drop(failures);
         self.instruments().ran(self.run.tool, status);
         let report = Arc::new(self.report());
@@ -296,8 +307,12 @@ impl RunContext {
 impl Run {
     pub fn push(&self, step: StepRecord) {
         let mut steps = self.steps.lock();
-        // Half of the room is reserved for outer stages, however many batches are inside them.
-        let limit = if step.depth <= 1 { STEPS_MAX } else { STEPS_MAX / 2 };
+        // Room is reserved for outer stages, however many stages are inside them.
+        let limit = match step.depth {
+            0 => STEPS_MAX,
+            1 => STEPS_MAX - OUTERMOST_STEPS,
+            _ => STEPS_MAX / 2,
+        };
         if steps.len() < limit {
             steps.push(Arc::new(step));
         }
@@ -325,6 +340,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
+    use crate::base::telemetry::StageSpan;
     use opentelemetry::trace::Status;
     use opentelemetry_sdk::trace::InMemorySpanExporter;
 
@@ -392,6 +408,26 @@ mod tests {
             (kept.run_id.as_str(), kept.stopped_because.as_str()),
             (cx.run_id(), "request:search-query-invalid")
         );
+    }
+
+    #[test]
+    fn a_run_is_one_trace_and_its_outermost_step_is_always_kept() {
+        let exporter = InMemorySpanExporter::default();
+        let telemetry = Telemetry::with_exporter(exporter.clone());
+        let cx = RunContext::new(&telemetry, Tool::Embed, &[]);
+        (0..3).for_each(|_| cx.stage(Stage::Embed, |_| Ok(())).unwrap());
+        let spans = exporter.get_finished_spans().unwrap();
+        let first = &spans[0].span_context;
+        assert!(spans[1..].iter().all(|span| span.parent_span_id == first.span_id()));
+        assert!(spans.iter().all(|span| span.span_context.trace_id() == first.trace_id()));
+
+        let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::Batch]);
+        let slices =
+            |s: &mut StageSpan| (0..1000).try_for_each(|_| s.cx().stage(Stage::Embed, |_| Ok(())));
+        cx.stage(Stage::Batch, slices).unwrap();
+        let report = cx.report();
+        assert_eq!(report.steps[0].stage, Stage::Batch);
+        assert!((100..=STEPS_MAX).contains(&report.steps.len()));
     }
 
     #[test]

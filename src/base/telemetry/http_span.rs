@@ -1,7 +1,7 @@
 //! The server span of one HTTP request.
 
 use std::future::Future;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use opentelemetry::KeyValue;
 use opentelemetry::context::FutureExt;
@@ -11,7 +11,8 @@ use opentelemetry_sdk::trace::Span;
 use super::attrs::{self, Attr, AttrValue};
 use super::caller::Caller;
 use super::labels::{Label, Route, StatusClass};
-use super::telemetry::Telemetry;
+use super::report::{RunError, RunReport};
+use super::telemetry::{Telemetry, ids};
 
 /// The status of a request whose caller disconnected before the response.
 const CLIENT_CLOSED: u16 = 499;
@@ -47,8 +48,12 @@ impl Telemetry {
             _ => "_OTHER",
         };
         let (route, caller) = (Route::of(route), self.caller(header));
-        let name = format!("{method} {}", route.value());
-        let (span, here) = self.start(name, SpanKind::Server, Vec::new(), &caller.context);
+        let (span, here) = if route.is_probe() && !self.trace_probes() {
+            (None, ids(&caller.context))
+        } else {
+            let name = format!("{method} {}", route.value());
+            self.start(name, SpanKind::Server, Vec::new(), &caller.context)
+        };
         let mut span = HttpSpan {
             telemetry: self.clone(),
             span,
@@ -80,6 +85,9 @@ impl HttpSpan {
         attrs::URL_SCHEME,
         attrs::RUN_ID,
         attrs::SESSION_ID,
+        attrs::TOOL,
+        attrs::ERROR_TYPE,
+        attrs::ERROR_MESSAGE,
     ];
 
     fn set(&mut self, key: Attr, value: impl Into<AttrValue>) {
@@ -98,25 +106,37 @@ impl HttpSpan {
         work.with_context(self.caller.context.clone())
     }
 
-    /// Ends the span with the status of the response.
-    pub fn finish(mut self, status: u16) {
-        self.end(status);
+    /// Ends the span with the status of the response. refusal: why the request failed, for one that
+    /// no tool ran for.
+    pub fn finish(mut self, status: u16, refusal: Option<RunError>) {
+        self.end(status, refusal);
     }
 
-    fn end(&mut self, status: u16) {
+    fn end(&mut self, status: u16, refusal: Option<RunError>) {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
         let took = self.started.elapsed();
         self.set(attrs::HTTP_STATUS, status);
-        if status >= 500 {
-            self.set(attrs::ERROR_TYPE, status.to_string());
+        let tool = self.caller.served.as_ref().and_then(|served| served.tool.get().copied());
+        if let Some(tool) = tool {
+            self.set(attrs::TOOL, tool.value());
+        }
+        let error = (status >= 400).then(|| self.error(status, refusal));
+        if let Some(error) = &error {
+            self.set(attrs::ERROR_TYPE, error.code);
+            self.set(attrs::ERROR_MESSAGE, error.message.clone());
+            self.log(status, error);
         }
         if let Some(mut span) = self.span.take() {
-            if status >= 500 {
-                span.set_status(Status::error(""));
+            // By the conventions, the caller's mistakes are no errors of the server.
+            if let Some(error) = error.as_ref().filter(|_| status >= 500) {
+                span.set_status(Status::error(error.message.clone()));
             }
             span.end();
+        }
+        if let (Some(error), None, false) = (error, tool, self.route.is_probe()) {
+            self.telemetry.refused(self.report(error, took));
         }
         self.telemetry.instruments().answered(self.route, StatusClass::of(status), took);
         self.telemetry.http_duration().record(
@@ -130,8 +150,67 @@ impl HttpSpan {
     }
 }
 
+impl HttpSpan {
+    /// Why the request failed: the error of its run, or else `refusal`.
+    fn error(&self, status: u16, refusal: Option<RunError>) -> RunError {
+        let run = self.caller.served.as_ref().and_then(|served| served.error.get().cloned());
+        run.or(refusal).unwrap_or_else(|| match status {
+            CLIENT_CLOSED => RunError::new("cancelled", "the client closed the connection"),
+            _ => RunError::new("_OTHER", &format!("status {status}")),
+        })
+    }
+
+    /// Writes a log line with the reason. Probes fail at an interval while a server starts, so they
+    /// are not logged.
+    fn log(&self, status: u16, error: &RunError) {
+        let _attached = self.caller.context.clone().attach();
+        let (route, run_id) = (self.route.value(), self.caller.run_id());
+        let RunError { code, message } = error;
+        if self.route.is_probe() || status == CLIENT_CLOSED {
+            tracing::debug!(route, status, run_id, error.kind = code, error = message, "no answer");
+        } else if status >= 500 {
+            tracing::warn!(
+                route,
+                status,
+                run_id,
+                error.kind = code,
+                error = message,
+                "request failed"
+            );
+        } else {
+            tracing::info!(
+                route,
+                status,
+                run_id,
+                error.kind = code,
+                error = message,
+                "request refused"
+            );
+        }
+    }
+
+    /// The report of a request that no tool ran for.
+    fn report(&self, error: RunError, elapsed: Duration) -> RunReport {
+        RunReport {
+            trace_id: self.caller.trace_id(),
+            session_id: self.caller.session_id.clone(),
+            run_id: self.caller.run_id.clone(),
+            tool: None,
+            elapsed,
+            budget: None,
+            gpus: self.telemetry.gpus(),
+            steps: Vec::new(),
+            warnings: Vec::new(),
+            last_completed_stage: None,
+            first_missing_stage: None,
+            stopped_because: format!("request:{}", error.code),
+            error: Some(error),
+        }
+    }
+}
+
 impl Drop for HttpSpan {
     fn drop(&mut self) {
-        self.end(CLIENT_CLOSED);
+        self.end(CLIENT_CLOSED, None);
     }
 }

@@ -240,3 +240,42 @@ impl Instruments {
         self.embed_tokens.add((lane,), facts.tokens as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::telemetry::Telemetry;
+
+    #[test]
+    fn a_measurement_has_the_labels_of_the_device_and_the_tool_it_is_of() {
+        let telemetry = Telemetry::detached();
+        let instruments = telemetry.instruments();
+        let ms = Duration::from_millis;
+        let facts = |device| BatchFacts {
+            device,
+            sequences: 2,
+            tokens: 8,
+            tokens_max: 8,
+            queued: ms(1),
+            computed: ms(1),
+            expected: ms(1),
+            memory: None,
+        };
+        instruments.batched(Lane::Bulk, &facts(DeviceKind::Cuda));
+        (0..3).for_each(|_| instruments.batched(Lane::Bulk, &facts(DeviceKind::Cpu)));
+        instruments.gated(Tool::Bench, 60, 0.5);
+        instruments.fell_back(FallbackReason::CoolDown);
+        let scrape = telemetry.scrape().unwrap();
+        for sample in [
+            r#"codeintel_embed_batch_size_count{device="cuda",lane="bulk",mode="inproc"} 1"#,
+            r#"codeintel_embed_batch_size_count{device="cpu",lane="bulk",mode="inproc"} 3"#,
+            r#"codeintel_retrieval_rrf_k_count{tool="bench"} 1"#,
+            r#"codeintel_retrieval_query_ambiguity_count{tool="bench"} 1"#,
+            r#"codeintel_retrieval_rrf_k_count{tool="search:semantic"} 0"#,
+            r#"codeintel_embed_fallbacks_total{reason="cool_down"} 1"#,
+            r#"codeintel_embed_fallbacks_total{reason="device"} 0"#,
+        ] {
+            assert!(scrape.lines().any(|line| line == sample), "{sample} is not in\n{scrape}");
+        }
+    }
+}

@@ -108,6 +108,11 @@ impl Route {
         let known = |path: &str| Self::ALL.iter().copied().find(|route| route.value() == path);
         path.and_then(known).unwrap_or(Self::Unmatched)
     }
+
+    /// Whether it is asked at an interval, by probes and scrapers.
+    pub fn is_probe(self) -> bool {
+        matches!(self, Self::Alive | Self::Ready | Self::Metrics)
+    }
 }
 
 impl StatusClass {

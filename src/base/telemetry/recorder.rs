@@ -14,20 +14,28 @@ use opentelemetry_sdk::trace::{
 };
 use parking_lot::Mutex;
 
-use super::attrs;
 use super::finished_span::FinishedSpan;
 use super::report::RunReport;
+use super::{attrs, batch_span};
 
-/// Maximum finished spans kept. A search has about 12 spans of about 2 kB each.
-const SPANS_MAX: usize = 4096;
+/// Maximum finished spans of runs kept. A search has about 12 spans of about 2 kB each.
+const SPANS_MAX: usize = 3584;
+/// Maximum finished spans of batches kept. They have a place of their own, so that bulk work does
+/// not displace the spans of requests; 4,096 spans in all.
+const BATCHES_MAX: usize = 512;
 /// Maximum finished runs kept.
 const RUNS_MAX: usize = 256;
+/// Maximum reports kept of requests that were refused before a tool ran. They have a place of their
+/// own, so that a client without a right request does not displace the runs of others.
+const REFUSED_MAX: usize = 64;
 
 /// The flight recorder.
 #[derive(Default)]
 pub(super) struct Recorder {
     spans: Mutex<VecDeque<SpanData>>,
+    batches: Mutex<VecDeque<SpanData>>,
     runs: Mutex<VecDeque<Arc<RunReport>>>,
+    refused: Mutex<VecDeque<Arc<RunReport>>>,
 }
 
 impl std::fmt::Debug for Recorder {
@@ -49,17 +57,32 @@ impl Recorder {
         push(&self.runs, report, RUNS_MAX);
     }
 
-    /// The latest run with this id; the id `latest` selects the latest run of all.
+    pub fn keep_refused(&self, report: Arc<RunReport>) {
+        push(&self.refused, report, REFUSED_MAX);
+    }
+
+    /// The latest run with this id, or else the latest refused request; the id `latest` selects the
+    /// latest run of all.
     pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
+        let is = |run: &&Arc<RunReport>| run.run_id == run_id;
         let runs = self.runs.lock();
-        runs.iter().rev().find(|run| run_id == "latest" || run.run_id == run_id).cloned()
+        let run = if run_id == "latest" { runs.back() } else { runs.iter().rev().find(is) };
+        run.cloned().or_else(|| self.refused.lock().iter().rev().find(is).cloned())
+    }
+
+    #[cfg(test)]
+    pub fn batch_spans(&self) -> usize {
+        self.batches.lock().len()
     }
 
     /// The spans of a trace, in the order in which they began.
     pub fn spans(&self, trace_id: TraceId) -> Vec<FinishedSpan> {
-        let all = self.spans.lock();
-        let of_trace = all.iter().filter(|s| s.span_context.trace_id() == trace_id);
-        let mut spans: Vec<FinishedSpan> = of_trace.map(FinishedSpan::from).collect();
+        let mut spans = Vec::new();
+        for ring in [&self.spans, &self.batches] {
+            let ring = ring.lock();
+            let of_trace = ring.iter().filter(|s| s.span_context.trace_id() == trace_id);
+            spans.extend(of_trace.map(FinishedSpan::from));
+        }
         spans.sort_by_key(|span| span.started);
         spans
     }
@@ -87,7 +110,12 @@ impl SpanProcessor for Processor {
         if span.span_context.is_sampled() {
             self.export.iter().for_each(|export| export.on_end(span.clone()));
         }
-        push(&self.recorder.spans, span, SPANS_MAX);
+        let recorder = &self.recorder;
+        if span.name == batch_span::SPAN_NAME {
+            push(&recorder.batches, span, BATCHES_MAX);
+        } else {
+            push(&recorder.spans, span, SPANS_MAX);
+        }
     }
 
     fn force_flush(&self) -> OTelSdkResult {

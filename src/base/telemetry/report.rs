@@ -60,7 +60,8 @@ pub struct RunReport {
     pub trace_id: String,
     pub session_id: Option<String>,
     pub run_id: String,
-    pub tool: Tool,
+    /// None for a request that was refused before a tool ran.
+    pub tool: Option<Tool>,
     /// Time since the run began.
     pub elapsed: Duration,
     /// Time limit of the whole run, if it had one.
@@ -110,6 +111,11 @@ pub struct Hint {
 }
 
 impl RunReport {
+    /// The name of the tool, `http` for a request that was refused before a tool ran.
+    pub fn tool_name(&self) -> &'static str {
+        self.tool.map_or("http", Tool::as_str)
+    }
+
     /// Version of the report's schema, written into every rendering.
     pub const SCHEMA_VERSION: u32 = 2;
 

@@ -1,11 +1,12 @@
 //! One running step: its timing, attributes and outcome, as a span and a step of the report.
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use opentelemetry::ContextGuard;
 use opentelemetry::trace::{Link, Span as _, SpanContext, Status, TraceContextExt};
+use opentelemetry::{Context, ContextGuard};
 use opentelemetry_sdk::trace::Span;
 
 use super::attrs::{self, Attr, AttrValue};
@@ -34,11 +35,12 @@ impl StageSpan {
     pub fn open(cx: &RunContext, stage: Stage) -> Self {
         let run = &cx.run;
         let links = links(run, stage);
-        let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &cx.parent);
+        let parent = cx.parent();
+        let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &parent);
         let within = RunContext {
             run: run.clone(),
             deadline: cx.deadline,
-            parent: cx.parent.with_remote_span_context(here),
+            parent: parent.with_remote_span_context(here),
             depth: cx.depth + 1,
         };
         let mut attrs = Vec::with_capacity(stage.attrs().len() + 4);
@@ -171,6 +173,17 @@ fn links(run: &Arc<Run>, stage: Stage) -> Vec<Link> {
 }
 
 impl RunContext {
+    /// The parent of the next stage. A run is one trace: without a caller, the stages after the
+    /// first one are children of it.
+    fn parent(&self) -> Cow<'_, Context> {
+        match self.run.root.get() {
+            Some(root) if !self.parent.has_active_span() => {
+                Cow::Owned(self.parent.with_remote_span_context(root.clone()))
+            }
+            _ => Cow::Borrowed(&self.parent),
+        }
+    }
+
     /// Runs `work` as `stage`, with one span, one step of the report and one measurement. An error
     /// is recorded on all three; so is a panic, which then continues.
     pub fn stage<T>(

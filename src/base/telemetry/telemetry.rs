@@ -1,6 +1,7 @@
 //! The telemetry of a process: providers, exporters, recorder and scrape.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -55,6 +56,9 @@ struct Parts {
     recorder: Arc<Recorder>,
     propagation: Propagation,
     spelling: Spelling,
+    trace_probes: bool,
+    /// Batches of bulk work so far, of which a sample is traced.
+    bulk_batches: AtomicU64,
     gpus: usize,
     listener: OnceLock<RunListener>,
     /// Runs the gRPC exporters.
@@ -146,6 +150,8 @@ impl Telemetry {
                 baggage: config.propagate_baggage,
             },
             spelling: Spelling { chars_max: config.value_chars_max, part2: config.part2 },
+            trace_probes: config.trace_probes,
+            bulk_batches: AtomicU64::new(0),
             gpus,
             listener: OnceLock::new(),
             _runtime: outlets.runtime,
@@ -168,11 +174,22 @@ impl Telemetry {
                 let here = span.span_context().clone();
                 (Some(span), here)
             }
-            None => {
-                let parent = parent.span().span_context().clone();
-                (None, if parent.is_valid() { parent } else { new_trace() })
-            }
+            None => (None, ids(parent)),
         }
+    }
+
+    pub(super) fn trace_probes(&self) -> bool {
+        self.0.trace_probes
+    }
+
+    /// Counts a batch of bulk work, and returns how many came before.
+    pub(super) fn count_bulk_batch(&self) -> u64 {
+        self.0.bulk_batches.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The tracer, unless the SDK is disabled.
+    pub(super) fn tracer(&self) -> Option<&SdkTracer> {
+        self.0.tracer.as_ref()
     }
 
     pub fn instruments(&self) -> &Instruments {
@@ -217,6 +234,11 @@ impl Telemetry {
         }
     }
 
+    /// Keeps the report of a request that was refused before a tool ran.
+    pub(super) fn refused(&self, report: RunReport) {
+        self.0.recorder.keep_refused(Arc::new(report));
+    }
+
     /// The report of a recent run; `latest` is the last one.
     pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
         self.0.recorder.run(run_id)
@@ -225,6 +247,12 @@ impl Telemetry {
     /// The recent spans of a trace, sampled or not. trace_id: 32 hexadecimal digits.
     pub fn spans(&self, trace_id: &str) -> Vec<FinishedSpan> {
         TraceId::from_hex(trace_id).map(|id| self.0.recorder.spans(id)).unwrap_or_default()
+    }
+
+    /// Number of spans of batches that are kept.
+    #[cfg(test)]
+    pub(super) fn batch_spans(&self) -> usize {
+        self.0.recorder.batch_spans()
     }
 
     /// Every metric in the Prometheus text format 0.0.4.
@@ -247,6 +275,13 @@ impl Telemetry {
             tracing::debug!(%error, "telemetry did not close cleanly");
         }
     }
+}
+
+/// The context of a request or a stage that has no span of its own: that of its parent, or a new
+/// one.
+pub(super) fn ids(parent: &Context) -> SpanContext {
+    let parent = parent.span().span_context().clone();
+    if parent.is_valid() { parent } else { new_trace() }
 }
 
 fn new_trace() -> SpanContext {

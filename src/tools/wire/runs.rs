@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::base::telemetry::attrs::{Attr, AttrValue};
-use crate::base::telemetry::labels::Label;
 use crate::base::telemetry::{FinishedSpan, RunReport, Stage, StepRecord};
 
 /// The last stage of a run and the reason why it ended.
@@ -132,7 +131,7 @@ impl From<&RunReport> for RunResult {
             |code: &str, message: &str| Note { code: code.to_owned(), message: message.to_owned() };
         Self {
             schema_version: RunReport::SCHEMA_VERSION,
-            tool: report.tool.value().to_owned(),
+            tool: report.tool_name().to_owned(),
             stopped_because: report.stopped_because.clone(),
             error: report.error.as_ref().map(|error| note(error.code, &error.message)),
             stopped_after_stage: name(report.last_completed_stage),

@@ -28,6 +28,8 @@ pub(in crate::embedding::engine) struct Queue<W> {
     bulk: Waiting<W>,
     /// The fraction of a batch that bulk may take while queries wait, 0 to 1.
     bulk_credit: f64,
+    /// The last time at which a query was waiting when a batch was formed.
+    queried: Option<Instant>,
 }
 
 /// The entries of one lane, oldest first.
@@ -56,7 +58,16 @@ impl<W> Queue<W> {
             interactive: Waiting::new(),
             bulk: Waiting::new(),
             bulk_credit: 0.0,
+            queried: None,
         }
+    }
+
+    /// Whether a query is waiting, or one was within the last `recent`. Call it for each batch.
+    pub fn has_queries(&mut self, now: Instant, recent: Duration) -> bool {
+        if !self.interactive.entries.is_empty() {
+            self.queried = Some(now);
+        }
+        self.queried.is_some_and(|at| now.saturating_duration_since(at) <= recent)
     }
 
     /// Tokens waiting in `lane`.

@@ -13,6 +13,12 @@ use crate::embedding::engine::queue::{Batch, BatchRow, Queue, Waiter};
 /// A limit set by memory rises by one part in this many after each batch above half of it.
 const RECOVERY: usize = 64;
 
+/// A device that computes only bulk work takes batches of at least this many times the tokens that
+/// keep it busy, however slow it is: a batch of one text leaves threads idle at its ends.
+const BULK_BUSY: usize = 4;
+/// The time after a query in which bulk batches stay short for the next one.
+const QUERIES_RECENT: Duration = Duration::from_secs(30);
+
 /// The measurements of one device, and the batches that it computes before those of the queue.
 #[derive(Debug)]
 pub(super) struct Batcher<W> {
@@ -65,13 +71,23 @@ impl<W> Batcher<W> {
         self.out_of_memory
     }
 
-    /// Maximum tokens of the next batch: the limits of the settings and of memory, lowered to what
-    /// the device computes within `time_max`, but not below `busy_tokens`. Before the first
-    /// measurement, `busy_tokens` replaces the limit of time.
+    /// Maximum tokens of a batch while queries arrive: the limits of the settings and of memory,
+    /// lowered to what the device computes within `time_max`, but not below `busy_tokens`. Before
+    /// the first measurement, `busy_tokens` replaces the limit of time.
     pub fn tokens_max(&self) -> usize {
-        let WorkerLimits { batch, time_max, busy_tokens } = self.limits;
+        self.tokens_within_limits(self.limits.busy_tokens)
+    }
+
+    /// Like [`Batcher::tokens_max`], while no query arrives.
+    fn bulk_tokens_max(&self) -> usize {
+        self.tokens_within_limits(BULK_BUSY * self.limits.busy_tokens)
+    }
+
+    /// tokens_min: the tokens that the limit of time always allows.
+    fn tokens_within_limits(&self, tokens_min: usize) -> usize {
+        let WorkerLimits { batch, time_max, .. } = self.limits;
         let in_time = time_max.map_or(usize::MAX, |time| {
-            self.cost.tokens_within(time).unwrap_or_default().max(busy_tokens)
+            self.cost.tokens_within(time).unwrap_or_default().max(tokens_min)
         });
         in_time.min(batch.tokens_max).min(self.memory_tokens_max).max(1)
     }
@@ -143,10 +159,14 @@ impl<W: Waiter> Batcher<W> {
     /// arrives in the meantime is included.
     pub fn next(&mut self, queue: &mut Queue<W>, now: Instant) -> Action<W> {
         let mut late = Vec::new();
+        let tokens_max = if queue.has_queries(now, QUERIES_RECENT) {
+            self.tokens_max()
+        } else {
+            self.bulk_tokens_max()
+        };
         loop {
             let half = self.halves.pop();
-            let formed =
-                half.or_else(|| queue.next_batch(self.limits.batch, self.tokens_max(), now));
+            let formed = half.or_else(|| queue.next_batch(self.limits.batch, tokens_max, now));
             let Some(mut batch) = formed else { return Action { batch: None, late } };
             let end = now + self.cost.least(batch.tokens);
             late.extend(batch.drop_unwanted(now, end));

@@ -39,6 +39,8 @@ struct Scene {
     memory_tokens: usize,
     /// Maximum relative deviation of a batch's time.
     noise: f64,
+    /// How many times longer than [`time`] a batch takes.
+    slowness: f64,
 }
 
 const CALM: Scene = Scene {
@@ -56,6 +58,7 @@ const CALM: Scene = Scene {
     long: 0.0,
     memory_tokens: usize::MAX,
     noise: 0.05,
+    slowness: 1.0,
 };
 
 /// The time of a batch without noise: 4 ms plus 0.1 ms per token.
@@ -107,6 +110,8 @@ struct Seen {
     too_long: usize,
     /// Number of batches of each worker.
     batches: Vec<usize>,
+    /// The time and the number of texts of each batch.
+    texts: Vec<(Instant, usize)>,
 }
 
 /// A batch on a device.
@@ -235,11 +240,12 @@ impl World {
         late.into_iter().for_each(|asker| self.too_late(worker, asker));
         let Some(batch) = batch else { return };
         self.seen.batches[worker] += 1;
+        self.seen.texts.push((self.now, batch.rows.len()));
         self.check_batch(&batch);
         self.check_fair(&batch);
         let took = if batch.tokens <= self.scene.memory_tokens {
             let noise = 1.0 + self.scene.noise * (2.0 * self.rng.f64() - 1.0);
-            time(batch.tokens).mul_f64(noise)
+            time(batch.tokens).mul_f64(noise * self.scene.slowness)
         } else {
             time(0)
         };
@@ -384,6 +390,33 @@ fn a_query_waits_for_little_more_than_one_batch_while_bulk_fills_the_devices() {
         let p99 = waits[(waits.len() * 99).div_ceil(100) - 1];
         assert!(waits.len() > 40, "seed {seed}");
         assert!(p99 <= expected.mul_f64(1.2), "seed {seed}: {p99:?}, a batch takes {expected:?}");
+    }
+}
+
+#[test]
+fn a_slow_device_computes_several_bulk_texts_at_once_unless_queries_arrive() {
+    for (slowness, seed) in [20.0, 200.0].into_iter().flat_map(|s| (0..5).map(move |i| (s, i))) {
+        let lasts = Duration::from_secs(1000);
+        // One query at the beginning, and no other one.
+        let never = Duration::from_secs(1_000_000);
+        let scene = Scene { slowness, lasts, query_every: never, ..CALM };
+        let world = simulate(scene, seed);
+        let quiet = world.end - lasts + Duration::from_secs(60);
+        let full = world.end - Duration::from_secs(1);
+        let texts = world.seen.texts.iter().filter(|(at, _)| (quiet..full).contains(at));
+        let texts: Vec<usize> = texts.map(|(_, texts)| *texts).collect();
+        assert!(texts.len() >= 2, "seed {seed}: {} batches", texts.len());
+        // On average a text has 200 tokens, and a batch 2048.
+        let few = texts.iter().filter(|texts| **texts < 4).count();
+        assert_eq!(few, 0, "seed {seed}: {texts:?}");
+    }
+    for seed in 0..5 {
+        let (slowness, lasts) = (20.0, Duration::from_secs(300));
+        let scene = Scene { slowness, lasts, query_every: Duration::from_secs(3), ..CALM };
+        let waits = simulate(scene, seed).seen.waits;
+        let short = time(2 * CALM.limits.busy_tokens).mul_f64(slowness);
+        let long = waits.iter().filter(|wait| **wait > short).count();
+        assert!(waits.len() > 50 && long == 0, "seed {seed}: {waits:?}");
     }
 }
 

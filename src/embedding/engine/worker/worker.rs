@@ -82,10 +82,13 @@ impl Worker {
             tokens_max: batch.tokens_max,
             queued,
             computed,
+            expected: Duration::ZERO,
             memory: status.device.as_ref().and_then(Device::memory),
         };
         status.computed_ns.fetch_add(computed.as_nanos() as u64, Ordering::Relaxed);
         let mut state = self.shared.state.lock();
+        let expected = state.batchers[self.index].cost().expected(1, tokens);
+        let facts = BatchFacts { expected: expected.unwrap_or_default(), ..facts };
         let outcome = state.batchers[self.index].settle(batch, result, computed);
         let mut abandoned = Vec::new();
         if let BatchOutcome::Done { result: Err(error @ Error::DeviceLost { .. }), .. } = &outcome {
