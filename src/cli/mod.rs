@@ -55,7 +55,13 @@ struct Context {
 impl Context {
     /// Begins a run of this command.
     fn begin(&self, tool: Tool, planned: &'static [Stage]) -> RunContext {
-        RunContext::new(self.app.telemetry(), tool, planned)
+        let run = RunContext::new(self.app.telemetry(), tool, planned);
+        match tool {
+            // These call the engine many times; in one stage, the calls are one trace.
+            Tool::Embed | Tool::Rerank => run.within(Stage::Batch),
+            Tool::Bench => run.within(Stage::Bench),
+            Tool::Search | Tool::Ingest | Tool::Embeddings => run,
+        }
     }
 
     /// Ends a run of this command.

@@ -5,7 +5,8 @@ use std::path::Path;
 use codeintel::tools::RunFolder;
 use serde_json::{Value, json};
 
-use crate::support::{Place, Serving, is_hex, many, reply};
+use crate::cli::piped;
+use crate::support::{Place, Serving, golden, is_hex, many, reply};
 
 fn text(place: &Place, args: &[&str]) -> String {
     place.run(args).ok()
@@ -114,6 +115,32 @@ fn a_command_keeps_its_run_which_trace_draws() {
     assert!(text(&place, &["trace", "--url", &url]).contains("hydrate"));
     for args in [vec!["trace", "none-such"], vec!["trace", "none-such", "--url", &url]] {
         place.run(&args).fails(16, &["none-such", "--url"]);
+    }
+}
+
+#[test]
+fn a_command_that_computes_many_texts_is_one_trace() {
+    let embed = (Place::new(&[]), "embed", "vllm.embed_batch", 1300);
+    let rerank =
+        (Place::with_model(&[], &golden("bert_rerank")), "rerank", "vllm.score_batch", 700);
+    for (place, command, call, lines) in [embed, rerank] {
+        let line = |i| match command {
+            "embed" => format!("text {i}\n"),
+            _ => format!("{}\n", json!({ "query": "what", "text": format!("text {i}") })),
+        };
+        let input: String = (0..lines).map(line).collect();
+        let written = piped(&place, &[command], input.as_bytes()).ok();
+        assert_eq!(written.lines().count(), lines);
+        let run = place.run(&["trace", "--format", "json"]).json();
+        assert_eq!(run["stopped_because"], "completed");
+        let (first, rest) = run["spans"].as_array().unwrap().split_first().unwrap();
+        let (name, parent) = (&first["name"], &first["parent_span_id"]);
+        assert_eq!((name, parent), (&json!("batch.run"), &Value::Null), "{command}");
+        assert!(rest.len() > 1, "the calls are in the trace of the run: {run}");
+        for span in rest {
+            assert_eq!((&span["name"], &span["parent_span_id"]), (&json!(call), &first["span_id"]));
+        }
+        assert_eq!(run["stages"][0]["name"], "batch");
     }
 }
 

@@ -149,8 +149,6 @@ attrs! {
     CPU_MODE = "cpu.mode", "user or system; a label of process.cpu.time";
     HW_ID = "hw.id", "The GPU; a label of hw.gpu.*";
 
-    TEXTS = "codeintel.texts", "Texts or pairs computed";
-    TEXTS_TRUNCATED = "codeintel.texts.truncated", "Texts or pairs that the model reads in part";
     FILES = "codeintel.files", "Files seen";
     FILES_CHANGED = "codeintel.files.changed", "Files that differ from the previous version";
     FILES_SKIPPED = "codeintel.files.skipped", "Files skipped";

@@ -13,6 +13,7 @@ use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
 use super::report::{RunError, RunReport, StepRecord, StepStatus};
 use super::stage::Stage;
+use super::stage_span::StageSpan;
 use super::telemetry::Telemetry;
 use crate::base::error::{Error, Result, Warning};
 use crate::base::signal::Signal;
@@ -63,6 +64,8 @@ pub(super) struct Run {
     steps: Mutex<Vec<Arc<StepRecord>>>,
     warnings: Mutex<Vec<Warning>>,
     failures: Mutex<Failures>,
+    /// The stage that lasts until the run is finished.
+    outermost: Mutex<Option<StageSpan>>,
 }
 
 /// The failures of a run so far.
@@ -106,8 +109,18 @@ impl RunContext {
             steps: Mutex::default(),
             warnings: Mutex::default(),
             failures: Mutex::default(),
+            outermost: Mutex::default(),
         };
         Self { run: Arc::new(run), deadline: None, parent: context, depth: 0 }
+    }
+
+    /// The same run inside `stage`, which lasts until [`RunContext::finish`]. Call it before the
+    /// first stage.
+    pub fn within(self, stage: Stage) -> Self {
+        let span = StageSpan::open(&self, stage);
+        let cx = span.cx();
+        *self.run.outermost.lock() = Some(span);
+        cx
     }
 
     pub fn tool(&self) -> Tool {
@@ -223,6 +236,13 @@ impl RunContext {
             Some(Error::Cancelled) => RunStatus::Cancelled,
             Some(_) => RunStatus::Error,
         };
+        let outermost = self.run.outermost.lock().take();
+        if let Some(mut span) = outermost {
+            if let Some(error) = error {
+                span.fail(error);
+            }
+            span.close();
+        }
         let error = error.map(RunError::from);
         if let (Some(served), Some(error)) = (&self.run.served, &error) {
             let _ = served.error.set(error.clone());
@@ -340,8 +360,7 @@ mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
-    use crate::base::telemetry::StageSpan;
-    use opentelemetry::trace::Status;
+    use opentelemetry::trace::{SpanId, Status};
     use opentelemetry_sdk::trace::InMemorySpanExporter;
 
     #[test]
@@ -421,12 +440,17 @@ mod tests {
         assert!(spans[1..].iter().all(|span| span.parent_span_id == first.span_id()));
         assert!(spans.iter().all(|span| span.span_context.trace_id() == first.trace_id()));
 
-        let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::Batch]);
-        let slices =
-            |s: &mut StageSpan| (0..1000).try_for_each(|_| s.cx().stage(Stage::Embed, |_| Ok(())));
-        cx.stage(Stage::Batch, slices).unwrap();
-        let report = cx.report();
-        assert_eq!(report.steps[0].stage, Stage::Batch);
+        exporter.reset();
+        let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::Batch]).within(Stage::Batch);
+        (0..1000).for_each(|_| cx.stage(Stage::Embed, |_| Ok(())).unwrap());
+        let report = cx.finish(Some(&Error::Cancelled));
+        assert_eq!((report.steps[0].stage, report.steps[0].depth), (Stage::Batch, 0));
+        assert_eq!(report.stopped_because, "batch:cancelled");
+        let spans = exporter.get_finished_spans().unwrap();
+        let root = &spans[1000];
+        assert_eq!((root.name.as_ref(), root.parent_span_id), ("batch.run", SpanId::INVALID));
+        let id = root.span_context.span_id();
+        assert!(spans[..1000].iter().all(|span| span.parent_span_id == id));
         assert!((100..=STEPS_MAX).contains(&report.steps.len()));
     }
 

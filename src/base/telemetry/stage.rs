@@ -77,7 +77,7 @@ stages! {
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];
-    Batch = "batch.run", "batch", Internal, in "none", [TEXTS, TEXTS_TRUNCATED];
+    Batch = "batch.run", "batch", Internal, in "none", [];
     Bench = "bench.run", "bench", Internal, in "none", [];
     Ingest = "ingest.run", "ingest", Internal, in "none", [VERSION, FILES, CHUNKS];
     Walk = "ingest.walk", "walk", Internal, in "ingest.run", [FILES];

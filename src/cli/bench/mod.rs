@@ -15,8 +15,8 @@ use super::out::print_warning;
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::output::{FileId, OutputFile};
+use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::base::telemetry::{RunContext, Stage};
 use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
 
 /// The exit code after a second Ctrl-C.
@@ -66,7 +66,7 @@ pub fn run(mut cx: Context, args: BenchArgs) -> Result<()> {
     let plan = Plan::new(options(&args))?;
     let run = cx.begin(Tool::Bench, &[]);
     stop_on_interrupt(&run)?;
-    let measured = run.stage(Stage::Bench, |s| measure(&cx, &args, &plan, &s.cx()));
+    let measured = measure(&cx, &args, &plan, &run);
     cx.finish(&run, measured.as_ref().map_or_else(Some, |measured| measured.stopped.as_ref()));
     let Measured { report, files, stopped } = measured?;
     report.notes.iter().for_each(|note| print_warning(note));
