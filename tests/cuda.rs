@@ -103,6 +103,29 @@ fn cuda_that_is_lost_makes_a_server_not_ready_with_the_reason() {
 
 #[test]
 #[ignore = "needs the emulated CUDA driver of `make cuda-test`"]
+fn cuda_batches_are_counted_as_such_and_spans_carry_the_memory() {
+    let place = place();
+    let memory: u64 = 4 << 30;
+    let server = serve(&place, ("EMULATED_CUDA_MEMORY", &memory.to_string()), &[]);
+    let reply = server.post("/v1/embeddings", &json!({ "input": ["fn main() {}"] }));
+    let trace = format!("/v1/traces/{}", reply.header("x-trace-id"));
+    let trace = server.get(&trace).ok();
+    let spans = trace["spans"].as_array().unwrap();
+    let embed = spans.iter().find(|span| span["name"] == "vllm.embed_batch").unwrap();
+    let bytes = |name: &str| embed["attributes"][format!("vllm.gpu.memory_{name}_bytes")].as_u64();
+    let [used, peak, total] = ["used", "peak", "total"].map(|name| bytes(name).unwrap());
+    assert!(0 < used && used <= peak && peak <= total && total == memory, "{embed}");
+    let scrape = server.get("/metrics").text;
+    let series = |device: &str| {
+        let labels = format!("{{device=\"{device}\",lane=\"interactive\",mode=\"inproc\"}} ");
+        let line = format!("codeintel_embed_batch_size_count{labels}");
+        scrape.lines().find_map(|found| found.strip_prefix(&line)).unwrap().to_owned()
+    };
+    assert_eq!((series("cuda"), series("cpu")), ("1".to_owned(), "0".to_owned()));
+}
+
+#[test]
+#[ignore = "needs the emulated CUDA driver of `make cuda-test`"]
 fn cuda_that_is_lost_is_replaced_by_an_endpoint() {
     let place = place();
     let endpoint = Serving::start(&Place::new(&[]), &["--device", "cpu"]);

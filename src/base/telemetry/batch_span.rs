@@ -113,6 +113,8 @@ impl BatchSpan {
 mod tests {
     use std::time::Duration;
 
+    use opentelemetry_sdk::trace::InMemorySpanExporter;
+
     use super::*;
     use crate::base::telemetry::labels::{DeviceKind, Tool};
 
@@ -156,6 +158,27 @@ mod tests {
             (0..10).for_each(|_| close(cx, Lane::Interactive, &FACTS, &Ok(())));
         };
         assert_eq!(kept(others), (31, 1));
+    }
+
+    #[test]
+    fn the_span_of_a_batch_carries_its_figures_and_the_memory_of_the_gpu() {
+        let exporter = InMemorySpanExporter::default();
+        let telemetry = Telemetry::with_exporter(exporter.clone());
+        let cx = RunContext::new(&telemetry, Tool::Search, &[]);
+        let memory = MemoryInfo { used_bytes: 5, total_bytes: 9, peak_bytes: 7 };
+        let facts = BatchFacts { device: DeviceKind::Cuda, memory: Some(memory), ..FACTS };
+        close(&cx, Lane::Interactive, &facts, &Ok(()));
+        let spans = exporter.get_finished_spans().unwrap();
+        let value = |key: &str| {
+            let found = spans[0].attributes.iter().find(|kv| kv.key.as_str() == key);
+            found.map(|kv| kv.value.to_string()).unwrap_or_default()
+        };
+        let keys = ["used", "total", "peak"].map(|name| format!("vllm.gpu.memory_{name}_bytes"));
+        assert_eq!(keys.map(|key| value(&key)), ["5", "9", "7"]);
+        assert_eq!(
+            (value("vllm.batch_tokens"), value("vllm.device_ms")),
+            ("100".into(), "10".into())
+        );
     }
 
     #[test]
