@@ -85,9 +85,9 @@ impl SpanExporter for Nowhere {
 fn a_run_of_ten_stages(bencher: Bencher<'_, '_>) {
     let telemetry = Telemetry::detached();
     bencher.bench_local(|| {
-        let report = ten_stages(&telemetry).finish(None);
-        assert_eq!((report.steps.len(), report.stopped_because.as_str()), (10, "completed"));
-        report
+        let cx = ten_stages(&telemetry);
+        cx.finish(None);
+        cx
     });
 }
 

@@ -235,7 +235,8 @@ fn a_search_in_which_every_channel_fails_keeps_its_warnings() {
     let cx = RunContext::new(&telemetry, Tool::Search, &Searcher::PLANNED);
     let query = only(place.query("zzyzx", 5), &[ChannelName::Dense]);
     let error = place.searcher_with(None).search(&query, &cx).unwrap_err();
-    let report = cx.finish(Some(&error));
+    cx.finish(Some(&error));
+    let report = cx.report();
     let codes: Vec<_> = report.warnings.iter().map(|warning| warning.code).collect();
     assert_eq!(codes, ["words-not-in-index", "channel-failed"]);
     assert_eq!(report.stopped_because, "embed_query:resource-unavailable");

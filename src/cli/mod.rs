@@ -66,9 +66,9 @@ impl Context {
 
     /// Ends a run of this command.
     fn finish(&self, run: &RunContext, error: Option<&Error>) {
-        let report = run.finish(error);
+        run.finish(error);
         if self.report {
-            report::print_report(&report);
+            report::print_report(&run.report());
         }
     }
 }

@@ -54,11 +54,11 @@ impl RunFolder {
     /// Writes a report of each run that ends from now on. A failure to write a report is logged.
     pub fn keep(self: &Arc<Self>, kept: KeptRuns, telemetry: &Telemetry) {
         let folder = self.clone();
-        telemetry.on_finished(Box::new(move |telemetry, report, status| {
+        telemetry.on_finished(Box::new(move |cx, status| {
             if kept == KeptRuns::Failed && status != RunStatus::Error {
                 return;
             }
-            if let Err(error) = folder.write(telemetry, report) {
+            if let Err(error) = folder.write(cx.telemetry(), &cx.report()) {
                 tracing::warn!(%error, "the report of a run was not kept");
             }
         }));

@@ -1,10 +1,10 @@
 //! The context of a run: ids, deadline, cancellation, and the steps so far.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
-use opentelemetry::trace::{Link, SpanContext, TraceContextExt, TraceId};
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt};
 use parking_lot::Mutex;
 
 use super::attrs;
@@ -12,18 +12,12 @@ use super::caller::{Caller, Served, headers};
 use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
 use super::report::{RunError, RunReport, StepRecord, StepStatus};
+use super::run_log::RunLog;
 use super::stage::Stage;
 use super::stage_span::StageSpan;
 use super::telemetry::Telemetry;
 use crate::base::error::{Error, Result, Warning};
 use crate::base::signal::Signal;
-
-/// Maximum steps recorded for one run; a run has about ten.
-const STEPS_MAX: usize = 256;
-/// Steps of these that are reserved for the outermost stage, which ends last.
-const OUTERMOST_STEPS: usize = 16;
-/// Maximum warnings recorded for one run.
-const WARNINGS_MAX: usize = 64;
 
 /// The HTTP header with which a caller limits the time of its request, in milliseconds.
 pub const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
@@ -50,32 +44,14 @@ pub(super) struct Deadline {
 
 pub(super) struct Run {
     pub telemetry: Telemetry,
-    run_id: String,
-    pub session_id: Option<String>,
-    pub tool: Tool,
+    /// Shared with the flight recorder, which keeps it after the run.
+    pub log: Arc<RunLog>,
     served: Option<Arc<Served>>,
-    pub started: Instant,
     cancelled: Signal,
-    planned: &'static [Stage],
-    /// Span of the run's first stage, to which channels link.
-    pub root: OnceLock<SpanContext>,
     /// Spans of the finished channels, to which the fusion links.
     pub channels: Mutex<Vec<SpanContext>>,
-    steps: Mutex<Vec<Arc<StepRecord>>>,
-    warnings: Mutex<Vec<Warning>>,
-    failures: Mutex<Failures>,
     /// The stage that lasts until the run is finished.
     outermost: Mutex<Option<StageSpan>>,
-}
-
-/// The failures of a run so far.
-#[derive(Default)]
-struct Failures {
-    /// Stage and kind of the first failure of each kind, which is that of the innermost stage.
-    places: Vec<(&'static str, &'static str)>,
-    /// Whether the run has ended, and with which error.
-    ended: bool,
-    error: Option<RunError>,
 }
 
 impl RunContext {
@@ -95,20 +71,15 @@ impl RunContext {
         if let Some(served) = &served {
             let _ = served.tool.set(tool);
         }
+        let span = context.span().span_context().clone();
+        let gpus = telemetry.gpus();
+        let log = RunLog::new(run_id, session_id, tool, arrived, planned, gpus, span);
         let run = Run {
             telemetry: telemetry.clone(),
-            run_id,
-            session_id,
-            tool,
+            log: Arc::new(log),
             served,
-            started: arrived,
             cancelled: Signal::default(),
-            planned,
-            root: OnceLock::new(),
             channels: Mutex::default(),
-            steps: Mutex::default(),
-            warnings: Mutex::default(),
-            failures: Mutex::default(),
             outermost: Mutex::default(),
         };
         Self { run: Arc::new(run), deadline: None, parent: context, depth: 0 }
@@ -124,18 +95,16 @@ impl RunContext {
     }
 
     pub fn tool(&self) -> Tool {
-        self.run.tool
+        self.run.log.tool
     }
 
     pub fn run_id(&self) -> &str {
-        &self.run.run_id
+        &self.run.log.run_id
     }
 
     /// 32 hexadecimal digits; empty before the first stage of a run without a caller.
     pub fn trace_id(&self) -> String {
-        let root = self.run.root.get().map(SpanContext::trace_id);
-        let trace_id = root.unwrap_or_else(|| self.parent.span().span_context().trace_id());
-        if trace_id == TraceId::INVALID { String::new() } else { trace_id.to_string() }
+        self.run.log.trace_id()
     }
 
     /// The headers (name, value) with which another process continues this trace and this run:
@@ -161,31 +130,26 @@ impl RunContext {
 
     /// Records a warning; the run continues.
     pub fn warn(&self, warning: Warning) {
-        let mut warnings = self.run.warnings.lock();
-        if warnings.len() < WARNINGS_MAX {
-            warnings.push(warning);
-        }
+        self.run.log.warn(warning, false);
     }
 
     /// Like [`RunContext::warn`], unless the run already has a warning with that code.
     pub fn warn_once(&self, warning: Warning) {
-        let known = self.run.warnings.lock().iter().any(|known| known.code == warning.code);
-        if !known {
-            self.warn(warning);
-        }
+        self.run.log.warn(warning, true);
     }
 
     /// The codes of the warnings so far.
     pub fn warning_codes(&self) -> Vec<String> {
-        self.run.warnings.lock().iter().map(|warning| warning.code.to_owned()).collect()
+        self.run.log.warning_codes()
     }
 
     /// Records that `stage` was not needed, and why.
     pub fn skip(&self, stage: Stage, reason: &'static str) {
-        self.run.push(StepRecord {
+        let log = &self.run.log;
+        log.push(StepRecord {
             stage,
             status: StepStatus::Skip,
-            started: self.run.started.elapsed(),
+            started: log.started.elapsed(),
             duration: Duration::ZERO,
             depth: self.depth,
             attrs: vec![(attrs::WARNINGS, reason.into())],
@@ -194,43 +158,12 @@ impl RunContext {
 
     /// The run so far.
     pub fn report(&self) -> RunReport {
-        let run = &*self.run;
-        let mut steps = run.steps.lock().clone();
-        steps.sort_by_key(|s| (s.started, s.depth));
-        let done = |stage: &Stage| {
-            steps.iter().any(|s| s.stage == *stage && s.status != StepStatus::Error)
-        };
-        let first_missing_stage = run.planned.iter().copied().find(|stage| !done(stage));
-        let last_completed_stage = run.planned.iter().copied().rfind(done);
-        let failures = run.failures.lock();
-        // Until a run ends, the stages show whether it is complete.
-        let missing = first_missing_stage.filter(|_| !failures.ended);
-        let stopped_because = match (&failures.error, missing, failures.places.first()) {
-            (Some(error), ..) => failures.place_of(error.code),
-            (None, None, _) => "completed".to_owned(),
-            (None, Some(_), Some((place, kind))) => format!("{place}:{kind}"),
-            (None, Some(stage), None) => format!("not_reached:{}", stage.name()),
-        };
-        RunReport {
-            trace_id: self.trace_id(),
-            session_id: run.session_id.clone(),
-            run_id: run.run_id.clone(),
-            tool: Some(run.tool),
-            elapsed: run.started.elapsed(),
-            budget: self.deadline.map(|deadline| deadline.budget),
-            gpus: run.telemetry.gpus(),
-            steps,
-            warnings: run.warnings.lock().clone(),
-            last_completed_stage,
-            first_missing_stage,
-            stopped_because,
-            error: failures.error.clone(),
-        }
+        self.run.log.report(self.deadline.map(|deadline| deadline.budget))
     }
 
-    /// Ends the run with its result: counts it and keeps its report. The interface that began the
-    /// run calls this once.
-    pub fn finish(&self, error: Option<&Error>) -> Arc<RunReport> {
+    /// Ends the run with its result: counts it and keeps its log, from which its report is made when
+    /// somebody asks. The interface that began the run calls this once.
+    pub fn finish(&self, error: Option<&Error>) {
         let status = match error {
             None => RunStatus::Ok,
             Some(Error::Cancelled) => RunStatus::Cancelled,
@@ -247,13 +180,9 @@ impl RunContext {
         if let (Some(served), Some(error)) = (&self.run.served, &error) {
             let _ = served.error.set(error.clone());
         }
-        let mut failures = self.run.failures.lock();
-        (failures.ended, failures.error) = (true, error);
-        drop(failures);
-        self.instruments().ran(self.run.tool, status);
-        let report = Arc::new(self.report());
-        self.run.telemetry.finished(&report, status);
-        report
+        self.run.log.end(error, self.deadline.map(|deadline| deadline.budget));
+        self.instruments().ran(self.tool(), status);
+        self.run.telemetry.finished(self, status);
     }
 }
 
@@ -261,7 +190,7 @@ impl RunContext {
 impl RunContext {
     /// The same run with a deadline `budget` after its start.
     pub fn with_deadline(mut self, budget: Duration) -> Self {
-        let at = self.run.started.checked_add(budget);
+        let at = self.run.log.started.checked_add(budget);
         self.deadline = at.map(|at| Deadline { at, budget });
         self
     }
@@ -321,37 +250,6 @@ impl RunContext {
     /// The signal that [`RunContext::cancel`] raises.
     pub fn cancelled(&self) -> &Signal {
         &self.run.cancelled
-    }
-}
-
-impl Run {
-    pub fn push(&self, step: StepRecord) {
-        let mut steps = self.steps.lock();
-        // Room is reserved for outer stages, however many stages are inside them.
-        let limit = match step.depth {
-            0 => STEPS_MAX,
-            1 => STEPS_MAX - OUTERMOST_STEPS,
-            _ => STEPS_MAX / 2,
-        };
-        if steps.len() < limit {
-            steps.push(Arc::new(step));
-        }
-    }
-
-    /// Keeps the first failure of each kind.
-    pub fn failed(&self, place: &'static str, kind: &'static str) {
-        let places = &mut self.failures.lock().places;
-        if places.iter().all(|(_, known)| *known != kind) {
-            places.push((place, kind));
-        }
-    }
-}
-
-impl Failures {
-    /// `<stage>:<kind>`; the stage is `request` if the failure happened outside all stages.
-    fn place_of(&self, kind: &str) -> String {
-        let place = self.places.iter().find(|(_, known)| *known == kind);
-        format!("{}:{kind}", place.map_or("request", |(place, _)| *place))
     }
 }
 
@@ -430,6 +328,44 @@ mod tests {
     }
 
     #[test]
+    fn without_spans_the_report_is_the_same_and_nothing_is_attached() {
+        use opentelemetry_sdk::metrics::SdkMeterProvider;
+        use opentelemetry_sdk::trace::SdkTracerProvider;
+
+        use crate::base::telemetry::TelemetryConfig;
+        let run = |disabled| {
+            let config = TelemetryConfig { disabled, ..TelemetryConfig::default() };
+            let (traces, metrics) = (SdkTracerProvider::builder(), SdkMeterProvider::builder());
+            let telemetry = Telemetry::extend(traces, metrics, &config);
+            let cx = RunContext::new(&telemetry, Tool::Search, &[Stage::Gate, Stage::Fuse]);
+            let lost = Error::DeviceLost { detail: "gone".to_owned() };
+            let failed = cx.stage(Stage::Search, |s| {
+                let cx = s.cx();
+                cx.stage(Stage::Gate, |s| {
+                    s.set(attrs::RRF_K, 60_usize);
+                    assert_eq!(Context::current().has_active_span(), !disabled);
+                    Ok(())
+                })?;
+                cx.warn(Warning::new("channel-late", "dense"));
+                cx.skip(Stage::Lexical, "not-asked");
+                cx.stage(Stage::Fuse, |_| Err::<(), _>(lost))
+            });
+            cx.finish(failed.as_ref().err());
+            let report = telemetry.run(cx.run_id()).unwrap();
+            assert_eq!((report.trace_id.len(), report.trace_id), (32, cx.trace_id()));
+            assert_eq!(telemetry.spans(&cx.trace_id()).is_empty(), disabled);
+            let mut steps = report.steps;
+            for step in &mut steps {
+                (step.started, step.duration) = (Duration::ZERO, Duration::ZERO);
+                step.attrs.retain(|(key, _)| *key != attrs::RUN_ID);
+            }
+            format!("{steps:?} {:?} {} {:?}", report.warnings, report.stopped_because, report.error)
+        };
+        assert_eq!(run(true), run(false));
+        assert!(run(true).contains("fuse:device-lost"), "{}", run(true));
+    }
+
+    #[test]
     fn a_run_is_one_trace_and_its_outermost_step_is_always_kept() {
         let exporter = InMemorySpanExporter::default();
         let telemetry = Telemetry::with_exporter(exporter.clone());
@@ -443,7 +379,8 @@ mod tests {
         exporter.reset();
         let cx = RunContext::new(&telemetry, Tool::Embed, &[Stage::Batch]).within(Stage::Batch);
         (0..1000).for_each(|_| cx.stage(Stage::Embed, |_| Ok(())).unwrap());
-        let report = cx.finish(Some(&Error::Cancelled));
+        cx.finish(Some(&Error::Cancelled));
+        let report = cx.report();
         assert_eq!((report.steps[0].stage, report.steps[0].depth), (Stage::Batch, 0));
         assert_eq!(report.stopped_because, "batch:cancelled");
         let spans = exporter.get_finished_spans().unwrap();
@@ -451,7 +388,7 @@ mod tests {
         assert_eq!((root.name.as_ref(), root.parent_span_id), ("batch.run", SpanId::INVALID));
         let id = root.span_context.span_id();
         assert!(spans[..1000].iter().all(|span| span.parent_span_id == id));
-        assert!((100..=STEPS_MAX).contains(&report.steps.len()));
+        assert!((100..=256).contains(&report.steps.len()));
     }
 
     #[test]
@@ -462,7 +399,8 @@ mod tests {
         let stopped = |planned, stages: &dyn Fn(&RunContext), error: Option<&Error>| {
             let cx = RunContext::new(&telemetry, Tool::Embed, planned);
             stages(&cx);
-            let report = cx.finish(error);
+            cx.finish(error);
+            let report = cx.report();
             assert_eq!(
                 report.error.as_ref().map(|e| &*e.message),
                 error.map(|e| e.to_string()).as_deref()

@@ -22,6 +22,7 @@ mod process;
 mod recorder;
 mod report;
 mod resource;
+mod run_log;
 mod stage;
 mod stage_span;
 #[allow(clippy::module_inception)] // The file is named after its main type.

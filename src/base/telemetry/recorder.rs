@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::finished_span::FinishedSpan;
 use super::report::RunReport;
+use super::run_log::RunLog;
 use super::{attrs, batch_span};
 
 /// Maximum finished spans of runs kept. A search has about 12 spans of about 2 kB each.
@@ -34,7 +35,7 @@ const REFUSED_MAX: usize = 64;
 pub(super) struct Recorder {
     spans: Mutex<VecDeque<SpanData>>,
     batches: Mutex<VecDeque<SpanData>>,
-    runs: Mutex<VecDeque<Arc<RunReport>>>,
+    runs: Mutex<VecDeque<Arc<RunLog>>>,
     refused: Mutex<VecDeque<Arc<RunReport>>>,
 }
 
@@ -53,8 +54,8 @@ fn push<T>(ring: &Mutex<VecDeque<T>>, item: T, most: usize) -> Option<T> {
 }
 
 impl Recorder {
-    pub fn keep_run(&self, report: Arc<RunReport>) {
-        push(&self.runs, report, RUNS_MAX);
+    pub fn keep_run(&self, log: Arc<RunLog>) {
+        push(&self.runs, log, RUNS_MAX);
     }
 
     pub fn keep_refused(&self, report: Arc<RunReport>) {
@@ -63,11 +64,16 @@ impl Recorder {
 
     /// The latest run with this id, or else the latest refused request; the id `latest` selects the
     /// latest run of all.
-    pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
-        let is = |run: &&Arc<RunReport>| run.run_id == run_id;
+    pub fn run(&self, run_id: &str) -> Option<RunReport> {
         let runs = self.runs.lock();
-        let run = if run_id == "latest" { runs.back() } else { runs.iter().rev().find(is) };
-        run.cloned().or_else(|| self.refused.lock().iter().rev().find(is).cloned())
+        let is = |run: &&Arc<RunLog>| run_id == "latest" || run.run_id == run_id;
+        let run = runs.iter().rev().find(is).cloned();
+        drop(runs);
+        let refused = || {
+            let refused = self.refused.lock();
+            refused.iter().rev().find(|report| report.run_id == run_id).map(|r| (**r).clone())
+        };
+        run.map(|log| log.report(None)).or_else(refused)
     }
 
     #[cfg(test)]

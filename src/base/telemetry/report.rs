@@ -1,6 +1,5 @@
 //! The report of one run: its steps in order, where it stopped, and hints.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::attrs::{self, Attr, AttrValue};
@@ -69,7 +68,7 @@ pub struct RunReport {
     /// GPUs of this machine.
     pub gpus: usize,
     /// In the order in which they began.
-    pub steps: Vec<Arc<StepRecord>>,
+    pub steps: Vec<StepRecord>,
     pub warnings: Vec<Warning>,
     /// The last planned stage that completed.
     pub last_completed_stage: Option<Stage>,
@@ -128,7 +127,7 @@ impl RunReport {
     }
 
     fn step(&self, stage: Stage) -> Option<&StepRecord> {
-        self.steps.iter().find(|s| s.stage == stage).map(Arc::as_ref)
+        self.steps.iter().find(|s| s.stage == stage)
     }
 
     /// The decisions of the gate; empty for a run without one.
@@ -176,7 +175,7 @@ fn sparse_disabled(report: &RunReport) -> Option<Hint> {
 }
 
 fn small_batches(report: &RunReport) -> Option<Hint> {
-    let small = |step: &&Arc<StepRecord>| {
+    let small = |step: &&StepRecord| {
         step.stage == Stage::Embed && step.int(attrs::VLLM_BATCH_SIZE).is_some_and(|size| size < 4)
     };
     let steps = report.steps.iter().filter(small).count();
@@ -220,9 +219,9 @@ mod tests {
     use super::*;
     use crate::base::telemetry::{RunContext, Telemetry};
 
-    fn step(stage: Stage, attrs: Vec<(Attr, AttrValue)>) -> Arc<StepRecord> {
+    fn step(stage: Stage, attrs: Vec<(Attr, AttrValue)>) -> StepRecord {
         let (started, duration) = (Duration::ZERO, Duration::from_millis(1));
-        Arc::new(StepRecord { stage, status: StepStatus::Run, started, duration, depth: 0, attrs })
+        StepRecord { stage, status: StepStatus::Run, started, duration, depth: 0, attrs }
     }
 
     fn codes(change: impl FnOnce(&mut RunReport)) -> Vec<&'static str> {

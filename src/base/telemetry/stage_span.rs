@@ -34,22 +34,23 @@ impl StageSpan {
     /// End it with [`StageSpan::finish`].
     pub fn open(cx: &RunContext, stage: Stage) -> Self {
         let run = &cx.run;
-        let links = links(run, stage);
-        let parent = cx.parent();
-        let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &parent);
-        let within = RunContext {
-            run: run.clone(),
-            deadline: cx.deadline,
-            parent: parent.with_remote_span_context(here),
-            depth: cx.depth + 1,
+        let (span, parent) = if run.telemetry.tracer().is_some() || cx.depth == 0 {
+            let (links, parent) = (links(run, stage), cx.parent());
+            let (span, here) = run.telemetry.start(stage.span_name(), stage.kind(), links, &parent);
+            (span, parent.with_remote_span_context(here))
+        } else {
+            // Without spans, every stage has the ids of the outermost one.
+            (None, cx.parent.clone())
         };
+        let depth = cx.depth + 1;
+        let within = RunContext { run: run.clone(), deadline: cx.deadline, parent, depth };
         let mut attrs = Vec::with_capacity(stage.attrs().len() + 4);
         attrs.push((attrs::REQUEST_STAGE, stage.name().into()));
         if cx.depth == 0 {
-            let _ = run.root.set(within.parent.span().span_context().clone());
-            attrs.push((attrs::TOOL, run.tool.value().into()));
+            let _ = run.log.root.set(within.parent.span().span_context().clone());
+            attrs.push((attrs::TOOL, run.log.tool.value().into()));
             attrs.push((attrs::RUN_ID, cx.run_id().to_owned().into()));
-            if let Some(session) = &run.session_id {
+            if let Some(session) = &run.log.session_id {
                 attrs.push((attrs::SESSION_ID, session.clone().into()));
             }
         }
@@ -72,9 +73,9 @@ impl StageSpan {
         result
     }
 
-    /// Makes the step current on this thread, for log events.
-    pub(super) fn attach(&self) -> ContextGuard {
-        self.within.parent.clone().attach()
+    /// Makes the step current on this thread, for log events, if there are spans.
+    pub(super) fn attach(&self) -> Option<ContextGuard> {
+        self.span.is_some().then(|| self.within.parent.clone().attach())
     }
 
     /// The context of the run inside this step: stages in it become children of this step. It may
@@ -116,28 +117,29 @@ impl StageSpan {
             record(span, error);
         }
         log(self.stage.name(), error);
-        self.within.run.failed(self.stage.name(), kind);
+        self.within.run.log.failed(self.stage.name(), kind);
     }
 
     pub(super) fn close(mut self) {
-        let (run, duration) = (self.within.run.clone(), self.started.elapsed());
+        let (run, duration) = (&self.within.run, self.started.elapsed());
         if let Some(mut span) = self.span.take() {
             let spelling = run.telemetry.spelling();
             for (key, value) in &self.attrs {
                 spelling.spell(*key, value, |kv| span.set_attribute(kv));
             }
             span.end();
+            if self.stage.is_channel() {
+                run.channels.lock().push(self.within.parent.span().span_context().clone());
+            }
+            let failed = self.status == StepStatus::Error;
+            let outcome = if failed { Outcome::Error } else { Outcome::Run };
+            run.telemetry.instruments().staged(self.stage, outcome, duration);
         }
-        if self.stage.is_channel() {
-            run.channels.lock().push(self.within.parent.span().span_context().clone());
-        }
-        let failed = self.status == StepStatus::Error;
-        let outcome = if failed { Outcome::Error } else { Outcome::Run };
-        run.telemetry.instruments().staged(self.stage, outcome, duration);
-        run.push(StepRecord {
+        let log = &run.log;
+        log.push(StepRecord {
             stage: self.stage,
             status: self.status,
-            started: self.started - run.started,
+            started: self.started - log.started,
             duration,
             depth: self.within.depth - 1,
             attrs: self.attrs,
@@ -166,7 +168,7 @@ fn log(stage: &'static str, error: &Error) {
 fn links(run: &Arc<Run>, stage: Stage) -> Vec<Link> {
     let link = |to: SpanContext| Link::new(to, Vec::new(), 0);
     match stage {
-        stage if stage.is_channel() => run.root.get().cloned().map(link).into_iter().collect(),
+        stage if stage.is_channel() => run.log.root.get().cloned().map(link).into_iter().collect(),
         Stage::Fuse => run.channels.lock().iter().cloned().map(link).collect(),
         _ => Vec::new(),
     }
@@ -176,7 +178,7 @@ impl RunContext {
     /// The parent of the next stage. A run is one trace: without a caller, the stages after the
     /// first one are children of it.
     fn parent(&self) -> Cow<'_, Context> {
-        match self.run.root.get() {
+        match self.run.log.root.get() {
             Some(root) if !self.parent.has_active_span() => {
                 Cow::Owned(self.parent.with_remote_span_context(root.clone()))
             }

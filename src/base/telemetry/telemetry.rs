@@ -24,6 +24,7 @@ use prometheus::TextEncoder;
 use super::attrs::Spelling;
 use super::caller::{Caller, Propagation};
 use super::config::{Exporter, TelemetryConfig};
+use super::context::RunContext;
 use super::finished_span::FinishedSpan;
 use super::instruments::{HTTP_SECONDS, Instruments, MEASURED};
 use super::labels::RunStatus;
@@ -34,11 +35,13 @@ use crate::base::error::{Error, Result};
 
 /// Name of our tracer and meter.
 const SCOPE: &str = "codeintel";
+/// Room for the attributes of most spans.
+const ATTRIBUTES_USUAL: usize = 16;
 /// Time limit of the last export when the process ends.
 const SHUTDOWN: Duration = Duration::from_secs(3);
 
 /// Called with every run that ends.
-pub type RunListener = Box<dyn Fn(&Telemetry, &RunReport, RunStatus) + Send + Sync>;
+pub type RunListener = Box<dyn Fn(&RunContext, RunStatus) + Send + Sync>;
 
 /// The telemetry of a process. Clones share it.
 #[derive(Clone)]
@@ -169,7 +172,8 @@ impl Telemetry {
     ) -> (Option<Span>, SpanContext) {
         match &self.0.tracer {
             Some(tracer) => {
-                let builder = tracer.span_builder(name).with_kind(kind).with_links(links);
+                let mut builder = tracer.span_builder(name).with_kind(kind).with_links(links);
+                builder.attributes = Some(Vec::with_capacity(ATTRIBUTES_USUAL));
                 let span = tracer.build_with_context(builder, parent);
                 let here = span.span_context().clone();
                 (Some(span), here)
@@ -227,10 +231,10 @@ impl Telemetry {
         let _ = self.0.listener.set(listener);
     }
 
-    pub(super) fn finished(&self, report: &Arc<RunReport>, status: RunStatus) {
-        self.0.recorder.keep_run(report.clone());
+    pub(super) fn finished(&self, cx: &RunContext, status: RunStatus) {
+        self.0.recorder.keep_run(cx.run.log.clone());
         if let Some(listener) = self.0.listener.get() {
-            listener(self, report, status);
+            listener(cx, status);
         }
     }
 
@@ -240,7 +244,7 @@ impl Telemetry {
     }
 
     /// The report of a recent run; `latest` is the last one.
-    pub fn run(&self, run_id: &str) -> Option<Arc<RunReport>> {
+    pub fn run(&self, run_id: &str) -> Option<RunReport> {
         self.0.recorder.run(run_id)
     }
 

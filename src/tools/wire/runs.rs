@@ -161,7 +161,7 @@ impl From<&StepRecord> for RunStep {
 
 /// The stages of a run, in the order in which they began.
 pub fn steps(report: &RunReport) -> Vec<RunStep> {
-    report.steps.iter().map(|step| RunStep::from(&**step)).collect()
+    report.steps.iter().map(RunStep::from).collect()
 }
 
 impl RunRecord {
