@@ -35,6 +35,8 @@ pub struct JsonRow<'a> {
 impl<'a> JsonRow<'a> {
     /// shape: an object such as is expected, for the message.
     pub fn parse(line: &'a str, shape: &str) -> Result<Self, Defect> {
+        // Files with a byte order mark each may have been put together.
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         // An array would be read as the fields in their order.
         if !line.trim_start().starts_with('{') {
             serde_json::from_str::<IgnoredAny>(line).map_err(|error| syntax(line, 0, &error))?;

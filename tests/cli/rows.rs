@@ -167,8 +167,9 @@ fn a_byte_order_mark_changes_nothing() {
         let plain = piped(&place, args, text.as_bytes()).ok();
         assert_eq!(piped(&place, args, &marked(text)).ok(), plain, "{text:?}");
     }
-    let within: Vec<Value> = lines(&piped(&place, &["embed"], "a\n\u{feff}a\n".as_bytes()).ok());
-    assert_eq!(within.len(), 2, "only the head of the file has a mark");
+    let joined = "\u{feff}{\"text\": \"a\"}\n\u{feff}{\"text\": \"a\"}\n";
+    let joined = lines(&embed(&place, &[], joined.as_bytes()).ok());
+    assert_eq!((joined.len(), &joined[0]), (2, &joined[1]));
     for bytes in [&b"\xFF\xFEa\0\n\0"[..], b"\xFE\xFF\0a\0\n", b"\xFF\xFE\0\0a\0\0\0"] {
         piped(&place, &["embed"], bytes).fails(2, &["standard input", "convert it to UTF-8"]);
     }
