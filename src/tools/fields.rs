@@ -24,7 +24,9 @@ impl Fields {
     pub fn parse(json: &[u8]) -> Result<Self> {
         let wrong =
             |value: String, expected: String| Error::Argument { name: "body", value, expected };
-        let encoding = |detail| wrong("the text".to_owned(), format!("JSON in UTF-8: {detail}"));
+        let encoding = |detail| {
+            wrong("text in another encoding".to_owned(), format!("JSON in UTF-8 ({detail})"))
+        };
         let json = without_byte_order_mark(json).map_err(encoding)?;
         let json = std::str::from_utf8(json).map_err(|error| encoding(error.to_string()))?;
         match serde_json::from_str(json) {
