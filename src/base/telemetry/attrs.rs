@@ -107,7 +107,7 @@ attrs! {
     OOV_RATIO = "retrieval.oov_ratio", "Words that occur in no chunk divided by words";
     LOOKS_LITERAL = "retrieval.looks_literal", "Whether the query is to be found as it is written";
     LOOKS_VAGUE = "retrieval.looks_vague", "Whether the query is a few plain words";
-    DEADLINE_MS = "codeintel.deadline_ms", "Deadline of the channels in milliseconds";
+    DEADLINE_MS = "codeintel.deadline_ms", "Time limit of the run in milliseconds";
 
     DENSE = "dense", "Candidates of the dense channel";
     SPARSE = "sparse", "Candidates of BM25, the lexical channel; not of SPLADE";

@@ -209,7 +209,7 @@ fn budget_exceeded(report: &RunReport) -> Option<Hint> {
     hint(
         "budget-exceeded",
         format!(
-            "the deadline of {budget_ms} ms was missed; raise search.deadline_ms, or find the slow stage in the report"
+            "the deadline of {budget_ms} ms was missed; allow the run more time, or find the slow stage in the report"
         ),
     )
 }
