@@ -183,3 +183,30 @@ fn a_wrong_timeout_is_refused_with_its_value_and_the_range_by_every_tool() {
         server.post_with(route, &[(TIMEOUT, "60000")], &body).ok();
     }
 }
+
+#[test]
+fn embedding_requests_beyond_their_limit_are_refused_and_keep_no_search_out() {
+    let endpoint = Endpoint::start();
+    let (_place, server) = serving_from(&endpoint, &["serve.requests_max=2"]);
+    let embed = |timeout_ms: &str, text: &str| {
+        server.post_with("/v1/embeddings", &[(TIMEOUT, timeout_ms)], &json!({ "input": text }))
+    };
+    std::thread::scope(|scope| {
+        let waiting: Vec<_> =
+            ["one", "two"].map(|text| scope.spawn(move || embed("8000", text))).into();
+        wait_for("two requests", || endpoint.asked().len() == 2);
+        let refused = embed("8000", "three");
+        assert_eq!(refused.status, 429, "{}", refused.text);
+        assert!(!refused.header("retry-after").is_empty());
+        for part in ["overloaded", "2 requests to embed", "serve.requests_max"] {
+            assert!(refused.text.contains(part), "{part}: {}", refused.text);
+        }
+        let words = json!({ "query": "parse_header", "channels": ["lexical", "symbol"] });
+        server.post("/v1/search", &words).ok();
+        for request in waiting {
+            assert_eq!(request.join().unwrap().status, 504);
+        }
+    });
+    // Their places are free again.
+    assert_eq!(embed("300", "four").status, 504);
+}

@@ -290,7 +290,7 @@ impl Engine {
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
         let call = Call::new(parts, Input::prompted("", &texts), Lane::Bulk, None, &cx);
         let waited = LocalCall::submit(call, workers, None)
-            .and_then(|call| call.wait().map_err(|(failed, _)| failed.error));
+            .and_then(|call| call.wait().map_err(|failed| failed.failure.error));
         let results = match waited {
             Err(error) if placement.remote().is_some() => {
                 tracing::warn!(%error, "the device did not warm up; where it fails the endpoint embeds");

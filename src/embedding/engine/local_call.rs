@@ -33,6 +33,12 @@ pub(super) struct LocalCall<'a> {
     admitted: bool,
 }
 
+/// A request without results, which an endpoint may still compute.
+pub(super) struct FailedCall<'a> {
+    pub failure: CallError,
+    pub call: Call<'a>,
+}
+
 impl<'a> LocalCall<'a> {
     /// Queues the first items, or refuses the request as a whole. Does not wait.
     pub fn submit(call: Call<'a>, workers: &'a Workers, search: Option<&Search>) -> Result<Self> {
@@ -59,10 +65,10 @@ impl<'a> LocalCall<'a> {
     }
 
     /// Queues the rest and waits for the results. An error returns the request as well.
-    pub fn wait(mut self) -> Result<Results, (CallError, Call<'a>)> {
+    pub fn wait(mut self) -> Result<Results, Box<FailedCall<'a>>> {
         match self.complete() {
             Ok(()) => Ok(self.call.finish()),
-            Err(error) => Err((error, self.call)),
+            Err(failure) => Err(Box::new(FailedCall { failure, call: self.call })),
         }
     }
 

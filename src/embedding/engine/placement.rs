@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::call::{Call, CallError};
+use super::call::Call;
 use super::collector::Results;
 use super::endpoint::Remote;
 use super::endpoint::breaker::{Breaker, Permit};
-use super::local_call::LocalCall;
+use super::local_call::{FailedCall, LocalCall};
 use super::remote_call::RemoteCall;
 use super::worker::{EngineStats, Search, Workers};
 use crate::base::error::{Error, Result, Warning};
@@ -88,7 +88,7 @@ impl<'a> Placed<'a> {
     /// Waits for the results, and returns where they were computed.
     pub fn wait(self) -> (Origin, Result<Results>) {
         match self {
-            Self::Local(call) => (Origin::HERE, call.wait().map_err(|(failed, _)| failed.error)),
+            Self::Local(call) => (Origin::HERE, call.wait().map_err(|failed| failed.failure.error)),
             Self::Remote(call, origin) => (origin, call.wait()),
             Self::Refused(origin, error) => (origin, Err(error)),
             Self::Trial { call, permit, remote, items } => match call.wait() {
@@ -99,13 +99,14 @@ impl<'a> Placed<'a> {
                     }
                     (Origin::HERE, Ok(results))
                 }
-                Err((CallError { error, is_device: true }, call)) => {
-                    let reason = error.to_string();
+                Err(failed) if failed.failure.is_device => {
+                    let FailedCall { failure, call } = *failed;
+                    let reason = failure.error.to_string();
                     permit.failed(Instant::now(), &reason);
                     let fallback = Some((FallbackReason::Device, &*reason));
                     Self::remote(call.again(), remote, fallback).wait()
                 }
-                Err((CallError { error, .. }, _)) => (Origin::HERE, Err(error)),
+                Err(failed) => (Origin::HERE, Err(failed.failure.error)),
             },
         }
     }
