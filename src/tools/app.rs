@@ -153,24 +153,25 @@ impl App {
         let mut wait = ENDPOINT_WAIT_MIN;
         let mut last = String::new();
         loop {
-            let engine = start().map_err(|error| self.to_be_retried(error));
-            let (is_started, retries) = match &engine {
-                Ok(_) => (true, false),
-                Err((_, retries)) => (false, *retries),
+            let (engine, retries) = match start() {
+                Ok(engine) => (Ok(engine), false),
+                Err(error) => {
+                    let (error, retries) = self.to_be_retried(error);
+                    if error.to_string() != last {
+                        tracing::error!(%error, "the embedding model could not be loaded");
+                        last = error.to_string();
+                    }
+                    (Err(error), retries)
+                }
             };
-            let engine = engine.map_err(|(error, _)| error);
-            if let Err(error) = &engine
-                && error.to_string() != last
-            {
-                tracing::error!(%error, "the embedding model could not be loaded");
-                last = error.to_string();
+            let mut warmed = self.0.warmed.lock();
+            if *warmed && let Ok(engine) = &engine {
+                // A searcher without the engine is replaced before the engine counts as ready.
+                self.open_current(&warmed, Some(engine.clone()), true);
             }
             self.0.engine.set(engine);
-            let mut warmed = self.0.warmed.lock();
-            // A searcher that was opened without the engine is opened again with it.
-            let again = is_started && *warmed;
             *warmed = true;
-            self.open_current(&warmed, again);
+            self.open_current(&warmed, self.engine().ok(), false);
             drop(warmed);
             if !retries {
                 return;
@@ -198,13 +199,13 @@ impl App {
     pub fn refresh(&self) {
         let warmed = self.0.warmed.lock();
         if *warmed {
-            self.open_current(&warmed, false);
+            self.open_current(&warmed, self.engine().ok(), false);
         }
     }
 
-    /// again: open the version even if it is already open. _opening: held, so that each version is
-    /// opened once.
-    fn open_current(&self, _opening: &MutexGuard<'_, bool>, again: bool) {
+    /// engine: what embeds queries. again: open the version even if it is already open. _opening:
+    /// held, so that each version is opened once.
+    fn open_current(&self, _opening: &MutexGuard<'_, bool>, engine: Option<Engine>, again: bool) {
         let open = self.searcher().ok().map(|searcher| searcher.version().manifest.version.clone());
         if let Ok(Some(current)) = self.data().current_name()
             && open.as_ref() == Some(&current)
@@ -212,9 +213,10 @@ impl App {
         {
             return;
         }
-        let opened = self.data().current().and_then(|version| {
-            Searcher::open(version, self.engine().ok(), self.settings()).map(Arc::new)
-        });
+        let opened = self
+            .data()
+            .current()
+            .and_then(|version| Searcher::open(version, engine, self.settings()).map(Arc::new));
         match &opened {
             Ok(searcher) => tracing::info!(version = searcher.version().manifest.version, "opened"),
             // A version that cannot be opened does not replace one that can.
