@@ -134,7 +134,10 @@ mod tests {
     fn kept(batches: impl FnOnce(&RunContext)) -> (usize, usize) {
         let telemetry = Telemetry::detached();
         let cx = RunContext::new(&telemetry, Tool::Ingest, &[]);
-        let found = cx.stage(crate::base::telemetry::Stage::Ingest, |s| Ok(batches(&s.cx())));
+        let found = cx.stage(crate::base::telemetry::Stage::Ingest, |s| {
+            batches(&s.cx());
+            Ok(())
+        });
         found.unwrap();
         (telemetry.batch_spans(), telemetry.spans(&cx.trace_id()).len())
     }
