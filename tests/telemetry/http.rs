@@ -145,8 +145,8 @@ fn a_refused_request_leaves_its_reason_on_its_span_in_its_report_and_in_the_log(
         let mut line = String::new();
         wait_for("the log line", || {
             let log = server.stderr_text.lock().unwrap();
-            let lines = log.lines().filter(|line| line.contains(run_id));
-            line = lines.last().unwrap_or_default().to_owned();
+            let mut lines = log.lines().filter(|line| line.contains(run_id));
+            line = lines.next_back().unwrap_or_default().to_owned();
             !line.is_empty()
         });
         let line: Value = serde_json::from_str(&line).unwrap();
