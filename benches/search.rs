@@ -30,7 +30,6 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use codeintel::base::config::Settings;
-use codeintel::base::hit::ChunkId;
 use codeintel::base::telemetry::labels::Tool;
 use codeintel::base::telemetry::{RunContext, RunReport, Stage, StepStatus, Telemetry};
 use codeintel::index::catalog::Catalog;
@@ -143,9 +142,8 @@ fn queries(catalog: &Catalog, n: usize) -> Vec<String> {
         symbols.iter().map(|symbol| symbol.name.as_str()).filter(identifier).collect();
     let mut documented = Vec::new();
     while documented.len() < 4 * n {
-        let ids: Vec<ChunkId> =
-            (0..256).map(|_| ChunkId(random.usize(0..catalog.universe()) as u32)).collect();
-        let rows = catalog.rows(&ids).expect("the catalog is whole").rows;
+        let id = random.usize(0..catalog.universe()) as u32;
+        let rows = catalog.rows_in(id..id + 1).expect("the catalog is whole");
         documented.extend(rows.iter().filter_map(|row| words(row.doc.as_deref()?)));
     }
     let mut documented = documented.into_iter();

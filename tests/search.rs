@@ -1,6 +1,7 @@
 //! Searches through the library: scores, ranks, order, and the answer.
 
 mod failures;
+mod locations;
 mod prompts;
 mod quality;
 mod scope;

@@ -12,7 +12,7 @@ use crate::batch::Input;
 use crate::corpus::chunk::Chunker;
 use crate::corpus::source::SourceFile;
 use crate::embedding::token::Tokenizer;
-use crate::index::catalog::Catalog;
+use crate::index::catalog::{Catalog, ChunkRow};
 use crate::index::versions::DataFolder;
 use crate::ingest::ModelTokens;
 
@@ -113,9 +113,14 @@ fn of_file(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<String>> {
 /// At most [`CHUNKS_MAX`] chunks of an index as they were embedded, evenly spaced.
 fn indexed(catalog: &Catalog) -> Result<Vec<String>> {
     let ids: Vec<ChunkId> = catalog.live()?.iter().collect();
-    let ids: Vec<_> = ids.iter().copied().step_by(ids.len().div_ceil(CHUNKS_MAX).max(1)).collect();
-    let rows = catalog.rows(&ids)?.rows;
-    Ok(rows.iter().map(|row| row.embedded_text()).filter(|text| !text.trim().is_empty()).collect())
+    let step = ids.len().div_ceil(CHUNKS_MAX).max(1);
+    let mut texts = Vec::new();
+    for id in ids.into_iter().step_by(step) {
+        let rows = catalog.rows_in(id.0..id.0 + 1)?;
+        texts.extend(rows.iter().map(ChunkRow::embedded_text));
+    }
+    texts.retain(|text| !text.trim().is_empty());
+    Ok(texts)
 }
 
 macro_rules! sources {

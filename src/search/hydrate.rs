@@ -1,14 +1,16 @@
 //! The rows and texts of the best chunks from the catalog, with the best line of each.
 
 use std::cmp::Reverse;
+use std::path::PathBuf;
 
 use super::channels::ChannelName;
 use super::fuse::{Explanation, Fused};
 use crate::base::error::Result;
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{Stage, StageSpan, attrs};
+use crate::corpus::source::IndexedRoots;
 use crate::index::QueryText;
-use crate::index::catalog::{Catalog, ChunkRow};
+use crate::index::catalog::{Catalog, ShownChunk};
 
 /// One chunk of the answer.
 #[derive(Debug, Clone)]
@@ -19,7 +21,9 @@ pub struct Finding {
     pub title: String,
     /// The line of the text, from 0, that contains the most words of the query.
     pub focus: usize,
-    pub row: ChunkRow,
+    pub row: ShownChunk,
+    /// The absolute path of the file; `None` if it is not on this machine.
+    pub file: Option<PathBuf>,
     pub score: f64,
     pub why: Explanation,
 }
@@ -44,6 +48,7 @@ impl FindingKind {
 /// Returns the findings for `fused`, in the same order.
 pub fn hydrate(
     catalog: &Catalog,
+    roots: &IndexedRoots,
     query: &QueryText,
     fused: Vec<Fused>,
     span: &mut StageSpan,
@@ -51,11 +56,15 @@ pub fn hydrate(
     let ids: Vec<ChunkId> = fused.iter().map(|chunk| chunk.id).collect();
     let rows = rows(catalog, &ids, span)?;
     let words = telling_words(query);
-    Ok(fused.into_iter().zip(rows).map(|(chunk, row)| Finding::new(chunk, row, &words)).collect())
+    let finding = |(chunk, row): (Fused, ShownChunk)| {
+        let file = roots.find(&row.path);
+        Finding::new(chunk, row, file, &words)
+    };
+    Ok(fused.into_iter().zip(rows).map(finding).collect())
 }
 
 /// Returns the rows of `ids`, in the same order.
-fn rows(catalog: &Catalog, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ChunkRow>> {
+fn rows(catalog: &Catalog, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ShownChunk>> {
     span.set(attrs::HYDRATE_ASKED, ids.len());
     span.cx().stage(Stage::DuckdbHydrate, |s| {
         let hydrated = catalog.rows(ids)?;
@@ -69,7 +78,7 @@ fn rows(catalog: &Catalog, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<
 }
 
 impl Finding {
-    fn new(chunk: Fused, row: ChunkRow, words: &[String]) -> Self {
+    fn new(chunk: Fused, row: ShownChunk, file: Option<PathBuf>, words: &[String]) -> Self {
         let focus = focus(&row.text, words);
         let is_named = chunk.why.contributions.iter().any(|c| c.channel == ChannelName::Symbol);
         let kind = match row.language.as_str() {
@@ -87,7 +96,7 @@ impl Finding {
         } else {
             row.enclosing.join(" > ")
         };
-        Self { kind, title, focus, row, score: chunk.score, why: chunk.why }
+        Self { kind, title, focus, row, file, score: chunk.score, why: chunk.why }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::base::config::{CaptureQuery, Settings};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkSet;
 use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
+use crate::corpus::source::IndexedRoots;
 use crate::embedding::engine::Engine;
 use crate::index::catalog::{Catalog, ScopeSpec};
 use crate::index::versions::IndexVersion;
@@ -22,6 +23,7 @@ use crate::index::versions::IndexVersion;
 /// Answers queries on exactly one published version. Any number of threads may search concurrently.
 pub struct Searcher {
     version: IndexVersion,
+    roots: IndexedRoots,
     catalog: Catalog,
     channels: Channels,
     /// The chunks that are not deleted; `None` if no chunk is deleted.
@@ -51,9 +53,11 @@ impl Searcher {
             return Err(Error::IndexModelMismatch { index, asked });
         }
         rank::path::compile();
-        let catalog = Catalog::open(&version.folder.catalog())?;
-        let live = catalog.live()?;
-        let channels = Channels::open(&version, engine, &settings.search)?;
+        let (opened, channels) = rayon::join(
+            || open_catalog(&version),
+            || Channels::open(&version, engine, &settings.search),
+        );
+        let ((catalog, live), channels) = (opened?, channels?);
         let vectors = channels.dense.index.n();
         let rows = catalog.universe();
         let total = manifest.total_chunks;
@@ -66,6 +70,7 @@ impl Searcher {
         }
         Ok(Self {
             live: (live.count() < live.universe()).then(|| Arc::new(live)),
+            roots: IndexedRoots::new(&version.manifest.roots),
             catalog,
             channels,
             version,
@@ -133,8 +138,9 @@ impl Searcher {
         })?;
         s.set(attrs::FUSED_DOCS, fused.len());
         fused.truncate(query.limit);
-        let findings =
-            cx.stage(Stage::Hydrate, |s| hydrate(&self.catalog, &query.text, fused, s))?;
+        let findings = cx.stage(Stage::Hydrate, |s| {
+            hydrate(&self.catalog, &self.roots, &query.text, fused, s)
+        })?;
         let used = gathered.rankings.iter().map(|ranking| ranking.channel.as_str().to_owned());
         s.set(attrs::CHANNELS_USED, used.collect::<Vec<_>>());
         s.set(attrs::CHANNEL_DEPTHS, plan.depths());
@@ -153,6 +159,14 @@ impl Searcher {
         // The catalog's files list no deleted chunk.
         Ok(Some(Arc::new(self.catalog.scope(spec)?)))
     }
+}
+
+/// Opens the catalog of `version`, ready to answer, and the set of its chunks that are not deleted.
+fn open_catalog(version: &IndexVersion) -> Result<(Catalog, ChunkSet)> {
+    let catalog = Catalog::open(&version.folder.catalog())?;
+    let live = catalog.live()?;
+    catalog.warm()?;
+    Ok((catalog, live))
 }
 
 /// The part of the query's text that the span records.

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use codeintel::base::config::SearchSettings;
 use codeintel::base::hit::Hit;
 use codeintel::embedding::engine::{EmbedRequest, PromptKind};
-use codeintel::index::catalog::ChunkRow;
+use codeintel::index::catalog::ShownChunk;
 use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, QueryText, SymbolIndex};
 use codeintel::ingest::IngestOutcome;
 use codeintel::search::{ChannelName, Query, Searcher};
@@ -26,8 +26,8 @@ struct Found {
     text: String,
 }
 
-impl From<ChunkRow> for Found {
-    fn from(row: ChunkRow) -> Self {
+impl From<ShownChunk> for Found {
+    fn from(row: ShownChunk) -> Self {
         Self { path: row.path, start_line: row.start_line, end_line: row.end_line, text: row.text }
     }
 }

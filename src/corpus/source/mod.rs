@@ -17,7 +17,7 @@ mod tests;
 pub use history::{BlameLine, Commit};
 pub use language::Language;
 pub use listing::{Entry, Listing};
-pub use repo::Repo;
+pub use repo::{IndexedRoots, Repo};
 pub use repo_path::RepoPath;
 pub use skip_reason::{SkipReason, Skipped};
 pub use source_file::SourceFile;

@@ -17,6 +17,10 @@ pub struct Repo {
     pub(super) data_folder: Option<PathBuf>,
 }
 
+/// Finds the files of an index that was made earlier, perhaps on another machine.
+#[derive(Debug, Clone)]
+pub struct IndexedRoots(Vec<Root>);
+
 /// One folder or file, with all links resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Root {
@@ -65,26 +69,49 @@ impl Repo {
     }
 
     pub(super) fn locate(&self, path: &RepoPath) -> Option<(&Root, PathBuf)> {
-        let upwards = |part: &str| part.is_empty() || part == "." || part == "..";
-        if path.as_str().split('/').any(upwards) || path.as_str().contains('\\') && cfg!(windows) {
-            return None;
-        }
-        self.roots.iter().find_map(|root| {
-            if root.is_file {
-                return (root.label == path.as_str()).then(|| (root, root.path.clone()));
-            }
-            let relative = match root.label.as_str() {
-                "" => path.as_str(),
-                label => path.as_str().strip_prefix(label)?.strip_prefix('/')?,
-            };
-            Some((root, root.path.join(relative)))
-        })
+        locate(&self.roots, path)
     }
 
     pub(super) fn roots_text(&self) -> String {
         let roots: Vec<_> = self.roots().map(|path| path.display().to_string()).collect();
         roots.join(", ")
     }
+}
+
+impl IndexedRoots {
+    /// roots: as [`Repo::roots`] gave them when the files were indexed.
+    pub fn new(roots: &[String]) -> Self {
+        let root = |path: &String| {
+            let path = PathBuf::from(path);
+            Root { is_file: path.is_file(), path, label: String::new() }
+        };
+        let mut roots: Vec<Root> = roots.iter().map(root).collect();
+        set_labels(&mut roots);
+        Self(roots)
+    }
+
+    /// The absolute path of `path`; `None` if no such file is on this machine.
+    pub fn find(&self, path: &str) -> Option<PathBuf> {
+        let (_, absolute) = locate(&self.0, &RepoPath::new(path))?;
+        absolute.is_file().then_some(absolute)
+    }
+}
+
+fn locate<'a>(roots: &'a [Root], path: &RepoPath) -> Option<(&'a Root, PathBuf)> {
+    let upwards = |part: &str| part.is_empty() || part == "." || part == "..";
+    if path.as_str().split('/').any(upwards) || path.as_str().contains('\\') && cfg!(windows) {
+        return None;
+    }
+    roots.iter().find_map(|root| {
+        if root.is_file {
+            return (root.label == path.as_str()).then(|| (root, root.path.clone()));
+        }
+        let relative = match root.label.as_str() {
+            "" => path.as_str(),
+            label => path.as_str().strip_prefix(label)?.strip_prefix('/')?,
+        };
+        Some((root, root.path.join(relative)))
+    })
 }
 
 fn check(path: &Path) -> Result<Root> {

@@ -20,6 +20,6 @@ mod tests;
 pub use globs::{GlobList, Globs};
 pub use hydrate::Hydrated;
 pub use reader::{Catalog, Counts, LanguageCount};
-pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, SymbolName, SymbolRow};
+pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, ShownChunk, SymbolName, SymbolRow};
 pub use scope::ScopeSpec;
 pub use writer::CatalogWriter;

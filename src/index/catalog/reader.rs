@@ -113,6 +113,14 @@ impl Catalog {
         Ok(self.spans.get_or_init(|| spans))
     }
 
+    /// The file that holds chunk `id`; `None` if the chunk is deleted.
+    pub fn file_of(&self, id: ChunkId) -> Result<Option<&FileSpan>> {
+        let spans = self.file_spans()?;
+        let after = spans.partition_point(|span| span.first_chunk <= id);
+        let before = spans[..after].iter().rev().find(|span| span.chunk_count > 0);
+        Ok(before.filter(|span| id.0 < span.end()))
+    }
+
     /// Every chunk that is not deleted.
     pub fn live(&self) -> Result<ChunkSet> {
         let mut set = ChunkSet::none(self.universe());

@@ -55,6 +55,23 @@ pub struct ChunkRow {
     pub tokens: u32,
 }
 
+/// The parts of a chunk that an answer shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShownChunk {
+    pub id: ChunkId,
+    pub path: String,
+    pub language: String,
+    /// First line, from 1.
+    pub start_line: u32,
+    /// Last line, inclusive.
+    pub end_line: u32,
+    /// The lines, without the header.
+    pub text: String,
+    /// Names of the enclosing symbols, outermost first.
+    pub enclosing: Vec<String>,
+    pub signature: Option<String>,
+}
+
 /// A file with everything in it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FileRows {
@@ -194,6 +211,24 @@ impl ChunkRow {
             &self.hash[..],
             self.tokens,
         ])
+    }
+}
+
+impl ShownChunk {
+    pub(super) const COLUMNS: &str = "id, start_line, end_line, text, enclosing, signature";
+
+    /// Path and language are left empty: those of the file are known without reading them.
+    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
+        Ok(Self {
+            id: ChunkId(row.get(0)?),
+            path: String::new(),
+            language: String::new(),
+            start_line: row.get(1)?,
+            end_line: row.get(2)?,
+            text: row.get(3)?,
+            enclosing: split_names(row.get_ref(4)?.as_str()?),
+            signature: row.get(5)?,
+        })
     }
 }
 

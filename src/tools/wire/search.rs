@@ -1,6 +1,9 @@
 //! The answer to a search.
 
+use std::path::Path;
+
 use serde::Serialize;
+use url::Url;
 
 use super::runs::{RunResult, RunStep, steps};
 use crate::search::{Answer, ChannelName, Factor, Finding, Plan};
@@ -48,7 +51,9 @@ pub struct SnippetLocation {
     pub path: String,
     pub start_line: u32,
     pub end_line: u32,
-    pub uri: String,
+    /// Absent if the file is not on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uri: Option<String>,
 }
 
 /// `score` is the sum of the contributions' scores times the product of the factors' values.
@@ -138,6 +143,13 @@ fn channels(plan: &Plan, answered: &[ChannelName]) -> Vec<ChannelUse> {
         .collect()
 }
 
+/// A URI of lines of a file: `file:///a/b%20c.rs#L3-L9`.
+fn uri(file: &Path, start_line: u32, end_line: u32) -> Option<String> {
+    let mut uri = Url::from_file_path(file).ok()?;
+    uri.set_fragment(Some(&format!("L{start_line}-L{end_line}")));
+    Some(uri.into())
+}
+
 impl SearchFinding {
     fn new(rank: usize, finding: Finding) -> Self {
         let row = finding.row;
@@ -155,7 +167,7 @@ impl SearchFinding {
             kind: finding.kind.as_str(),
             title: finding.title,
             location: SnippetLocation {
-                uri: format!("file://{}#L{}-L{}", row.path, row.start_line, row.end_line),
+                uri: finding.file.and_then(|file| uri(&file, row.start_line, row.end_line)),
                 path: row.path,
                 start_line: row.start_line,
                 end_line: row.end_line,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, SymbolRow};
+use super::{Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, ShownChunk, SymbolRow};
 use crate::base::hit::ChunkId;
 use crate::corpus::chunk::SymbolKind;
 
@@ -92,6 +92,21 @@ fn catalog(files: &[FileRows]) -> (TempDir, Catalog) {
     write(&path_in(&folder), files);
     let catalog = Catalog::open(&path_in(&folder)).unwrap();
     (folder, catalog)
+}
+
+/// What an answer shows of these chunks.
+fn shown(chunks: &[ChunkRow]) -> Vec<ShownChunk> {
+    let shown = |row: ChunkRow| ShownChunk {
+        id: row.id,
+        path: row.path,
+        language: row.language,
+        start_line: row.start_line,
+        end_line: row.end_line,
+        text: row.text,
+        enclosing: row.enclosing,
+        signature: row.signature,
+    };
+    chunks.iter().cloned().map(shown).collect()
 }
 
 fn ids(ids: &[u32]) -> Vec<ChunkId> {

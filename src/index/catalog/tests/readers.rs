@@ -66,6 +66,45 @@ fn a_chunk_that_is_not_there_is_named() {
 }
 
 #[test]
+fn a_chunk_belongs_to_the_file_that_holds_it() {
+    let files = [
+        whole("a.rs", "rust", 0, 2),
+        whole("b-empty.rs", "rust", 2, 0),
+        whole("c.py", "python", 2, 3),
+        whole("z-empty.rs", "rust", 2, 0),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let mut writer = CatalogWriter::create(&path_in(&folder)).unwrap();
+    for (file, first) in files.iter().zip([0, 2, 2, 5]) {
+        let mut file = file.clone();
+        file.file.first_chunk = ChunkId(first);
+        append(&mut writer, &file);
+    }
+    append(&mut writer, &whole("gone.rs", "rust", 5, 1));
+    append(&mut writer, &whole("last.rs", "rust", 6, 1));
+    writer.delete_files(&["gone.rs".to_owned()]).unwrap();
+    writer.finish().unwrap();
+    let catalog = Catalog::open(&path_in(&folder)).unwrap();
+    let of = |id| catalog.file_of(ChunkId(id)).unwrap().map(|file| file.path.as_str());
+    let expected = [Some("a.rs"), Some("a.rs"), Some("c.py"), Some("c.py"), Some("c.py"), None];
+    assert_eq!([0, 1, 2, 3, 4, 5].map(of), expected);
+    assert_eq!([6, 7, u32::MAX].map(of), [Some("last.rs"), None, None]);
+    let rows = catalog.rows(&ids(&[4, 0])).unwrap().rows;
+    let files: Vec<_> = rows.iter().map(|row| (row.path.as_str(), row.language.as_str())).collect();
+    assert_eq!(files, [("c.py", "python"), ("a.rs", "rust")]);
+}
+
+#[test]
+fn warming_changes_no_answer_whatever_is_in_the_catalog() {
+    for chunks in [0, 1, 19, 20, 21, 500] {
+        let (_folder, catalog) = catalog(&[whole("a.rs", "rust", 0, chunks)]);
+        catalog.warm().unwrap();
+        let wanted: Vec<u32> = (0..chunks).collect();
+        assert_eq!(catalog.rows(&ids(&wanted)).unwrap().rows.len(), chunks as usize);
+    }
+}
+
+#[test]
 fn many_threads_read_one_catalog_and_get_their_own_rows() {
     let (_folder, catalog) = catalog(&[whole("a.rs", "rust", 0, 2000)]);
     std::thread::scope(|threads| {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::super::{Catalog, CatalogWriter, ChunkRow, FileRows, SymbolName};
-use super::{append, catalog, chunk, ids, path_in, whole, write};
+use super::{append, catalog, chunk, ids, path_in, shown, whole, write};
 use crate::base::error::Error;
 use crate::base::hit::ChunkId;
 
@@ -14,7 +14,7 @@ fn everything_written_comes_back() {
     assert_eq!(catalog.files().unwrap(), files.clone().map(|f| f.file));
     assert_eq!(catalog.file("b/c.py").unwrap().as_ref(), Some(&files[1].file));
     assert_eq!(catalog.file("b").unwrap(), None);
-    assert_eq!(catalog.rows(&ids(&[0, 1, 2])).unwrap().rows, files[0].chunks);
+    assert_eq!(catalog.rows(&ids(&[0, 1, 2])).unwrap().rows, shown(&files[0].chunks));
     assert_eq!(catalog.rows_in(0..99).unwrap(), files[0].chunks);
     assert_eq!(catalog.symbols_of(&ids(&[2, 0])).unwrap()[1], files[0].symbols[2]);
     assert_eq!(catalog.symbols_in("a.rs").unwrap(), files[0].symbols);
@@ -57,7 +57,7 @@ fn a_replaced_file_gets_new_ids_and_the_old_ones_stay_holes() {
     let of_file: Vec<_> = spans.iter().map(|s| (s.path.as_str(), s.first_chunk.0)).collect();
     assert_eq!(of_file, [("kept.rs", 0), ("new.rs", 9)]);
     assert_eq!(catalog.rows_in(0..10).unwrap().len(), 3);
-    assert_eq!(catalog.rows(&ids(&[9])).unwrap().rows, new.chunks);
+    assert_eq!(catalog.rows(&ids(&[9])).unwrap().rows, shown(&new.chunks));
     let counts = catalog.counts().unwrap();
     assert_eq!((counts.files, counts.chunks, counts.symbols, counts.references), (2, 3, 3, 3));
 }
@@ -131,7 +131,8 @@ fn texts_of_a_megabyte_and_awkward_bytes_survive() {
     file.chunks[5].text = "line with \0 and é\n".repeat(60_000);
     file.chunks[6].text = "x".repeat(1 << 20);
     let (_folder, catalog) = catalog(std::slice::from_ref(&file));
-    assert_eq!(catalog.rows(&ids(&[0, 1, 2, 3, 4, 5, 6])).unwrap().rows, file.chunks);
+    assert_eq!(catalog.rows(&ids(&[0, 1, 2, 3, 4, 5, 6])).unwrap().rows, shown(&file.chunks));
+    assert_eq!(catalog.rows_in(0..7).unwrap(), file.chunks);
 }
 
 #[test]
@@ -191,11 +192,13 @@ proptest! {
         (file.commit_id, file.author, file.commit_time_s) = (commit.clone(), commit, None);
         for (id, chunk) in (0..).zip(&mut chunks) {
             (chunk.id, chunk.path) = (ChunkId(id), path.clone());
+            chunk.language = "rust".to_owned();
         }
         let written = FileRows { file, chunks, symbols: vec![], references: vec![] };
         let (_folder, catalog) = catalog(std::slice::from_ref(&written));
         prop_assert_eq!(catalog.files().unwrap(), vec![written.file]);
         let all: Vec<ChunkId> = written.chunks.iter().map(|chunk| chunk.id).collect();
-        prop_assert_eq!(catalog.rows(&all).unwrap().rows, written.chunks);
+        prop_assert_eq!(catalog.rows(&all).unwrap().rows, shown(&written.chunks));
+        prop_assert_eq!(catalog.rows_in(0..9).unwrap(), written.chunks);
     }
 }
