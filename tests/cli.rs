@@ -139,6 +139,25 @@ fn models_and_the_doctor_print_their_json() {
 }
 
 #[test]
+fn the_doctor_says_each_failure_once() {
+    let place = Place::new(&[]);
+    let ran = place.run(&["doctor", "--device", "cuda:9"]);
+    let named = |text: &str| text.matches("cuda:9").count();
+    assert_eq!(ran.code, Some(16), "{ran:?}");
+    assert_eq!((named(&ran.out), named(&ran.err)), (1, 0), "{ran:?}");
+    assert_eq!(ran.out.matches("fail").count(), 1, "{}", ran.out);
+    assert!(!ran.out.contains("memory of the model"), "{}", ran.out);
+    assert!(ran.err.contains("device") && ran.err.contains("see the checks above"), "{ran:?}");
+
+    // So is a model that is not installed, which is no failure.
+    let models = place.path().join("no models").display().to_string();
+    let flags = ["--set", "model.name=all-MiniLM-L6-v2", "--set", &format!("model.dir={models}")];
+    let text = place.run(&[&["doctor"], &flags[..]].concat()).ok();
+    assert_eq!(text.matches("model pull all-MiniLM-L6-v2").count(), 1, "{text}");
+    assert!(!text.contains("memory of the model"), "{text}");
+}
+
+#[test]
 fn every_failure_has_its_exit_code_and_names_the_cause() {
     let place = Place::new(&[]);
     std::fs::write(place.path().join("image.bin"), [0u8; 64]).unwrap();

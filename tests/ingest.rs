@@ -4,3 +4,4 @@ mod content;
 mod fulldisk;
 mod increments;
 mod processes;
+mod staleness;

@@ -89,7 +89,9 @@ fn build(
             name: engine.identity().name.clone(),
             key: engine.identity().index_key(),
             dim: d,
+            parts: None,
         },
+        model_state: String::new(),
         chunk_tokens_max: CHUNK_TOKENS_MAX,
     };
     let version = writer.publish(dense, made_from, &Progress::default(), &run());

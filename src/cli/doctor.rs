@@ -21,17 +21,15 @@ const DISK_BYTES_MIN: u64 = 1 << 30;
 pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
     let settings = cx.app.settings();
     let opened = Selection::open(&settings.engine);
-    let mut checks = vec![
-        program(),
-        processor(settings),
-        device(&opened),
-        libraries(&opened),
-        model(settings),
-        memory(settings, &opened),
+    let selected = opened.as_ref().ok();
+    let mut checks =
+        vec![program(), processor(settings), device(&opened), libraries(selected), model(settings)];
+    checks.extend(selected.and_then(|selected| memory(settings, selected)));
+    checks.extend([
         index(cx.app.data()),
         disk("disk of the index", cx.app.data().path()),
         disk("disk of the models", &settings.model.folder(process_env)),
-    ];
+    ]);
     checks.extend(endpoint(settings));
     if args.json {
         cx.out.json(&checks)?;
@@ -51,13 +49,13 @@ pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
             cx.out.line(format!("     {:<20}  -> {remedy}", ""))?;
         }
     }
-    match checks.iter().find(|check| check.state == "fail") {
-        None => Ok(()),
-        Some(check) => Err(Error::Unavailable {
-            what: check.name.to_owned(),
-            remedy: check.remedy.clone().unwrap_or_else(|| check.found.clone()),
-        }),
+    let failed: Vec<&str> =
+        checks.iter().filter(|check| check.state == "fail").map(|check| check.name).collect();
+    if failed.is_empty() {
+        return Ok(());
     }
+    // The table has said why, and what to do.
+    Err(Error::Unavailable { what: failed.join(", "), remedy: "see the checks above".to_owned() })
 }
 
 fn ok(name: &'static str, found: impl Into<String>) -> DoctorCheck {
@@ -98,14 +96,14 @@ fn device(opened: &Result<Selection>) -> DoctorCheck {
     ok("device", found)
 }
 
-fn libraries(opened: &Result<Selection>) -> DoctorCheck {
+fn libraries(selected: Option<&Selection>) -> DoctorCheck {
     let search = || -> Result<_> { Ok((Catalog::library_version()?, search_with_faiss()?)) };
     let (duckdb, index) = match search() {
         Ok(found) => found,
         Err(error) => return failed("libraries", &error),
     };
     let versions = format!("DuckDB {duckdb}, {}, FAISS searches", tantivy::version_string());
-    match opened.as_ref().map_or(Ok(None), |selected| index.place(&selected.device, None)) {
+    match selected.map_or(Ok(None), |selected| index.place(&selected.device, None)) {
         Ok(None) => ok("libraries", versions),
         Ok(Some(_)) => ok("libraries", format!("{versions}, also on the GPU")),
         Err(error) => {
@@ -136,11 +134,9 @@ fn model(settings: &Settings) -> DoctorCheck {
     }
 }
 
-/// The device memory that the model needs, computed from its config.json alone.
-fn memory(settings: &Settings, opened: &Result<Selection>) -> DoctorCheck {
-    let Ok(Selection { device, .. }) = opened else {
-        return note("memory of the model", "unknown", "choose a device that exists first");
-    };
+/// The device memory that the model needs, computed from its config.json alone; `None` if there is
+/// no model, which another check says.
+fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<DoctorCheck> {
     let read = || {
         let model = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
@@ -159,11 +155,9 @@ fn memory(settings: &Settings, opened: &Result<Selection>) -> DoctorCheck {
         ))
     };
     match read() {
-        Ok(found) => ok("memory of the model", found),
-        Err(Error::ModelMissing { .. }) => {
-            note("memory of the model", "unknown", "install the model first")
-        }
-        Err(error) => failed("memory of the model", &error),
+        Ok(found) => Some(ok("memory of the model", found)),
+        Err(Error::ModelMissing { .. }) => None,
+        Err(error) => Some(failed("memory of the model", &error)),
     }
 }
 

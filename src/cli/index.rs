@@ -92,6 +92,9 @@ fn print(cx: &mut Context, done: &IngestReport, paths: &[PathBuf]) -> Result<()>
         paint(BOLD, counted(done.chunks, "chunk")),
         duration(done.elapsed),
     ))?;
+    for reason in &done.reasons {
+        out.line(paint(DIM, format!("  every file was indexed again: {reason}")))?;
+    }
     if done.outcome != IngestOutcome::Unchanged {
         let mut line = format!(
             "  {} read, {} removed; {} written, {} embedded",

@@ -9,6 +9,7 @@ mod diff;
 mod pipeline;
 mod prepare;
 mod progress;
+mod staleness;
 mod version_job;
 mod version_writer;
 mod watch;

@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 
 use super::diff::{Difference, diff};
 use super::progress::{Phase, Progress};
+use super::staleness;
 use super::version_job::{Parent, VersionJob, model_name};
 use crate::base::config::Settings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::{RunContext, Stage, attrs};
-use crate::corpus::chunk::HEADER_VERSION;
 use crate::corpus::source::{Repo, Skipped};
 use crate::embedding::engine::Engine;
 use crate::index::catalog::Catalog;
@@ -26,7 +26,7 @@ const COMPACT_ROWS_MIN: usize = 256;
 enum Extent {
     /// All files, whatever model made the previous version.
     Full,
-    /// All files, because there is no previous version or its chunks differ.
+    /// All files, because there is no previous version or it is stale.
     AllFiles,
     /// Files that changed.
     Changes,
@@ -39,8 +39,15 @@ pub struct Ingest {
     data: DataFolder,
     settings: Settings,
     load: Loader,
-    engine: Mutex<Option<Engine>>,
+    engine: Mutex<Option<Loaded>>,
     progress: Arc<Progress>,
+}
+
+/// The engine, and the state of its model when it was started.
+#[derive(Clone)]
+struct Loaded {
+    engine: Engine,
+    model_state: String,
 }
 
 /// The outcome of [`Ingest::run`].
@@ -58,6 +65,8 @@ pub enum IngestOutcome {
 #[derive(Debug)]
 pub struct IngestReport {
     pub outcome: IngestOutcome,
+    /// Why every file was indexed again, one sentence each; empty for a usual run.
+    pub reasons: Vec<String>,
     pub version: String,
     pub files: usize,
     pub files_changed: usize,
@@ -77,7 +86,8 @@ impl Ingest {
     pub const PLANNED: [Stage; 6] =
         [Stage::Walk, Stage::Diff, Stage::Build, Stage::Index, Stage::Catalog, Stage::Publish];
 
-    /// `load` starts the engine. It is called at most once, when there is something to embed.
+    /// `load` starts the engine. It is called when there is something to embed, and again when the model
+    /// has changed.
     pub fn new(
         data: DataFolder,
         settings: Settings,
@@ -99,12 +109,14 @@ impl Ingest {
             let cx = s.cx();
             let repo = Repo::open(roots, &self.settings)?;
             let parent = self.parent(full)?;
-            if let Some(parent) = parent.as_ref().filter(|_| !full) {
-                self.check_model(parent)?;
-            }
+            let reasons = match parent.as_ref().filter(|_| !full) {
+                Some(parent) => self.stale(parent)?,
+                None => Vec::new(),
+            };
+            reasons.iter().for_each(|reason| tracing::info!(reason, "indexing every file again"));
             let extent = if full {
                 Extent::Full
-            } else if parent.as_ref().is_some_and(|version| self.same_chunks(version)) {
+            } else if parent.is_some() && reasons.is_empty() {
                 Extent::Changes
             } else {
                 Extent::AllFiles
@@ -118,7 +130,7 @@ impl Ingest {
             s.set(attrs::VERSION, report.version.clone());
             s.set(attrs::FILES, report.files);
             s.set(attrs::CHUNKS, report.chunks);
-            Ok(IngestReport { elapsed: started.elapsed(), ..report })
+            Ok(IngestReport { elapsed: started.elapsed(), reasons, ..report })
         })
     }
 
@@ -163,35 +175,38 @@ impl Ingest {
         })
     }
 
-    /// Whether files that did not change would be split into the same chunks again.
-    fn same_chunks(&self, version: &IndexVersion) -> bool {
-        let manifest = &version.manifest;
-        (manifest.chunk_tokens_max, manifest.header_version)
-            == (self.settings.chunk.tokens_max, HEADER_VERSION)
+    /// Why the files of `parent` have to be indexed again although none of them changed.
+    ///
+    /// A model of another name is refused, because it is more likely a mistake than an order to embed
+    /// everything again. The model is loaded only if its files or the settings changed.
+    fn stale(&self, parent: &IndexVersion) -> Result<Vec<String>> {
+        let manifest = &parent.manifest;
+        let mut reasons = staleness::of_chunks(manifest, &self.settings);
+        let record = &manifest.model;
+        if model_name(&self.settings, &self.settings.model.name) != record.name {
+            let engine = self.engine()?.engine;
+            if engine.identity().index_key() != record.key {
+                return Err(staleness::mismatch(record, engine.identity()));
+            }
+            return Ok(reasons);
+        }
+        // Without the model, nothing can be embedded again; it is missed when it is needed.
+        let state = staleness::model_state(&self.settings);
+        if state.is_ok_and(|state| state != manifest.model_state) {
+            reasons.extend(staleness::of_model(record, self.engine()?.engine.identity())?);
+        }
+        Ok(reasons)
     }
 
-    /// Refuses a model that did not make the vectors of `parent`. If the names are equal, nothing else is
-    /// compared, so that a run without changes loads no weights.
-    fn check_model(&self, parent: &IndexVersion) -> Result<()> {
-        let record = &parent.manifest.model;
-        if model_name(&self.settings, &self.settings.model.name) == record.name {
-            return Ok(());
-        }
-        let engine = self.engine()?;
-        if engine.identity().index_key() == record.key {
-            return Ok(());
-        }
-        let (index, asked) = (record.to_string(), engine.identity().to_string());
-        Err(Error::IndexModelMismatch { index, asked })
-    }
-
-    /// The engine, which is started by the first call.
-    fn engine(&self) -> Result<Engine> {
+    /// The engine, which is started by the first call and after a change of its model.
+    fn engine(&self) -> Result<Loaded> {
+        // A folder that cannot be read makes the engine fail, which says why.
+        let model_state = staleness::model_state(&self.settings).unwrap_or_default();
         let mut slot = self.engine.lock();
-        if slot.is_none() {
-            *slot = Some((self.load)()?);
+        match slot.as_ref().filter(|loaded| loaded.model_state == model_state) {
+            Some(loaded) => Ok(loaded.clone()),
+            None => Ok(slot.insert(Loaded { engine: (self.load)()?, model_state }).clone()),
         }
-        Ok(slot.clone().expect("it was just started"))
     }
 
     fn write(
@@ -203,16 +218,14 @@ impl Ingest {
         lock: &WriteLock,
         cx: &RunContext,
     ) -> Result<IngestReport> {
-        let engine = self.engine()?;
+        let Loaded { engine, model_state } = self.engine()?;
         let key = engine.identity().index_key();
         let has_same_model = |version: &&IndexVersion| version.manifest.model.key == key;
         if let Some(parent) = parent
-            && extent != Extent::Full
+            && extent == Extent::Changes
             && !has_same_model(&parent)
         {
-            let index = parent.manifest.model.to_string();
-            let asked = engine.identity().to_string();
-            return Err(Error::IndexModelMismatch { index, asked });
+            return Err(staleness::mismatch(&parent.manifest.model, engine.identity()));
         }
         let usable = parent.filter(has_same_model);
         let parent = match usable {
@@ -233,6 +246,7 @@ impl Ingest {
         let job = VersionJob {
             repo,
             engine: &engine,
+            model_state,
             settings: &self.settings,
             progress: &self.progress,
             difference: &difference,
@@ -278,6 +292,7 @@ fn report(outcome: IngestOutcome, version: &IndexVersion, skipped: Skipped) -> I
     let manifest = &version.manifest;
     IngestReport {
         outcome,
+        reasons: Vec::new(),
         version: manifest.version.clone(),
         files: manifest.files,
         files_changed: 0,

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::build::{Built, Known, Sources, build};
 use super::diff::Difference;
 use super::progress::Progress;
+use super::staleness::parts;
 use super::version_writer::{MadeFrom, VersionWriter};
 use crate::base::config::Settings;
 use crate::base::error::Result;
@@ -33,6 +34,8 @@ pub enum Parent<'a> {
 pub struct VersionJob<'a> {
     pub repo: &'a Repo,
     pub engine: &'a Engine,
+    /// The state of the model that the engine loaded, for the manifest.
+    pub model_state: String,
     pub settings: &'a Settings,
     pub progress: &'a Progress,
     pub difference: &'a Difference,
@@ -134,7 +137,9 @@ impl VersionJob<'_> {
                 name: model_name(self.settings, &identity.name),
                 key: identity.index_key(),
                 dim: identity.dim,
+                parts: Some(parts(identity)),
             },
+            model_state: self.model_state.clone(),
             chunk_tokens_max: self.settings.chunk.tokens_max,
         }
     }

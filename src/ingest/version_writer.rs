@@ -6,7 +6,7 @@ use super::progress::{Phase, Progress};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
-use crate::corpus::chunk::{Chunk, FileChunks, HEADER_VERSION, Symbol};
+use crate::corpus::chunk::{Chunk, FileChunks, HEADER_VERSION, Symbol, fingerprint};
 use crate::corpus::source::{Commit, SourceFile};
 use crate::index::catalog::{
     CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, SymbolName, SymbolRow,
@@ -39,6 +39,8 @@ pub struct MadeFrom {
     /// The folders and files that were indexed, as absolute paths.
     pub roots: Vec<String>,
     pub model: ModelRecord,
+    /// As in the manifest.
+    pub model_state: String,
     pub chunk_tokens_max: usize,
 }
 
@@ -156,6 +158,8 @@ impl<'a> VersionWriter<'a> {
             model: made_from.model,
             chunk_tokens_max: made_from.chunk_tokens_max,
             header_version: HEADER_VERSION,
+            chunker: fingerprint(),
+            model_state: made_from.model_state,
             base_chunks: self.parent.map_or(total_chunks, |parent| parent.manifest.base_chunks),
             total_chunks,
             live_chunks: counts.chunks as usize,
@@ -184,12 +188,14 @@ pub fn add_lexical(
         chunk.symbols.iter().filter_map(|&index| chunks.symbols.get(index as usize)).collect();
     let names: Vec<&str> = symbols.iter().map(|symbol| symbol.name.as_str()).collect();
     let signatures: Vec<&str> = symbols.iter().map(|symbol| symbol.signature.as_str()).collect();
+    let (code, comments) = chunk.code_and_comments();
     lexical.add(&LexicalDoc {
         id,
         name: &names.join(" "),
         qualified: &chunk.enclosing.join(" "),
         signature: &signatures.join(" "),
-        body: &chunk.text,
+        body: &code,
+        comments: &comments,
         doc: chunk.doc.as_deref().unwrap_or_default(),
         path: file.path.as_str(),
     })

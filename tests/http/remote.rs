@@ -50,7 +50,9 @@ fn an_endpoint_indexes_and_searches_as_this_process_does() {
         let args = ["search", "parse", "header", "--channels", "dense", "--json"];
         let found: Value = serde_json::from_str(&cli(place, &args, flags)).unwrap();
         let findings = found["findings"].as_array().unwrap().clone();
-        findings.iter().map(|f| f["location"].clone()).collect::<Vec<_>>()
+        let place =
+            |f: &Value| (f["location"]["path"].clone(), f["location"]["start_line"].clone());
+        findings.iter().map(place).collect::<Vec<_>>()
     };
     let found = search(&remote, &http);
     assert!(!found.is_empty());

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 
 use super::grammar::Grammar;
 use super::header::header;
@@ -12,6 +13,9 @@ use super::splitter::{Piece, Splitter};
 use super::{Reference, Symbol};
 use crate::corpus::source::SourceFile;
 
+/// Raise it when the same file would be cut into other chunks, or a chunk would hold other words: the
+/// next run of an index then reads every file again.
+pub(super) const CHUNKER_VERSION: u32 = 1;
 /// A header takes at most `1 / HEADER_PART` of the tokens of a chunk.
 const HEADER_PART: usize = 4;
 const REFERENCES_PER_CHUNK_MAX: usize = 64;
@@ -51,6 +55,8 @@ pub struct Chunk {
     pub end_byte: u32,
     /// The lines as they are in the file, line ends included.
     pub text: String,
+    /// The comments and docstrings in `text`: ascending byte ranges that do not overlap.
+    pub comments: Vec<Range<usize>>,
     pub header: String,
     /// The names of the definitions that enclose the first line, outermost first.
     pub enclosing: Vec<String>,
@@ -70,6 +76,21 @@ impl Chunk {
     /// The text that the model embeds.
     pub fn embedded_text(&self) -> String {
         embedded_text(&self.header, &self.text)
+    }
+
+    /// The text without its comments, and the comments, one a line.
+    pub fn code_and_comments(&self) -> (String, String) {
+        let (mut code, mut comments, mut end) = (String::new(), String::new(), 0);
+        for range in &self.comments {
+            code.push_str(&self.text[end..range.start]);
+            // What a comment separates stays apart.
+            code.push(' ');
+            comments.push_str(&self.text[range.clone()]);
+            comments.push('\n');
+            end = range.end;
+        }
+        code.push_str(&self.text[end..]);
+        (code, comments)
     }
 }
 
@@ -122,6 +143,9 @@ impl Chunker {
             .iter()
             .map(|piece| headers.chunk(*piece, &lines, splitter.tokens(piece.start, piece.end)))
             .collect();
+        for chunk in &mut chunks {
+            chunk.comments = within(&outline.comments, chunk.start_byte, chunk.end_byte);
+        }
         for (index, symbol) in symbols.iter().enumerate() {
             let chunk = &mut chunks[symbol.chunk as usize];
             if chunk.symbols.is_empty() {
@@ -202,10 +226,22 @@ impl<'a> Headers<'a> {
             doc: None,
             tokens: u32::try_from(tokens).unwrap_or(u32::MAX),
             text,
+            comments: Vec::new(),
             header,
             hash,
         }
     }
+}
+
+/// The parts of `ranges` between two bytes, counted from the first one.
+fn within(ranges: &[Range<u32>], start: u32, end: u32) -> Vec<Range<usize>> {
+    let first = ranges.partition_point(|range| range.end <= start);
+    let inside = ranges[first..].iter().take_while(|range| range.start < end);
+    inside
+        .map(|range| {
+            (range.start.max(start) - start) as usize..(range.end.min(end) - start) as usize
+        })
+        .collect()
 }
 
 /// For each of `lines` lines the innermost scope that starts before it and contains it.

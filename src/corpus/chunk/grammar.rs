@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
 
+use super::chunker::CHUNKER_VERSION;
 use super::grammar_spec::{Definition, GrammarSpec};
+use super::header::HEADER_VERSION;
 use super::languages::GRAMMARS;
 use crate::corpus::source::Language;
 
@@ -36,6 +38,32 @@ pub(super) struct Grammar {
 /// The tree-sitter grammar of `language`, if there is one.
 pub fn grammar(language: Language) -> Option<tree_sitter::Language> {
     GRAMMARS.iter().find(|spec| spec.language == language).map(|spec| (spec.load)())
+}
+
+/// A fingerprint of everything that decides how a file is cut, apart from its text and the
+/// tokenizer: another release with another fingerprint may cut files into other chunks.
+pub fn fingerprint() -> String {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&CHUNKER_VERSION.to_le_bytes()).update(&HEADER_VERSION.to_le_bytes());
+    for spec in &GRAMMARS {
+        let language = (spec.load)();
+        let size = [
+            language.abi_version(),
+            language.node_kind_count(),
+            language.field_count(),
+            language.parse_state_count(),
+            spec.definitions.len(),
+        ];
+        hasher.update(spec.language.name().as_bytes());
+        for n in size {
+            hasher.update(&(n as u64).to_le_bytes());
+        }
+        let defined = spec.definitions.iter().map(|row| row.node);
+        for node in defined.chain(spec.comments.iter().chain(spec.attributes).copied()) {
+            hasher.update(node.as_bytes()).update(&[0]);
+        }
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
 }
 
 impl Grammar {

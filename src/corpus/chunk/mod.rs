@@ -15,11 +15,12 @@ mod lines;
 mod outline;
 mod splitter;
 mod symbol;
+mod type_names;
 
 #[cfg(test)]
 mod tests;
 
 pub use chunker::{Chunk, Chunker, FileChunks, TokenCount, embedded_text};
-pub use grammar::grammar;
+pub use grammar::{fingerprint, grammar};
 pub use header::HEADER_VERSION;
 pub use symbol::{Reference, Symbol, SymbolKind};

@@ -1,6 +1,7 @@
 //! Outline: the levels, definitions and references found in one walk over a syntax tree.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use tree_sitter::{Node, Tree};
 
@@ -10,11 +11,12 @@ use super::grammar_spec::{Definition, Name, When};
 use super::levels::{Mark, NEVER, first_of_run};
 use super::lines::Lines;
 use super::symbol::{clean_doc, clean_docstring, one_line};
+use super::type_names::{bare_path, bare_type, is_word, receiver_type};
 use crate::base::text::prefix;
 
 /// The deepest nesting of scopes; deeper definitions belong to the deepest scope.
 const NESTING_MAX: usize = 12;
-const NAME_CHARS_MAX: usize = 120;
+pub(super) const NAME_CHARS_MAX: usize = 120;
 const SIGNATURE_CHARS_MAX: usize = 200;
 /// The most bytes examined for a signature, so that a large constant costs nothing.
 const SIGNATURE_BYTES_MAX: usize = 2000;
@@ -30,6 +32,8 @@ pub(super) struct Outline {
     /// In the order of the text, so a scope follows the one that encloses it.
     pub scopes: Vec<Scope>,
     pub uses: Vec<Use>,
+    /// The bytes of comments and docstrings, in the order of the text; they do not overlap.
+    pub comments: Vec<Range<u32>>,
 }
 
 /// A definition, or a node that names the definitions inside it. Lines count from 0, both inclusive.
@@ -65,6 +69,7 @@ impl Outline {
             marks: vec![Mark::None; lines.len()],
             scopes: Vec::new(),
             uses: Vec::new(),
+            comments: Vec::new(),
         }
     }
 
@@ -76,6 +81,11 @@ impl Outline {
             open: Vec::new(),
             named: HashSet::new(),
         };
+        if grammar.has_docstrings()
+            && let Some(string) = docstring_of(&tree.root_node())
+        {
+            walk.comment(&string);
+        }
         let mut cursor = tree.walk();
         let mut depth = 0;
         loop {
@@ -85,6 +95,8 @@ impl Outline {
             }
             while !cursor.goto_next_sibling() {
                 if !cursor.goto_parent() {
+                    // A docstring is found before the comments above it.
+                    walk.out.comments.sort_by_key(|range| range.start);
                     return walk.out;
                 }
                 depth -= 1;
@@ -123,6 +135,9 @@ impl Walk<'_> {
             *level = (*level).min(depth as u32);
         }
         let role = self.grammar.role(&node);
+        if role.comment {
+            self.comment(&node);
+        }
         if role.comment || role.attribute {
             self.mark(&node, if role.comment { Mark::Comment } else { Mark::Attribute });
             return role.attribute;
@@ -137,7 +152,12 @@ impl Walk<'_> {
             let (start_byte, end) = (node.start_byte() as u32, node.end_byte() as u32);
             self.out.uses.push(Use { start: start_byte, end, line: start.row as u32 });
         }
-        !(self.grammar.skips_lines() && start.row == node.end_position().row)
+        let in_line = start.row == node.end_position().row;
+        !(in_line && self.grammar.skips_lines() && !may_hold_comment(self.text(&node)))
+    }
+
+    fn comment(&mut self, node: &Node<'_>) {
+        self.out.comments.push(node.start_byte() as u32..node.end_byte() as u32);
     }
 
     fn mark(&mut self, node: &Node<'_>, mark: Mark) {
@@ -169,9 +189,14 @@ impl Walk<'_> {
         };
         let first_line = node.start_position().row;
         let start = after_attributes(node, self.grammar).unwrap_or(*node).start_position();
+        let docstring = docstring(node).filter(|_| self.grammar.has_docstrings());
+        docstring.iter().for_each(|string| self.comment(string));
         let scope = Scope {
             signature: self.signature(node, kind),
-            doc: self.doc(node, first_line, start.row),
+            doc: match docstring {
+                Some(string) => clean_docstring(self.text(&string)),
+                None => self.doc(first_line, start.row),
+            },
             name,
             owner,
             kind,
@@ -262,12 +287,8 @@ impl Walk<'_> {
         line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';']).to_owned()
     }
 
-    fn doc(&self, node: &Node<'_>, first_line: usize, start_line: usize) -> Option<String> {
-        if self.grammar.has_docstrings()
-            && let Some(string) = docstring(node)
-        {
-            return clean_docstring(self.text(&string));
-        }
+    /// The text of the comments above a definition.
+    fn doc(&self, first_line: usize, start_line: usize) -> Option<String> {
         let marks = &self.out.marks;
         let top = first_of_run(first_line, marks, self.lines);
         // Attributes may stand between the comment and the definition.
@@ -318,7 +339,13 @@ fn after_attributes<'t>(node: &Node<'t>, grammar: &Grammar) -> Option<Node<'t>> 
 }
 
 fn docstring<'t>(node: &Node<'t>) -> Option<Node<'t>> {
-    let first = node.child_by_field_name("body")?.named_child(0)?;
+    docstring_of(&node.child_by_field_name("body")?)
+}
+
+/// The string with which a body or a module begins.
+fn docstring_of<'t>(body: &Node<'t>) -> Option<Node<'t>> {
+    let mut cursor = body.walk();
+    let first = body.named_children(&mut cursor).find(|child| child.kind() != "comment")?;
     let string = if first.kind() == "string" { first } else { first.named_child(0)? };
     (string.kind() == "string" && matches!(first.kind(), "string" | "expression_statement"))
         .then_some(string)
@@ -351,35 +378,7 @@ fn last_identifier(mut node: Node<'_>) -> Node<'_> {
     node
 }
 
-/// `*Server[T]` of `(s *Server[T])`.
-fn receiver_type(receiver: &str) -> Option<String> {
-    let inner = receiver.trim_matches(['(', ')', ' ']);
-    let inner = inner.split('[').next().unwrap_or_default();
-    let word = inner.split_whitespace().last()?.trim_start_matches('*');
-    (!word.is_empty()).then(|| word.to_owned())
-}
-
-/// `Foo` of `&mut a::Foo<T>`.
-fn bare_type(text: &str) -> String {
-    let bare = text.split('<').next().unwrap_or_default();
-    let last = bare.rsplit("::").next().unwrap_or_default();
-    let word = last.split_whitespace().last().unwrap_or_default();
-    let word = word.trim_matches(|c: char| !c.is_alphanumeric() && c != '_');
-    if word.is_empty() { one_line(text, NAME_CHARS_MAX) } else { word.to_owned() }
-}
-
-/// `a::Foo` of `a::Foo<T>`.
-fn bare_path(text: &str) -> String {
-    let mut depth = 0;
-    let mut outside = |c: char| {
-        depth += i32::from(c == '<');
-        let keep = depth == 0;
-        depth -= i32::from(c == '>');
-        keep
-    };
-    text.chars().filter(|&c| outside(c)).collect::<String>().trim_matches(':').to_owned()
-}
-
-fn is_word(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+/// Whether a comment of some language may begin in `text`.
+fn may_hold_comment(text: &str) -> bool {
+    ["#", "//", "/*", "<!--"].iter().any(|mark| text.contains(mark))
 }

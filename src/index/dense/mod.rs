@@ -106,6 +106,11 @@ impl DenseIndex {
         self.kind_label().as_str()
     }
 
+    /// The FAISS factory string of an index of `kind` that is built over `[n, d]` rows.
+    pub fn factory_of(kind: DenseKind, n: usize, d: usize) -> String {
+        kind::factory(kind, n, d)
+    }
+
     /// The FAISS factory string of the primary index.
     pub fn factory(&self) -> &str {
         &self.factory

@@ -52,20 +52,24 @@ pub struct LexicalDoc<'a> {
     /// The qualified path of those names.
     pub qualified: &'a str,
     pub signature: &'a str,
+    /// The text without its comments.
     pub body: &'a str,
+    /// Comments and docstrings.
+    pub comments: &'a str,
     pub doc: &'a str,
     pub path: &'a str,
 }
 
 impl<'a> LexicalDoc<'a> {
     /// Each part with its weight: how often its terms are repeated.
-    fn weighted(&self) -> [(&'a str, usize); 6] {
+    fn weighted(&self) -> [(&'a str, usize); 7] {
         [
             (self.name, 6),
             (self.signature, 3),
             (self.doc, 3),
             (self.qualified, 2),
             (self.path, 2),
+            (self.comments, 1),
             (self.body, 1),
         ]
     }

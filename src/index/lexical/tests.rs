@@ -36,6 +36,7 @@ fn doc(id: u32) -> LexicalDoc<'static> {
         qualified: "",
         signature: "",
         body: "",
+        comments: "",
         doc: "",
         path: "",
     }
@@ -148,6 +149,21 @@ fn a_name_that_matches_beats_a_body_that_does() {
     let index = LexicalIndex::open(folder.path()).unwrap();
     assert_eq!(ids(&search(&index, "connection pool", 5)), [1, 0]);
     assert_eq!(ids(&search(&index, "pooled connections", 5)), [1, 0], "stems match");
+}
+
+#[test]
+fn words_of_comments_are_found_and_count_beside_those_of_the_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let writer = LexicalWriter::create(folder.path(), 1).unwrap();
+    let [drains, runs] = ["// Drains pools.", "// Runs."];
+    writer.add(&LexicalDoc { body: "fn run() {}", comments: drains, ..doc(0) }).unwrap();
+    writer.add(&LexicalDoc { body: "fn drain() {}", comments: runs, ..doc(1) }).unwrap();
+    writer.finish().unwrap();
+    let index = LexicalIndex::open(folder.path()).unwrap();
+    assert_eq!(ids(&search(&index, "pool", 5)), [0]);
+    let mut both = ids(&search(&index, "drain", 5));
+    both.sort_unstable();
+    assert_eq!(both, [0, 1]);
 }
 
 #[test]

@@ -23,6 +23,13 @@ pub struct VersionManifest {
     pub model: ModelRecord,
     pub chunk_tokens_max: usize,
     pub header_version: u32,
+    /// A fingerprint of the chunker and its grammars; empty in versions of older releases.
+    #[serde(default)]
+    pub chunker: String,
+    /// A fingerprint of the model's folder and of the settings that select what embeds; empty in
+    /// versions of older releases. If it is the same, the model is the same, without loading it.
+    #[serde(default)]
+    pub model_state: String,
     /// Rows of the base; rows above it are the delta.
     pub base_chunks: usize,
     /// All rows, deleted ones included; every chunk id is below it.
@@ -43,6 +50,21 @@ pub struct ModelRecord {
     /// Everything a vector depends on: name, weights, pooling, precision.
     pub key: String,
     pub dim: usize,
+    /// The parts of the key; `None` in versions of older releases.
+    #[serde(default)]
+    pub parts: Option<ModelParts>,
+}
+
+/// What decides the vector of a text, one by one, so that a difference can be named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelParts {
+    /// A hash over the configuration, the tokenizer and the weights.
+    pub revision: String,
+    pub pooling: String,
+    pub normalize: bool,
+    pub tokens_max: usize,
+    pub dtype: String,
+    pub document_prompt: String,
 }
 
 impl std::fmt::Display for ModelRecord {

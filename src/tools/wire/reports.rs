@@ -14,6 +14,7 @@ use crate::index::versions::VersionManifest;
 #[derive(Serialize)]
 pub struct IngestAnswer<'a> {
     outcome: &'static str,
+    reasons: &'a [String],
     version: &'a str,
     files: usize,
     files_changed: usize,
@@ -39,6 +40,7 @@ impl<'a> IngestAnswer<'a> {
                 IngestOutcome::Updated => "updated",
                 IngestOutcome::Unchanged => "unchanged",
             },
+            reasons: &done.reasons,
             version: &done.version,
             files: done.files,
             files_changed: done.files_changed,

@@ -1,5 +1,6 @@
 //! The chunks of a file add up to the file, each within its budget.
 
+mod comments;
 mod definitions;
 
 use proptest::prelude::*;
