@@ -1,5 +1,6 @@
 //! What kind of query is it, and how deep does each channel search?
 
+mod error_text;
 mod gate;
 pub(super) mod profile;
 mod shape;
