@@ -157,6 +157,18 @@ fn links_between_documents_resolve() {
 }
 
 #[test]
+fn the_list_of_benches_is_what_is_there() {
+    let listed = read("benches/README.md");
+    let benches = files("benches").into_iter().map(|(name, _)| name);
+    let mut benches: Vec<String> =
+        benches.filter(|name| name.ends_with(".rs") && name.matches('/').count() == 1).collect();
+    benches.sort();
+    let rows = listed.lines().filter_map(|line| line.strip_prefix("| [")?.split_once(']'));
+    let rows: Vec<String> = rows.map(|(name, _)| format!("benches/{name}")).collect();
+    assert_eq!(rows, benches);
+}
+
+#[test]
 fn every_setting_has_a_comment() {
     let text = read("codeintel.toml");
     assert!(!documents::settings(&text).is_empty(), "codeintel.toml holds no setting");

@@ -26,6 +26,7 @@ pub struct Searcher {
     roots: IndexedRoots,
     catalog: Catalog,
     channels: Channels,
+    path_rules: rank::path::FileRules,
     /// The chunks that are not deleted; `None` if no chunk is deleted.
     live: Option<Arc<ChunkSet>>,
     deadline: Duration,
@@ -71,6 +72,7 @@ impl Searcher {
         Ok(Self {
             live: (live.count() < live.universe()).then(|| Arc::new(live)),
             roots: IndexedRoots::new(&version.manifest.roots),
+            path_rules: rank::path::FileRules::new(catalog.file_spans()?.len()),
             catalog,
             channels,
             version,
@@ -131,7 +133,7 @@ impl Searcher {
             Ok((gathered, scope))
         })?;
         let mut fused = cx.stage(Stage::Fuse, |s| {
-            let factors = rank::factors(&self.catalog, &query.text)?;
+            let factors = rank::factors(&self.catalog, &self.path_rules, &query.text)?;
             let fused = fuse(&gathered.rankings, plan.rrf_k, factors);
             s.set(attrs::FUSED_DOCS, fused.len());
             Ok(fused)

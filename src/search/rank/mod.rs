@@ -20,13 +20,14 @@ pub struct Factor {
 /// The factors of each chunk of `catalog` for a query.
 pub(super) fn factors<'a>(
     catalog: &'a Catalog,
+    rules: &'a path::FileRules,
     query: &QueryText,
 ) -> Result<impl Fn(ChunkId) -> Vec<Factor> + 'a> {
     let spans = catalog.file_spans()?;
     let mentioned = path::mentioned(query);
     Ok(move |id: ChunkId| {
         let after = spans.partition_point(|span| span.first_chunk <= id);
-        let path = after.checked_sub(1).map(|i| path::weight(&spans[i].path, &mentioned));
+        let path = after.checked_sub(1).map(|i| rules.weight(i, &spans[i].path, &mentioned));
         path.into_iter().map(|value| Factor { name: "path", value }).collect()
     })
 }
