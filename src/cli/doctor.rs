@@ -127,18 +127,18 @@ fn search_with_faiss() -> Result<DenseIndex> {
 fn model(settings: &Settings) -> DoctorCheck {
     match models::resolve(&settings.model.name, &settings.model.folder(process_env)) {
         Ok(model) => ok("model", format!("{} in {}", model.name, model.path.display())),
-        Err(error) => {
-            let remedy = format!("codeintel model pull {}", settings.model.name);
-            note("model", error.to_string(), remedy)
+        Err(Error::ModelMissing { model, looked_in, remedy }) => {
+            note("model", format!("{model} is not in {looked_in}"), remedy)
         }
+        Err(error) => failed("model", &error),
     }
 }
 
 /// The device memory that the model needs, computed from its config.json alone; `None` if there is
 /// no model, which another check says.
 fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<DoctorCheck> {
+    let model = models::resolve(&settings.model.name, &settings.model.folder(process_env)).ok()?;
     let read = || {
-        let model = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
         let dtype = device.dtype().as_str();
@@ -154,11 +154,10 @@ fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<D
             counted(threads, "thread")
         ))
     };
-    match read() {
-        Ok(found) => Some(ok("memory of the model", found)),
-        Err(Error::ModelMissing { .. }) => None,
-        Err(error) => Some(failed("memory of the model", &error)),
-    }
+    Some(match read() {
+        Ok(found) => ok("memory of the model", found),
+        Err(error) => failed("memory of the model", &error),
+    })
 }
 
 /// Checks the endpoint; `None` if this process embeds.
