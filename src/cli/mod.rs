@@ -37,6 +37,7 @@ use crate::base::output::FileId;
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Stage, Telemetry, TelemetryConfig, log};
 use crate::device::InstructionSet;
+use crate::embedding::models;
 use crate::index::versions::DataFolder;
 use crate::tools::{App, KeptRuns};
 use args::{Args, Command};
@@ -48,11 +49,22 @@ struct Context {
     out: Out,
     /// Whether the report of a run is printed on standard error.
     report: bool,
-    /// The settings file that was read. No output may replace it.
+    /// The settings file that was read.
     settings_file: Option<FileId>,
 }
 
 impl Context {
+    /// The files that every command reads: the settings file and those of the model. No output may
+    /// replace one of them.
+    fn files_read(&self) -> Vec<FileId> {
+        let settings = self.app.settings();
+        let model = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+        let files = model.ok().and_then(|model| std::fs::read_dir(&model.path).ok());
+        let files = files.into_iter().flatten().flatten();
+        let model = files.filter_map(|entry| FileId::at(&entry.path()));
+        self.settings_file.iter().cloned().chain(model).collect()
+    }
+
     /// Begins a run of this command.
     fn begin(&self, tool: Tool, planned: &'static [Stage]) -> RunContext {
         let run = RunContext::new(self.app.telemetry(), tool, planned);

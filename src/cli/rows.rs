@@ -28,7 +28,8 @@ impl RowOutputs {
         results: Option<&Path>,
         errors: Option<&Path>,
     ) -> Result<Self> {
-        let mut used: Vec<FileId> = input.into_iter().chain(&cx.settings_file).cloned().collect();
+        let mut used = cx.files_read();
+        used.extend(input.cloned());
         let results = OutputFile::create("--output", results, &used)?;
         used.extend(results.id().cloned());
         let errors = errors.map(|path| OutputFile::create("--errors", Some(path), &used));

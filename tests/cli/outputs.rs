@@ -73,6 +73,13 @@ fn an_output_that_is_an_input_is_refused_and_the_input_is_as_it_was() {
     assert_eq!(fs::read_to_string(at("codeintel.toml")).unwrap(), "# settings\n");
     assert_eq!(names(&place), before, "nothing was created");
 
+    let model = place.edited_model("bert", "mine", |_| {});
+    let weights = || fs::read(at("mine/model.safetensors")).unwrap().len();
+    let whole = weights();
+    let run = ["embed", "a.jsonl", "--model", &model, "-o", "mine/model.safetensors"];
+    place.run(&run).fails(2, &["mine/model.safetensors", "does not read"]);
+    assert_eq!(weights(), whole);
+
     let place = Place::with_model(&[], &golden("bert_rerank"));
     fs::write(place.path().join("pairs.jsonl"), PAIRS).unwrap();
     place.run(&["rerank", "pairs.jsonl", "-o", "./pairs.jsonl"]).fails(2, &["--output"]);

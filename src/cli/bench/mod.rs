@@ -158,8 +158,8 @@ struct Files {
 
 impl Files {
     fn create(cx: &Context, args: &BenchArgs) -> Result<Self> {
-        let texts = args.texts.as_deref().and_then(FileId::at);
-        let mut used: Vec<FileId> = texts.into_iter().chain(cx.settings_file.clone()).collect();
+        let mut used = cx.files_read();
+        used.extend(args.texts.as_deref().and_then(FileId::at));
         let mut create = |name, path: Option<&PathBuf>| {
             let path = path.filter(|path| !is_dash(path));
             let file = path.map(|path| OutputFile::create(name, Some(path), &used)).transpose()?;
