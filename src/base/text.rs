@@ -11,6 +11,15 @@ pub fn prefix(text: &str, bytes_max: usize) -> &str {
     &text[..end]
 }
 
+/// The longest end of `text` of at most `bytes_max` bytes that begins between two characters.
+pub fn suffix(text: &str, bytes_max: usize) -> &str {
+    let mut start = text.len().saturating_sub(bytes_max);
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    &text[start..]
+}
+
 /// `bytes` without the byte order mark of UTF-8. That of another encoding is an error, which says
 /// what to do.
 ///
@@ -99,5 +108,12 @@ mod tests {
         let text = "aé日👩";
         let lengths: Vec<usize> = (0..=text.len() + 1).map(|max| prefix(text, max).len()).collect();
         assert_eq!(lengths, [0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10]);
+    }
+
+    #[test]
+    fn a_suffix_never_splits_a_character() {
+        let text = "aé日👩";
+        let lengths: Vec<usize> = (0..=text.len() + 1).map(|max| suffix(text, max).len()).collect();
+        assert_eq!(lengths, [0, 0, 0, 0, 4, 4, 4, 7, 7, 9, 10, 10]);
     }
 }

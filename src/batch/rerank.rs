@@ -11,11 +11,12 @@ use crate::base::error::Result;
 use crate::base::output::OutputFile;
 use crate::base::vector::Matrix;
 use crate::embedding::engine::{Engine, Lane, ScoreRequest};
+use crate::embedding::nn::ScoreActivation;
 
 /// Lines `{"id", "score"}`, or `{"id", "scores"}` of a model with several labels.
 pub struct ScoreOutput {
     lines: JsonLines,
-    raw: bool,
+    activation: ScoreActivation,
 }
 
 #[derive(Serialize)]
@@ -30,9 +31,9 @@ struct ScoreLine<'a> {
 }
 
 impl ScoreOutput {
-    /// Logits if `raw`, else the probabilities made of them.
-    pub fn new(file: OutputFile, raw: bool) -> Self {
-        Self { lines: JsonLines::new(file), raw }
+    /// Scores that `activation` makes of logits.
+    pub fn new(file: OutputFile, activation: ScoreActivation) -> Self {
+        Self { lines: JsonLines::new(file), activation }
     }
 }
 
@@ -41,8 +42,7 @@ impl Writer for ScoreOutput {
     type Results = Matrix;
 
     fn write(&mut self, id: Option<&RawValue>, logits: &Matrix, i: usize) -> Result<()> {
-        let logits = logits.row(i);
-        let scores = if self.raw { logits.to_vec() } else { probabilities(logits) };
+        let scores = self.activation.apply(logits.row(i));
         self.lines.write(&match scores[..] {
             [score] => ScoreLine { id, score: Some(score), scores: None },
             _ => ScoreLine { id, score: None, scores: Some(&scores) },
@@ -75,30 +75,4 @@ pub fn rerank(
         let scored = engine.score(ScoreRequest { pairs: &pairs, lane: Lane::Bulk }, cx)?;
         Ok(Computed { results: scored.logits, truncated: scored.truncated })
     })
-}
-
-/// The logistic function of a single logit, the softmax of several. logits: `[labels]`.
-fn probabilities(logits: &[f32]) -> Vec<f32> {
-    if let [logit] = logits {
-        return vec![1.0 / (1.0 + (-logit).exp())];
-    }
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f32> = logits.iter().map(|logit| (logit - max).exp()).collect();
-    let sum: f32 = powers.iter().sum();
-    powers.iter().map(|power| power / sum).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_logit_becomes_a_probability_and_several_sum_to_one() {
-        assert_eq!(probabilities(&[0.0]), [0.5]);
-        assert_eq!(probabilities(&[-200.0]), [0.0]);
-        assert_eq!(probabilities(&[200.0]), [1.0]);
-        let several = probabilities(&[1000.0, 1001.0, 999.0]);
-        assert!((several.iter().sum::<f32>() - 1.0).abs() < 1e-6);
-        assert!((several[1] / several[0] - 1.0_f32.exp()).abs() < 1e-4);
-    }
 }

@@ -98,7 +98,7 @@ fn of_file(path: &Path, tokenizer: &Tokenizer) -> Result<Vec<String>> {
         for row in rows {
             let text = row.content?;
             if !text.trim().is_empty() {
-                texts.push(tokenizer.head(&text).to_owned());
+                texts.push(tokenizer.relevant(&text).into_owned());
             }
         }
     }

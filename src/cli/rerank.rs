@@ -8,13 +8,14 @@ use crate::base::error::Result;
 use crate::base::telemetry::labels::Tool;
 use crate::batch::{self, Input, ScoreOutput};
 use crate::embedding::engine::{EngineOptions, Task};
+use crate::embedding::nn::ScoreActivation;
 
 #[derive(clap::Args)]
 pub struct RerankArgs {
     /// One object {"query", "text"} per line, with an "id" if wanted [default: standard input, also for -]
     #[arg(value_name = "FILE")]
     pub file: Option<PathBuf>,
-    /// Write logits instead of the probabilities made of them
+    /// Write logits, without the activation that the model's files name
     #[arg(long)]
     pub raw: bool,
     /// Write to this file, which is replaced at the end
@@ -35,8 +36,10 @@ pub fn run(cx: Context, args: RerankArgs) -> Result<()> {
     let run = cx.begin(Tool::Rerank, &[]);
     let tokens_max = engine.identity().max_tokens;
     let noun = RowNoun { singular: "pair", plural: "pairs", tokens_max };
+    let named = engine.identity().activation;
+    let activation = if args.raw { ScoreActivation::Identity } else { named };
     let result = run_job(&run, noun, output, errors, |job| {
-        batch::rerank(&engine, &mut input, ScoreOutput::new(results, args.raw), job)
+        batch::rerank(&engine, &mut input, ScoreOutput::new(results, activation), job)
     });
     cx.finish(&run, result.as_ref().err());
     result

@@ -169,7 +169,10 @@ fn embed_texts(engine: &Engine, texts: &[&str], cx: &RunContext) -> Result<Fresh
             {
                 failed.insert(kept[index], source);
             }
-            embeddings => return Ok(Fresh { embeddings: embeddings?, failed }),
+            embeddings => {
+                let embeddings = embeddings?.unit(engine.identity());
+                return Ok(Fresh { embeddings, failed });
+            }
         }
     }
 }

@@ -80,7 +80,7 @@ pub fn mismatch(record: &ModelRecord, identity: &ModelIdentity) -> Error {
 pub fn parts(identity: &ModelIdentity) -> ModelParts {
     ModelParts {
         revision: identity.revision.clone(),
-        pooling: identity.pooling.as_str().to_owned(),
+        pooling: identity.pooling.to_string(),
         normalize: identity.normalize,
         tokens_max: identity.max_tokens,
         dtype: identity.dtype.as_str().to_owned(),

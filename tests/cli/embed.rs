@@ -130,8 +130,9 @@ fn vectors_can_stay_unnormalised_and_be_cut_to_fewer_dimensions() {
     let with = |args: &[&str]| vectors(&embed(&place, args, INPUT).ok());
     let unit = with(&[]);
     let raw = with(&["--no-normalize"]);
-    let short = with(&["--dimensions", "16"]);
-    let short_raw = with(&["--dimensions", "16", "--no-normalize"]);
+    let any = ["--set", "model.allow_any_dimensions=true", "--dimensions", "16"];
+    let short = with(&any);
+    let short_raw = with(&[&any[..], &["--no-normalize"]].concat());
     for i in 0..2 {
         assert!((length(&unit[i]) - 1.0).abs() < 1e-5 && (length(&raw[i]) - 1.0).abs() > 0.1);
         assert!(cosine(&unit[i], &raw[i]) > 0.99999);
@@ -139,9 +140,10 @@ fn vectors_can_stay_unnormalised_and_be_cut_to_fewer_dimensions() {
         assert!(cosine(&short[i], &unit[i][..16]) > 0.99999);
         assert_eq!(short_raw[i], raw[i][..16]);
     }
-    for n in ["65", "0"] {
+    for n in ["65", "0", "16"] {
         let ran = embed(&place, &["--dimensions", n, "-o", "out.npy"], INPUT);
-        ran.fails(2, &[&format!("dimensions = {n}"), "1 to 64, the dimension of bert"]);
+        let remedy = "model.allow_any_dimensions = true";
+        ran.fails(2, &[&format!("dimensions = {n}"), "64, the dimension of bert", remedy]);
         assert!(!place.path().join("out.npy").exists(), "no file is created");
     }
 }

@@ -48,12 +48,14 @@ fn every_reranker_computes_the_scores_of_the_reference_in_any_batch() {
 }
 
 #[test]
-fn several_labels_make_a_list_of_scores_that_sum_to_one() {
+fn several_labels_make_a_list_of_scores_by_the_activation_that_the_model_names() {
     let place = Place::new(&[]);
     place.edited_model("bert_rerank", "classes", |folder| {
         let path = folder.join("config.json");
         let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         config["id2label"] = json!({ "0": "no", "1": "maybe", "2": "yes" });
+        config["sentence_transformers"] =
+            json!({ "activation_fn": "torch.nn.modules.activation.Softmax" });
         std::fs::write(&path, config.to_string()).unwrap();
         // The head three times, so that all labels are equally likely.
         let path = folder.join("model.safetensors");

@@ -95,7 +95,7 @@ fn base64_holds_the_same_floats() {
 
 #[test]
 fn fewer_dimensions_are_the_normalised_head_of_the_vector() {
-    let (_place, server) = serving(&[]);
+    let (_place, server) = serving(&["--set", "model.allow_any_dimensions=true"]);
     let ask = |dimensions: usize| {
         let body = json!({ "input": TEXTS, "dimensions": dimensions });
         let data = server.post("/v1/embeddings", &body).ok()["data"].clone();
@@ -194,7 +194,8 @@ fn a_wrong_request_is_refused_in_the_form_of_openai() {
         (r#"{"input": {"text": "a"}}"#, 400, "string"),
         (r#"{"model": "bert"}"#, 400, "input"),
         (r#"{"input": "x", "dimensions": 65}"#, 400, "dimensions = 65"),
-        (r#"{"input": "x", "dimensions": 0}"#, 400, "1 to 64, the dimension of bert"),
+        (r#"{"input": "x", "dimensions": 0}"#, 400, "64, the dimension of bert"),
+        (r#"{"input": "x", "dimensions": 16}"#, 400, "model.allow_any_dimensions = true"),
         (r#"{"input": "x", "encoding_format": "int8"}"#, 400, "int8"),
         ("input=x", 400, "body"),
         (&long, 413, "2048"),

@@ -50,9 +50,13 @@ impl Place {
     pub fn edited_model(&self, golden: &str, name: &str, edit: impl FnOnce(&Path)) -> String {
         let folder = self.path().join(name);
         fs::create_dir(&folder).unwrap();
-        for file in ["config.json", "model.safetensors", "tokenizer.json"] {
+        fs::create_dir(folder.join("1_Pooling")).unwrap();
+        let network = ["config.json", "model.safetensors", "tokenizer.json"];
+        for file in network.iter().chain(&["modules.json", "1_Pooling/config.json"]) {
             let from = super::golden(&format!("{golden}/{file}"));
-            fs::copy(from, folder.join(file)).unwrap();
+            if fs::exists(&from).unwrap() {
+                fs::copy(from, folder.join(file)).unwrap();
+            }
         }
         edit(&folder);
         folder.display().to_string()

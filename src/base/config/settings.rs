@@ -99,9 +99,11 @@ settings! {
     /// The embedding model.
     model: ModelSettings {
         name: String = "all-MiniLM-L6-v2".to_owned(),
-            "Embedding model: a name from `codeintel model list`, or a folder with config.json, tokenizer.json and safetensors files";
+            "Embedding model: a name from `codeintel model list`, or a folder with config.json, tokenizer.json and the weights as safetensors files or pytorch_model.bin";
         dir: String = String::new(),
             "Folder of downloaded models; empty: codeintel/models in the user's data folder";
+        allow_any_dimensions: bool = false,
+            "Whether vectors may be cut to any number of dimensions, even if config.json of the model does not say that it was trained for it (is_matryoshka, matryoshka_dimensions)";
     }
     /// Embedding in this process.
     engine: EngineSettings {

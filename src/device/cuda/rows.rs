@@ -255,6 +255,10 @@ pub fn tail<T: Element, V: Vector>(
         Pooling::Max => 2,
         Pooling::Cls => 3,
         Pooling::Last => 4,
+        Pooling::MeanSqrtLen => {
+            let found = format!("pooling by {}", pooling.as_str());
+            return Err(unsupported(cuda, found, "mean, weightedmean, max, cls and last"));
+        }
     };
     let (hidden, cu_seqlens) = (hidden.pointer(cuda), sequences.cu_seqlens.pointer(cuda));
     let (out, normalize, d, dim) =

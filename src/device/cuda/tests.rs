@@ -196,7 +196,8 @@ fn heads_are_normed_and_rotated_as_on_the_cpu_and_others_stay() {
         let head_dim = 16 << whole(numbers, 0, 4);
         let x = rounded::<T>(numbers.rows(n, (heads + others) * head_dim, 3.0));
         let rule = norms(numbers, head_dim);
-        let config = Rotary { frequencies: numbers.some(head_dim / 2 / 8 * 8, 1.0) };
+        let frequencies = numbers.some(head_dim / 2 / 8 * 8, 1.0);
+        let config = Rotary { frequencies, scale: 1.25 };
         let mut cos_sin = Rows::default();
         config.extend(&mut cos_sin, 41);
         let position_ids: Vec<u32> = (0..n).map(|_| whole(numbers, 0, 41) as u32).collect();

@@ -124,7 +124,11 @@ impl<'a> Call<'a> {
     /// Tokenises the items of `slots` and records the token count of each.
     pub fn encode(&mut self, slots: &[usize]) -> Result<Ragged> {
         let began = Instant::now();
-        let ragged = self.input.encode(self.parts.tokenizer, slots)?;
+        let ragged = self.input.encode(self.parts.tokenizer, slots);
+        let ragged = ragged.map_err(|error| match error {
+            Error::Input { index, source } => Error::Input { index: slots[index], source },
+            error => error,
+        })?;
         self.tokenise += began.elapsed();
         for (i, &slot) in slots.iter().enumerate() {
             let tokens = ragged.seq(i).len() as u32;

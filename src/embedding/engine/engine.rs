@@ -20,11 +20,11 @@ use super::worker::{DeviceCompute, Search, WorkerLimits, Workers};
 use super::{EngineStats, Lane};
 use crate::base::config::{Settings, VllmMode};
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::labels::Tool;
+use crate::base::telemetry::labels::{Mode, Tool};
 use crate::base::telemetry::{RunContext, Stage, Telemetry};
 use crate::device::Device;
 use crate::embedding::models::{ModelFolder, ModelIdentity, Task};
-use crate::embedding::nn::{Pooling, Prompts, TextConfig};
+use crate::embedding::nn::{Cuts, Encoder, Pooling, Prompts, SentenceConfig, TextConfig};
 use crate::embedding::token::Tokenizer;
 
 /// Approximate tokens of one warm-up text: the length of a chunk.
@@ -124,15 +124,24 @@ impl Engine {
     }
 
     fn open(
-        identity: ModelIdentity,
+        mut identity: ModelIdentity,
         device: String,
         folder: &ModelFolder,
         settings: &Settings,
         cache_folder: Option<&Path>,
         placement: Placement,
     ) -> Result<Self> {
-        let tokenizer = Tokenizer::open(&folder.path, identity.max_tokens)?;
-        let prompts = TextConfig::read(&folder.path)?.prompts;
+        identity.cuts =
+            if settings.model.allow_any_dimensions { Cuts::Any } else { Cuts::read(&folder.path)? };
+        let TextConfig { folder: network, options, mut prompts, .. } =
+            TextConfig::read(&folder.path)?;
+        if identity.task == Task::Embed {
+            prompts = SentenceConfig::read(&folder.path)?.prompts;
+        }
+        let mut tokenizer = Tokenizer::open_with(&network, identity.max_tokens, options)?;
+        if identity.mode == Mode::Inproc {
+            tokenizer = tokenizer.fit(Encoder::tables(&folder.path)?)?;
+        }
         Self::assemble(identity, prompts, device, tokenizer, settings, cache_folder, placement)
     }
 
@@ -218,7 +227,8 @@ impl Engine {
             Purpose::Query => Stage::EmbedQuery,
             Purpose::Document => Stage::Embed,
         };
-        let input = Input::prompted(self.prompt(request.prompt), request.texts);
+        let input =
+            Input::prompted(&self.inner.prompts, self.prompt(request.prompt), request.texts);
         Work { task, stage, input, lane: request.lane }
     }
 
@@ -288,7 +298,13 @@ impl Engine {
         let parts = Parts { identity, tokenizer, cache: None };
         // The warm-up belongs to no run and is not measured as one.
         let cx = RunContext::new(&Telemetry::detached(), Tool::Embed, &[]);
-        let call = Call::new(parts, Input::prompted("", &texts), Lane::Bulk, None, &cx);
+        let call = Call::new(
+            parts,
+            Input::prompted(&Prompts::default(), "", &texts),
+            Lane::Bulk,
+            None,
+            &cx,
+        );
         let waited = LocalCall::submit(call, workers, None)
             .and_then(|call| call.wait().map_err(|failed| failed.failure.error));
         let results = match waited {

@@ -11,7 +11,7 @@ use crate::embedding::engine::endpoint::Remote;
 use crate::embedding::models::identity::{ModelIdentity, revision};
 use crate::embedding::models::{ModelFolder, Task};
 use crate::embedding::nn::{
-    Classifier, Encoder, Pooler, Pooling, SentenceConfig, Splade, TextConfig,
+    Classifier, Cuts, Encoder, Pooler, Pooling, ScoreActivation, SentenceConfig, Splade, TextConfig,
 };
 use crate::embedding::token::Ragged;
 
@@ -48,20 +48,22 @@ fn load_embedder(
 ) -> Result<Loaded> {
     let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
     let mut sentence = SentenceConfig::read(&folder.path)?;
-    sentence.pooling = options.pooling.unwrap_or(sentence.pooling);
+    sentence.pooling = options.pooling.map_or(sentence.pooling, Into::into);
     sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
     let pooler = Pooler::load(&folder.path, &sentence, encoder.hidden_dim(), &device)?;
     let positions = encoder.max_positions();
     let identity = ModelIdentity {
         name: folder.name.clone(),
         revision: revision(&folder.path)?,
-        pooling: sentence.pooling,
+        pooling: sentence.pooling.clone(),
         normalize: sentence.normalize,
         dim: pooler.dim(),
         max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
         dtype: device.dtype(),
         document_prompt: PromptKind::Document.prompt(&sentence.prompts).to_owned(),
         task: Task::Embed,
+        activation: ScoreActivation::default(),
+        cuts: Cuts::None,
         mode: Mode::Inproc,
     };
     let busy_tokens = encoder.busy_tokens();
@@ -99,16 +101,22 @@ fn head_identity(
     positions: usize,
 ) -> Result<ModelIdentity> {
     let text = TextConfig::read(&folder.path)?;
+    let activation = match task {
+        Task::Score => ScoreActivation::read(&folder.path, dim)?,
+        _ => ScoreActivation::default(),
+    };
     Ok(ModelIdentity {
         name: folder.name.clone(),
         revision: revision(&folder.path)?,
-        pooling: Pooling::Max,
+        pooling: Pooling::Max.into(),
         normalize: false,
         dim,
         max_tokens: text.max_seq_length.unwrap_or(positions).min(positions),
         dtype: device.dtype(),
         document_prompt: PromptKind::Document.prompt(&text.prompts).to_owned(),
         task,
+        activation,
+        cuts: Cuts::None,
         mode: Mode::Inproc,
     })
 }
@@ -194,7 +202,8 @@ pub(super) fn describe(
     let limits = Encoder::limits(&folder.path).ok();
     let dim = remote.dimension()?;
     // With dense layers, the vectors do not have the length of the hidden states.
-    let hidden = limits.map(|(d, _)| d).filter(|_| sentence.dense.is_empty());
+    let poolings = sentence.pooling.as_slice().len();
+    let hidden = limits.map(|(d, _)| d * poolings).filter(|_| sentence.dense.is_empty());
     if let Some(d) = hidden.filter(|d| *d != dim) {
         let what = format!("the model {:?} at {}", remote.model(), remote.base());
         let remedy = format!(
@@ -231,6 +240,8 @@ pub(super) fn describe(
         dtype,
         document_prompt: PromptKind::Document.prompt(&sentence.prompts).to_owned(),
         task: Task::Embed,
+        activation: ScoreActivation::default(),
+        cuts: Cuts::None,
         mode,
     })
 }

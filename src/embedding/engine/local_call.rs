@@ -112,7 +112,7 @@ impl<'a> LocalCall<'a> {
         let ragged = self.call.encode(&slots)?;
         let queued = Instant::now();
         let entry = |(i, &slot): (usize, &usize)| Entry {
-            sequence: Sequence::new(ragged.seq(i), ragged.seq_types(i)),
+            sequence: Sequence::new(&ragged, i),
             waiter: Slot { request: request.clone(), index: slot, queued },
         };
         self.waiting.extend(slots.iter().enumerate().map(entry));

@@ -93,9 +93,9 @@ impl<'a> RemoteCall<'a> {
     fn queue_one(&self, batch: usize) -> Result<bool> {
         let Self { call, remote, sender, .. } = self;
         // Endpoints reject an empty text. A space has the same tokens.
-        let text = |&slot: &usize| match call.parts.tokenizer.head(call.input.text(slot)) {
+        let text = |&slot: &usize| match &*call.parts.tokenizer.relevant(call.input.text(slot)) {
             "" => " ".to_owned(),
-            head => head.to_owned(),
+            relevant => relevant.to_owned(),
         };
         let ask = || Ask {
             texts: self.misses[self.batches[batch].clone()].iter().map(text).collect(),

@@ -138,6 +138,18 @@ pub struct Embeddings {
 }
 
 impl Embeddings {
+    /// The vectors of length 1, as an index over inner products needs them for cosines, even if
+    /// those of `identity` are not.
+    pub fn unit(mut self, identity: &ModelIdentity) -> Self {
+        if !identity.normalize {
+            let d = self.vectors.d();
+            let mut values = self.vectors.as_slice().to_vec();
+            ops::normalize(&mut values, d);
+            self.vectors = Matrix::new(values, d).expect("the same rows");
+        }
+        self
+    }
+
     /// Keeps the first `dimensions` values of each vector (Matryoshka representations, Kusupati et
     /// al., 2022). If the vectors of `identity` are normalised, the result is normalised again.
     pub fn cut(mut self, dimensions: usize, identity: &ModelIdentity) -> Self {

@@ -26,6 +26,7 @@ use crate::embedding::token::{Ragged, Tokenizer};
 mod flights;
 mod isolation;
 mod memory;
+mod reference;
 mod submissions;
 mod tasks;
 mod workers;
@@ -103,13 +104,15 @@ fn engine_on(
     let identity = ModelIdentity {
         name: "fake".to_owned(),
         revision: "0".repeat(16),
-        pooling: Pooling::Mean,
+        pooling: Pooling::Mean.into(),
         normalize: false,
         dim,
         max_tokens: 64,
         dtype: crate::device::Dtype::F32,
         document_prompt: String::new(),
         task: Task::Embed,
+        activation: Default::default(),
+        cuts: crate::embedding::nn::Cuts::Any,
         mode: Mode::Inproc,
     };
     engine_for(identity, &bert(), settings, cache, remote, computes)
@@ -353,7 +356,9 @@ fn a_text_seen_before_is_the_same_bits_without_a_batch() {
 fn a_shorter_vector_is_the_head_of_the_longer_one_and_as_long_as_the_model_says() {
     let shorter = |normalize| {
         let options = EngineOptions { normalize, ..EngineOptions::default() };
-        let engine = Engine::start_with(&bert(), &settings(), None, options).unwrap();
+        let mut settings = settings();
+        settings.model.allow_any_dimensions = true;
+        let engine = Engine::start_with(&bert(), &settings, None, options).unwrap();
         let whole = embed(&engine, Lane::Bulk, &TEXTS, &run()).unwrap();
         let n = engine.identity().dimensions(Some(24)).unwrap();
         (whole.vectors.clone(), whole.cut(n, engine.identity()).vectors)

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Mode;
 use crate::device::Dtype;
-use crate::embedding::nn::Pooling;
+use crate::embedding::nn::{Cuts, Poolings, ScoreActivation, TextConfig};
+use crate::embedding::token::{Side, TextOptions};
 
 /// The kind of work that a model is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,7 +41,7 @@ pub struct ModelIdentity {
     /// 16 hexadecimal digits of a hash over `config.json`, `tokenizer.json` and the weights.
     pub revision: String,
     /// How hidden states become a vector. It has no meaning for tasks other than `Embed`.
-    pub pooling: Pooling,
+    pub pooling: Poolings,
     /// Whether vectors have length 1.
     pub normalize: bool,
     /// The length of a result: values of a vector, size of the vocabulary, or number of labels,
@@ -53,6 +54,10 @@ pub struct ModelIdentity {
     /// The prompt that an index prepends to each text. It is empty for most models.
     pub document_prompt: String,
     pub task: Task,
+    /// What the logits of a reranker become. It has no meaning for other tasks.
+    pub activation: ScoreActivation,
+    /// The lengths to which vectors may be cut.
+    pub cuts: Cuts,
     /// Where the model computes. For an endpoint, the revision is the endpoint's name for the
     /// model, and pooling, normalisation and dtype come from the local folder.
     pub mode: Mode,
@@ -62,14 +67,14 @@ impl ModelIdentity {
     /// A key of everything that determines the vector of a text. The name is not part of it, and a
     /// prompt counts as part of the text.
     pub fn key(&self) -> String {
-        self.key_with(self.dtype)
+        self.key_with(self.dtype, "raw")
     }
 
-    /// A key that is equal for comparable vectors. Types with a cosine of at least 0.9999 to f32
+    /// A key that is equal for comparable vectors. An index normalises all of them. Types with a cosine of at least 0.9999 to f32
     /// count as f32, so that an index can move between processors.
     pub fn index_key(&self) -> String {
         let int8 = self.dtype == Dtype::Int8;
-        let key = self.key_with(if int8 { Dtype::Int8 } else { Dtype::F32 });
+        let key = self.key_with(if int8 { Dtype::Int8 } else { Dtype::F32 }, "normalised");
         match self.document_prompt.as_str() {
             "" => key,
             prompt => format!("{key}-{}", &blake3::hash(prompt.as_bytes()).to_hex()[..8]),
@@ -78,18 +83,31 @@ impl ModelIdentity {
 
     /// Checks a requested number of dimensions. Without a request, returns the full dimension.
     pub fn dimensions(&self, asked: Option<usize>) -> Result<usize> {
-        let all = self.dim;
-        match asked.unwrap_or(all) {
-            n if (1..=all).contains(&n) => Ok(n),
-            n => Err(Error::Argument {
-                name: "dimensions",
-                value: n.to_string(),
-                expected: format!("1 to {all}, the dimension of {}", self.name),
-            }),
-        }
+        let (all, name) = (self.dim, &self.name);
+        let n = asked.unwrap_or(all);
+        let allow = "model.allow_any_dimensions = true allows every length";
+        let expected = match &self.cuts {
+            _ if n == all => return Ok(all),
+            Cuts::Any if (1..=all).contains(&n) => return Ok(n),
+            Cuts::Any => format!("1 to {all}, the dimension of {name}"),
+            Cuts::Listed(cuts) if cuts.contains(&n) && n <= all => return Ok(n),
+            Cuts::Listed(cuts) => {
+                let cuts: Vec<String> = cuts.iter().map(usize::to_string).collect();
+                let cuts = cuts.join(", ");
+                format!(
+                    "{all} or one of matryoshka_dimensions in config.json of {name}: {cuts}; {allow}"
+                )
+            }
+            Cuts::None => format!(
+                "{all}, the dimension of {name}, because no config.json says that the model was \
+                 trained for fewer (is_matryoshka, matryoshka_dimensions); {allow}"
+            ),
+        };
+        Err(Error::Argument { name: "dimensions", value: n.to_string(), expected })
     }
 
-    fn key_with(&self, dtype: Dtype) -> String {
+    /// other: what vectors count as that the model does not normalise.
+    fn key_with(&self, dtype: Dtype, other: &str) -> String {
         let Self { revision, dim, max_tokens, .. } = self;
         if self.mode == Mode::Http {
             return format!("http-{revision}-{dim}");
@@ -98,8 +116,8 @@ impl ModelIdentity {
             let (task, dtype) = (self.task.as_str(), dtype.as_str());
             return format!("{revision}-{task}-{max_tokens}-{dim}-{dtype}");
         }
-        let (pooling, dtype) = (self.pooling.as_str(), dtype.as_str());
-        let length = if self.normalize { "unit" } else { "raw" };
+        let (pooling, dtype) = (&self.pooling, dtype.as_str());
+        let length = if self.normalize { "unit" } else { other };
         format!("{revision}-{pooling}-{length}-{max_tokens}-{dim}-{dtype}")
     }
 }
@@ -121,23 +139,42 @@ pub(in crate::embedding) fn revision(folder: &Path) -> Result<String> {
         hasher.update(&[0]).update(&bytes.to_le_bytes());
         hasher.update_mmap_rayon(&path).map_err(unreadable)?;
     }
+    // These are in files that are not hashed, because most of what is in them changes no vector.
+    let TextOptions { lower_case, side } = TextConfig::read(folder)?.options;
+    if lower_case {
+        hasher.update(b"lower case");
+    }
+    if side == Some(Side::Left) {
+        hasher.update(b"truncated on the left");
+    }
     Ok(hasher.finalize().to_hex()[..16].to_owned())
 }
 
-/// Lists `config.json`, `tokenizer.json` and every safetensors file, sorted by name, including
-/// those of dense layers in subfolders.
+/// Lists `config.json`, `tokenizer.json` and every file of weights, sorted by path, including those
+/// of modules in subfolders: dense layers, or the network itself.
 fn model_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for path in entries(folder)? {
-        if path.is_dir() {
-            files.extend(entries(&path)?.into_iter().filter(|path| holds_weights(path)));
-        } else if ["config.json", "tokenizer.json"].map(|name| folder.join(name)).contains(&path)
-            || holds_weights(&path)
-        {
-            files.push(path);
+    let mut files = files_in(folder)?;
+    for path in entries(folder)?.into_iter().filter(|path| path.is_dir()) {
+        let of_module = files_in(&path)?;
+        if of_module.iter().any(|path| !is_json(path)) {
+            files.extend(of_module);
         }
     }
     files.sort();
+    Ok(files)
+}
+
+/// The files of the network or the layer in `folder`. Pickles count only if they are read.
+fn files_in(folder: &Path) -> Result<Vec<PathBuf>> {
+    let (texts, weights) = (["config.json", "tokenizer.json"], entries(folder)?);
+    let with_end = |end: &str| {
+        let has = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == end);
+        weights.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    let mut files: Vec<_> =
+        texts.map(|name| folder.join(name)).into_iter().filter(|path| path.is_file()).collect();
+    let safetensors = with_end("safetensors");
+    files.extend(if safetensors.is_empty() { with_end("bin") } else { safetensors });
     Ok(files)
 }
 
@@ -147,13 +184,14 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     entries.map(|entry| Ok(entry.map_err(failed)?.path())).collect()
 }
 
-fn holds_weights(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "safetensors")
+fn is_json(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "json")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::embedding::nn::Pooling;
 
     #[test]
     fn any_byte_of_the_model_and_any_choice_changes_the_key_but_the_name_does_not() {
@@ -161,7 +199,7 @@ mod tests {
         let write =
             |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         let key = |revision: String| {
-            let (name, pooling) = ("m".to_owned(), Pooling::Mean);
+            let (name, pooling) = ("m".to_owned(), Pooling::Mean.into());
             ModelIdentity {
                 name,
                 revision,
@@ -172,6 +210,8 @@ mod tests {
                 dtype: Dtype::F32,
                 document_prompt: String::new(),
                 task: Task::Embed,
+                activation: ScoreActivation::default(),
+                cuts: Cuts::Any,
                 mode: Mode::Inproc,
             }
         };
@@ -190,7 +230,7 @@ mod tests {
         assert_ne!(key(revision(folder.path()).unwrap()).key(), before.key());
 
         let others = [
-            ModelIdentity { pooling: Pooling::Cls, ..before.clone() },
+            ModelIdentity { pooling: Pooling::Cls.into(), ..before.clone() },
             ModelIdentity { normalize: false, ..before.clone() },
             ModelIdentity { max_tokens: 9, ..before.clone() },
             ModelIdentity { dim: 5, ..before.clone() },

@@ -87,7 +87,9 @@ impl Manifest {
         let nearest: Vec<_> =
             entries.iter().take(3).map(|entry| format!("{:?}", entry.name)).collect();
         let nearest = nearest.join(", ");
-        let expected = format!("a folder with config.json, or a known model (nearest: {nearest})");
+        let expected = format!(
+            "a folder with config.json or modules.json, or a known model (nearest: {nearest})"
+        );
         Error::Argument { name: "model", value: name.to_owned(), expected }
     }
 }

@@ -15,8 +15,9 @@ pub use pull::pull;
 
 use crate::base::error::{Error, Result};
 
-/// The file that marks a folder as a model.
-const MARK: &str = "config.json";
+/// The files of which one marks a folder as a model: the network of a folder with `modules.json`
+/// may be in a folder inside it.
+const MARKS: [&str; 2] = ["config.json", "modules.json"];
 
 /// A folder that holds a model.
 #[derive(Debug, Clone)]
@@ -60,27 +61,32 @@ impl FileCheck {
     }
 }
 
+/// Whether `folder` looks like that of a model.
+fn is_model(folder: &Path) -> bool {
+    MARKS.iter().any(|mark| folder.join(mark).is_file())
+}
+
 /// Lists every model in the order of the manifest.
 pub fn list(models_dir: &Path) -> Vec<ModelState> {
     let state = |entry: &'static ModelEntry| {
         let folder = models_dir.join(&entry.name);
-        ModelState { entry, folder: folder.join(MARK).is_file().then_some(folder) }
+        ModelState { entry, folder: is_model(&folder).then_some(folder) }
     };
     Manifest::builtin().models().iter().map(state).collect()
 }
 
 /// Finds the model for `name_or_folder` without accessing the network.
 ///
-/// A folder with `config.json` is used directly. Otherwise the name is looked up in `models_dir`.
+/// A folder with `config.json` or `modules.json` is used directly. Otherwise the name is looked up in `models_dir`.
 pub fn resolve(name_or_folder: &str, models_dir: &Path) -> Result<ModelFolder> {
     let manifest = Manifest::builtin();
     let here = Path::new(name_or_folder);
-    if here.join(MARK).is_file() {
+    if is_model(here) {
         return Ok(ModelFolder::at(here));
     }
     let entry = manifest.find(name_or_folder);
     let folder = models_dir.join(name_or_folder);
-    if !name_or_folder.is_empty() && folder.join(MARK).is_file() {
+    if !name_or_folder.is_empty() && is_model(&folder) {
         let name = name_or_folder.to_owned();
         return Ok(ModelFolder { name, path: folder, entry });
     }
@@ -126,7 +132,7 @@ mod tests {
         let models = tempfile::tempdir().unwrap();
         let mine = models.path().join("mine");
         std::fs::create_dir(&mine).unwrap();
-        std::fs::write(mine.join(MARK), "{}").unwrap();
+        std::fs::write(mine.join(MARKS[0]), "{}").unwrap();
         let by_path = resolve(mine.to_str().unwrap(), Path::new("/nowhere")).unwrap();
         let by_name = resolve("mine", models.path()).unwrap();
         assert_eq!((by_path.name.as_str(), by_name.name.as_str()), ("mine", "mine"));

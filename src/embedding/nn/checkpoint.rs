@@ -6,6 +6,7 @@ use super::config::Raw;
 use super::description::Description;
 use super::family::{Family, family};
 use super::part::Part;
+use super::sentence::network_folder;
 use super::weights::Weights;
 use crate::base::error::Result;
 use crate::device::Backend;
@@ -21,6 +22,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Reads `config.json`, and maps the safetensors of `folder`.
     pub fn open(folder: &Path) -> Result<Self> {
+        let folder = &network_folder(folder)?;
         let raw = Raw::read(folder)?;
         let family = family(&raw)?;
         let description = (family.describe)(&raw)?;

@@ -34,6 +34,25 @@ impl Raw {
         Some(Self { path: self.path.clone(), object })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.object.is_empty()
+    }
+
+    /// Whether `key` is present, even as `null`.
+    pub fn names(&self, key: &str) -> bool {
+        self.object.contains_key(key)
+    }
+
+    /// The keys of both; those of `over` win.
+    pub fn merged(mut self, over: Self) -> Self {
+        self.object.extend(over.object);
+        self
+    }
+
     pub fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
@@ -97,6 +116,28 @@ impl Raw {
         let texts = value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
         let texts: Option<Vec<&str>> = texts;
         texts.map(Some).ok_or_else(|| self.broken(format!("{key} is not a list of texts")))
+    }
+
+    /// A list of sizes; `None` if it is absent.
+    pub fn sizes(&self, key: &str) -> Result<Option<Vec<usize>>> {
+        let Some(value) = self.value(key) else { return Ok(None) };
+        let size = |value: &Value| {
+            let size = value.as_u64().and_then(|size| usize::try_from(size).ok());
+            size.filter(|size| (1..=SIZE_MAX).contains(size))
+        };
+        let sizes = value.as_array().and_then(|list| list.iter().map(size).collect());
+        sizes.map(Some).ok_or_else(|| self.broken(format!("{key} is {value}, expected sizes")))
+    }
+
+    /// A list of `n` positive numbers.
+    pub fn numbers(&self, key: &str, n: usize) -> Result<Vec<f64>> {
+        let list = self.value(key).and_then(Value::as_array);
+        let numbers = list.and_then(|list| list.iter().map(Value::as_f64).collect());
+        let numbers: Option<Vec<f64>> = numbers;
+        let good = |numbers: &Vec<f64>| numbers.len() == n && numbers.iter().all(|v| *v > 0.0);
+        numbers
+            .filter(good)
+            .ok_or_else(|| self.broken(format!("{key} is not a list of {n} positive numbers")))
     }
 
     /// The number of entries of the object under `key`; `None` if it is absent.

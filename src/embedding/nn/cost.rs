@@ -6,6 +6,7 @@ use super::config::Raw;
 use super::cpu_network::GROUP_TOKENS;
 use super::description::{Description, Widths};
 use super::family::family;
+use super::sentence::network_folder;
 use crate::base::error::Result;
 use crate::device::Dtype;
 use crate::device::cpu::ops::Mask;
@@ -31,7 +32,7 @@ pub struct Cost {
 impl Cost {
     /// The cost of the network that `config.json` of `folder` describes; no weights are read.
     pub fn read(folder: &Path) -> Result<Self> {
-        let raw = Raw::read(folder)?;
+        let raw = Raw::read(&network_folder(folder)?)?;
         Ok(Self::new(&(family(&raw)?.describe)(&raw)?))
     }
 

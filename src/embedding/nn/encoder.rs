@@ -8,16 +8,18 @@ use half::{bf16, f16};
 use super::checkpoint::Checkpoint;
 use super::config::Raw;
 use super::cpu_network::{CpuNetwork, GROUP_TOKENS};
+use super::description::Description;
 use super::family::family;
 #[cfg(feature = "cuda")]
 use super::gpu_network::GpuNetwork;
+use super::sentence::network_folder;
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Pooling};
 use crate::device::{Device, Rows};
 #[cfg(feature = "cuda")]
 use crate::device::{Dtype, cuda::SlotGuard};
-use crate::embedding::token::Ragged;
+use crate::embedding::token::{Ragged, Tables};
 
 /// Tokens of a batch with enough tiles of 128 rows for every multiprocessor of a large GPU, also in
 /// the narrowest layers; not measured yet.
@@ -51,9 +53,14 @@ impl Encoder {
     /// Values of a hidden state and tokens of the longest sequence, by `config.json` of `folder`;
     /// no weights are read.
     pub fn limits(folder: &Path) -> Result<(usize, usize)> {
-        let raw = Raw::read(folder)?;
-        let description = (family(&raw)?.describe)(&raw)?;
+        let description = describe(folder)?;
         Ok((description.hidden_dim, description.max_tokens))
+    }
+
+    /// The sizes of the tables that read the tokenizer's ids, by `config.json` of `folder`.
+    pub fn tables(folder: &Path) -> Result<Tables> {
+        let Description { vocab_size, token_types, .. } = describe(folder)?;
+        Ok(Tables { vocab_size, token_types })
     }
 
     pub(super) fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
@@ -95,27 +102,32 @@ impl Encoder {
         Matrix::new(groups.concat(), self.hidden_dim)
     }
 
-    /// One vector for each sequence, `[n * hidden_dim]` row-major, of length 1 if `normalize`.
+    /// One vector for each sequence, `[n * poolings * hidden_dim]` row-major, of length 1 if
+    /// `normalize`.
     pub(super) fn pooled(
         &self,
         batch: &Ragged,
-        pooling: Pooling,
+        poolings: &[Pooling],
         normalize: bool,
     ) -> Result<Vec<f32>> {
-        self.check(batch)?;
-        match &self.network {
-            AnyNetwork::Cpu(network) => {
-                let pool = |group: &Ragged, hidden: &Rows| {
-                    let (values, d) = (hidden.as_slice(), hidden.d());
-                    ops::pool(values, d, &group.cu_seqlens, pooling, normalize)
-                };
-                Ok(network.forward_then(batch, pool)?.concat())
+        #[cfg(feature = "cuda")]
+        if let [pooling] = *poolings
+            && on_gpu(pooling)
+            && batch.left_out.iter().all(|tokens| *tokens == 0)
+        {
+            self.check(batch)?;
+            match &self.network {
+                AnyNetwork::Cpu(_) => {}
+                AnyNetwork::Bf16(network) => return network.pooled(batch, pooling, normalize),
+                AnyNetwork::F16(network) => return network.pooled(batch, pooling, normalize),
             }
-            #[cfg(feature = "cuda")]
-            AnyNetwork::Bf16(network) => network.pooled(batch, pooling, normalize),
-            #[cfg(feature = "cuda")]
-            AnyNetwork::F16(network) => network.pooled(batch, pooling, normalize),
         }
+        let pool = |group: &Ragged, hidden: &Rows| {
+            let Ragged { cu_seqlens, left_out, .. } = group;
+            let (values, d) = (hidden.as_slice(), hidden.d());
+            ops::pool_all(values, d, cu_seqlens, left_out, poolings, normalize)
+        };
+        Ok(self.forward_then(batch, pool)?.concat())
     }
 
     /// Starts to compute one vector for each sequence, on the GPU that has the network.
@@ -184,6 +196,17 @@ impl Encoder {
             None => Ok(()),
         }
     }
+}
+
+fn describe(folder: &Path) -> Result<Description> {
+    let raw = Raw::read(&network_folder(folder)?)?;
+    (family(&raw)?.describe)(&raw)
+}
+
+/// Whether a GPU pools like this.
+#[cfg(feature = "cuda")]
+pub(super) fn on_gpu(pooling: Pooling) -> bool {
+    pooling != Pooling::MeanSqrtLen
 }
 
 impl AnyNetwork {

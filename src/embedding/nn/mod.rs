@@ -4,6 +4,7 @@ mod checkpoint;
 mod config;
 mod cost;
 mod cpu_network;
+mod cuts;
 mod description;
 mod encoder;
 mod family;
@@ -14,14 +15,17 @@ mod layer;
 mod network;
 mod part;
 mod pooler;
+mod poolings;
 mod sentence;
 mod weights;
 
 pub use crate::device::cpu::ops::Pooling;
 pub use cost::Cost;
+pub use cuts::Cuts;
 pub use encoder::Encoder;
-pub use head::{Classifier, Splade};
+pub use head::{Classifier, ScoreActivation, Splade};
 pub use pooler::Pooler;
+pub use poolings::Poolings;
 pub use sentence::{Prompts, SentenceConfig, TextConfig};
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::config::{Raw, unsupported};
 use super::part::Part;
 use super::weights::Weights;
-use super::{Encoder, Pooling, SentenceConfig};
+use super::{Encoder, Poolings, SentenceConfig};
 use crate::base::config::DtypeChoice;
 use crate::base::error::Result;
 use crate::base::vector::Matrix;
@@ -18,11 +18,14 @@ use crate::embedding::token::Ragged;
 /// Pooling where the encoder is, then dense layers on the CPU, then a length of 1.
 pub struct Pooler {
     device: Device,
-    pooling: Pooling,
+    poolings: Poolings,
     dense: Vec<(Linear, Activation)>,
     normalize: bool,
-    /// Values of a hidden state.
-    hidden_dim: usize,
+    /// Values behind the pooling.
+    pooled_dim: usize,
+    /// Whether every sequence is pooled whole.
+    #[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only a GPU needs to know before.
+    pools_whole: bool,
 }
 
 impl Pooler {
@@ -34,49 +37,60 @@ impl Pooler {
         hidden_dim: usize,
         device: &Device,
     ) -> Result<Self> {
-        let (mut dense, mut d) = (Vec::new(), hidden_dim);
+        let pooled_dim = config.pooling.as_slice().len() * hidden_dim;
+        let (mut dense, mut d) = (Vec::new(), pooled_dim);
         let exact = device.host().clone().with_dtype(DtypeChoice::F32)?;
         for name in &config.dense {
             let layer = load_dense(&folder.join(name), d, &exact)?;
             d = layer.0.outputs();
             dense.push(layer);
         }
-        let SentenceConfig { pooling, normalize, .. } = *config;
-        Ok(Self { device: device.clone(), pooling, dense, normalize, hidden_dim })
+        Ok(Self {
+            device: device.clone(),
+            poolings: config.pooling.clone(),
+            dense,
+            normalize: config.normalize,
+            pooled_dim,
+            pools_whole: !config.prompts.left_out,
+        })
     }
 
     /// Values of an embedding.
     pub fn dim(&self) -> usize {
-        self.dense.last().map_or(self.hidden_dim, |(linear, _)| linear.outputs())
+        self.dense.last().map_or(self.pooled_dim, |(linear, _)| linear.outputs())
     }
 
     /// One embedding for each sequence of `batch`: `[n, dim]`; errors are those of
     /// [`Encoder::forward`].
     pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
         let normalize = self.normalize && self.dense.is_empty();
-        let pooled = encoder.pooled(batch, self.pooling, normalize)?;
+        let pooled = encoder.pooled(batch, self.poolings.as_slice(), normalize)?;
         Matrix::new(self.device.host().install(|| self.apply_dense(pooled)), self.dim())
     }
 
     /// Whether a GPU computes the whole embedding.
     #[cfg(feature = "cuda")]
     pub fn is_on_gpu(&self) -> bool {
-        self.device.is_gpu() && self.dense.is_empty()
+        self.device.is_gpu()
+            && self.dense.is_empty()
+            && self.pools_whole
+            && self.poolings.single().is_some_and(super::encoder::on_gpu)
     }
 
     /// Starts to embed a batch on the GPU that computes all of it.
     #[cfg(feature = "cuda")]
     pub fn launch(&self, encoder: &Encoder, batch: &Ragged) -> Result<SlotGuard> {
-        assert!(self.is_on_gpu(), "the dense layers are on the CPU");
-        encoder.launch(batch, self.pooling, self.normalize)
+        let pooling = self.poolings.single().filter(|_| self.is_on_gpu());
+        let pooling = pooling.expect("a model that is not all on the GPU is not launched");
+        encoder.launch(batch, pooling, self.normalize)
     }
 
-    /// The output of the dense layers: `[n * dim]`. pooled: `[n * hidden_dim]`.
+    /// The output of the dense layers: `[n * dim]`. pooled: `[n * pooled_dim]`.
     pub(super) fn apply_dense(&self, pooled: Vec<f32>) -> Vec<f32> {
         if self.dense.is_empty() {
             return pooled;
         }
-        let (mut x, mut out) = (Rows::new(pooled, self.hidden_dim), Rows::default());
+        let (mut x, mut out) = (Rows::new(pooled, self.pooled_dim), Rows::default());
         for (linear, activation) in &self.dense {
             ops::linear(self.device.host(), linear, &x, *activation, &mut out);
             std::mem::swap(&mut x, &mut out);
@@ -97,6 +111,10 @@ fn load_dense(folder: &Path, inputs: usize, cpu: &Cpu) -> Result<(Linear, Activa
         return Err(raw
             .broken(format!("in_features is {found}, but the layer before has {inputs} outputs")));
     }
+    for key in ["module_input_name", "module_output_name"] {
+        raw.only(key, serde_json::json!("sentence_embedding"))?;
+    }
+    raw.only("use_residual", serde_json::json!(false))?;
     let name = raw.text_or("activation_function", "torch.nn.modules.activation.Tanh")?;
     let activation = match name.rsplit('.').next().unwrap_or_default() {
         "Identity" => Activation::None,

@@ -1,21 +1,35 @@
 //! The sentence-transformers files of a model folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::Pooling;
-use super::config::{missing, read_json, unsupported};
+use super::config::{Raw, read_json, unsupported};
+use super::poolings::{PoolingConfig, Poolings};
 use crate::base::error::{Error, Result};
+use crate::embedding::token::{Side, TextOptions};
 
 /// A limit beyond this means that a tokenizer has none.
 const LENGTH_MAX: f64 = 1e9;
 
+/// The settings of the transformer module, in the order in which they are looked for. They are named
+/// after the class of the model that the first versions of sentence-transformers saved.
+const SETTINGS: [&str; 7] = [
+    "sentence_bert_config.json",
+    "sentence_roberta_config.json",
+    "sentence_distilbert_config.json",
+    "sentence_camembert_config.json",
+    "sentence_albert_config.json",
+    "sentence_xlm-roberta_config.json",
+    "sentence_xlnet_config.json",
+];
+
 /// How a text becomes an embedding, apart from the network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentenceConfig {
-    pub pooling: Pooling,
+    pub pooling: Poolings,
     /// The folders of the dense layers behind the pooling, in their order.
     pub dense: Vec<String>,
     pub normalize: bool,
@@ -28,35 +42,63 @@ pub struct SentenceConfig {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Prompts {
     by_name: BTreeMap<String, String>,
-    default_name: Option<String>,
+    /// Whether the tokens of a prompt are not pooled.
+    pub left_out: bool,
 }
 
 impl Prompts {
-    /// The prompt of that name; names in use are `query` and `document`.
+    /// The prompt of that name; names in use are `query` and `document`. Empty if the model has
+    /// none: as in sentence-transformers, its default prompt is for texts of no purpose.
     ///
-    /// A document is also called `passage` or `corpus`. A name that the model does not have gets
-    /// its default prompt, which is empty for most models.
+    /// A document is also called `passage` or `corpus`.
     pub fn get(&self, name: &str) -> &str {
         let others: &[&str] = if name == "document" { &["passage", "corpus"] } else { &[] };
-        let named = std::iter::once(&name).chain(others).find_map(|name| self.by_name.get(*name));
-        let default = || self.by_name.get(self.default_name.as_ref()?);
-        named.or_else(default).map_or("", String::as_str)
+        let mut names = std::iter::once(&name).chain(others);
+        names.find_map(|name| self.by_name.get(*name)).map_or("", String::as_str)
     }
 }
 
 /// How a text reaches the network, for embedders, rerankers and sparse encoders.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextConfig {
+    /// The folder of the network and its tokenizer, which may be inside the model's.
+    pub folder: PathBuf,
     /// Tokens that the model was trained for, special tokens included, if its files have a limit.
     pub max_seq_length: Option<usize>,
+    pub options: TextOptions,
     pub prompts: Prompts,
 }
 
 impl TextConfig {
     /// Reads the files of sentence-transformers and of the tokenizer in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
-        Ok(Self { max_seq_length: max_seq_length(folder)?, prompts: prompts(folder)? })
+        let network = network_folder(folder)?;
+        let Transformer { max_seq_length, do_lower_case, processor } = Transformer::read(&network)?;
+        let tokenizer = read_json::<Processor>(&network.join("tokenizer_config.json"))?;
+        let tokenizer = tokenizer.unwrap_or_default();
+        let limit = |of: &Processor| {
+            let length = of.model_max_length.filter(|length| (1.0..LENGTH_MAX).contains(length));
+            length.map(|length| length as usize)
+        };
+        let side = processor.truncation_side.clone().or(tokenizer.truncation_side.clone());
+        Ok(Self {
+            max_seq_length: limit(&processor).or(max_seq_length).or_else(|| limit(&tokenizer)),
+            options: TextOptions {
+                lower_case: do_lower_case,
+                side: side.map(|side| parse_side(&network, &side)).transpose()?,
+            },
+            folder: network,
+            prompts: prompts(folder)?,
+        })
     }
+}
+
+/// The folder of the network and its tokenizer: that of the first module, if `modules.json` in
+/// `folder` names one.
+pub fn network_folder(folder: &Path) -> Result<PathBuf> {
+    let modules = Module::list(folder)?.unwrap_or_default();
+    let first = modules.first().filter(|module| module.is_transformer());
+    Ok(first.map_or(folder.to_owned(), |module| folder.join(&module.path)))
 }
 
 /// One entry of `modules.json`.
@@ -70,117 +112,163 @@ pub(super) struct Module {
 impl Module {
     /// The entries of `modules.json` in `folder`; `None` if there is no such file.
     pub fn list(folder: &Path) -> Result<Option<Vec<Self>>> {
-        read_json(&folder.join("modules.json"))
+        let path = folder.join("modules.json");
+        let list: Option<Vec<Self>> = read_json(&path)?;
+        // A path out of the folder is refused.
+        let inside = |module: &Self| {
+            let mut parts = Path::new(&module.path).components();
+            parts.all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        };
+        match list.iter().flatten().find(|module| !inside(module)) {
+            None => Ok(list),
+            Some(module) => {
+                let detail = format!("it names the path {:?} outside the folder", module.path);
+                Err(Error::ModelBroken { path, detail })
+            }
+        }
     }
 
     /// `Pooling` of `sentence_transformers.models.Pooling`.
     pub fn class(&self) -> &str {
         self.kind.rsplit('.').next().unwrap_or_default()
     }
+
+    /// The first versions of sentence-transformers had a class for each kind of model.
+    fn is_transformer(&self) -> bool {
+        let classes = ["Transformer", "MLMTransformer", "BERT", "RoBERTa", "DistilBERT"];
+        classes.contains(&self.class())
+            || ["ALBERT", "CamemBERT", "XLMRoBERTa"].contains(&self.class())
+    }
 }
 
-/// `sentence_bert_config.json`.
+/// The settings of the transformer module.
 #[derive(Deserialize, Default)]
+#[serde(default)]
 struct Transformer {
     max_seq_length: Option<usize>,
-    #[serde(default)]
     do_lower_case: bool,
-}
-
-/// `config_sentence_transformers.json`.
-#[derive(Deserialize, Default)]
-struct Texts {
-    #[serde(default)]
-    prompts: BTreeMap<String, String>,
-    default_prompt_name: Option<String>,
+    /// What the tokenizer is loaded with, instead of `tokenizer_config.json`.
+    #[serde(alias = "processor_kwargs", alias = "tokenizer_args")]
+    processor: Processor,
 }
 
 /// `tokenizer_config.json`.
 #[derive(Deserialize, Default)]
-struct Tokenizer {
+#[serde(default)]
+struct Processor {
     model_max_length: Option<f64>,
+    truncation_side: Option<String>,
+}
+
+impl Transformer {
+    /// The first file of [`SETTINGS`] that says anything decides.
+    fn read(folder: &Path) -> Result<Self> {
+        for name in SETTINGS {
+            let path = folder.join(name);
+            let object: serde_json::Map<String, serde_json::Value> =
+                read_json(&path)?.unwrap_or_default();
+            if !object.is_empty() {
+                return Ok(read_json(&path)?.unwrap_or_default());
+            }
+        }
+        Ok(Self::default())
+    }
+}
+
+/// `config_sentence_transformers.json`.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Texts {
+    prompts: Option<BTreeMap<String, Option<String>>>,
+    default_prompt_name: Option<String>,
 }
 
 impl SentenceConfig {
-    /// Reads `modules.json` and the files it names; a folder without it pools by mean and
-    /// normalises.
+    /// Reads `modules.json` and the files it names. A folder without it is read as
+    /// sentence-transformers does: the mean of the tokens, or the last one of a causal language
+    /// model, not normalised.
     pub fn read(folder: &Path) -> Result<Self> {
-        let modules = Module::list(folder)?;
-        let TextConfig { max_seq_length, prompts } = TextConfig::read(folder)?;
+        let TextConfig { max_seq_length, prompts, .. } = TextConfig::read(folder)?;
         let mut config = Self {
-            pooling: Pooling::Mean,
+            pooling: Pooling::Mean.into(),
             dense: Vec::new(),
-            normalize: modules.is_none(),
+            normalize: false,
             max_seq_length,
             prompts,
         };
-        for module in modules.iter().flatten() {
+        let Some(modules) = Module::list(folder)? else {
+            config.pooling = default_pooling(folder)?.into();
+            return Ok(config);
+        };
+        let mut pooled = false;
+        for (i, module) in modules.iter().enumerate() {
             match module.class() {
-                "Transformer" => {}
-                "Pooling" => config.pooling = pooling(&folder.join(&module.path))?,
-                "Dense" if !config.normalize => config.dense.push(module.path.clone()),
-                "Normalize" => config.normalize = true,
+                _ if i == 0 && module.is_transformer() => {}
+                "Pooling" if !pooled => {
+                    let PoolingConfig { poolings, include_prompt } =
+                        PoolingConfig::read(&folder.join(&module.path))?;
+                    config.pooling = poolings;
+                    config.prompts.left_out = !include_prompt;
+                    pooled = true;
+                }
+                "Dense" if pooled && !config.normalize => config.dense.push(module.path.clone()),
+                "Normalize" if pooled => config.normalize = true,
+                // It is for training only.
+                "Dropout" => {}
                 _ => {
                     let found = format!("sentence-transformers module {}", module.kind);
-                    let supported = "Transformer, Pooling, Dense and Normalize, in this order";
+                    let supported =
+                        "Transformer, Pooling, Dense and Normalize, in this order, and Dropout";
                     return Err(unsupported(found, supported));
                 }
             }
         }
-        Ok(config)
+        if pooled {
+            return Ok(config);
+        }
+        let found = "a modules.json without the module Pooling".to_owned();
+        Err(unsupported(found, "one with Transformer and Pooling, or no modules.json"))
     }
 }
 
-/// The limit of the model, or else of its tokenizer.
-fn max_seq_length(folder: &Path) -> Result<Option<usize>> {
-    let path = folder.join("sentence_bert_config.json");
-    let config = read_json::<Transformer>(&path)?.unwrap_or_default();
-    if config.do_lower_case {
-        let found = "do_lower_case in sentence_bert_config.json".to_owned();
-        return Err(unsupported(found, "lower-casing by tokenizer.json"));
+/// The pooling of a folder without `modules.json`.
+fn default_pooling(folder: &Path) -> Result<Pooling> {
+    // A folder of which only the tokenizer is here is embedded by an endpoint.
+    if !folder.join("config.json").is_file() {
+        return Ok(Pooling::Mean);
     }
-    let tokenizer = read_json::<Tokenizer>(&folder.join("tokenizer_config.json"))?;
-    let length = tokenizer.unwrap_or_default().model_max_length;
-    let length = length.filter(|length| (1.0..LENGTH_MAX).contains(length));
-    Ok(config.max_seq_length.or(length.map(|length| length as usize)))
+    let raw = Raw::read(folder)?;
+    let architectures = raw.texts("architectures")?.unwrap_or_default();
+    let causal = architectures.first().is_some_and(|name| name.ends_with("ForCausalLM"));
+    Ok(if causal && raw.flag_or("is_causal", true)? { Pooling::Last } else { Pooling::Mean })
 }
 
+fn parse_side(folder: &Path, side: &str) -> Result<Side> {
+    match side {
+        "left" => Ok(Side::Left),
+        "right" => Ok(Side::Right),
+        other => Err(Error::ModelBroken {
+            path: folder.join("tokenizer_config.json"),
+            detail: format!("truncation_side is {other:?}, expected \"left\" or \"right\""),
+        }),
+    }
+}
+
+/// A prompt that is null is empty. The names query and document always exist.
 fn prompts(folder: &Path) -> Result<Prompts> {
     let path = folder.join("config_sentence_transformers.json");
     let Texts { prompts, default_prompt_name } = read_json(&path)?.unwrap_or_default();
+    let prompts = prompts.unwrap_or_default().into_iter();
+    let by_name: BTreeMap<_, _> =
+        prompts.map(|(name, text)| (name, text.unwrap_or_default())).collect();
+    let known = |name: &str| by_name.contains_key(name) || ["query", "document"].contains(&name);
     match default_prompt_name {
-        Some(name) if !prompts.contains_key(&name) => {
+        Some(name) if !known(&name) => {
             let detail =
                 format!("default_prompt_name is {name:?}, which is not one of its prompts");
             Err(Error::ModelBroken { path, detail })
         }
-        default_name => Ok(Prompts { by_name: prompts, default_name }),
-    }
-}
-
-/// The one mode that `config.json` of a pooling module enables.
-fn pooling(folder: &Path) -> Result<Pooling> {
-    let path = folder.join("config.json");
-    let config = read_json::<BTreeMap<String, serde_json::Value>>(&path)?;
-    let config = config.ok_or_else(|| missing(&path))?;
-    if config.get("include_prompt").is_some_and(|include| include == false) {
-        let found = "pooling with include_prompt false".to_owned();
-        return Err(unsupported(found, "pooling that includes the prompt"));
-    }
-    let named = config.get("pooling_mode").and_then(|mode| mode.as_str()).map(str::to_owned);
-    let switched = config.iter().filter(|(_, on)| on.as_bool() == Some(true));
-    let switched = switched.filter_map(|(name, _)| name.strip_prefix("pooling_mode_"));
-    let modes: Vec<&str> = named.as_deref().into_iter().chain(switched).collect();
-    match modes[..] {
-        ["mean" | "mean_tokens"] => Ok(Pooling::Mean),
-        ["cls" | "cls_token"] => Ok(Pooling::Cls),
-        ["lasttoken"] => Ok(Pooling::Last),
-        ["max" | "max_tokens"] => Ok(Pooling::Max),
-        ["weightedmean" | "weightedmean_tokens"] => Ok(Pooling::WeightedMean),
-        _ => Err(unsupported(
-            format!("pooling by {}", modes.join(" and ")),
-            "mean, cls, lasttoken, max or weightedmean",
-        )),
+        _ => Ok(Prompts { by_name, left_out: false }),
     }
 }
 
@@ -204,12 +292,12 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_says_nothing_means_mean_and_normalised() {
+    fn a_folder_that_says_nothing_means_the_mean() {
         let config = SentenceConfig::read(folder(&[]).path()).unwrap();
         let expected = SentenceConfig {
-            pooling: Pooling::Mean,
+            pooling: Pooling::Mean.into(),
             dense: Vec::new(),
-            normalize: true,
+            normalize: false,
             max_seq_length: None,
             prompts: Prompts::default(),
         };
@@ -217,35 +305,38 @@ mod tests {
     }
 
     #[test]
-    fn modules_decide_pooling_length_and_normalisation() {
-        for (mode, pooling) in [
-            (
-                r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#,
-                Pooling::Cls,
-            ),
-            (r#"{"pooling_mode_mean_tokens": true, "include_prompt": true}"#, Pooling::Mean),
-            (r#"{"pooling_mode_lasttoken": true}"#, Pooling::Last),
-            (r#"{"pooling_mode_max_tokens": true}"#, Pooling::Max),
-            (r#"{"pooling_mode_weightedmean_tokens": true}"#, Pooling::WeightedMean),
-            (r#"{"pooling_mode": "cls"}"#, Pooling::Cls),
-        ] {
-            for normalize in [false, true] {
-                let kinds = ["Transformer", "Pooling", "Dense", "Normalize"];
-                let list = modules(&kinds[..3 + usize::from(normalize)]);
-                let folder = folder(&[
-                    ("modules.json", &list),
-                    ("Pooling/config.json", mode),
-                    ("sentence_bert_config.json", r#"{"max_seq_length": 128}"#),
-                    ("tokenizer_config.json", r#"{"model_max_length": 512}"#),
-                ]);
-                let config = SentenceConfig::read(folder.path()).unwrap();
-                assert_eq!((config.pooling, config.normalize), (pooling, normalize));
-                assert_eq!(
-                    (config.max_seq_length, &config.dense[..]),
-                    (Some(128), &["Dense".into()][..])
-                );
-            }
+    fn modules_decide_dense_layers_length_and_normalisation() {
+        for normalize in [false, true] {
+            let kinds = ["Transformer", "Pooling", "Dropout", "Dense", "Normalize"];
+            let list = modules(&kinds[..4 + usize::from(normalize)]);
+            let folder = folder(&[
+                ("modules.json", &list),
+                ("Pooling/config.json", "{}"),
+                ("Transformer/sentence_roberta_config.json", r#"{"max_seq_length": 128}"#),
+                ("Transformer/tokenizer_config.json", r#"{"model_max_length": 512}"#),
+            ]);
+            let config = SentenceConfig::read(folder.path()).unwrap();
+            assert_eq!((config.normalize, config.max_seq_length), (normalize, Some(128)));
+            assert_eq!(config.dense, ["Dense"]);
         }
+    }
+
+    #[test]
+    fn what_the_tokenizer_is_loaded_with_wins() {
+        for key in ["processor_kwargs", "tokenizer_args"] {
+            let settings = format!(
+                r#"{{"max_seq_length": 9, "{key}": {{"model_max_length": 7, "truncation_side": "left"}}}}"#
+            );
+            let folder = folder(&[
+                ("sentence_bert_config.json", &settings),
+                ("tokenizer_config.json", r#"{"truncation_side": "right"}"#),
+            ]);
+            let text = TextConfig::read(folder.path()).unwrap();
+            assert_eq!((text.max_seq_length, text.options.side), (Some(7), Some(Side::Left)));
+        }
+        let odd = folder(&[("tokenizer_config.json", r#"{"truncation_side": "middle"}"#)]);
+        let error = TextConfig::read(odd.path()).unwrap_err().to_string();
+        assert!(error.contains("\"middle\""), "{error}");
     }
 
     #[test]
@@ -267,10 +358,13 @@ mod tests {
         let named = read(named).unwrap().prompts;
         assert_eq!((named.get("query"), named.get("document")), ("query: ", "passage: "));
         assert_eq!(named.get("clustering"), "");
-        let default =
-            r#"{"prompts": {"query": "q: ", "any": "text: "}, "default_prompt_name": "any"}"#;
+        let default = r#"{"prompts": {"query": "q: ", "any": "text: ", "document": null},
+            "default_prompt_name": "any"}"#;
         let default = read(default).unwrap().prompts;
-        assert_eq!((default.get("query"), default.get("document")), ("q: ", "text: "));
+        assert_eq!((default.get("query"), default.get("document")), ("q: ", ""));
+        for harmless in [r#"{"prompts": null}"#, r#"{"default_prompt_name": "query"}"#] {
+            assert_eq!(read(harmless).unwrap().prompts, Prompts::default());
+        }
         let error = read(r#"{"prompts": {}, "default_prompt_name": "gone"}"#).unwrap_err();
         assert!(error.to_string().contains("gone"), "{error}");
     }
@@ -287,11 +381,21 @@ mod tests {
         assert!(router.contains("a.b.Router"), "{router}");
         let late = read(&["Transformer", "Pooling", "Normalize", "Dense"], mean);
         assert!(late.contains("a.b.Dense") && late.contains("in this order"), "{late}");
-        let both = r#"{"pooling_mode_cls_token": true, "pooling_mode_max_tokens": true}"#;
-        let both = read(&["Pooling"], both);
-        assert!(both.contains("cls_token and max_tokens"), "{both}");
-        let without = r#"{"pooling_mode_mean_tokens": true, "include_prompt": false}"#;
-        let without = read(&["Pooling"], without);
-        assert!(without.contains("include_prompt"), "{without}");
+        let before = read(&["Transformer", "Dense", "Pooling"], mean);
+        assert!(before.contains("a.b.Dense"), "{before}");
+        let none = read(&["Transformer", "Normalize"], mean);
+        assert!(none.contains("a.b.Normalize"), "{none}");
+        let bare = read(&["Transformer"], mean);
+        assert!(bare.contains("without the module Pooling"), "{bare}");
+        let median = read(&["Pooling"], r#"{"pooling_mode": ["mean", "median"]}"#);
+        assert!(median.contains("\"median\"") && median.contains("lasttoken"), "{median}");
+        let flag = read(&["Pooling"], r#"{"pooling_mode_median_tokens": true}"#);
+        assert!(flag.contains("pooling_mode_median_tokens"), "{flag}");
+        let text = read(&["Pooling"], r#"{"include_prompt": "no"}"#);
+        assert!(text.contains("include_prompt is \"no\""), "{text}");
+        let outside = r#"[{"path": "../other", "type": "a.Pooling"}]"#;
+        let outside = SentenceConfig::read(folder(&[("modules.json", outside)]).path());
+        let outside = outside.unwrap_err().to_string();
+        assert!(outside.contains("\"../other\""), "{outside}");
     }
 }

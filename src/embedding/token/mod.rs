@@ -2,7 +2,11 @@
 
 mod pair;
 mod ragged;
+mod reading;
+mod tables;
 mod tokenizer;
 
 pub use ragged::Ragged;
-pub use tokenizer::Tokenizer;
+pub use reading::Side;
+pub use tables::Tables;
+pub use tokenizer::{TextOptions, Tokenizer};

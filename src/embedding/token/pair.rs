@@ -54,6 +54,13 @@ impl Pair {
         self.opening.ids.len() + self.middle.ids.len() + self.closing.ids.len()
     }
 
+    /// The types that a token of a pair may have.
+    pub fn types(&self) -> Vec<u8> {
+        let specials = [&self.opening, &self.middle, &self.closing];
+        let types = specials.into_iter().flat_map(|specials| &specials.types).copied();
+        types.chain([self.first, self.second]).collect()
+    }
+
     /// The ids and the types of a pair: `[specials + a + b]` each. a, b: `[tokens of a text]`.
     pub fn join(&self, a: &[u32], b: &[u32]) -> (Vec<u32>, Vec<u8>) {
         let Self { opening, first, middle, second, closing } = self;

@@ -12,6 +12,8 @@ pub struct Ragged {
     pub cu_seqlens: Vec<u32>,
     /// Which sequences are shorter than their text was: `[n]`.
     pub truncated: Vec<bool>,
+    /// How many of its first tokens are a prompt that pooling leaves out: `[n]`.
+    pub left_out: Vec<u32>,
 }
 
 impl Default for Ragged {
@@ -21,6 +23,7 @@ impl Default for Ragged {
             token_type_ids: Vec::new(),
             cu_seqlens: vec![0],
             truncated: Vec::new(),
+            left_out: Vec::new(),
         }
     }
 }
@@ -53,6 +56,12 @@ impl Ragged {
         let end = u32::try_from(self.ids.len()).expect("a batch holds fewer than 2^32 tokens");
         self.cu_seqlens.push(end);
         self.truncated.push(truncated);
+        self.left_out.push(0);
+    }
+
+    /// Leaves the first `tokens` of the last sequence out of pooling.
+    pub fn leave_out(&mut self, tokens: u32) {
+        *self.left_out.last_mut().expect("a sequence was pushed") = tokens;
     }
 
     /// The same sequences in the same order, in batches of at most `seqs_max` sequences and of at
@@ -67,6 +76,7 @@ impl Ragged {
                     break;
                 }
                 batch.push_typed(seq, types, self.truncated[next]);
+                batch.leave_out(self.left_out[next]);
                 next += 1;
             }
             Some(batch).filter(|batch| batch.n() > 0)

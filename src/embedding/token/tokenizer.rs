@@ -1,29 +1,27 @@
 //! A model's tokenizer: texts become ids, and long texts are truncated.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::utils::truncation::{TruncationDirection, TruncationParams};
 
 use super::Ragged;
 use super::pair::{Pair, share};
-use crate::base::error::{Error, Result};
+use super::reading::{Reader, Reading, Side};
+use super::tables::{Beyond, Tables};
+use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::text::prefix;
-
-/// Bytes kept of a text for each token that the model takes. Source code has about 3 bytes per
-/// token and its deepest indentation about 12, so the rest would have been truncated anyway, and a
-/// text of 100 MB costs no more than one that just fits.
-const BYTES_PER_TOKEN_MAX: usize = 16;
-
-/// More bytes that are kept, so that a short limit still sees past leading spaces.
-const BYTES_MARGIN: usize = 4096;
 
 /// Bytes of a line in which tokens are counted: 64 KiB are more than any model reads at once.
 const COUNTED_BYTES_MAX: usize = 64 << 10;
 
-/// A model's own tokenizer. The truncation and padding of `tokenizer.json` are disabled, because
-/// batches are packed and the limit belongs to the model.
+/// A model's own tokenizer. The padding of `tokenizer.json` is disabled, because batches are
+/// packed. Of its truncation only the side is used: the limit belongs to the model.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
+    path: PathBuf,
     /// Special ids before the text: `[CLS]`.
     opening: Vec<u32>,
     /// Special ids after the text: `[SEP]`.
@@ -31,11 +29,27 @@ pub struct Tokenizer {
     /// `None` if the tokenizer cannot put two texts into one sequence.
     pair: Option<Pair>,
     max_tokens: usize,
+    reader: Reader,
+    beyond: Option<Beyond>,
+}
+
+/// What the files of a model say about texts, apart from `tokenizer.json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TextOptions {
+    /// Whether texts are converted to lower case first, unless the tokenizer does so itself.
+    pub lower_case: bool,
+    /// Which end of a long text is dropped; `None` if `tokenizer.json` decides.
+    pub side: Option<Side>,
 }
 
 impl Tokenizer {
     /// Reads `tokenizer.json` in `folder`. `max_tokens` counts special tokens too.
     pub fn open(folder: &Path, max_tokens: usize) -> Result<Self> {
+        Self::open_with(folder, max_tokens, TextOptions::default())
+    }
+
+    /// Like [`Tokenizer::open`], with what other files of the model say.
+    pub fn open_with(folder: &Path, max_tokens: usize, options: TextOptions) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         if !path.is_file() {
             return Err(Error::ModelMissing {
@@ -47,8 +61,15 @@ impl Tokenizer {
         let broken = |detail: String| Error::ModelBroken { path: path.clone(), detail };
         let mut inner =
             tokenizers::Tokenizer::from_file(&path).map_err(|e| broken(e.to_string()))?;
+        let is_left = |own: &TruncationParams| own.direction == TruncationDirection::Left;
+        let own =
+            inner.get_truncation().filter(|own| is_left(own)).map_or(Side::Right, |_| Side::Left);
+        let side = options.side.unwrap_or(own);
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| broken(e.to_string()))?;
+        if options.lower_case {
+            add_lower_case(&mut inner).map_err(broken)?;
+        }
         let (opening, closing) = specials_of(&inner).map_err(broken)?;
         let pair = Pair::new(&inner).map_err(broken)?;
         let specials = opening.len() + closing.len();
@@ -59,16 +80,39 @@ impl Tokenizer {
                 expected: format!("more than the {specials} special tokens of the model"),
             });
         }
-        Ok(Self { inner, opening, closing, pair, max_tokens })
+        let reader = Reader::new(side, max_tokens);
+        Ok(Self { inner, path, opening, closing, pair, max_tokens, reader, beyond: None })
+    }
+
+    /// Compares the tokenizer with the tables of the network that reads its ids. Texts with a
+    /// token that has no row are refused by name from then on.
+    ///
+    /// A special token without a row is an error, because every text would be refused.
+    pub fn fit(mut self, tables: Tables) -> Result<Self> {
+        let specials = self.opening.iter().chain(&self.closing).copied();
+        self.beyond = Beyond::find(&self.inner, &self.path, tables, specials)?;
+        if let (Some(pair), Some(types)) = (&self.pair, tables.token_types)
+            && let Some(kind) = pair.types().into_iter().find(|kind| usize::from(*kind) >= types)
+        {
+            let detail = format!(
+                "its template for pairs has token type {kind}, but the model has embeddings for {types}"
+            );
+            self.pair = None;
+            tracing::warn!(path = %self.path.display(), "{detail}; pairs are refused");
+        }
+        Ok(self)
     }
 
     /// The packed ids of `texts`, special tokens included, none longer than `max_tokens`.
     ///
-    /// A long text loses its end, never its closing special tokens. Runs in the caller's rayon
-    /// pool. texts: `[n]`.
+    /// A long text loses one end, the last one for most models, never its special tokens. Runs in
+    /// the caller's rayon pool. texts: `[n]`.
     pub fn encode_batch(&self, texts: &[&str]) -> Result<Ragged> {
-        let encoded: Vec<(Vec<u32>, bool)> =
-            texts.par_iter().map(|text| self.encode(text)).collect::<Result<_>>()?;
+        let encoded: Vec<(Vec<u32>, bool)> = texts
+            .par_iter()
+            .enumerate()
+            .map(|(i, text)| self.encode(text).map_err(|error| of_input(error, i)))
+            .collect::<Result<_>>()?;
         let mut ragged = Ragged::default();
         for (ids, truncated) in &encoded {
             ragged.push(ids, *truncated);
@@ -83,7 +127,7 @@ impl Tokenizer {
     /// each. Runs in the caller's rayon pool. pairs: `[n]`.
     pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Ragged> {
         let pair = self.pair.as_ref().ok_or_else(|| Error::ModelUnsupported {
-            found: "a tokenizer.json without a template for pairs".to_owned(),
+            found: "a tokenizer.json without a template for pairs that fits the model".to_owned(),
             supported: "tokenizers of rerankers".to_owned(),
         })?;
         let specials = pair.specials();
@@ -95,13 +139,14 @@ impl Tokenizer {
             });
         }
         let room = self.max_tokens - specials;
-        let encode = |(a, b): &(&str, &str)| {
-            let ((a, a_cut), (b, b_cut)) = (self.content(a)?, self.content(b)?);
-            let (a_kept, b_kept) = share(room, a.len(), b.len());
-            let truncated = a_cut || b_cut || a_kept < a.len() || b_kept < b.len();
-            Ok((pair.join(&a[..a_kept], &b[..b_kept]), truncated))
+        let encode = |(i, (a, b)): (usize, &(&str, &str))| {
+            let read = |text| self.read(text).map_err(|error| of_input(error, i));
+            let (a, b) = (read(*a)?, read(*b)?);
+            let (a_kept, b_kept) = share(room, a.ids.len(), b.ids.len());
+            let truncated = a.more || b.more || a_kept < a.ids.len() || b_kept < b.ids.len();
+            Ok((pair.join(self.kept(&a.ids, a_kept), self.kept(&b.ids, b_kept)), truncated))
         };
-        let encoded: Vec<_> = pairs.par_iter().map(encode).collect::<Result<_>>()?;
+        let encoded: Vec<_> = pairs.par_iter().enumerate().map(encode).collect::<Result<_>>()?;
         let mut ragged = Ragged::default();
         for ((ids, types), truncated) in &encoded {
             ragged.push_typed(ids, types, *truncated);
@@ -134,28 +179,77 @@ impl Tokenizer {
         self.max_tokens
     }
 
+    /// The part of `text` that decides which ids are kept: of an ordinary text all of it.
+    pub fn relevant<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        if self.reader.is_short(text) {
+            return Cow::Borrowed(text);
+        }
+        self.read(text).map_or(Cow::Borrowed(text), |reading| reading.text)
+    }
+
+    /// How many tokens of a text with this prompt before it belong to the prompt: the opening
+    /// special tokens do, as sentence-transformers counts them.
+    pub fn prompt_tokens(&self, prompt: &str) -> Result<u32> {
+        let (ids, _) = self.encode(prompt)?;
+        Ok((ids.len() - self.closing.len().min(1)) as u32)
+    }
+
     fn encode(&self, text: &str) -> Result<(Vec<u32>, bool)> {
-        let (content, cut) = self.content(text)?;
+        let reading = self.read(text)?;
         let room = self.max_tokens - self.specials();
-        let truncated = cut || content.len() > room;
-        let content = &content[..content.len().min(room)];
+        let truncated = reading.more || reading.ids.len() > room;
+        let content = self.kept(&reading.ids, room);
         Ok(([&self.opening, content, &self.closing].concat(), truncated))
     }
 
-    /// The part of `text` that is read; the rest would not fit anyway.
-    pub fn head<'t>(&self, text: &'t str) -> &'t str {
-        prefix(text, self.max_tokens * BYTES_PER_TOKEN_MAX + BYTES_MARGIN)
+    /// Reads as much of `text` as is needed.
+    fn read<'t>(&self, text: &'t str) -> Result<Reading<'t>> {
+        let reading = self.reader.read(text, |part| {
+            let encoding = self.inner.encode_fast(part, false);
+            let encoding = encoding.map_err(Error::library("tokenizers", "tokenise a text"))?;
+            Ok::<_, Error>(encoding.get_ids().to_vec())
+        })?;
+        if let Some(beyond) = &self.beyond {
+            beyond.check(&self.inner, &reading.ids)?;
+        }
+        Ok(reading)
     }
 
-    /// The ids of a text without special tokens, and whether its end was cut off before tokenising.
-    fn content(&self, text: &str) -> Result<(Vec<u32>, bool)> {
-        let kept = self.head(text);
-        let encoding = self
-            .inner
-            .encode_fast(kept, false)
-            .map_err(Error::library("tokenizers", "tokenise a text"))?;
-        Ok((encoding.get_ids().to_vec(), kept.len() < text.len()))
+    /// At most `n` of `ids`, from the end that is kept: `[at most n]`. ids: `[any]`.
+    fn kept<'i>(&self, ids: &'i [u32], n: usize) -> &'i [u32] {
+        let n = ids.len().min(n);
+        match self.reader.side() {
+            Side::Right => &ids[..n],
+            Side::Left => &ids[ids.len() - n..],
+        }
     }
+}
+
+/// The error of input `index`, if the input is wrong and not the tokenizer.
+fn of_input(error: Error, index: usize) -> Error {
+    match error.kind() {
+        ErrorKind::InvalidParameter => Error::Input { index, source: error.into() },
+        _ => error,
+    }
+}
+
+/// Converts texts to lower case before anything else, unless the tokenizer does so itself.
+fn add_lower_case(inner: &mut tokenizers::Tokenizer) -> std::result::Result<(), String> {
+    fn lowers(normalizer: &NormalizerWrapper) -> bool {
+        match normalizer {
+            NormalizerWrapper::Lowercase(_) => true,
+            NormalizerWrapper::BertNormalizer(bert) => bert.lowercase,
+            NormalizerWrapper::Sequence(all) => all.as_ref().iter().any(lowers),
+            _ => false,
+        }
+    }
+    if inner.get_normalizer().is_some_and(lowers) {
+        return Ok(());
+    }
+    let own = inner.get_normalizer().cloned();
+    let all = std::iter::once(NormalizerWrapper::Lowercase(Lowercase)).chain(own).collect();
+    let all = NormalizerWrapper::Sequence(Sequence::new(all));
+    inner.with_normalizer(Some(all)).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// The special tokens before and after a text, found by encoding one with them and without.
@@ -175,6 +269,7 @@ fn specials_of(inner: &tokenizers::Tokenizer) -> std::result::Result<(Vec<u32>, 
 
 #[cfg(test)]
 mod tests {
+    use super::super::reading::{READ_BYTES_MAX, RUN_PROBED};
     use super::*;
 
     fn folder() -> &'static Path {
@@ -223,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_says_of_padding_and_truncation_is_switched_off() {
+    fn of_padding_and_truncation_in_the_file_only_the_side_counts() {
         let copy = tempfile::tempdir().unwrap();
         let path = copy.path().join("tokenizer.json");
         let mut json: serde_json::Value =
@@ -237,16 +332,150 @@ mod tests {
         let texts = ["one two three four five six seven eight", "x"];
         let got = Tokenizer::open(copy.path(), 64).unwrap().encode_batch(&texts).unwrap();
         assert_eq!(got, open(64).encode_batch(&texts).unwrap());
+        json["truncation"]["direction"] = "Left".into();
+        std::fs::write(&path, json.to_string()).unwrap();
+        let left = Tokenizer::open(copy.path(), 8).unwrap();
+        let got = left.encode_batch(&texts).unwrap();
+        let whole = open(64).encode_batch(&texts).unwrap();
+        let whole = whole.seq(0);
+        assert_eq!(got.seq(0), [&whole[..1], &whole[whole.len() - 7..]].concat());
+        let right = TextOptions { side: Some(Side::Right), lower_case: false };
+        let right = Tokenizer::open_with(copy.path(), 8, right).unwrap();
+        assert_eq!(right.encode_batch(&texts).unwrap(), open(8).encode_batch(&texts).unwrap());
+    }
+
+    /// Texts of few tokens for their bytes, in parts that each golden tokenizer reads differently.
+    fn odd_texts() -> Vec<String> {
+        let mut rng = fastrand::Rng::with_seed(4);
+        let units = [
+            " ",
+            "\n",
+            "\t",
+            "\r\n",
+            "\n    ",
+            "0",
+            "x",
+            "é",
+            "\u{301}",
+            "\u{200d}",
+            "\u{fffd}",
+            "日",
+            "-",
+            "deadbeef",
+            "fn main() {} ",
+            "Straße ",
+            "\u{3000}",
+            "e\u{301}",
+            "🚀",
+            ";",
+        ];
+        let mut text = || {
+            let parts = rng.usize(1..5);
+            (0..parts)
+                .map(|_| units[rng.usize(0..units.len())].repeat(rng.usize(1..9000)))
+                .collect::<Vec<_>>()
+                .join(if rng.bool() { " between " } else { "" })
+        };
+        (0..60).map(|_| text()).collect()
     }
 
     #[test]
-    fn a_huge_text_is_cut_before_it_is_tokenised() {
-        let huge = "é fn main() {}\n".repeat(7 << 20);
-        let started = std::time::Instant::now();
-        let batch = open(256).encode_batch(&[&huge]).unwrap();
-        assert!(started.elapsed().as_millis() < 1000, "{:?}", started.elapsed());
-        assert_eq!((batch.tokens(), batch.truncated[0]), (256, true));
-        assert_eq!(batch, open(256).encode_batch(&[&huge[..20_000]]).unwrap());
+    fn a_text_of_many_bytes_and_few_tokens_has_the_ids_of_the_whole_text() {
+        let mut shorter = 0;
+        for name in ["bert", "roberta", "xlm_roberta", "llama", "mpnet", "gemma3_text"] {
+            for (side, max_tokens) in [(Side::Right, 16), (Side::Left, 16), (Side::Right, 64)] {
+                let options = TextOptions { side: Some(side), lower_case: false };
+                let golden = folder().parent().unwrap().join(name);
+                let tokenizer = Tokenizer::open_with(&golden, max_tokens, options).unwrap();
+                for text in odd_texts() {
+                    let whole = tokenizer.inner.encode_fast(text.as_str(), false).unwrap();
+                    let whole = whole.get_ids();
+                    let room = max_tokens - tokenizer.specials();
+                    let kept = tokenizer.kept(whole, room);
+                    let got = tokenizer.encode_batch(&[&text]).unwrap();
+                    let start: String = text.chars().take(20).collect();
+                    let opening = tokenizer.opening.len();
+                    assert_eq!(
+                        &got.ids[opening..opening + kept.len()],
+                        kept,
+                        "{name} {side:?} {max_tokens}: {} bytes, {start:?}",
+                        text.len()
+                    );
+                    assert_eq!(got.truncated[0], whole.len() > room, "{name}: {start:?}");
+                    let relevant = tokenizer.relevant(&text);
+                    let again = tokenizer.encode_batch(&[&relevant]).unwrap();
+                    assert_eq!(again.ids, got.ids, "{name}: {start:?}");
+                    shorter += usize::from(relevant.len() < text.len());
+                }
+            }
+        }
+        assert!(shorter > 100, "{shorter}");
+    }
+
+    #[test]
+    fn what_is_read_of_a_huge_text_is_bounded_by_its_tokens() {
+        let tokenizer = open(256);
+        for (unit, bytes_max) in [
+            // Enough tokens: the first part suffices.
+            ("é fn main() {}\n", 10_000),
+            // The tokenizer ignores how long a run is, so that the whole text is one of 128 spaces.
+            (" ", 1_000),
+            ("7", 1_000),
+            // No tokens, and no run of one character: it is read to the documented limit.
+            ("\n ", READ_BYTES_MAX),
+        ] {
+            let huge = unit.repeat((16 << 20) / unit.len());
+            let read = std::cell::Cell::new(0);
+            let reading = tokenizer.reader.read(&huge, |part| {
+                read.set(read.get() + part.len());
+                let encoding = tokenizer.inner.encode_fast(part, false);
+                encoding.map(|encoding| encoding.get_ids().to_vec())
+            });
+            let reading = reading.unwrap();
+            assert!(reading.text.len() <= bytes_max, "{unit:?}: {}", reading.text.len());
+            // Every part is at least three times as long as the one before it.
+            let probes = 8 * RUN_PROBED * 4;
+            assert!(read.get() <= bytes_max * 3 / 2 + probes, "{unit:?}: {}", read.get());
+            assert_eq!(reading.more, unit != " " && unit != "7", "{unit:?}");
+        }
+    }
+
+    #[test]
+    fn a_model_that_drops_the_start_of_long_texts_keeps_their_end() {
+        let text = "the quick brown fox jumps over the lazy dog";
+        let whole = open(64).encode_batch(&[text]).unwrap().ids;
+        let options = TextOptions { side: Some(Side::Left), lower_case: false };
+        let left = Tokenizer::open_with(folder(), 8, options).unwrap();
+        let got = left.encode_batch(&[text]).unwrap();
+        assert_eq!(got.ids, [&whole[..1], &whole[whole.len() - 7..]].concat());
+        assert_eq!(got.truncated, [true]);
+        let pair = left.encode_pairs(&[("fox", text)]).unwrap();
+        assert_eq!(pair.ids[pair.ids.len() - 3..], whole[whole.len() - 3..]);
+    }
+
+    #[test]
+    fn texts_are_lowered_first_if_the_model_asks_for_it() {
+        let golden = folder().parent().unwrap().join("roberta");
+        let options = TextOptions { lower_case: true, side: None };
+        let lower = Tokenizer::open_with(&golden, 64, options).unwrap();
+        let plain = Tokenizer::open(&golden, 64).unwrap();
+        let ids = |tokenizer: &Tokenizer, text: &str| tokenizer.encode_batch(&[text]).unwrap().ids;
+        assert_eq!(ids(&lower, "Straße HEAD"), ids(&plain, "straße head"));
+        assert_ne!(ids(&plain, "Straße HEAD"), ids(&plain, "straße head"));
+        let own = Tokenizer::open_with(folder(), 64, options).unwrap();
+        assert_eq!(ids(&own, "Straße HEAD"), ids(&open(64), "Straße HEAD"));
+    }
+
+    #[test]
+    fn a_pair_whose_types_have_no_row_is_refused() {
+        let tables = |token_types| Tables { vocab_size: 600, token_types };
+        let pairs = [("a", "b")];
+        assert!(open(64).fit(tables(Some(2))).unwrap().encode_pairs(&pairs).is_ok());
+        assert!(open(64).fit(tables(None)).unwrap().encode_pairs(&pairs).is_ok());
+        let one = open(64).fit(tables(Some(1))).unwrap();
+        let error = one.encode_pairs(&pairs).unwrap_err().to_string();
+        assert!(error.contains("template for pairs that fits the model"), "{error}");
+        assert!(one.encode_batch(&["a"]).is_ok());
     }
 
     #[test]

@@ -53,7 +53,11 @@ impl DenseChannel {
         if self.device == DenseDevice::Cpu {
             return Err("search.dense_device = cpu".to_owned());
         }
-        let device = self.engine.as_ref().ok_or("no model was loaded")?.search_device()?;
+        let engine = self.engine.as_ref().ok_or("no model was loaded")?;
+        let device = engine.search_device()?;
+        if !engine.identity().normalize {
+            return Err("the CPU normalises the vectors of this model".to_owned());
+        }
         let placed = self.index.place(device, live).map_err(|error| error.to_string())?;
         placed.ok_or_else(|| format!("{} has no memory of its own", device.name()))
     }
@@ -109,6 +113,9 @@ impl Channel for DenseChannel {
                 Err(Error::Unavailable { what, remedy: remedy.to_owned() })
             });
         };
+        if let Some(engine) = &self.engine {
+            embedded = embedded.unit(engine.identity());
+        }
         let on_device = self.on_device(depth, scope);
         let found = on_device.and_then(|(vectors, _)| Some((vectors, embedded.nearest.pop()?)));
         let kind = if found.is_some() { IndexKind::Flat } else { self.index.kind_label() };

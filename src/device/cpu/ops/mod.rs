@@ -28,7 +28,7 @@ pub use glu::glu;
 pub use linear::{Linear, linear};
 pub use norm::{Norm, NormKind, norm, norm_heads, residual, residual_norm};
 pub use peak::peak_gflops;
-pub use pooling::{Pooling, normalize, pool};
+pub use pooling::{Pooling, normalize, pool, pool_all};
 pub use rotary::{Rotary, rotary};
 pub(in crate::device) use tile::int16_is_fast;
 

@@ -21,10 +21,13 @@ pub enum Pooling {
     Max,
     /// The mean over its tokens, in which token `i`, counted from 1, weighs `i`.
     WeightedMean,
+    /// The sum over its tokens, divided by the square root of their number.
+    MeanSqrtLen,
 }
 
 impl Pooling {
-    pub const ALL: [Self; 5] = [Self::Mean, Self::Cls, Self::Last, Self::Max, Self::WeightedMean];
+    pub const ALL: [Self; 6] =
+        [Self::Mean, Self::Cls, Self::Last, Self::Max, Self::WeightedMean, Self::MeanSqrtLen];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -33,6 +36,7 @@ impl Pooling {
             Self::Last => "last",
             Self::Max => "max",
             Self::WeightedMean => "weightedmean",
+            Self::MeanSqrtLen => "mean_sqrt_len",
         }
     }
 
@@ -53,7 +57,23 @@ pub fn pool(
     pooling: Pooling,
     normalize: bool,
 ) -> Vec<f32> {
-    pool_with(InstructionSet::detect(), hidden, d, cu_seqlens, pooling, normalize)
+    pool_with(InstructionSet::detect(), hidden, d, cu_seqlens, &[], &[pooling], normalize)
+}
+
+/// One vector for each sequence from all of `poolings` side by side, `[n, poolings * d]` row-major,
+/// of length 1 if `normalize`. Where no token is left, the values are zeros.
+///
+/// hidden: `[tokens, d]`, row-major; cu_seqlens: `[n + 1]`; left_out: `[n]`, the first tokens of
+/// each sequence that are not pooled, or empty if all are.
+pub fn pool_all(
+    hidden: &[f32],
+    d: usize,
+    cu_seqlens: &[u32],
+    left_out: &[u32],
+    poolings: &[Pooling],
+    normalize: bool,
+) -> Vec<f32> {
+    pool_with(InstructionSet::detect(), hidden, d, cu_seqlens, left_out, poolings, normalize)
 }
 
 pub(super) fn pool_with(
@@ -61,19 +81,33 @@ pub(super) fn pool_with(
     hidden: &[f32],
     d: usize,
     cu_seqlens: &[u32],
-    pooling: Pooling,
+    left_out: &[u32],
+    poolings: &[Pooling],
     normalize: bool,
 ) -> Vec<f32> {
-    let mut out = vec![0.0; (cu_seqlens.len() - 1) * d];
-    out.par_chunks_exact_mut(d).zip(cu_seqlens.par_windows(2)).for_each(|(out, ends)| {
+    let width = d * poolings.len();
+    let mut out = vec![0.0; (cu_seqlens.len() - 1) * width];
+    let sequences = cu_seqlens.par_windows(2).enumerate();
+    out.par_chunks_exact_mut(width).zip(sequences).for_each(|(out, (i, ends))| {
         let rows = &hidden[ends[0] as usize * d..ends[1] as usize * d];
-        match pooling {
-            _ if rows.is_empty() => return,
-            Pooling::Mean => mean_rows(set, rows, 0.0, out),
-            Pooling::WeightedMean => mean_rows(set, rows, 1.0, out),
-            Pooling::Max => max_rows(set, rows, out),
-            Pooling::Cls => out.copy_from_slice(&rows[..d]),
-            Pooling::Last => out.copy_from_slice(&rows[rows.len() - d..]),
+        let skipped = left_out.get(i).copied().unwrap_or(0) as usize;
+        let rows = &rows[(skipped * d).min(rows.len())..];
+        if rows.is_empty() {
+            return;
+        }
+        for (out, pooling) in out.chunks_exact_mut(d).zip(poolings) {
+            match pooling {
+                Pooling::Mean => mean_rows(set, rows, 1.0, 0.0, out),
+                Pooling::WeightedMean => mean_rows(set, rows, (skipped + 1) as f32, 1.0, out),
+                Pooling::MeanSqrtLen => {
+                    mean_rows(set, rows, 1.0, 0.0, out);
+                    let scale = ((rows.len() / d) as f32).sqrt();
+                    out.iter_mut().for_each(|value| *value *= scale);
+                }
+                Pooling::Max => max_rows(set, rows, out),
+                Pooling::Cls => out.copy_from_slice(&rows[..d]),
+                Pooling::Last => out.copy_from_slice(&rows[rows.len() - d..]),
+            }
         }
         if normalize {
             unit_row(set, out);
@@ -89,15 +123,16 @@ pub fn normalize(rows: &mut [f32], d: usize) {
 }
 
 multiversion! {
-    /// out becomes the mean of `rows`; the weight of a row is that of the one before it plus
-    /// `growth`. rows: `[some, d]`, at least one; out: `[d]`.
-    fn mean_rows(rows: &[f32], growth: f32, out: &mut [f32]) = mean_rows_body
+    /// out becomes the mean of `rows`; the weight of the first row is `first`, and that of each
+    /// other one is that of the one before it plus `growth`. rows: `[some, d]`, at least one; out:
+    /// `[d]`.
+    fn mean_rows(rows: &[f32], first: f32, growth: f32, out: &mut [f32]) = mean_rows_body
 }
 
 #[inline(always)]
-fn mean_rows_body<const FMA: bool>(rows: &[f32], growth: f32, out: &mut [f32]) {
+fn mean_rows_body<const FMA: bool>(rows: &[f32], first: f32, growth: f32, out: &mut [f32]) {
     out.fill(0.0);
-    let (mut weight, mut weights) = (1.0, 0.0);
+    let (mut weight, mut weights) = (first, 0.0);
     for row in rows.chunks_exact(out.len()) {
         for (out, value) in out.iter_mut().zip(row) {
             *out = math::fma::<FMA>(weight, *value, *out);

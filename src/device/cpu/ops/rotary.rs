@@ -11,6 +11,8 @@ use crate::device::{Cpu, Rows};
 pub struct Rotary {
     /// Radians per position: `[pairs]`.
     pub frequencies: Vec<f32>,
+    /// The factor of all cosines and sines.
+    pub scale: f32,
 }
 
 impl Rotary {
@@ -27,7 +29,8 @@ impl Rotary {
             let (cosines, sines) = row.split_at_mut(pairs);
             for ((cos, sin), frequency) in cosines.iter_mut().zip(sines).zip(&self.frequencies) {
                 // The angle is rounded to f32, as the reference implementations round it.
-                (*sin, *cos) = (i as f32 * frequency).sin_cos();
+                let (s, c) = (i as f32 * frequency).sin_cos();
+                (*sin, *cos) = (s * self.scale, c * self.scale);
             }
         }
     }

@@ -13,6 +13,8 @@ use std::time::Instant;
 pub(super) use batch::{Batch, BatchRow};
 pub(super) use queue::Queue;
 
+use crate::embedding::token::Ragged;
+
 /// The maximum size of a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BatchLimits {
@@ -29,20 +31,23 @@ pub(super) struct Sequence {
     pub ids: Vec<u32>,
     /// `[tokens]`, or empty if every type is 0.
     pub token_type_ids: Vec<u8>,
+    /// How many of the first tokens are a prompt that pooling leaves out.
+    pub left_out: u32,
 }
 
 impl Sequence {
-    /// The sequence of a text or of a pair. ids, token_type_ids: `[tokens]`.
-    pub fn new(ids: &[u32], token_type_ids: &[u8]) -> Self {
+    /// Sequence `i` of `ragged`: a text or a pair.
+    pub fn new(ragged: &Ragged, i: usize) -> Self {
+        let (ids, token_type_ids) = (ragged.seq(i), ragged.seq_types(i));
         let is_plain = token_type_ids.iter().all(|&id| id == 0);
         let token_type_ids = if is_plain { Vec::new() } else { token_type_ids.to_vec() };
-        Self { ids: ids.to_vec(), token_type_ids }
+        Self { ids: ids.to_vec(), token_type_ids, left_out: ragged.left_out[i] }
     }
 
     /// The sequence of a single text. ids: `[tokens]`.
     #[cfg(test)]
     pub fn from_ids(ids: Vec<u32>) -> Self {
-        Self { ids, token_type_ids: Vec::new() }
+        Self { ids, token_type_ids: Vec::new(), left_out: 0 }
     }
 
     /// Tokens that the sequence counts for in a limit. An empty sequence counts as one.

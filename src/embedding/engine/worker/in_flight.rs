@@ -39,6 +39,7 @@ impl InFlight {
             } else {
                 ragged.push_typed(&sequence.ids, &sequence.token_type_ids, false);
             }
+            ragged.leave_out(sequence.left_out);
             for slot in &batch_row.waiters {
                 request.add(row, slot.request.search.as_ref());
             }

@@ -1,6 +1,6 @@
 //! Decoders that became embedders: Llama, Mistral, Qwen 2 and 3.
 
-use super::rope::rotary;
+use super::rope::{Layers, rotary};
 use super::{ClassifierConfig, Family, Pooling, layers_of, sizes, windowed};
 use crate::base::error::Result;
 use crate::device::cpu::ops::Mask;
@@ -48,7 +48,7 @@ fn describe(raw: &Raw) -> Result<Description> {
     let activation = raw.activation("hidden_act", "silu")?;
     Ok(Description {
         heads_kv: heads_kv(raw, sizes.heads)?,
-        rotaries: vec![rotary(raw, "full_attention", "rope_theta", 10_000.0, sizes.head_dim)?],
+        rotaries: vec![rotary(raw, Layers::All, "rope_theta", 10_000.0, sizes.head_dim)?],
         bias: bias(raw, model_type)?,
         ..Description::new(names, sizes, layers, norm, activation)
     })

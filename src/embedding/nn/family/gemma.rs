@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::decoder::{self, bidirectional, heads_kv};
-use super::rope::rotary;
+use super::rope::{Layers, rotary};
 use super::{Family, layers_of, sizes, windowed};
 use crate::base::error::Result;
 use crate::device::cpu::ops::Mask;
@@ -27,6 +27,9 @@ static NAMES: Names = Names {
     ..decoder::NAMES_QWEN3
 };
 
+const FULL: Layers = Layers::Kind { name: "full_attention", scaled: true };
+const SLIDING: Layers = Layers::Kind { name: "sliding_attention", scaled: false };
+
 fn describe(raw: &Raw) -> Result<Description> {
     raw.only("attn_logit_softcapping", json!(null))?;
     let head_dim = raw.size_or("head_dim", 256)?;
@@ -40,8 +43,8 @@ fn describe(raw: &Raw) -> Result<Description> {
         attention_scale: 1.0 / raw.positive_or("query_pre_attn_scalar", 256.0)?.sqrt() as f32,
         embedding_scale: (sizes.hidden_dim as f64).sqrt() as f32,
         rotaries: vec![
-            rotary(raw, "full_attention", "rope_theta", 1_000_000.0, head_dim)?,
-            rotary(raw, "sliding_attention", "rope_local_base_freq", 10_000.0, head_dim)?,
+            rotary(raw, FULL, "rope_theta", 1_000_000.0, head_dim)?,
+            rotary(raw, SLIDING, "rope_local_base_freq", 10_000.0, head_dim)?,
         ],
         bias: Biases { qkv: bias, o_proj: bias, up_proj: false, down_proj: false },
         ..Description::new(&NAMES, sizes, layers(raw)?, norm, activation)

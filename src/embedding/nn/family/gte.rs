@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rope::rotary;
+use super::rope::{Layers, rotary};
 use super::{
     DenseConfig, Family, MaskedLmConfig, first_token_classifier, layers_of, same_layers, sizes,
 };
@@ -51,7 +51,7 @@ fn describe(raw: &Raw) -> Result<Description> {
     let activation = raw.activation("hidden_act", "gelu")?;
     Ok(Description {
         token_types,
-        rotaries: vec![rotary(raw, "full_attention", "rope_theta", 10_000.0, sizes.head_dim)?],
+        rotaries: vec![rotary(raw, Layers::All, "rope_theta", 10_000.0, sizes.head_dim)?],
         bias: Biases { up_proj: false, ..Biases::ALL },
         ..Description::new(&NAMES, sizes, layers, norm, activation)
     })

@@ -82,7 +82,11 @@ pub fn family(raw: &Raw) -> Result<&'static Family> {
     let model_type = raw.text_or("model_type", "")?;
     let known = |family: &&Family| family.model_types.contains(&model_type);
     FAMILIES.iter().find(known).ok_or_else(|| {
-        let found = format!("model type {model_type:?}");
+        let found = if model_type.is_empty() {
+            format!("{} without a model_type", raw.path().display())
+        } else {
+            format!("model type {model_type:?}")
+        };
         unsupported(found, &model_types(|_| true))
     })
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rope::rotary;
+use super::rope::{Layers, rotary};
 use super::{
     ClassifierConfig, DenseConfig, Family, MaskedLmConfig, Pooling, layers_of, plain_encoder,
     sizes, windowed,
@@ -40,6 +40,9 @@ static NAMES: Names = Names {
     head_norms: None,
 };
 
+const FULL: Layers = Layers::Kind { name: "full_attention", scaled: true };
+const SLIDING: Layers = Layers::Kind { name: "sliding_attention", scaled: true };
+
 fn describe(raw: &Raw) -> Result<Description> {
     plain_encoder(raw)?;
     let sizes = sizes(raw, None)?;
@@ -63,8 +66,8 @@ fn describe(raw: &Raw) -> Result<Description> {
     let activation = raw.activation("hidden_activation", "gelu")?;
     Ok(Description {
         rotaries: vec![
-            rotary(raw, "full_attention", "global_rope_theta", 160_000.0, sizes.head_dim)?,
-            rotary(raw, "sliding_attention", "local_rope_theta", 10_000.0, sizes.head_dim)?,
+            rotary(raw, FULL, "global_rope_theta", 160_000.0, sizes.head_dim)?,
+            rotary(raw, SLIDING, "local_rope_theta", 10_000.0, sizes.head_dim)?,
         ],
         bias: Biases { qkv: bias, o_proj: bias, up_proj: mlp_bias, down_proj: mlp_bias },
         ..Description::new(&NAMES, sizes, layers, norm, activation)

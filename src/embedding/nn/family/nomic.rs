@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::rope::{rotary, scaled_rotary};
+use super::rope::{Layers, rotary, scaled_rotary};
 use super::{Family, head_dim as head_dim_of, layers_of, plain_encoder, same_layers};
 use crate::base::error::Result;
 use crate::device::cpu::ops::{Activation, Rotary};
@@ -76,7 +76,7 @@ fn max_tokens(raw: &Raw) -> Result<usize> {
 
 fn rotary_of(raw: &Raw, head_dim: usize) -> Result<Rotary> {
     if !raw.has("rotary_emb_base") {
-        return rotary(raw, "full_attention", "rope_theta", 1000.0, head_dim);
+        return rotary(raw, Layers::All, "rope_theta", 1000.0, head_dim);
     }
     let theta = raw.positive_or("rotary_emb_base", 1000.0)?;
     scaled_rotary(raw, None, theta, raw.positive_or("rotary_emb_fraction", 1.0)?, head_dim)

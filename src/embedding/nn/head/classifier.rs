@@ -68,7 +68,7 @@ impl Classifier {
 
     /// The raw logits of each sequence: `[n, labels]`.
     pub fn logits(&self, batch: &Ragged) -> Result<Matrix> {
-        let pooled = self.encoder.pooled(batch, self.pooling, false)?;
+        let pooled = self.encoder.pooled(batch, &[self.pooling], false)?;
         let pooled = Rows::new(pooled, self.encoder.hidden_dim());
         let logits = self.cpu.install(|| self.head(pooled));
         Matrix::new(logits.as_slice().to_vec(), self.labels())

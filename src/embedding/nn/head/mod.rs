@@ -1,8 +1,10 @@
 //! What do networks compute that were trained for something else than a vector?
 
+mod activation;
 mod classifier;
 mod splade;
 
+pub use activation::ScoreActivation;
 pub use classifier::Classifier;
 pub use splade::Splade;
 

@@ -191,7 +191,7 @@ fn a_feature_that_is_not_computed_is_refused_by_name() {
         ("nomic_bert", json!({ "prenorm": true })),
         ("nomic_bert", json!({ "activation_function": "gelu_fast" })),
         ("gte", json!({ "layer_norm_type": "rms_norm" })),
-        ("llama", json!({ "rope_parameters/rope_type": "yarn" })),
+        ("llama", json!({ "rope_parameters/rope_type": "su" })),
         ("gemma3_text", json!({ "attn_logit_softcapping": 50.0 })),
     ] {
         let error = load(changed(name, &edit).path()).err().unwrap();

@@ -47,7 +47,7 @@ fn cuda_gives_the_vectors_of_every_family_alone_and_in_a_ragged_batch() {
             let mut check = |order: &[usize], pooling: Pooling| {
                 let want = matrix(&expected[pooling.as_str()]);
                 let batch = batch(&all, order);
-                let got = encoder.pooled(&batch, pooling, true).unwrap();
+                let got = encoder.pooled(&batch, &[pooling], true).unwrap();
                 for (got, &i) in got.chunks_exact(want.d()).zip(order) {
                     least = least.min(cosine(got, want.row(i)));
                 }
@@ -107,7 +107,7 @@ fn cuda_computes_an_empty_batch_and_empty_sequences() {
     let device = device(DtypeChoice::F16);
     let encoder = Encoder::load(&golden("bert"), &device).unwrap();
     let pooled =
-        |lengths: &[usize]| encoder.pooled(&random_batch(lengths), Pooling::Mean, true).unwrap();
+        |lengths: &[usize]| encoder.pooled(&random_batch(lengths), &[Pooling::Mean], true).unwrap();
     assert!(pooled(&[]).is_empty());
     assert_eq!(pooled(&[0, 0]), vec![0.0; 2 * 64]);
     let (got, want) = (pooled(&[0, 5, 0, 3]), pooled(&[5, 3]));
@@ -140,8 +140,9 @@ fn cuda_says_which_memory_is_missing_and_a_smaller_batch_is_computed_after_that(
     // Enough for the weights, the workspace of cuBLASLt and a batch of about 1,000 tokens.
     let room = open((35 << 20) as f32 / total as f32);
     let encoder = Encoder::load(&golden("bert"), &room).unwrap();
-    let pooled =
-        |tokens: usize| encoder.pooled(&random_batch(&vec![10; tokens / 10]), Pooling::Mean, true);
+    let pooled = |tokens: usize| {
+        encoder.pooled(&random_batch(&vec![10; tokens / 10]), &[Pooling::Mean], true)
+    };
     let error = pooled(10_000).unwrap_err();
     assert!(
         matches!(error, crate::base::error::Error::OutOfMemory { tokens: 10_000, bytes: 1.. }),

@@ -82,7 +82,7 @@ proptest! {
             rotated.extend(values);
         }
         let mut cos_sin = Rows::default();
-        let config = Rotary { frequencies };
+        let config = Rotary { frequencies, scale: 1.0 };
         // In two steps, as when a longer sequence comes.
         config.extend(&mut cos_sin, 7);
         config.extend(&mut cos_sin, 41);
@@ -162,33 +162,37 @@ proptest! {
 
     #[test]
     fn pooling_agrees_with_f64(
-        lengths in lengths(), d in 1..70usize, kind in 0..5usize, normalize: bool, seed: u64,
+        lengths in lengths(), d in 1..70usize, kind in 0..6usize, normalize: bool, seed: u64,
+        skipped in 0..3u32,
     ) {
-        let pooling =
-            [Pooling::Mean, Pooling::WeightedMean, Pooling::Max, Pooling::Cls, Pooling::Last][kind];
+        let pooling = Pooling::ALL[kind];
         let hidden = Numbers::new(seed).some(lengths.iter().sum::<usize>() * d, 1.0);
         let ends = ends(&lengths);
         let rows = |range: &[u32]| &hidden[range[0] as usize * d..range[1] as usize * d];
         let want: Vec<f64> = ends.windows(2)
-            .flat_map(|range| pooled(rows(range), d, pooling, normalize))
+            .flat_map(|range| pooled(rows(range), d, skipped, pooling, normalize))
             .collect();
         for cpu in cpus() {
             let set = cpu.instruction_set();
-            let got = pooling::pool_with(set, &hidden, d, &ends, pooling, normalize);
+            let left_out = vec![skipped; lengths.len()];
+            let got =
+                pooling::pool_with(set, &hidden, d, &ends, &left_out, &[pooling], normalize);
             close(&cpu, &got, want.iter().copied(), 3e-6)?;
         }
     }
 }
 
-fn pooled(rows: &[f32], d: usize, pooling: Pooling, normalize: bool) -> Vec<f64> {
+fn pooled(rows: &[f32], d: usize, skipped: u32, pooling: Pooling, normalize: bool) -> Vec<f64> {
+    let rows = &rows[(skipped as usize * d).min(rows.len())..];
     let n = rows.len() / d;
     let column = |c: usize| (0..n).map(move |i| f64::from(rows[i * d + c]));
     let one = |c: usize| match pooling {
         Pooling::Mean => column(c).sum::<f64>() / n as f64,
         Pooling::WeightedMean => {
-            let weighted = column(c).zip(1..).map(|(v, w)| v * f64::from(w)).sum::<f64>();
-            weighted / (n * (n + 1) / 2) as f64
+            let weights = (1..=n).map(|i| f64::from(skipped) + i as f64);
+            column(c).zip(weights.clone()).map(|(v, w)| v * w).sum::<f64>() / weights.sum::<f64>()
         }
+        Pooling::MeanSqrtLen => column(c).sum::<f64>() / (n as f64).sqrt(),
         Pooling::Max => column(c).fold(f64::NEG_INFINITY, f64::max),
         Pooling::Cls => column(c).next().unwrap(),
         Pooling::Last => column(c).next_back().unwrap(),
