@@ -129,6 +129,8 @@ fn a_command_that_computes_many_texts_is_one_trace() {
             _ => format!("{}\n", json!({ "query": "what", "text": format!("text {i}") })),
         };
         let input: String = (0..lines).map(line).collect();
+        // Runs are kept in a data folder that exists.
+        std::fs::create_dir_all(&place.settings.data.dir).unwrap();
         let written = piped(&place, &[command], input.as_bytes()).ok();
         assert_eq!(written.lines().count(), lines);
         let run = place.run(&["trace", "--format", "json"]).json();
