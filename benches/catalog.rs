@@ -2,7 +2,7 @@
 //!
 //! Corpus: 100,000 chunks (500 in a smoke run) of about 900 bytes of text with headers, ten per file,
 //! generated from a seed. Ids are drawn uniformly from all of them. Each pass measures what a caller
-//! sees: all columns, text included, in the requested order.
+//! sees: what an answer shows of each chunk, text included, in the requested order.
 
 #![allow(
     clippy::disallowed_methods,
