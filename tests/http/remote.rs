@@ -114,7 +114,8 @@ fn a_server_that_starts_before_its_endpoint_becomes_ready_with_it() {
     drop(endpoint);
 
     let server = Serving::start(&place, &http);
-    let waits = || server.probe("engine")["why"].as_str().is_some_and(|why| why.contains("again"));
+    let waits =
+        || server.probe("engine")["why"].as_str().is_some_and(|why| why.contains("endpoint.url"));
     wait_for("the reason", waits);
     let engine = server.probe("engine");
     assert_eq!(engine["ready"], false);
