@@ -104,10 +104,12 @@ pub fn remedy(error: &reqwest::Error, is_https: bool) -> Option<&'static str> {
 
 /// The error of rustls among the causes of `error`.
 fn tls_error(error: &reqwest::Error) -> Option<&TlsError> {
-    causes(error).find_map(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.map(|inner| inner as &(dyn StdError + 'static));
-        inner.unwrap_or(cause).downcast_ref::<TlsError>()
+    causes(error).find_map(|mut cause| {
+        // An error of I/O is the wrapper, not the effect, of the one inside it.
+        while let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            cause = inner;
+        }
+        cause.downcast_ref::<TlsError>()
     })
 }
 
