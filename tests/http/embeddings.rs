@@ -160,7 +160,7 @@ fn a_wrong_value_names_its_field_and_what_is_allowed() {
             "dimensions = \"16\" is not valid: expected a whole number",
         ),
         (r#"{"input": "a", "dimensions": -1}"#, "dimensions", "dimensions = -1 is not valid"),
-        (r#"{"input": "a", "dimensions": 65}"#, "dimensions", "1 to 64, the dimension of bert"),
+        (r#"{"input": "a", "dimensions": 65}"#, "dimensions", "expected 64, the dimension of bert"),
         (r#"{"input": "a", "model": 7}"#, "model", "model = 7 is not valid: expected a string"),
         (r#"{"input": "a", "model": "gpt-9"}"#, "model", "model = gpt-9 is not valid"),
         (r#"{"input": null}"#, "input", "expected a string or a list of strings"),

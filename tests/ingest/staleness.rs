@@ -63,7 +63,8 @@ fn vectors_are_those_of_the_model(place: &Place) {
     let texts: Vec<String> = rows.iter().map(|row| row.embedded_text()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let request = EmbedRequest::bulk(&texts, PromptKind::Document);
-    let now = engine(&place.settings).embed(request, &cx()).unwrap().vectors;
+    let engine = engine(&place.settings);
+    let now = engine.embed(request, &cx()).unwrap().unit(engine.identity()).vectors;
     assert!(!rows.is_empty());
     for (row, now) in rows.iter().zip(now.rows()) {
         let stored = dense.vector(row.id).unwrap();

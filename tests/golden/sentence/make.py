@@ -80,7 +80,7 @@ CASES = {
     "linear": rope(rope_theta=500.0, rope_scaling={"type": "linear", "factor": 2.0}),
     "dynamic": rope(rope_theta=500.0, rope_scaling={"type": "dynamic", "factor": 2.0}),
     "yarn": rope(rope_theta=500.0, rope_scaling={"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}),
-    "yarn by type": rope("qwen2", rope_theta=10000.0, rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}),
+    "yarn by type": rope(rope_theta=10000.0, rope_scaling={"type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}),
     "yarn with everything": rope(rope_parameters={"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64, "rope_theta": 500.0,
         "beta_fast": 16, "beta_slow": 2, "attention_factor": 1.25}, drop=()),
     "yarn with mscale": rope(rope_parameters={"rope_type": "yarn", "factor": 8.0, "original_max_position_embeddings": 64,
