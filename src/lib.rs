@@ -48,6 +48,7 @@ pub mod tools;
 pub mod cli;
 #[doc(hidden)]
 pub mod http;
+mod mcp;
 
 pub use base::config::Settings;
 pub use base::error::{Error, ErrorKind, Result, Warning};

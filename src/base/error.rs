@@ -53,6 +53,9 @@ pub enum Error {
     )]
     BodyTooLarge { bytes_max: usize },
 
+    #[error("the arguments are not valid: {detail}")]
+    ToolInput { detail: String },
+
     #[error("the query cannot be searched: {detail}")]
     QueryInvalid { detail: String },
 
@@ -239,6 +242,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Argument { .. }
+            | Self::ToolInput { .. }
             | Self::InputLine { .. }
             | Self::Dimension { .. }
             | Self::NotFinite { .. }

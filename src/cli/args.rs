@@ -10,11 +10,14 @@ use super::completions::CompletionsArgs;
 use super::config::ConfigArgs;
 use super::embed::EmbedArgs;
 use super::index::IndexArgs;
+use super::install::InstallArgs;
+use super::mcp::McpArgs;
 use super::model::ModelArgs;
 use super::rerank::RerankArgs;
 use super::search::SearchArgs;
 use super::serve::ServeArgs;
 use super::status::StatusArgs;
+use super::tool::ToolArgs;
 use super::trace::TraceArgs;
 use super::versions::{GcArgs, RollbackArgs};
 use crate::base::config::help;
@@ -114,6 +117,14 @@ pub enum Command {
     /// Serve over HTTP
     #[command(after_help = format!("Routes: {}.", route_list()))]
     Serve(ServeArgs),
+    /// Serve an agent over the Model Context Protocol, on standard input and output
+    Mcp(McpArgs),
+    /// Configure an agent of this project to use codeintel; shows the change first
+    Install(InstallArgs),
+    /// Remove what `install` wrote
+    Uninstall(InstallArgs),
+    /// Call a tool as an agent does, or list the tools
+    Tool(ToolArgs),
     /// Show what happened in a run: its stages, warnings and hints
     Trace(TraceArgs),
     /// List the published versions of the index

@@ -14,6 +14,8 @@ mod doctor;
 mod embed;
 mod highlight;
 mod index;
+mod install;
+mod mcp;
 mod model;
 mod out;
 mod report;
@@ -22,6 +24,7 @@ mod rows;
 mod search;
 mod serve;
 mod status;
+mod tool;
 mod trace;
 mod versions;
 
@@ -72,13 +75,18 @@ impl Context {
             // These call the engine many times; in one stage, the calls are one trace.
             Tool::Embed | Tool::Rerank => run.within(Stage::Batch),
             Tool::Bench => run.within(Stage::Bench),
-            Tool::Search | Tool::Ingest | Tool::Embeddings => run,
+            _ => run,
         }
     }
 
     /// Ends a run of this command.
     fn finish(&self, run: &RunContext, error: Option<&Error>) {
         run.finish(error);
+        self.print_report(run);
+    }
+
+    /// Prints the report of a finished run, if it was asked for.
+    fn print_report(&self, run: &RunContext) {
         if self.report {
             report::print_report(&run.report());
         }
@@ -138,7 +146,7 @@ fn start(args: Args) -> Result<(), Arc<Error>> {
     let data = DataFolder::new(settings.data.folder(&here));
     let app = App::new(settings, telemetry.clone(), data);
     // A server has many runs and keeps the failed ones; a command has one run.
-    let is_server = matches!(args.command, Command::Serve(_));
+    let is_server = matches!(args.command, Command::Serve(_) | Command::Mcp(_));
     warn(&warnings, is_server);
     let kept = if is_server { KeptRuns::Failed } else { KeptRuns::All };
     app.runs().keep(kept, &telemetry);
@@ -161,6 +169,10 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Model(args) => model::run(cx, args)?,
         Command::Doctor(args) => doctor::run(cx, args)?,
         Command::Serve(_) => serve::run(cx, config)?,
+        Command::Install(args) => install::install(cx, args)?,
+        Command::Uninstall(args) => install::uninstall(cx, args)?,
+        Command::Mcp(args) => mcp::run(cx, args)?,
+        Command::Tool(args) => tool::run(cx, args)?,
         Command::Trace(args) => trace::run(cx, args)?,
         Command::Versions(args) => versions::list(cx, args)?,
         Command::Rollback(args) => versions::rollback(cx, args)?,
@@ -202,7 +214,7 @@ fn settings(args: &Args, file: Option<&Path>) -> Result<(Settings, Vec<Warning>)
 /// server.
 fn log_filter(args: &Args) -> String {
     process_env("RUST_LOG").unwrap_or_else(|| {
-        let serves = matches!(args.command, Command::Serve(_));
+        let serves = matches!(args.command, Command::Serve(_) | Command::Mcp(_));
         let quiet = if serves { "info" } else { "error" };
         let level = [quiet, "info", "debug"][usize::from(args.verbose.min(2))];
         format!("codeintel={level},warn")

@@ -9,7 +9,8 @@ use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::TelemetryConfig;
 use crate::http::{listen, metrics_router, router, serve, threads_max};
-use crate::tools::App;
+use crate::mcp;
+use crate::tools::{App, ToolSet};
 
 /// The interval at which CURRENT is read.
 const REFRESH: Duration = Duration::from_millis(500);
@@ -24,6 +25,7 @@ pub struct ServeArgs {
 
 pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
     let app = cx.app;
+    let tools = ToolSet::parse(&app.settings().serve.tools)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(threads_max(&app.settings().serve))
@@ -56,7 +58,7 @@ pub fn run(cx: Context, config: &TelemetryConfig) -> Result<()> {
             tokio::time::sleep(DRAIN).await;
         };
         tokio::select! {
-            result = serve(listener, router(app), stop) => result,
+            result = serve(listener, router(app.clone(), mcp::route(&app, tools)), stop) => result,
             () = drained => Ok(()),
         }
     });

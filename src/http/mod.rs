@@ -48,8 +48,8 @@ fn post<T: 'static>(path: &'static str, handler: impl Handler<T, App>) -> Route 
     Route { method: "POST", path, handler: routing::post(handler) }
 }
 
-/// The table of all routes.
-fn routes() -> Vec<Route> {
+/// The table of all routes. mcp: what answers `/mcp`, an interface of its own.
+fn routes(mcp: MethodRouter<App>) -> Vec<Route> {
     vec![
         get("/healthz", health::alive),
         get("/readyz", health::ready),
@@ -58,28 +58,33 @@ fn routes() -> Vec<Route> {
         get("/v1/traces/{trace_id}", native::trace),
         post("/v1/embeddings", openai::embeddings),
         native::tool("/v1/search", &search::SPEC, search::run),
+        get("/v1/tools", native::list_tools),
+        post("/v1/tools/{name}", native::call_tool),
+        Route { method: "POST", path: "/mcp", handler: mcp },
     ]
 }
 
 /// The list of routes, for the message to a request without a route.
 pub fn route_list() -> String {
-    let names = routes().into_iter().map(|route| format!("{} {}", route.method, route.path));
+    let names = routes(MethodRouter::new())
+        .into_iter()
+        .map(|route| format!("{} {}", route.method, route.path));
     names.collect::<Vec<_>>().join(", ")
 }
 
 /// Maximum threads that the requests of one server hold: one for each request to a tool, and some
 /// for the reports of runs and for following the index.
 pub fn threads_max(settings: &ServeSettings) -> usize {
-    let tools = routes().iter().filter(|route| route.method == "POST").count();
+    let tools = routes(MethodRouter::new()).iter().filter(|route| route.method == "POST").count();
     tools * settings.requests_max + OTHER_THREADS
 }
 
-/// The router of an app that may still be loading.
-pub fn router(app: App) -> Router {
+/// The router of an app that may still be loading. mcp: what answers `/mcp`.
+pub fn router(app: App, mcp: MethodRouter<App>) -> Router {
     let serve = &app.settings().serve;
     let body_bytes_max = serve.body_bytes_max;
     let slots = Arc::new(Slots::new(serve.requests_max));
-    routes()
+    routes(mcp)
         .into_iter()
         .fold(Router::new(), |router, route| router.route(route.path, route.handler))
         .fallback(native::no_such_route)
@@ -133,7 +138,8 @@ mod tests {
 
     #[test]
     fn every_route_has_its_label_in_telemetry() {
-        let routes: Vec<&str> = routes().iter().map(|route| route.path).collect();
+        let routes: Vec<&str> =
+            routes(MethodRouter::new()).iter().map(|route| route.path).collect();
         let labels: Vec<&str> = labels::Route::ALL.iter().map(|label| label.value()).collect();
         assert_eq!([&routes[..], &["unmatched"]].concat(), labels);
     }

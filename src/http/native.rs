@@ -13,8 +13,8 @@ use super::json_body::JsonBody;
 use super::request::{self, RequestHead};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::{RunContext, RunError};
-use crate::tools::wire::TraceAnswer;
-use crate::tools::{App, FromFields, ToolSpec, find_run};
+use crate::tools::wire::{Problem, ToolDescription, TraceAnswer};
+use crate::tools::{App, FromFields, JsonObject, ToolSet, ToolSpec, find_run};
 
 /// The route of a tool: its input is the body, its answer is JSON.
 pub fn tool<I, T>(
@@ -38,15 +38,28 @@ where
     super::post(path, handler)
 }
 
-/// A failure as RFC 9457 problem details.
-#[derive(Serialize)]
-struct Problem {
-    #[serde(rename = "type")]
-    uri: String,
-    title: &'static str,
-    status: u16,
-    detail: String,
-    code: &'static str,
+/// `GET /v1/tools`: lists the tools with their schemas.
+pub async fn list_tools() -> Response {
+    let tools: Vec<ToolDescription> = ToolSet::all().iter().map(ToolDescription::new).collect();
+    Json(tools).into_response()
+}
+
+/// `POST /v1/tools/{name}`: calls a tool with the body as its arguments.
+pub async fn call_tool(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    head: RequestHead,
+    body: JsonBody,
+) -> Response {
+    let tool = match ToolSet::all().find(&name) {
+        Ok(tool) => tool,
+        Err(error) => return problem(StatusCode::NOT_FOUND, "not-found", error.to_string()),
+    };
+    let work = move |app: &App, cx: &RunContext| tool.call(app, body.parse::<JsonObject>(app)?, cx);
+    match request::run_tool(app, head, tool.spec, work).await {
+        Ok(answer) => Json(answer.json).into_response(),
+        Err(error) => from_error(&error),
+    }
 }
 
 /// The response to a failed request.
@@ -58,10 +71,8 @@ pub fn from_error(error: &Error) -> Response {
 
 /// A problem document.
 pub fn problem(status: StatusCode, code: &'static str, detail: String) -> Response {
-    let uri = format!("urn:codeintel:problem:{code}");
     let reason = RunError::new(code, &detail);
-    let body = Json(Problem { uri, title: code, status: status.as_u16(), detail, code });
-    let mut response = (status, body).into_response();
+    let mut response = (status, Json(Problem::with(status.as_u16(), code, detail))).into_response();
     response.extensions_mut().insert(reason);
     let media_type = HeaderValue::from_static("application/problem+json");
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);

@@ -20,6 +20,8 @@ pub struct Answer {
     pub channels_used: Vec<ChannelName>,
     /// Best first.
     pub findings: Vec<Finding>,
+    /// Chunks that any channel found, of which the best are the findings.
+    pub total: usize,
     /// The parts that are missing from the answer, with reasons.
     pub limits: Vec<String>,
     pub next_steps: Vec<String>,
@@ -44,6 +46,8 @@ pub(super) struct AnswerParts {
     pub scope_chunks: Option<usize>,
     /// Best first.
     pub findings: Vec<Finding>,
+    /// Chunks after fusion.
+    pub total: usize,
 }
 
 impl Answer {
@@ -53,7 +57,7 @@ impl Answer {
         manifest: &VersionManifest,
         report: RunReport,
     ) -> Self {
-        let AnswerParts { plan, gathered, scope_chunks, findings } = parts;
+        let AnswerParts { plan, gathered, scope_chunks, findings, total } = parts;
         let mut limits: Vec<String> = gathered.warnings.into_iter().map(|w| w.message).collect();
         if let Some(chunks) = scope_chunks {
             limits.push(format!("the scope left {chunks} of {} chunks", manifest.live_chunks));
@@ -66,6 +70,7 @@ impl Answer {
             channels_used: gathered.rankings.iter().map(|ranking| ranking.channel).collect(),
             next_steps: next_steps(&findings, query),
             findings,
+            total,
             limits,
             freshness: Freshness {
                 version: manifest.version.clone(),

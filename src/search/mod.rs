@@ -19,6 +19,6 @@ pub use channels::ChannelName;
 pub use fuse::{Contribution, Explanation};
 pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};
-pub use query::Query;
+pub use query::{LIMIT_MAX, Query};
 pub use rank::Factor;
 pub use searcher::Searcher;

@@ -97,6 +97,11 @@ impl Searcher {
         &self.version
     }
 
+    /// Finds the files of the version on this machine.
+    pub fn roots(&self) -> &IndexedRoots {
+        &self.roots
+    }
+
     pub fn catalog(&self) -> &Catalog {
         &self.catalog
     }
@@ -139,6 +144,7 @@ impl Searcher {
             Ok(fused)
         })?;
         s.set(attrs::FUSED_DOCS, fused.len());
+        let total = fused.len();
         fused.truncate(query.limit);
         let findings = cx.stage(Stage::Hydrate, |s| {
             hydrate(&self.catalog, &self.roots, &query.text, fused, s)
@@ -150,7 +156,7 @@ impl Searcher {
         gathered.warnings.extend(plan.warnings.iter().cloned());
         let restricted = scope.filter(|_| !query.scope.is_empty());
         let scope_chunks = restricted.map(|scope| scope.count());
-        Ok(AnswerParts { plan, gathered, scope_chunks, findings })
+        Ok(AnswerParts { plan, gathered, scope_chunks, findings, total })
     }
 
     /// The chunks that a search may return; `None` for all chunks.

@@ -1,17 +1,21 @@
 //! The shared state of every interface: the engine and the current version of the index.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::runs::RunFolder;
+use super::session_scopes::SessionScopes;
 use crate::base::config::{Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
-use crate::base::telemetry::Telemetry;
+use crate::base::telemetry::labels::Tool;
+use crate::base::telemetry::{RunContext, Telemetry};
 use crate::embedding::engine::{Engine, EngineOptions};
 use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
+use crate::ingest::{Ingest, watch};
 use crate::search::Searcher;
 
 /// The wait before a server asks an endpoint again that did not answer when it started. It doubles
@@ -33,6 +37,7 @@ struct Shared {
     runs: Arc<RunFolder>,
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
+    scopes: SessionScopes,
     /// Whether loading the engine has finished or failed. The lock is held while a version is
     /// opened, so that each version is opened once.
     warmed: Mutex<bool>,
@@ -66,6 +71,7 @@ impl App {
             data,
             engine: Slot::loading("the embedding model"),
             searcher: Slot::loading("the index"),
+            scopes: SessionScopes::default(),
             warmed: Mutex::new(false),
         }))
     }
@@ -95,6 +101,49 @@ impl App {
     /// The searcher of the version that is open.
     pub fn searcher(&self) -> Result<Arc<Searcher>, Arc<Error>> {
         self.0.searcher.get()
+    }
+}
+
+/// Methods for tools.
+impl App {
+    /// The scopes that sessions have set.
+    pub(super) fn scopes(&self) -> &SessionScopes {
+        &self.0.scopes
+    }
+
+    /// The write pipeline, with the engine that is open or else one of its own.
+    pub(super) fn ingest(&self) -> Ingest {
+        let app = self.clone();
+        Ingest::new(self.data().clone(), self.settings().clone(), move || match app.engine() {
+            Ok(engine) => Ok(engine),
+            Err(_) => app.start_warm_engine(),
+        })
+    }
+
+    /// Keeps the index up to date with `roots`, or else with the roots of the index or the current
+    /// folder, until watching fails. The first update begins at once.
+    pub fn watch(&self, roots: Vec<PathBuf>) -> Result<()> {
+        let roots = if roots.is_empty() { self.roots() } else { roots };
+        let ingest = self.ingest();
+        watch(&roots, self.data().path(), |_| {
+            let run = RunContext::new(self.telemetry(), Tool::Ingest, &Ingest::PLANNED);
+            let result = ingest.run(&roots, false, &run);
+            run.finish(result.as_ref().err());
+            match result {
+                Ok(_) => self.refresh(),
+                // The next change may resolve the error.
+                Err(error) => tracing::error!(%error, "the index could not be updated"),
+            }
+            Ok(true)
+        })
+    }
+
+    /// The roots of the index, or else the current folder.
+    fn roots(&self) -> Vec<PathBuf> {
+        match self.data().current() {
+            Ok(version) => version.manifest.roots.iter().map(PathBuf::from).collect(),
+            Err(_) => vec![PathBuf::from(".")],
+        }
     }
 }
 

@@ -12,8 +12,16 @@ use crate::embedding::engine::{EmbedRequest, PromptKind};
 /// Requests of at most this many texts go before bulk work.
 const INTERACTIVE_TEXTS_MAX: usize = 4;
 
-pub const SPEC: ToolSpec =
-    ToolSpec { name: "embed", label: Tool::Embeddings, planned: &[], deadline_ms: |_| None };
+pub const SPEC: ToolSpec = ToolSpec {
+    name: "embed",
+    title: "Embed texts",
+    description: "Compute the vectors of texts with the loaded model.",
+    label: Tool::Embeddings,
+    planned: &[],
+    deadline_ms: |_| None,
+    is_read_only: true,
+    needs_engine: true,
+};
 
 /// Texts to embed. Each dialect of HTTP spells this in its own way.
 #[derive(Debug, Clone)]

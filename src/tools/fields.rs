@@ -1,7 +1,8 @@
 //! Fields: the fields of a JSON object that a client sent, read one by one.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use super::tool::JsonObject;
 use crate::base::error::{Error, Result};
 use crate::base::text::{half_surrogate_pair, without_byte_order_mark};
 
@@ -10,11 +11,17 @@ const SHOWN_MAX: usize = 80;
 
 /// The fields of an object that were not read yet. A field that is null counts as absent, because
 /// many clients write an option that is not set as null.
-pub struct Fields(Map<String, Value>);
+pub struct Fields(JsonObject);
 
 /// An input that is read from the fields of an object.
 pub trait FromFields: Sized {
     fn from_fields(fields: Fields) -> Result<Self>;
+}
+
+impl FromFields for JsonObject {
+    fn from_fields(fields: Fields) -> Result<Self> {
+        Ok(fields.0)
+    }
 }
 
 impl Fields {

@@ -9,13 +9,14 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::index::catalog::ScopeSpec;
-use crate::search::{ChannelName, Query, Searcher};
+use crate::search::{ChannelName, Query};
 
 pub const SPEC: ToolSpec = ToolSpec {
     name: "search",
+    title: "Search",
+    description: "Search the index; the friendly route of semantic_search.",
     label: Tool::Search,
-    planned: &Searcher::PLANNED,
-    deadline_ms: |settings| Some(settings.search.deadline_ms),
+    ..ToolSpec::SEARCHES
 };
 
 /// A query and how to search for it.

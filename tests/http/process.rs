@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use axum::routing::MethodRouter;
 use codeintel::base::telemetry::Telemetry;
 use codeintel::http::{listen, router, serve};
 use codeintel::tools::App;
@@ -74,7 +75,7 @@ fn in_process(place: &Place, telemetry: Telemetry, work: impl FnOnce(&str)) {
     app.warm(|| Ok(place.engine()));
     let (listener, address) = runtime.block_on(listen("127.0.0.1:0")).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = runtime.spawn(serve(listener, router(app), async {
+    let serving = runtime.spawn(serve(listener, router(app, MethodRouter::new()), async {
         let _ = stopped.await;
     }));
     work(&address.to_string());

@@ -197,6 +197,12 @@ settings! {
             "Maximum requests of each tool at work at once; each holds a thread, and more are rejected as overloaded";
         items_max: usize = 2048, in 1..=65_536,
             "Maximum texts in one embedding request";
+        tools: String = String::new(),
+            "Tools offered over MCP, such as semantic_search,open_file; empty: all";
+        allowed_origins: String = String::new(),
+            "Origins of web pages that may call /mcp, such as https://app.example.com:443; empty: none";
+        allowed_hosts: String = String::new(),
+            "Host names by which /mcp may be reached, beside those of this machine, such as code.example.com";
         index: IndexNeed = IndexNeed::Auto,
             "Whether `serve` needs an index to be ready: auto (only if the data folder has one), required";
     }

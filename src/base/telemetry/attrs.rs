@@ -75,7 +75,11 @@ attrs! {
     SESSION = "session.id", "The caller's session, copied from the baggage to every span";
     RUN_ID = "mcp.run_id", "The run: 32 hexadecimal digits, or the id given by the caller";
     SESSION_ID = "mcp.session_id" | "mcp.session.id", "The session given by the caller";
-    TOOL = "mcp.tool" | "gen_ai.tool.name", "The tool, such as search:semantic";
+    TOOL = "mcp.tool", "The tool, such as search:semantic";
+    TOOL_NAME = "gen_ai.tool.name", "The name by which the tool was called, such as semantic_search";
+    MCP_METHOD = "mcp.method.name", "tools/call";
+    JSONRPC_ID = "jsonrpc.request.id", "The id of the request in the protocol";
+    NETWORK_TRANSPORT = "network.transport", "pipe or tcp";
     REQUEST_STAGE = "request.stage" ~ "stage", "The stage, as in the run report";
     ERROR_TYPE = "error.type", "Code of the failure, as listed in docs/operations.md";
     ERROR_MESSAGE = "error.message", "Message of the failure, on the span of a refused request";

@@ -1,6 +1,6 @@
 //! The context of a run: ids, deadline, cancellation, and the steps so far.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use opentelemetry::Context;
@@ -42,6 +42,17 @@ pub(super) struct Deadline {
     budget: Duration,
 }
 
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunProgress {
+    pub done: usize,
+    /// 0 while it is not known.
+    pub total: usize,
+    pub message: String,
+}
+
+type ProgressSource = Box<dyn Fn() -> RunProgress + Send + Sync>;
+
 pub(super) struct Run {
     pub telemetry: Telemetry,
     /// Shared with the flight recorder, which keeps it after the run.
@@ -52,6 +63,7 @@ pub(super) struct Run {
     pub channels: Mutex<Vec<SpanContext>>,
     /// The stage that lasts until the run is finished.
     outermost: Mutex<Option<StageSpan>>,
+    progress: OnceLock<ProgressSource>,
 }
 
 impl RunContext {
@@ -81,6 +93,7 @@ impl RunContext {
             cancelled: Signal::default(),
             channels: Mutex::default(),
             outermost: Mutex::default(),
+            progress: OnceLock::new(),
         };
         Self { run: Arc::new(run), deadline: None, parent: context, depth: 0 }
     }
@@ -92,6 +105,21 @@ impl RunContext {
         let cx = span.cx();
         *self.run.outermost.lock() = Some(span);
         cx
+    }
+
+    /// Sets how the progress of the run is read. Only the first call has an effect.
+    pub fn set_progress(&self, read: impl Fn() -> RunProgress + Send + Sync + 'static) {
+        let _ = self.run.progress.set(Box::new(read));
+    }
+
+    /// How far the run is, if it says so.
+    pub fn progress(&self) -> Option<RunProgress> {
+        self.run.progress.get().map(|read| read())
+    }
+
+    /// The session of the caller.
+    pub fn session_id(&self) -> Option<&str> {
+        self.run.log.session_id.as_deref()
     }
 
     pub fn tool(&self) -> Tool {
@@ -199,6 +227,14 @@ impl RunContext {
     pub fn or_deadline(&self, budget: Duration) -> Self {
         let from_now = || Some(Deadline { at: Instant::now().checked_add(budget)?, budget });
         Self { deadline: self.deadline.or_else(from_now), ..self.clone() }
+    }
+
+    /// The same run, with a deadline at most `budget` from now.
+    pub fn at_most(&self, budget: Duration) -> Self {
+        let at = Instant::now().checked_add(budget);
+        let sooner = at.filter(|at| self.deadline().is_none_or(|deadline| *at < deadline));
+        let deadline = sooner.map(|at| Deadline { at, budget }).or(self.deadline);
+        Self { deadline, ..self.clone() }
     }
 
     /// The same run for a part of it that must end earlier, so that the rest has time. share: the

@@ -169,6 +169,8 @@ instruments! {
         as "codeintel_embed_cache_hits_total", "Vectors found in the cache";
     cache_misses: Counters<(Lane,)> = "codeintel.embed.cache.misses" ["{vector}"]
         as "codeintel_embed_cache_misses_total", "Vectors not found in the cache";
+    calls: Histograms<(Tool, RunStatus)> = "mcp.server.operation.duration" ["s"]
+        as "mcp_server_operation_duration_seconds" in GEN_AI_SECONDS, "Duration of one call of a tool over MCP in seconds";
     gen_ai: Histograms<(Mode,)> = "gen_ai.client.embeddings.duration" ["s"]
         as "gen_ai_client_embeddings_duration_seconds" in GEN_AI_SECONDS, "Duration of one embedding request in seconds";
 }
@@ -176,6 +178,10 @@ instruments! {
 impl Instruments {
     pub(super) fn ran(&self, tool: Tool, status: RunStatus) {
         self.runs.add((tool, status), 1);
+    }
+
+    pub(super) fn called(&self, tool: Tool, status: RunStatus, took: Duration) {
+        self.calls.record((tool, status), took.as_secs_f64());
     }
 
     pub(super) fn staged(&self, stage: Stage, outcome: Outcome, took: Duration) {

@@ -45,6 +45,19 @@ labels! {
     /// The tool of a run.
     Tool: "tool" {
         Search = "search:semantic",
+        SearchPro = "search:semantic_pro",
+        DeepSearch = "search:deep",
+        Fetch = "search:fetch",
+        ListPaths = "files:list",
+        OpenFile = "files:open",
+        Outline = "symbols:outline",
+        SymbolSearch = "symbols:search",
+        DefinitionAt = "symbols:definition",
+        ReferencesAt = "symbols:references",
+        SetScope = "scope:set",
+        IndexStatus = "index:status",
+        Reindex = "index:reindex",
+        LatestRun = "report:latest_run",
         Ingest = "ingest",
         Embed = "embed",
         Embeddings = "embeddings",
@@ -77,6 +90,9 @@ labels! {
         Trace = "/v1/traces/{trace_id}",
         Embeddings = "/v1/embeddings",
         Search = "/v1/search",
+        Tools = "/v1/tools",
+        Tool = "/v1/tools/{name}",
+        Mcp = "/mcp",
         Unmatched = "unmatched",
     }
     /// Class of an HTTP status; `aborted` if the caller disconnected.

@@ -76,6 +76,15 @@ impl Recorder {
         run.map(|log| log.report(None)).or_else(refused)
     }
 
+    /// The latest run of a session.
+    pub fn run_of_session(&self, session_id: &str) -> Option<RunReport> {
+        let runs = self.runs.lock();
+        let is = |run: &&Arc<RunLog>| run.session_id.as_deref() == Some(session_id);
+        let run = runs.iter().rev().find(is).cloned();
+        drop(runs);
+        run.map(|log| log.report(None))
+    }
+
     #[cfg(test)]
     pub fn batch_spans(&self) -> usize {
         self.batches.lock().len()

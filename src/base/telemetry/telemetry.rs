@@ -248,6 +248,11 @@ impl Telemetry {
         self.0.recorder.run(run_id)
     }
 
+    /// The report of the latest run of a session.
+    pub fn run_of_session(&self, session_id: &str) -> Option<RunReport> {
+        self.0.recorder.run_of_session(session_id)
+    }
+
     /// The recent spans of a trace, sampled or not. trace_id: 32 hexadecimal digits.
     pub fn spans(&self, trace_id: &str) -> Vec<FinishedSpan> {
         TraceId::from_hex(trace_id).map(|id| self.0.recorder.spans(id)).unwrap_or_default()

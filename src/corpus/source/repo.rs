@@ -92,8 +92,23 @@ impl IndexedRoots {
 
     /// The absolute path of `path`; `None` if no such file is on this machine.
     pub fn find(&self, path: &str) -> Option<PathBuf> {
-        let (_, absolute) = locate(&self.0, &RepoPath::new(path))?;
-        absolute.is_file().then_some(absolute)
+        let (root, absolute) = locate(&self.0, &RepoPath::new(path))?;
+        // A link that was made since then may lead out of the root.
+        let resolved = absolute.canonicalize().ok()?;
+        (resolved.is_file() && resolved.starts_with(&root.path)).then_some(absolute)
+    }
+
+    /// The path in the index of a file on this machine; `None` if it is in no root.
+    pub fn name_of(&self, absolute: &Path) -> Option<String> {
+        self.0.iter().find_map(|root| {
+            let relative = absolute.strip_prefix(&root.path).ok()?;
+            let path = if root.is_file {
+                relative.as_os_str().is_empty().then(|| RepoPath::new(&root.label))
+            } else {
+                RepoPath::from_parts(&root.label, relative)
+            };
+            Some(path?.as_str().to_owned())
+        })
     }
 }
 

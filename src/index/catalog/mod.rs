@@ -12,6 +12,7 @@ mod reader;
 mod rows;
 mod schema;
 mod scope;
+mod symbols;
 mod writer;
 
 #[cfg(test)]
@@ -22,4 +23,5 @@ pub use hydrate::Hydrated;
 pub use reader::{Catalog, Counts, LanguageCount};
 pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, ShownChunk, SymbolName, SymbolRow};
 pub use scope::ScopeSpec;
+pub use symbols::{FoundSymbols, SymbolQuery};
 pub use writer::CatalogWriter;

@@ -216,7 +216,7 @@ impl Catalog {
         self.query(sql, [], read)
     }
 
-    fn query<T>(
+    pub(super) fn query<T>(
         &self,
         sql: &str,
         params: impl Params,

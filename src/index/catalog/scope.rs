@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::globs::GlobList;
 use super::reader::Catalog;
+use super::rows::FileRow;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet};
 
@@ -27,6 +28,18 @@ impl ScopeSpec {
 const LANGUAGES_NAMED_MAX: usize = 5;
 
 impl Catalog {
+    /// The files in scope, sorted by path.
+    pub fn files_in(&self, spec: &ScopeSpec) -> Result<Vec<FileRow>> {
+        let globs = GlobList::new(&spec.globs)?;
+        let languages = self.known_languages(&spec.languages)?;
+        let mut files = self.files()?;
+        files.retain(|file| {
+            (languages.is_empty() || languages.contains(&file.language.to_lowercase()))
+                && globs.matches(&file.path)
+        });
+        Ok(files)
+    }
+
     /// The chunks in scope that are not deleted. A glob may match nothing, but a language without files
     /// is an error, because it is most likely misspelled.
     pub fn scope(&self, spec: &ScopeSpec) -> Result<ChunkSet> {

@@ -4,11 +4,14 @@
 //! pipeline owns its own JSON, such as lines of vectors or the figures of a bench.
 
 mod markdown;
+mod problem;
 mod readiness;
 mod reports;
 mod runs;
 mod search;
+mod tool;
 
+pub use problem::Problem;
 pub use readiness::{
     EngineProbe, EngineState, IndexProbe, IndexState, MemoryBytes, Probes, Readiness, WaitingWork,
 };
@@ -20,3 +23,4 @@ pub use search::{
     ChannelUse, IndexFreshness, ScoreContribution, ScoreExplanation, SearchAnswer, SearchFinding,
     SearchMethod, SnippetLocation,
 };
+pub use tool::ToolDescription;

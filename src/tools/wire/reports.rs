@@ -1,5 +1,6 @@
 //! The JSON of the commands index, status, versions, model and doctor.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::runs::{RunStep, steps};
@@ -59,7 +60,7 @@ impl<'a> IngestAnswer<'a> {
 }
 
 /// The answer of `codeintel status --json`.
-#[derive(Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct StatusAnswer {
     pub data: String,
     pub version: String,
@@ -80,7 +81,7 @@ pub struct StatusAnswer {
     pub languages: Vec<LanguageCount>,
 }
 
-#[derive(Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct LanguageCount {
     pub name: String,
     pub files: usize,

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, SystemTime};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::base::telemetry::attrs::{Attr, AttrValue};
 use crate::base::telemetry::{FinishedSpan, RunReport, Stage, StepRecord};
+use crate::tools::JsonObject;
 
 /// The last stage of a run and the reason why it ended.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunResult {
     pub schema_version: u32,
     pub tool: String,
@@ -30,13 +32,13 @@ pub struct RunResult {
     pub hints: Vec<Note>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Budgets {
     pub deadline_ms: Option<i64>,
 }
 
 /// A warning, a hint or an error.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Note {
     pub code: String,
     pub message: String,
@@ -57,14 +59,16 @@ pub struct RunStep {
 }
 
 /// A run that ended: its ids, its result and its stages; in files also its spans.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct RunRecord {
     pub run_id: String,
     pub trace_id: String,
     pub session_id: Option<String>,
     #[serde(flatten)]
     pub report: RunResult,
+    #[schemars(with = "Vec<JsonObject>")]
     pub stages: Vec<RunStep>,
+    #[schemars(with = "Vec<JsonObject>")]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub spans: Vec<SpanRecord>,
 }

@@ -1,33 +1,39 @@
 //! The answer to a search.
 
-use std::path::Path;
-
+use schemars::JsonSchema;
 use serde::Serialize;
-use url::Url;
 
 use super::runs::{RunResult, RunStep, steps};
+use crate::base::text::prefix;
 use crate::search::{Answer, ChannelName, Factor, Finding, Plan};
+use crate::tools::resources::file_uri;
+use crate::tools::{FileLink, JsonObject, ToolAnswer, estimated_tokens};
 
 /// The answer to a search.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SearchAnswer {
     pub answer: String,
     pub query: String,
     pub query_kind: &'static str,
     /// Best first.
     pub findings: Vec<SearchFinding>,
+    #[schemars(with = "JsonObject")]
     pub method: SearchMethod,
     pub limits: Vec<String>,
     pub next_steps: Vec<String>,
+    /// The cursor of the next page, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
     pub freshness: IndexFreshness,
     pub trace_id: String,
     pub run_id: String,
     pub session_id: Option<String>,
+    #[schemars(with = "JsonObject")]
     pub run_report: RunResult,
 }
 
 /// One chunk of the index.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SearchFinding {
     /// From 1.
     pub rank: usize,
@@ -38,6 +44,7 @@ pub struct SearchFinding {
     pub language: String,
     pub snippet: String,
     pub score: f64,
+    #[schemars(with = "JsonObject")]
     pub why: ScoreExplanation,
     pub chunk_id: u32,
     pub symbols: Vec<String>,
@@ -46,7 +53,7 @@ pub struct SearchFinding {
     pub focus: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct SnippetLocation {
     pub path: String,
     pub start_line: u32,
@@ -96,7 +103,7 @@ pub struct ChannelUse {
     pub answered: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct IndexFreshness {
     pub version: String,
     pub indexed_at: String,
@@ -118,6 +125,7 @@ impl From<Answer> for SearchAnswer {
             },
             limits: answer.limits,
             next_steps: answer.next_steps,
+            next_cursor: None,
             freshness: IndexFreshness {
                 version: answer.freshness.version,
                 indexed_at: answer.freshness.indexed_at,
@@ -143,11 +151,85 @@ fn channels(plan: &Plan, answered: &[ChannelName]) -> Vec<ChannelUse> {
         .collect()
 }
 
-/// A URI of lines of a file: `file:///a/b%20c.rs#L3-L9`.
-fn uri(file: &Path, start_line: u32, end_line: u32) -> Option<String> {
-    let mut uri = Url::from_file_path(file).ok()?;
-    uri.set_fragment(Some(&format!("L{start_line}-L{end_line}")));
-    Some(uri.into())
+/// Bounds of a snippet in bytes. A chunk of code is shorter; one of data may not be.
+const SNIPPET_BYTES_MAX: usize = 16 << 10;
+const SNIPPET_LINE_BYTES_MAX: usize = 1 << 10;
+/// Ends a line or a snippet that was cut.
+const CUT: &str = " …[cut]";
+
+/// A snippet within its bounds. The number of its lines stays the same unless its end is cut off.
+fn bounded(text: String) -> String {
+    if text.len() <= SNIPPET_LINE_BYTES_MAX {
+        return text;
+    }
+    let mut snippet = String::with_capacity(text.len().min(SNIPPET_BYTES_MAX));
+    for line in text.split_inclusive('\n') {
+        let head = prefix(line, SNIPPET_LINE_BYTES_MAX);
+        if snippet.len() + head.len() > SNIPPET_BYTES_MAX {
+            snippet += CUT;
+            break;
+        }
+        snippet += head;
+        if head.len() < line.len() {
+            snippet += CUT;
+            snippet += if line.ends_with('\n') { "\n" } else { "" };
+        }
+    }
+    snippet
+}
+
+impl SearchAnswer {
+    /// Keeps the findings after the first `offset`, and of these as many as have `tokens_max` tokens;
+    /// the first of them always stays.
+    pub fn keep(&mut self, offset: usize, tokens_max: Option<usize>) {
+        let found = self.findings.len();
+        self.findings.drain(..offset.min(found));
+        self.keep_tokens(tokens_max.unwrap_or(usize::MAX));
+        if self.findings.len() < found {
+            let last = offset + self.findings.len();
+            self.answer = match self.findings.first() {
+                Some(first) => format!("Results {} to {last} of the search.", first.rank),
+                None => "There are no more results.".to_owned(),
+            };
+        }
+    }
+
+    fn keep_tokens(&mut self, tokens_max: usize) {
+        let mut tokens = 0usize;
+        let fits = |finding: &&SearchFinding| {
+            tokens += estimated_tokens(&finding.snippet);
+            tokens <= tokens_max
+        };
+        let fitting = self.findings.iter().take_while(fits).count();
+        self.findings.truncate(fitting.max(1));
+    }
+}
+
+impl ToolAnswer for SearchAnswer {
+    fn text(&self) -> String {
+        let mut text = format!("{}\n", self.answer);
+        for SearchFinding { rank, location, title, snippet, .. } in &self.findings {
+            let SnippetLocation { path, start_line, end_line, .. } = location;
+            let title = if title == path { "" } else { title.lines().next().unwrap_or_default() };
+            text += &format!("\n{rank}. {path}:{start_line}-{end_line}  {title}\n");
+            text += snippet.trim_end();
+            text += "\n";
+        }
+        self.limits.iter().for_each(|limit| text += &format!("note: {limit}\n"));
+        self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
+        if let Some(cursor) = &self.next_cursor {
+            text += &format!("more: cursor {cursor}\n");
+        }
+        text
+    }
+
+    fn links(&self) -> Vec<FileLink> {
+        let link = |finding: &SearchFinding| {
+            let SnippetLocation { path, uri, .. } = &finding.location;
+            Some(FileLink { uri: uri.clone()?, path: path.clone() })
+        };
+        self.findings.iter().filter_map(link).collect()
+    }
 }
 
 impl SearchFinding {
@@ -167,13 +249,15 @@ impl SearchFinding {
             kind: finding.kind.as_str(),
             title: finding.title,
             location: SnippetLocation {
-                uri: finding.file.and_then(|file| uri(&file, row.start_line, row.end_line)),
+                uri: finding
+                    .file
+                    .and_then(|file| file_uri(&file, Some((row.start_line, row.end_line)))),
                 path: row.path,
                 start_line: row.start_line,
                 end_line: row.end_line,
             },
             language: row.language,
-            snippet: row.text,
+            snippet: bounded(row.text),
             score: finding.score,
             why: ScoreExplanation {
                 text: finding.why.to_string(),

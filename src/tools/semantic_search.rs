@@ -1,0 +1,147 @@
+//! The tools semantic_search and semantic_search_pro: pages of the best chunks for a query.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cursor::Pages;
+use super::scope::{self, ScopeInput};
+use super::wire::SearchAnswer;
+use super::{App, ToolSpec};
+use crate::base::error::{Error, Result};
+use crate::base::telemetry::RunContext;
+use crate::base::telemetry::labels::Tool;
+use crate::search::{ChannelName, LIMIT_MAX, Query};
+
+pub const SPEC: ToolSpec = ToolSpec {
+    name: "semantic_search",
+    title: "Search code by meaning",
+    description: "Find code by what it does, by a name, a path or an error message. Combines meaning \
+                  (embeddings), words and symbol names, and returns the best chunks with their places. \
+                  Start here unless you know the exact text (search_text) or the exact name \
+                  (symbol_search).",
+    ..ToolSpec::SEARCHES
+};
+
+pub const PRO_SPEC: ToolSpec = ToolSpec {
+    name: "semantic_search_pro",
+    title: "Search code with options",
+    description: "As semantic_search, with options: which channels to search, and a time limit. Use it \
+                  to compare channels, or when semantic_search was too slow or missed an exact word.",
+    label: Tool::SearchPro,
+    ..ToolSpec::SEARCHES
+};
+
+fn default_limit() -> usize {
+    20
+}
+
+/// The arguments of semantic_search.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SemanticSearchInput {
+    /// A question, an identifier, a path or an error message.
+    pub query: String,
+    /// Results of one page.
+    #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = 200))]
+    pub limit: usize,
+    /// Stop before the snippets exceed this many tokens; the first result is always returned.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<usize>,
+    /// The part of the repository to search.
+    pub scope: Option<ScopeInput>,
+    /// A scope that set_scope returned.
+    pub scope_id: Option<String>,
+    /// next_cursor of the previous page.
+    #[serde(skip_serializing)]
+    pub cursor: Option<String>,
+}
+
+/// The arguments of semantic_search_pro.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SemanticSearchProInput {
+    /// A question, an identifier, a path or an error message.
+    pub query: String,
+    /// Results of one page.
+    #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = 200))]
+    pub limit: usize,
+    /// Stop before the snippets exceed this many tokens; the first result is always returned.
+    #[schemars(range(min = 1))]
+    pub max_tokens: Option<usize>,
+    /// The part of the repository to search.
+    pub scope: Option<ScopeInput>,
+    /// A scope that set_scope returned.
+    pub scope_id: Option<String>,
+    /// next_cursor of the previous page.
+    pub cursor: Option<String>,
+    #[serde(default)]
+    pub options: SearchOptions,
+}
+
+/// How to search.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchOptions {
+    /// The channels to search, of `dense`, `lexical` and `symbol`; all of them if empty.
+    pub channels: Vec<String>,
+    /// Time limit in milliseconds; channels that are late are left out. The limit of the server
+    /// applies, too.
+    #[schemars(range(min = 1, max = 600_000))]
+    pub budget_ms: Option<u64>,
+}
+
+pub(super) fn run(
+    app: &App,
+    input: SemanticSearchInput,
+    cx: &RunContext,
+) -> Result<SearchAnswer, Arc<Error>> {
+    page(app, input, SearchOptions::default(), cx)
+}
+
+pub(super) fn run_pro(
+    app: &App,
+    input: SemanticSearchProInput,
+    cx: &RunContext,
+) -> Result<SearchAnswer, Arc<Error>> {
+    let SemanticSearchProInput { query, limit, max_tokens, scope, scope_id, cursor, options } =
+        input;
+    let input = SemanticSearchInput { query, limit, max_tokens, scope, scope_id, cursor };
+    page(app, input, options, cx)
+}
+
+/// Returns one page of the answer.
+fn page(
+    app: &App,
+    input: SemanticSearchInput,
+    options: SearchOptions,
+    cx: &RunContext,
+) -> Result<SearchAnswer, Arc<Error>> {
+    let searcher = app.searcher()?;
+    let scope = scope::resolve(app, input.scope.clone(), input.scope_id.as_deref(), cx)?;
+    let key = (&input.query, input.limit, &scope.globs, &scope.languages, &options.channels);
+    let pages = Pages::new(&searcher.version().manifest.version, &key);
+    let offset = pages.offset(input.cursor.as_deref())?;
+    // The page itself must be within bounds before later pages extend it.
+    let settings = &app.settings().search;
+    let mut query = Query::new(&input.query, input.limit, settings)?.with_scope(scope);
+    query.limit = LIMIT_MAX.min(offset + input.limit);
+    if !options.channels.is_empty() {
+        let channels = options.channels.iter().map(|name| ChannelName::parse(name));
+        query = query.with_channels(channels.collect::<Result<_>>()?)?;
+    }
+    let cx = match options.budget_ms {
+        Some(ms) => cx.at_most(std::time::Duration::from_millis(ms)),
+        None => cx.clone(),
+    };
+    let answer = searcher.search(&query, &cx)?;
+    let reachable = answer.total.min(LIMIT_MAX);
+    let mut answer = SearchAnswer::from(answer);
+    answer.keep(offset, input.max_tokens);
+    let end = offset + answer.findings.len();
+    answer.next_cursor = (end < reachable).then(|| pages.next(end));
+    Ok(answer)
+}
