@@ -2,6 +2,7 @@
 
 mod bench;
 mod embed;
+mod install;
 mod output;
 mod outputs;
 mod rerank;
