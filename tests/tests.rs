@@ -13,6 +13,7 @@ mod cli;
 mod cuda;
 mod http;
 mod ingest;
+mod mcp;
 mod search;
 mod support;
 mod telemetry;

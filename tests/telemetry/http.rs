@@ -48,7 +48,6 @@ fn parent_and_known_baggage_reach_every_span_and_other_keys_none() {
         ("mcp.session_id", json!("session-9")),
         ("mcp.session.id", json!("session-9")),
         ("mcp.tool", json!("search:semantic")),
-        ("gen_ai.tool.name", json!("search:semantic")),
         ("error.type", json!(null)),
     ] {
         assert_eq!(request["attributes"][key], value, "{key}");
@@ -56,7 +55,6 @@ fn parent_and_known_baggage_reach_every_span_and_other_keys_none() {
     let search = named(&spans, "retrieval.search");
     assert_eq!(search["parent_span_id"], request["span_id"]);
     assert_eq!(search["attributes"]["mcp.tool"], "search:semantic");
-    assert_eq!(search["attributes"]["gen_ai.tool.name"], "search:semantic");
     let id = |span: &Value| span["span_id"].clone();
     let links = |span: &Value| -> Vec<Value> {
         span["links"].as_array().unwrap().iter().map(|link| link["span_id"].clone()).collect()
