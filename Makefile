@@ -31,7 +31,7 @@ LOCKED := $(if $(CI),--locked)
 FEATURES = $(shell test ! -e .deps/bundled || echo --features bundled)
 CARGO_FLAGS = $(LOCKED) $(FEATURES)
 
-.PHONY: help setup build gpu demo test lint fmt deps-check metrics-check docker-check cuda-check cuda-test gpu-check bench bench-peers measure doc
+.PHONY: help setup build gpu demo test lint fmt deps-check metrics-check mcp-check docker-check cuda-check cuda-test gpu-check bench bench-peers measure doc
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, any_service};
 use rmcp::transport::streamable_http_server::session::local::{LocalSessionManager, SessionConfig};
@@ -34,7 +34,20 @@ pub fn route(app: &App, tools: ToolSet) -> MethodRouter<App> {
     config.max_request_body_bytes = serve.body_bytes_max;
     let server = McpServer::new(app.clone(), tools, Transport::Http);
     let service = StreamableHttpService::new(move || Ok(server.clone()), sessions.clone(), config);
-    any_service(service).layer(from_fn_with_state(sessions, bound_sessions))
+    any_service(service)
+        .layer(from_fn_with_state(sessions, bound_sessions))
+        .layer(from_fn(accept_own_origin))
+}
+
+/// Accepts a page of this server: its origin is the host of the request, which must be an allowed one.
+async fn accept_own_origin(mut request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+    if origin.is_some() && origin == text(header::HOST) {
+        request.headers_mut().remove(header::ORIGIN);
+    }
+    next.run(request).await
 }
 
 /// The items of a comma-separated setting.

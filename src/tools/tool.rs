@@ -134,9 +134,35 @@ fn value_at<'a>(arguments: &'a Value, path: &str) -> Option<&'a Value> {
     )
 }
 
-/// The schema of a tool's arguments.
+/// The schema of a tool's arguments. It does not offer null for an absent one, because several clients
+/// can only describe one type to their model.
 fn input_schema<I: JsonSchema>() -> JsonObject {
-    object(settings().into_generator().into_root_schema_for::<I>())
+    let settings = settings().with_transform(RecursiveTransform(without_null));
+    object(settings.into_generator().into_root_schema_for::<I>())
+}
+
+/// Replaces "T or null" by T.
+fn without_null(schema: &mut Schema) {
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [kind] = &types[..] {
+            let kind = kind.clone();
+            schema.insert("type".to_owned(), kind);
+        }
+    }
+    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+        choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+        if let [Value::Object(choice)] = &choices[..] {
+            let choice = choice.clone();
+            schema.remove("anyOf");
+            // A description of the argument says more than that of its type.
+            for (keyword, value) in choice {
+                if schema.get(&keyword).is_none() {
+                    schema.insert(keyword, value);
+                }
+            }
+        }
+    }
 }
 
 /// The schema of a tool's answer, without descriptions: they would cost a model tokens, and the
@@ -184,6 +210,15 @@ mod tests {
         name: String,
         #[serde(default)]
         lines: Vec<u32>,
+        /// Another one.
+        next: Option<String>,
+        inner: Option<Inner>,
+    }
+
+    /// A part.
+    #[derive(Debug, PartialEq, Deserialize, JsonSchema)]
+    struct Inner {
+        depth: usize,
     }
 
     #[test]
@@ -192,7 +227,7 @@ mod tests {
             Value::Object(arguments) => parse::<Input>(arguments),
             other => panic!("{other}"),
         };
-        let input = Input { name: "a".to_owned(), lines: vec![] };
+        let input = Input { name: "a".to_owned(), lines: vec![], next: None, inner: None };
         assert_eq!(parse(json!({ "name": "a", "lines": null })).unwrap(), input);
         for (arguments, parts) in [
             (json!({ "name": 7 }), &["name = 7", "string"][..]),
@@ -214,6 +249,10 @@ mod tests {
         assert_eq!(arguments["additionalProperties"], false);
         assert_eq!(arguments["required"], json!(["name"]));
         assert_eq!(arguments["properties"]["lines"]["items"].get("format"), None);
+        let next = json!({ "description": "Another one.", "type": "string" });
+        assert_eq!(arguments["properties"]["next"], next);
+        let inner = &arguments["properties"]["inner"];
+        assert_eq!((&inner["type"], inner.get("anyOf")), (&json!("object"), None));
         let answer = Value::Object(output_schema::<Input>());
         assert_eq!(answer["properties"]["name"], json!({ "type": "string" }));
     }

@@ -23,7 +23,8 @@ fn a_web_page_of_another_origin_and_another_host_name_are_refused() {
     let open = Serving::ready(&place, &set);
     let closed = Serving::ready(&place, &[]);
     let params = stateless(json!({}), json!({}));
-    let status = |server, header| post(server, "tools/list", &params, &[header]).status;
+    let status =
+        |server, header: (&str, &str)| post(server, "tools/list", &params, &[header]).status;
     for header in [
         ("origin", "https://app.example.com"),
         ("origin", "http://evil.example"),
@@ -35,6 +36,10 @@ fn a_web_page_of_another_origin_and_another_host_name_are_refused() {
         assert_eq!(status(&closed, header), 403, "{header:?}");
         assert_eq!(status(&open, header), if allowed { 200 } else { 403 }, "{header:?}");
     }
+    let own = format!("http://{}", closed.address);
+    assert_eq!(status(&closed, ("origin", &own)), 200, "a page of the server itself");
+    let other_port = format!("{own}1");
+    assert_eq!(status(&closed, ("origin", &other_port)), 403);
     assert_eq!(post(&closed, "tools/list", &params, &[]).status, 200);
 }
 
