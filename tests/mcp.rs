@@ -184,7 +184,7 @@ fn indexed_files_are_resources_and_no_other_file_is() {
     let upwards = format!("file://{}/../outside.txt", place.repo().display());
     for uri in [outside.as_str(), &upwards, "file:///etc/passwd", "http://x/", "", "file:///%00"] {
         let params = stateless(json!({ "uri": uri }), json!({}));
-        let reply = post(&server, "resources/read", &params, &[("mcp-name", uri)]);
+        let reply = post(&server, "resources/read", &params, &[]);
         let message = &client::messages(&reply)[0]["error"]["message"];
         assert!(message.is_string() && !reply.text.contains("secret"), "{uri}: {}", reply.text);
     }

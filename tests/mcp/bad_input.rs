@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 
-use super::client::{Pipes, ask, call, calling};
+use super::client::{Pipes, ask, call, calling, messages, post, stateless};
 use crate::support::{Place, Serving, many};
 
 #[test]
@@ -34,8 +34,10 @@ fn a_wrong_argument_is_named_and_an_unknown_tool_names_the_nearest() {
     assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
     let message = unknown["error"]["message"].as_str().unwrap();
     assert!(message.contains("semantic_search, the nearest"), "{message}");
-    let not_an_object = ask(&server, "tools/call", calling("open_file", json!([1])));
-    assert!(not_an_object["error"]["message"].is_string(), "{not_an_object}");
+    // The library does not know such a call, and says so.
+    let not_an_object = stateless(calling("open_file", json!([1])), json!({}));
+    let reply = post(&server, "tools/call", &not_an_object, &[]);
+    assert!(messages(&reply)[0]["error"]["code"].is_i64(), "{}", reply.text);
 }
 
 #[test]

@@ -214,7 +214,8 @@ fn headers<'a>(method: &'a str, params: &'a Value) -> Vec<(&'a str, &'a str)> {
         ("mcp-protocol-version", STATELESS),
         ("mcp-method", method),
     ];
-    headers.extend(params["name"].as_str().map(|name| ("mcp-name", name)));
+    let name = params["name"].as_str().or(params["uri"].as_str());
+    headers.extend(name.map(|name| ("mcp-name", name)));
     headers
 }
 

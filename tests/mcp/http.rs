@@ -107,7 +107,8 @@ fn a_client_that_goes_away_cancels_its_call() {
     let server = Serving::ready(&place, &flags);
     endpoint.hang();
     place.write("more.py", "def parse_more():\n    return 1\n");
-    let params = stateless(calling("reindex", json!({})), json!({}));
+    let meta = json!({ "baggage": "session.id=session-9" });
+    let params = stateless(calling("reindex", json!({})), meta);
     let body = request(1, "tools/call", &params).to_string();
     let mut stream = TcpStream::connect(&server.address).unwrap();
     let head = format!(
@@ -120,9 +121,15 @@ fn a_client_that_goes_away_cancels_its_call() {
     stream.write_all((head + &body).as_bytes()).unwrap();
     wait_for("the texts to be sent", || !endpoint.asked().is_empty());
     drop(stream);
-    let report = || call(&server, "report.latest_run", json!({})).json;
-    wait_for("the end of the run", || report()["tool"] == "index:reindex");
-    assert!(report()["stopped_because"].as_str().unwrap().ends_with(":cancelled"), "{}", report());
+    let session = json!({ "session_id": "session-9" });
+    let mut report = Value::Null;
+    wait_for("the report of the run", || {
+        let called = call(&server, "report.latest_run", session.clone());
+        report = called.json;
+        called.problem.is_none()
+    });
+    assert_eq!(report["tool"], "index:reindex");
+    assert!(report["stopped_because"].as_str().unwrap().ends_with(":cancelled"), "{report}");
     wait_for("the request to end", || endpoint.given_up() == endpoint.asked().len());
     assert_eq!(
         call(&server, "index_status", json!({})).ok()["version"],

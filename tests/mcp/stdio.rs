@@ -20,7 +20,8 @@ fn standard_output_has_nothing_but_the_protocol_at_any_log_level_and_exporter() 
     pipes.wait_for_index();
     pipes.call("semantic_search", json!({ "query": "how is a header parsed" })).ok();
     place.write("more.py", "def parse_more():\n    return 1\n");
-    pipes.call("reindex", json!({ "full": true })).ok();
+    // The watcher may be writing.
+    wait_for("an update", || pipes.call("reindex", json!({ "full": true })).problem.is_none());
     pipes.call("open_file", json!({ "path": "../x" })).fails("invalid-parameter", &["path"]);
     std::thread::sleep(std::time::Duration::from_millis(300));
     let (code, rest) = pipes.close();
@@ -32,13 +33,13 @@ fn reindex_reports_its_progress_to_a_client_that_asks_for_it() {
     let place = Place::uncached(&[("src/first.rs", &rust_file(0, 2))]);
     place.index();
     let mut pipes = Pipes::ready(&place, &["--no-watch"]);
-    for seed in 1..40 {
+    for seed in 1..150 {
         place.write(&format!("src/file_{seed}.rs"), rust_file(seed, 20));
     }
     let mut params = calling("reindex", json!({}));
     params["_meta"] = json!({ "progressToken": "p-1" });
     let response = pipes.ask("tools/call", &params);
-    assert_eq!(Called::from(&response).ok()["files_changed"], 39);
+    assert_eq!(Called::from(&response).ok()["files_changed"], 149);
     let mut last = 0.0;
     for notification in &pipes.notifications {
         let (method, params) = (&notification["method"], &notification["params"]);
@@ -68,7 +69,9 @@ fn waiting(endpoint: &Endpoint) -> (Place, Pipes, u64) {
     let mut pipes = Pipes::ready(&place, &flags);
     endpoint.hang();
     place.write("more.py", "def parse_more():\n    return 1\n");
-    let id = pipes.send("tools/call", &calling("reindex", json!({})));
+    let mut params = calling("reindex", json!({}));
+    params["_meta"] = json!({ "baggage": "session.id=session-9" });
+    let id = pipes.send("tools/call", &params);
     wait_for("the texts to be sent", || !endpoint.asked().is_empty());
     (place, pipes, id)
 }
@@ -80,18 +83,21 @@ fn a_cancelled_reindex_ends_and_the_server_goes_on() {
     let before = place.version().manifest.version;
     pipes.notify("notifications/cancelled", &json!({ "requestId": id, "reason": "test" }));
     wait_for("the request to end", || endpoint.given_up() == endpoint.asked().len());
-    // A response to a cancelled request is allowed and not needed.
     let mut report = Value::Null;
-    wait_for("the end of the run", || {
-        let asked = pipes.send("tools/call", &calling("report.latest_run", json!({})));
+    wait_for("the report of the run", || {
+        let session = json!({ "session_id": "session-9" });
+        let asked = pipes.send("tools/call", &calling("report.latest_run", session));
         let mut message = pipes.message();
         while message["id"] != asked {
+            // A response to a cancelled request is allowed and not needed.
             assert_eq!(message["id"], id, "{message}");
             message = pipes.message();
         }
-        report = Called::from(&message).json;
-        report["tool"] == "index:reindex"
+        let called = Called::from(&message);
+        report = called.json;
+        called.problem.is_none()
     });
+    assert_eq!(report["tool"], "index:reindex");
     assert!(report["stopped_because"].as_str().unwrap().ends_with(":cancelled"), "{report}");
     assert_eq!(pipes.call("index_status", json!({})).ok()["version"], before);
 }
