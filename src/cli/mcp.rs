@@ -42,9 +42,15 @@ pub fn run(cx: Context, args: McpArgs) -> Result<()> {
 /// Opens the index and follows it: files that change are indexed, versions of others are opened.
 fn keep_open(app: &App, paths: Vec<PathBuf>, watch: bool) {
     app.warm(|| app.start_warm_engine());
-    if watch && let Err(error) = app.watch(paths) {
-        tracing::error!(%error, "the files are no longer watched");
+    if watch {
+        let app = app.clone();
+        std::thread::spawn(move || {
+            if let Err(error) = app.watch(paths) {
+                tracing::error!(%error, "the files are no longer watched");
+            }
+        });
     }
+    // Another process may publish a version, too.
     loop {
         std::thread::sleep(REFRESH);
         app.refresh();

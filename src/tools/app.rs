@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -17,6 +17,10 @@ use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
 use crate::ingest::{Ingest, watch};
 use crate::search::Searcher;
+
+/// How long an update waits for another one, and how often it looks.
+const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_RETRY: Duration = Duration::from_millis(250);
 
 /// The wait before a server asks an endpoint again that did not answer when it started. It doubles
 /// with each failure up to the maximum.
@@ -126,10 +130,16 @@ impl App {
         let roots = if roots.is_empty() { self.roots() } else { roots };
         let ingest = self.ingest();
         watch(&roots, self.data().path(), |_| {
-            let run = RunContext::new(self.telemetry(), Tool::Ingest, &Ingest::PLANNED);
-            let result = ingest.run(&roots, false, &run);
-            run.finish(result.as_ref().err());
-            match result {
+            let update = || {
+                let run = RunContext::new(self.telemetry(), Tool::Ingest, &Ingest::PLANNED);
+                let result = ingest.run(&roots, false, &run);
+                // Waiting for another update is no failure to keep a report of.
+                if !matches!(result, Err(Error::IndexLocked { .. })) {
+                    run.finish(result.as_ref().err());
+                }
+                result
+            };
+            match when_unlocked(update) {
                 Ok(_) => self.refresh(),
                 // The next change may resolve the error.
                 Err(error) => tracing::error!(%error, "the index could not be updated"),
@@ -143,6 +153,19 @@ impl App {
         match self.data().current() {
             Ok(version) => version.manifest.roots.iter().map(PathBuf::from).collect(),
             Err(_) => vec![PathBuf::from(".")],
+        }
+    }
+}
+
+/// Runs `write` again while another run writes the index, which may have read the files too early.
+fn when_unlocked<T>(write: impl Fn() -> Result<T>) -> Result<T> {
+    let started = Instant::now();
+    loop {
+        match write() {
+            Err(Error::IndexLocked { .. }) if started.elapsed() < LOCK_WAIT => {
+                std::thread::sleep(LOCK_RETRY);
+            }
+            result => return result,
         }
     }
 }

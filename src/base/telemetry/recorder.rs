@@ -15,6 +15,7 @@ use opentelemetry_sdk::trace::{
 use parking_lot::Mutex;
 
 use super::finished_span::FinishedSpan;
+use super::labels::Tool;
 use super::report::RunReport;
 use super::run_log::RunLog;
 use super::{attrs, batch_span};
@@ -63,10 +64,14 @@ impl Recorder {
     }
 
     /// The latest run with this id, or else the latest refused request; the id `latest` selects the
-    /// latest run of all.
+    /// latest run of all, except those that read reports.
     pub fn run(&self, run_id: &str) -> Option<RunReport> {
         let runs = self.runs.lock();
-        let is = |run: &&Arc<RunLog>| run_id == "latest" || run.run_id == run_id;
+        // Who reads reports asks for those of other tools.
+        let is = |run: &&Arc<RunLog>| match run_id {
+            "latest" => run.tool != Tool::LatestRun,
+            id => run.run_id == id,
+        };
         let run = runs.iter().rev().find(is).cloned();
         drop(runs);
         let refused = || {
@@ -79,7 +84,9 @@ impl Recorder {
     /// The latest run of a session.
     pub fn run_of_session(&self, session_id: &str) -> Option<RunReport> {
         let runs = self.runs.lock();
-        let is = |run: &&Arc<RunLog>| run.session_id.as_deref() == Some(session_id);
+        let is = |run: &&Arc<RunLog>| {
+            run.session_id.as_deref() == Some(session_id) && run.tool != Tool::LatestRun
+        };
         let run = runs.iter().rev().find(is).cloned();
         drop(runs);
         run.map(|log| log.report(None))
