@@ -1,4 +1,7 @@
-//! What is in a repository? Files with their history, and the chunks of a file.
+//! What is in a repository? Files with their history, their text, and the chunks of a file.
 
 pub mod chunk;
+pub mod git;
 pub mod source;
+pub mod text_search;
+mod time_limit;

@@ -17,7 +17,8 @@ use crate::base::panic::guarded;
 use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
 use crate::corpus::chunk::{Chunk, Chunker};
-use crate::corpus::source::{Commit, Entry, Repo, RepoPath, Skipped};
+use crate::corpus::git::Commit;
+use crate::corpus::source::{Entry, Repo, RepoPath, Skipped};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::index::DenseIndex;
 

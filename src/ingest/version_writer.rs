@@ -7,7 +7,8 @@ use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::corpus::chunk::{Chunk, FileChunks, HEADER_VERSION, Symbol, fingerprint};
-use crate::corpus::source::{Commit, SourceFile};
+use crate::corpus::git::Commit;
+use crate::corpus::source::SourceFile;
 use crate::index::catalog::{
     CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, SymbolName, SymbolRow,
 };

@@ -160,6 +160,12 @@ attrs! {
     CHUNKS_EMBEDDED = "codeintel.chunks.embedded", "Chunks embedded, not found in a cache";
     TOKENS = "codeintel.tokens", "Tokens embedded";
     VERSION = "codeintel.index.version", "The published version";
+
+    GIT_OP = "git.op", "blame or file_history";
+    GIT_PATH = "git.path", "The file";
+    GIT_LINE_RANGE = "git.line_range", "The lines requested, such as 10-20";
+    GIT_RESULTS = "git.results", "Groups of lines, or changes, returned";
+    TEXT_MATCHES = "codeintel.text.matches", "Matches counted";
 }
 
 /// The value of an attribute.

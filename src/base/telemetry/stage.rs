@@ -86,6 +86,9 @@ stages! {
     Index = "ingest.index", "index", Internal, in "ingest.run", [CHUNKS, FAISS_INDEX_KIND];
     Catalog = "ingest.catalog", "catalog", Internal, in "ingest.run", [];
     Publish = "ingest.publish", "publish", Internal, in "ingest.run", [VERSION];
+    TextSearch = "search.text", "text_search", Internal, in "the interface", [FILES, FILES_SKIPPED, TEXT_MATCHES];
+    Blame = "git.blame", "blame", Internal, in "the interface", [GIT_OP, GIT_PATH, GIT_LINE_RANGE, GIT_RESULTS];
+    FileHistory = "git.file_history", "file_history", Internal, in "the interface", [GIT_OP, GIT_PATH, GIT_RESULTS];
 }
 
 impl Stage {

@@ -46,16 +46,25 @@ struct Rules {
 impl Repo {
     /// Lists every file under the roots without opening any. An empty listing is an error.
     pub fn walk(&self) -> Result<Listing> {
+        let listing = self.list_until(&|| false)?;
+        if listing.entries.is_empty() {
+            return Err(self.nothing_to_index(&listing.skipped));
+        }
+        Ok(listing)
+    }
+
+    /// Lists files as [`Repo::walk`] does, those that it found before `is_over`. None is no error.
+    pub(in crate::corpus) fn list_until(
+        &self,
+        is_over: &(dyn Fn() -> bool + Sync),
+    ) -> Result<Listing> {
         let mut listing = Listing::default();
         for root in &self.roots {
-            self.walk_root(root, &mut listing)?;
+            self.walk_root(root, is_over, &mut listing)?;
         }
         listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         if self.roots.len() > 1 {
             drop_repeats(&mut listing.entries);
-        }
-        if listing.entries.is_empty() {
-            return Err(self.nothing_to_index(&listing.skipped));
         }
         Ok(listing)
     }
@@ -82,7 +91,12 @@ impl Repo {
         Error::NothingToIndex { roots: self.roots_text(), skipped }
     }
 
-    fn walk_root(&self, root: &Root, listing: &mut Listing) -> Result<()> {
+    fn walk_root(
+        &self,
+        root: &Root,
+        is_over: &(dyn Fn() -> bool + Sync),
+        listing: &mut Listing,
+    ) -> Result<()> {
         if root.is_file {
             let metadata = std::fs::metadata(&root.path)
                 .map_err(|_| Error::PathNotFound { path: root.path.clone() })?;
@@ -95,6 +109,9 @@ impl Repo {
         self.builder(root, self.rules()).build_parallel().run(|| {
             let mut part = Part { shared: &shared, own: Listing::default() };
             Box::new(move |found| {
+                if is_over() {
+                    return WalkState::Quit;
+                }
                 self.visit(root, found, &mut part.own);
                 WalkState::Continue
             })

@@ -1,9 +1,9 @@
-//! Which files does a repository have, and what changed?
+//! Which files does a repository have?
 //!
 //! [`Repo::walk`] lists files without opening them; [`Repo::read`] opens one file and checks it. Files
-//! that are skipped are counted by [`SkipReason`]. The history comes from git, if there is any.
+//! that are skipped are counted by [`SkipReason`].
 
-mod history;
+mod globs;
 mod language;
 mod listing;
 mod repo;
@@ -14,10 +14,11 @@ mod source_file;
 #[cfg(test)]
 mod tests;
 
-pub use history::{BlameLine, Commit};
+pub use globs::{GlobList, Globs};
 pub use language::Language;
 pub use listing::{Entry, Listing};
 pub use repo::{IndexedRoots, Repo};
 pub use repo_path::RepoPath;
 pub use skip_reason::{SkipReason, Skipped};
 pub use source_file::SourceFile;
+pub(super) use source_file::open;

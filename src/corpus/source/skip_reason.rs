@@ -37,6 +37,8 @@ reasons! {
     Symlink = "symbolic links",
     /// A socket, a pipe or a device.
     NotRegular = "not regular files",
+    /// With lines, or as a whole, longer than a regular expression is searched in.
+    LongLines = "with lines too long for the expression",
     /// Modified during every attempt to read it.
     ChangedWhileRead = "changed while read",
     /// Listed, but gone when it was read.

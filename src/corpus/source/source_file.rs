@@ -117,14 +117,14 @@ fn attempt(path: &Path, bytes_max: u64) -> io::Result<Attempt> {
 
 /// Opens a file without following a link or waiting for the writer of a pipe.
 #[cfg(unix)]
-fn open(path: &Path) -> io::Result<File> {
+pub(in crate::corpus) fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     File::options().read(true).custom_flags(flags).open(path)
 }
 
 #[cfg(not(unix))]
-fn open(path: &Path) -> io::Result<File> {
+pub(in crate::corpus) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 

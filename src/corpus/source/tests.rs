@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use super::*;
 use crate::base::config::Settings;
@@ -40,21 +39,6 @@ impl Fixture {
         let mut settings = Settings::default();
         change(&mut settings);
         Repo::open(&[self.folder.path().to_path_buf()], &settings).unwrap()
-    }
-
-    /// Runs git in the folder with a fixed author and the given time.
-    fn git(&self, time_s: i64, arguments: &[&str]) {
-        let date = format!("@{time_s} +0000");
-        let output = Command::new("git")
-            .current_dir(self.folder.path())
-            .args(["-c", "user.name=Ada", "-c", "user.email=ada@example.org"])
-            .args(["-c", "init.defaultBranch=main", "-c", "commit.gpgsign=false"])
-            .args(arguments)
-            .env("GIT_AUTHOR_DATE", &date)
-            .env("GIT_COMMITTER_DATE", &date)
-            .output()
-            .expect("the tests need git");
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
     }
 }
 
@@ -220,70 +204,6 @@ fn a_root_may_be_a_file_that_the_rules_hide() {
     let fixture = Fixture::new(&[(".gitignore", b"a.rs"), ("a.rs", b"fn a() {}")]);
     let repo = Repo::open(&[fixture.path("a.rs")], &Settings::default()).unwrap();
     assert_eq!(read(&repo, "a.rs").unwrap().text, "fn a() {}");
-}
-
-#[test]
-fn the_last_commit_of_each_file_is_the_one_that_changed_it() {
-    let fixture = Fixture::new(&[("a.rs", b"1\n"), ("sub/b.rs", b"1\n"), ("c.rs", b"1\n")]);
-    fixture.git(1000, &["init", "-q"]);
-    fixture.git(1000, &["add", "."]);
-    fixture.git(1000, &["commit", "-qm", "First\n\nWith a body"]);
-    fixture.git(1500, &["checkout", "-qb", "side"]);
-    fixture.write("sub/b.rs", b"2\n");
-    fixture.git(2000, &["commit", "-qam", "Second"]);
-    fixture.git(2100, &["checkout", "-q", "main"]);
-    fixture.write("c.rs", b"2\n");
-    fixture.git(3000, &["commit", "-qam", "Third"]);
-    fixture.git(4000, &["merge", "-q", "--no-ff", "side", "-m", "Merge"]);
-    fixture.write("new.rs", b"1\n");
-
-    let repo = fixture.repo();
-    let wanted = ["a.rs", "sub/b.rs", "c.rs", "new.rs"].map(RepoPath::new);
-    let found = repo.last_commits(&wanted);
-    let of = |path: &RepoPath| found.get(path).map(|c| (c.time_s, c.summary.as_str()));
-    assert_eq!(of(&wanted[0]), Some((1000, "First")));
-    assert_eq!(of(&wanted[1]), Some((2000, "Second")), "not the merge");
-    assert_eq!(of(&wanted[2]), Some((3000, "Third")));
-    assert_eq!(of(&wanted[3]), None, "never committed");
-    let commit = &found[&wanted[0]];
-    assert_eq!((commit.author.as_str(), commit.id.len()), ("Ada", 40));
-
-    let below = Repo::open(&[fixture.path("sub")], &Settings::default()).unwrap();
-    let inner = RepoPath::new("b.rs");
-    let found = below.last_commits(std::slice::from_ref(&inner));
-    assert_eq!(found[&inner].summary, "Second", "a root inside a git repository");
-}
-
-#[test]
-fn each_line_is_blamed_on_its_commit() {
-    let fixture = Fixture::new(&[("a.rs", b"one\ntwo\nthree\n")]);
-    fixture.git(1000, &["init", "-q"]);
-    fixture.git(1000, &["add", "."]);
-    fixture.git(1000, &["commit", "-qm", "First"]);
-    fixture.write("a.rs", b"one\n2\nthree\nfour\n");
-    fixture.git(2000, &["commit", "-qam", "Second"]);
-    let repo = fixture.repo();
-    let path = RepoPath::new("a.rs");
-    let blame = |lines| {
-        let lines = repo.blame(&path, lines).unwrap();
-        lines.into_iter().map(|line| (line.line, line.commit.summary)).collect::<Vec<_>>()
-    };
-    let expected = [(1, "First"), (2, "Second"), (3, "First"), (4, "Second")];
-    let expected = expected.map(|(line, summary)| (line, summary.to_owned()));
-    assert_eq!(blame(1..=4), expected);
-    assert_eq!(blame(2..=3), expected[1..3]);
-    assert!(matches!(repo.blame(&path, 0..=1), Err(Error::Argument { .. })));
-    assert!(repo.blame(&RepoPath::new("missing.rs"), 1..=1).is_err());
-    assert!(matches!(repo.blame(&RepoPath::new("../x"), 1..=1), Err(Error::PathNotFound { .. })));
-}
-
-#[test]
-fn a_folder_without_git_has_no_history() {
-    let fixture = Fixture::new(&[("a.rs", b"1\n")]);
-    let repo = fixture.repo();
-    let path = RepoPath::new("a.rs");
-    assert!(repo.last_commits(std::slice::from_ref(&path)).is_empty());
-    assert!(matches!(repo.blame(&path, 1..=1), Err(Error::Unavailable { .. })));
 }
 
 #[test]

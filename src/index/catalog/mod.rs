@@ -5,7 +5,6 @@
 //! A published file never changes, and any number of [`Catalog`]s in any number of processes read it.
 
 mod duckdb_error;
-mod globs;
 mod hydrate;
 mod pool;
 mod reader;
@@ -18,7 +17,6 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use globs::{GlobList, Globs};
 pub use hydrate::Hydrated;
 pub use reader::{Catalog, Counts, LanguageCount};
 pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, ShownChunk, SymbolName, SymbolRow};

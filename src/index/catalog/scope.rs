@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::globs::GlobList;
 use super::reader::Catalog;
 use super::rows::FileRow;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet};
+use crate::corpus::source::GlobList;
 
 /// What a search is restricted to. An empty one restricts nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

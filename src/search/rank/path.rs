@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::sync::{LazyLock, OnceLock};
 
+use crate::corpus::source::Globs;
 use crate::index::QueryText;
-use crate::index::catalog::Globs;
 use crate::index::words::{lower, parts};
 
 /// Weights and the globs that they apply to. If several globs match, the lowest weight applies.

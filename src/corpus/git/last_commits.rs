@@ -1,42 +1,24 @@
-//! The history of a file in git: its last commit, and the commit of each line.
+//! The last commit of each of many files.
 
 use std::collections::{HashMap, HashSet};
-use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gix::bstr::{BStr, ByteSlice};
+use gix::bstr::ByteSlice;
 use gix::object::tree::diff::Action;
 use gix::revision::walk::Sorting;
 use gix::traverse::commit::simple::CommitTimeOrder;
 
-use super::{Repo, RepoPath};
-use crate::base::error::{BoxError, Error, Result};
+use super::Commit;
+use super::objects::discover;
+use crate::base::error::{BoxError, Result};
+use crate::corpus::source::{Repo, RepoPath};
 
 /// Bounds of one search for last commits. A file that was not touched within them has no date.
 const COMMITS_MAX: usize = 20_000;
 const HISTORY_MAX: Duration = Duration::from_secs(2);
+/// Memory for trees: each is read twice, for a commit and for its child.
 const OBJECT_CACHE_BYTES: usize = 32 << 20;
-
-/// The parts of a commit that answers show.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Commit {
-    /// The full id in hexadecimal digits.
-    pub id: String,
-    /// When it was committed, in seconds since 1970.
-    pub time_s: i64,
-    pub author: String,
-    /// The first line of its message.
-    pub summary: String,
-}
-
-/// The commit that one line of a file comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BlameLine {
-    /// Counted from 1.
-    pub line: u32,
-    pub commit: Commit,
-}
 
 type Wanted = HashMap<Vec<u8>, RepoPath>;
 
@@ -52,32 +34,16 @@ impl Repo {
         found
     }
 
-    /// The commit of each line in `lines` (from 1) of the file as it is in HEAD.
-    pub fn blame(&self, path: &RepoPath, lines: RangeInclusive<u32>) -> Result<Vec<BlameLine>> {
-        let missing = || Error::PathNotFound { path: PathBuf::from(path.as_str()) };
-        let (_, absolute) = self.locate(path).ok_or_else(missing)?;
-        let git = discover(&absolute).ok_or_else(|| Error::Unavailable {
-            what: format!("the history of {path}"),
-            remedy: "it is not inside a git repository".to_owned(),
-        })?;
-        let tracked = in_worktree(&git, &absolute).ok_or_else(missing)?;
-        let ranges = gix::blame::BlameRanges::from_one_based_inclusive_range(lines.clone())
-            .map_err(|_| Error::Argument {
-                name: "lines",
-                value: format!("{}-{}", lines.start(), lines.end()),
-                expected: "a range that starts at 1 or later".to_owned(),
-            })?;
-        blame(&git, tracked.as_slice().as_bstr(), ranges).map_err(Error::library("git", "blame"))
-    }
-
     /// The wanted paths by repository, each with its name in that repository.
     fn by_repository(&self, wanted: &[RepoPath]) -> Vec<(gix::Repository, Wanted)> {
         let mut groups: Vec<(gix::Repository, Wanted)> = Vec::new();
         let mut of_root: HashMap<&Path, Option<usize>> = HashMap::new();
         for path in wanted {
-            let Some((root, absolute)) = self.locate(path) else { continue };
-            let group = *of_root.entry(&root.path).or_insert_with(|| {
-                let git = discover(&root.path)?;
+            let Some((root, absolute)) = self.root_of(path).zip(self.absolute(path)) else {
+                continue;
+            };
+            let group = *of_root.entry(root).or_insert_with(|| {
+                let git = discover_with_trees(root)?;
                 let known = groups.iter().position(|(other, _)| other.git_dir() == git.git_dir());
                 known.or_else(|| {
                     groups.push((git, Wanted::new()));
@@ -93,9 +59,9 @@ impl Repo {
     }
 }
 
-fn discover(path: &Path) -> Option<gix::Repository> {
+fn discover_with_trees(path: &Path) -> Option<gix::Repository> {
     let folder = if path.is_dir() { path } else { path.parent()? };
-    let mut git = gix::discover(folder).ok()?;
+    let mut git = discover(folder).ok()?;
     git.object_cache_size_if_unset(OBJECT_CACHE_BYTES);
     Some(git)
 }
@@ -126,7 +92,7 @@ fn search(
         if touched.is_empty() {
             continue;
         }
-        let commit = describe(&commit)?;
+        let commit = Commit::describe(&commit);
         for name in touched {
             if let Some(path) = wanted.remove(&name) {
                 found.insert(path, commit.clone());
@@ -175,42 +141,4 @@ fn touched(
 fn entry_id(tree: &gix::Tree<'_>, name: &[u8]) -> Option<gix::ObjectId> {
     let entry = tree.lookup_entry(name.split(|byte| *byte == b'/')).ok()??;
     Some(entry.object_id())
-}
-
-fn describe(commit: &gix::Commit<'_>) -> Result<Commit, BoxError> {
-    Ok(Commit {
-        id: commit.id().to_string(),
-        time_s: commit.time()?.seconds,
-        author: commit.author()?.name.to_str_lossy().into_owned(),
-        summary: commit.message()?.summary().to_str_lossy().into_owned(),
-    })
-}
-
-fn blame(
-    git: &gix::Repository,
-    tracked: &BStr,
-    ranges: gix::blame::BlameRanges,
-) -> Result<Vec<BlameLine>, BoxError> {
-    let options = gix::repository::blame_file::Options {
-        ranges,
-        rewrites: Some(Default::default()),
-        ..Default::default()
-    };
-    let outcome = git.blame_file(tracked, git.head_id()?, options)?;
-    let mut known: HashMap<gix::ObjectId, Commit> = HashMap::new();
-    let mut lines = Vec::new();
-    for entry in outcome.entries {
-        let commit = match known.get(&entry.commit_id) {
-            Some(commit) => commit.clone(),
-            None => {
-                let commit = describe(&git.find_commit(entry.commit_id)?)?;
-                known.entry(entry.commit_id).or_insert(commit).clone()
-            }
-        };
-        let first = entry.start_in_blamed_file + 1;
-        let range = first..first + entry.len.get();
-        lines.extend(range.map(|line| BlameLine { line, commit: commit.clone() }));
-    }
-    lines.sort_by_key(|line| line.line);
-    Ok(lines)
 }
