@@ -16,6 +16,7 @@ use super::model::ModelArgs;
 use super::rerank::RerankArgs;
 use super::search::SearchArgs;
 use super::serve::ServeArgs;
+use super::short::{GrepArgs, LinesArgs, LogArgs, RefsArgs, SymbolsArgs};
 use super::status::StatusArgs;
 use super::tool::ToolArgs;
 use super::trace::TraceArgs;
@@ -102,6 +103,18 @@ pub enum Command {
     Index(IndexArgs),
     /// Search the index
     Search(SearchArgs),
+    /// Find the lines of files that contain a text or match a regular expression
+    Grep(GrepArgs),
+    /// Find definitions by name
+    Symbols(SymbolsArgs),
+    /// Find where a name is used
+    Refs(RefsArgs),
+    /// Print lines of an indexed file
+    Open(LinesArgs),
+    /// Show the commit of each line of a file
+    Blame(LinesArgs),
+    /// List the commits that changed a file
+    Log(LogArgs),
     /// Show what the index holds and how fresh it is
     Status(StatusArgs),
     /// Embed texts from a file or standard input

@@ -23,6 +23,7 @@ mod rerank;
 mod rows;
 mod search;
 mod serve;
+mod short;
 mod status;
 mod tool;
 mod trace;
@@ -173,6 +174,12 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Uninstall(args) => install::uninstall(cx, args)?,
         Command::Mcp(args) => mcp::run(cx, args)?,
         Command::Tool(args) => tool::run(cx, args)?,
+        Command::Grep(args) => short::grep(cx, args)?,
+        Command::Symbols(args) => short::symbols(cx, args)?,
+        Command::Refs(args) => short::refs(cx, args)?,
+        Command::Open(args) => short::open(cx, args)?,
+        Command::Blame(args) => short::blame(cx, args)?,
+        Command::Log(args) => short::log(cx, args)?,
         Command::Trace(args) => trace::run(cx, args)?,
         Command::Versions(args) => versions::list(cx, args)?,
         Command::Rollback(args) => versions::rollback(cx, args)?,

@@ -12,6 +12,8 @@ use crate::base::config::{Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Telemetry};
+use crate::corpus::git::BlameCache;
+use crate::corpus::source::Repo;
 use crate::embedding::engine::{Engine, EngineOptions};
 use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
@@ -42,6 +44,7 @@ struct Shared {
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
     scopes: SessionScopes,
+    blame_cache: BlameCache,
     /// Whether loading the engine has finished or failed. The lock is held while a version is
     /// opened, so that each version is opened once.
     warmed: Mutex<bool>,
@@ -76,6 +79,7 @@ impl App {
             engine: Slot::loading("the embedding model"),
             searcher: Slot::loading("the index"),
             scopes: SessionScopes::default(),
+            blame_cache: BlameCache::default(),
             warmed: Mutex::new(false),
         }))
     }
@@ -113,6 +117,18 @@ impl App {
     /// The scopes that sessions have set.
     pub(super) fn scopes(&self) -> &SessionScopes {
         &self.0.scopes
+    }
+
+    /// The commits of lines that were looked up before.
+    pub(super) fn blame_cache(&self) -> &BlameCache {
+        &self.0.blame_cache
+    }
+
+    /// The files on disk that the open version was made from.
+    pub(super) fn repo(&self) -> Result<Repo, Arc<Error>> {
+        let searcher = self.searcher()?;
+        let roots = searcher.version().manifest.roots.iter().map(PathBuf::from);
+        Ok(Repo::open(&roots.collect::<Vec<_>>(), self.settings())?)
     }
 
     /// The write pipeline, with the engine that is open or else one of its own.

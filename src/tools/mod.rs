@@ -6,12 +6,14 @@
 //! input, call the tool and print the answer; they hold no logic of their own.
 
 mod app;
+mod blame_range;
 mod cursor;
 mod deep_search;
 mod definition_at;
 pub mod embed;
 mod fetch;
 mod fields;
+mod file_history;
 mod identifier;
 mod index_status;
 mod latest_run;
@@ -25,6 +27,7 @@ pub mod resources;
 mod runs;
 mod scope;
 pub mod search;
+mod search_text;
 mod semantic_search;
 mod session_scopes;
 mod symbol_search;

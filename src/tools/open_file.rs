@@ -185,7 +185,7 @@ fn indexed_text(catalog: &Catalog, row: &FileRow) -> Result<String> {
 }
 
 /// The error for a path that is not in the index, with the nearest paths.
-fn unknown_path(catalog: &Catalog, path: &str) -> Result<Error> {
+pub(super) fn unknown_path(catalog: &Catalog, path: &str) -> Result<Error> {
     const NAMED_MAX: usize = 3;
     let wanted = path.rsplit('/').next().unwrap_or(path);
     let mut near: Vec<(usize, &str)> = Vec::new();
