@@ -2,6 +2,7 @@
 
 mod bench;
 mod embed;
+mod files_and_history;
 mod install;
 mod output;
 mod outputs;

@@ -97,7 +97,8 @@ impl CommitItem {
 impl ToolAnswer for HistoryAnswer {
     fn text(&self) -> String {
         let more = if self.truncated { ", and more" } else { "" };
-        let mut text = format!("{} commits of {}{more}\n", self.commits.len(), self.path);
+        let commits = if self.commits.len() == 1 { "commit" } else { "commits" };
+        let mut text = format!("{} {commits} of {}{more}\n", self.commits.len(), self.path);
         for CommitItem { commit, author, date, summary, change, path, renamed_from } in
             &self.commits
         {

@@ -12,7 +12,7 @@ use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::corpus::source::{Language, RepoPath};
+use crate::corpus::source::{Language, RepoPath, SkipReason};
 use crate::corpus::text_search::{CaseMode, ContextLine, TextMatch, TextMatches, TextQuery};
 use crate::index::catalog::ScopeSpec;
 
@@ -86,6 +86,8 @@ pub struct TextAnswer {
     pub is_complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+    /// Why matches may be missing.
+    pub notes: Vec<String>,
     pub next_steps: Vec<String>,
     #[serde(skip)]
     links: Vec<FileLink>,
@@ -147,14 +149,19 @@ impl TextItem {
 
 impl ToolAnswer for TextAnswer {
     fn text(&self) -> String {
-        let n = self.matches.len();
+        let plural = |n: u64, one, many| if n == 1 { one } else { many };
+        let (n, total, files) = (self.matches.len(), self.total, self.files_matched);
         let least = if self.is_complete { "" } else { "at least " };
-        let mut text =
-            format!("{n} of {least}{} matches in {} files\n", self.total, self.files_matched);
+        let mut text = format!(
+            "{n} of {least}{total} {} in {files} {}\n",
+            plural(total, "match", "matches"),
+            plural(files as u64, "file", "files")
+        );
         self.matches.iter().for_each(|item| text += &item.text());
         if let Some(cursor) = &self.next_cursor {
             text += &format!("more: cursor {cursor}\n");
         }
+        self.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
         self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
         text
     }
@@ -205,6 +212,7 @@ pub(super) fn run(
         ..TextQuery::default()
     };
     let found = app.repo()?.search_text(&query, cx).map_err(rename_argument)?;
+    let notes = notes(&found);
     let next_steps = next_steps(&found, &query, &scope);
     let (kept, truncated) = page(found.matches, n);
     let last = kept.last().filter(|_| truncated);
@@ -230,6 +238,7 @@ pub(super) fn run(
         truncated,
         is_complete: found.is_complete,
         next_cursor,
+        notes,
         next_steps,
         links,
     })
@@ -273,13 +282,27 @@ fn rename_argument(error: Error) -> Error {
     }
 }
 
-/// Why an answer has less than was hoped for, and what to try.
-fn next_steps(found: &TextMatches, query: &TextQuery, scope: &ScopeSpec) -> Vec<String> {
-    let mut steps = Vec::new();
+/// Why matches may be missing.
+fn notes(found: &TextMatches) -> Vec<String> {
+    let mut notes = Vec::new();
     if !found.is_complete {
         let searched = found.files_searched;
-        steps.push(format!("the time was over after {searched} files; narrow it with scope globs"));
+        notes.push(format!("the time was over after {searched} files; narrow it with scope globs"));
     }
+    // What is ignored, hidden or binary is left out on purpose.
+    let unexpected = [SkipReason::TooLarge, SkipReason::LongLines, SkipReason::Unreadable];
+    for reason in unexpected {
+        let files = found.skipped.get(reason);
+        if files > 0 {
+            notes.push(format!("not searched: {files} {}", reason.as_str()));
+        }
+    }
+    notes
+}
+
+/// What to try when nothing was found.
+fn next_steps(found: &TextMatches, query: &TextQuery, scope: &ScopeSpec) -> Vec<String> {
+    let mut steps = Vec::new();
     if found.total > 0 {
         return steps;
     }
