@@ -38,7 +38,8 @@ impl GitFile {
         // A file that is gone may have been in a folder that is gone.
         let folder = absolute.ancestors().skip(1).find(|folder| folder.is_dir());
         let folder = folder.and_then(|folder| folder.canonicalize().ok()).ok_or_else(missing)?;
-        if !folder.starts_with(&root) && !root.starts_with(&folder) {
+        let base = if root.is_file() { root.parent().unwrap_or(&root) } else { &root };
+        if !folder.starts_with(base) {
             return Err(missing());
         }
         let unavailable =
