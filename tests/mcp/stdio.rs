@@ -39,7 +39,7 @@ fn reindex_reports_its_progress_to_a_client_that_asks_for_it() {
     let mut params = calling("reindex", json!({}));
     params["_meta"] = json!({ "progressToken": "p-1" });
     let response = pipes.ask("tools/call", &params);
-    assert_eq!(Called::from(&response).ok()["files_changed"], 149);
+    assert_eq!(Called::from(&response).ok()["files"], 150);
     let mut last = 0.0;
     for notification in &pipes.notifications {
         let (method, params) = (&notification["method"], &notification["params"]);
