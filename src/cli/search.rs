@@ -10,6 +10,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::Caller;
 use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
+use crate::tools::semantic_search;
 use crate::tools::wire::{SearchAnswer, SearchFinding};
 
 /// Maximum lines of a snippet.
@@ -52,7 +53,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
     // Check the query before opening the index, which takes longer.
     let query = input.clone().check(&cx.app.settings().search)?;
     cx.app.open(query.channels.contains(&ChannelName::Dense))?;
-    let run = search::SPEC.begin(&cx.app, Caller::nobody(), None);
+    let run = semantic_search::SPEC.begin(&cx.app, Caller::nobody(), None);
     let result = search::run(&cx.app, input, &run);
     cx.finish(&run, result.as_ref().err().map(|error| &**error));
     let answer = result?;

@@ -27,7 +27,7 @@ use tokio::net::TcpListener;
 
 use crate::base::config::ServeSettings;
 use crate::base::error::{Error, Result};
-use crate::tools::{App, search};
+use crate::tools::{App, ToolSet, search, semantic_search};
 use slots::Slots;
 
 /// Threads for requests that run no tool.
@@ -57,7 +57,7 @@ fn routes(mcp: MethodRouter<App>) -> Vec<Route> {
         get("/v1/runs/{run_id}", native::run),
         get("/v1/traces/{trace_id}", native::trace),
         post("/v1/embeddings", openai::embeddings),
-        native::tool("/v1/search", &search::SPEC, search::run),
+        native::tool("/v1/search", &semantic_search::SPEC, search::run),
         get("/v1/tools", native::list_tools),
         post("/v1/tools/{name}", native::call_tool),
         Route { method: "POST", path: "/mcp", handler: mcp },
@@ -75,7 +75,8 @@ pub fn route_list() -> String {
 /// Maximum threads that the requests of one server hold: one for each request to a tool, and some
 /// for the reports of runs and for following the index.
 pub fn threads_max(settings: &ServeSettings) -> usize {
-    let tools = routes(MethodRouter::new()).iter().filter(|route| route.method == "POST").count();
+    // Embedding is no tool of agents.
+    let tools = ToolSet::all().iter().count() + 1;
     tools * settings.requests_max + OTHER_THREADS
 }
 

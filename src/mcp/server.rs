@@ -16,7 +16,7 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::resources;
 use crate::base::error::{Error, Result};
@@ -125,7 +125,7 @@ impl ServerHandler for McpServer {
     ) -> Result<ListResourcesResult, ErrorData> {
         let app = self.app.clone();
         let cursor = request.and_then(|request| request.cursor);
-        blocking(move || resources::list(&app, cursor.as_deref())).await
+        self.blocking(move || resources::list(&app, cursor.as_deref())).await
     }
 
     async fn list_resource_templates(
@@ -142,7 +142,7 @@ impl ServerHandler for McpServer {
         _: RequestContext<RoleServer>,
     ) -> Result<ReadResourceResponse, ErrorData> {
         let app = self.app.clone();
-        Ok(blocking(move || resources::read(&app, &request.uri)).await?.into())
+        Ok(self.blocking(move || resources::read(&app, &request.uri)).await?.into())
     }
 
     async fn list_prompts(
@@ -187,6 +187,30 @@ impl ServerHandler for McpServer {
 const REVIEW: &str = "code_review";
 
 impl McpServer {
+    /// Takes one of the calls at once.
+    fn permit(&self) -> Result<OwnedSemaphorePermit> {
+        self.calls.clone().try_acquire_owned().map_err(|_| {
+            let (what, limit) = ("the MCP server", format!("{CALLS_MAX} calls at once"));
+            Error::Overloaded { what, limit, retry_ms: Some(RETRY.as_millis() as u64) }
+        })
+    }
+
+    /// Runs `work` outside the async threads, as one of the calls at once.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, Arc<Error>> + Send + 'static,
+    ) -> Result<T, ErrorData> {
+        let permit = self.permit().map_err(|error| resources::error_data(&error))?;
+        let work = move || {
+            let _permit = permit;
+            work()
+        };
+        let failed =
+            |error: tokio::task::JoinError| ErrorData::internal_error(error.to_string(), None);
+        let result = tokio::task::spawn_blocking(work).await.map_err(failed)?;
+        result.map_err(|error| resources::error_data(&error))
+    }
+
     /// Runs a tool for one call. The call's cancellation and its end cancel the run.
     async fn run(
         &self,
@@ -194,11 +218,7 @@ impl McpServer {
         arguments: tools::JsonObject,
         context: &RequestContext<RoleServer>,
     ) -> Result<CalledTool, Arc<Error>> {
-        let Ok(_permit) = self.calls.try_acquire() else {
-            let (what, limit) = ("the MCP server", format!("{CALLS_MAX} calls at once"));
-            let retry_ms = Some(RETRY.as_millis() as u64);
-            return Err(Error::Overloaded { what, limit, retry_ms }.into());
-        };
+        let permit = self.permit()?;
         let meta = |name: &str| context.meta.0.get(name)?.as_str().map(str::to_owned);
         let http =
             context.extensions.get::<Parts>().and_then(|parts| parts.extensions.get::<Caller>());
@@ -213,7 +233,11 @@ impl McpServer {
         let cx = tool.spec.begin(&self.app, span.caller().clone(), None);
         let _cancel = CancelOnDrop(cx.clone());
         let (app, run) = (self.app.clone(), cx.clone());
-        let mut work = tokio::task::spawn_blocking(move || tool.run(&app, arguments, &run));
+        let mut work = tokio::task::spawn_blocking(move || {
+            // Held by the work: a caller that goes away does not make room before it has ended.
+            let _permit = permit;
+            tool.run(&app, arguments, &run)
+        });
         let progress_token = context.meta.get_progress_token();
         let mut interval = tokio::time::interval(PROGRESS);
         let mut sent = 0;
@@ -280,13 +304,4 @@ fn refused(error: &Error) -> CallToolResult {
     ))]);
     result.meta = Some(meta);
     result
-}
-
-/// Runs `work` outside the async threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Arc<Error>> + Send + 'static,
-) -> Result<T, ErrorData> {
-    let failed = |error: &dyn std::fmt::Display| ErrorData::internal_error(error.to_string(), None);
-    let result = tokio::task::spawn_blocking(work).await.map_err(|error| failed(&error))?;
-    result.map_err(|error| resources::error_data(&error))
 }

@@ -20,14 +20,12 @@ pub const SPEC: ToolSpec = ToolSpec {
     ..ToolSpec::READS_INDEX
 };
 
-/// The most definitions of one answer.
-const DEFINITIONS_MAX: usize = 50;
-
 pub(super) fn run(
     app: &App,
     input: IdentifierInput,
     _: &RunContext,
 ) -> Result<SymbolsAnswer, Arc<Error>> {
+    let limit = super::within("limit", input.limit, 1..=1000)?;
     let searcher = app.searcher()?;
     let wanted = Identifier::find(input, &searcher)?;
     let catalog = searcher.catalog();
@@ -43,7 +41,7 @@ pub(super) fn run(
     }
     ranked.sort_by(|a, b| (a.0, &a.1.path, a.1.start_line).cmp(&(b.0, &b.1.path, b.1.start_line)));
     let total = ranked.len();
-    ranked.truncate(DEFINITIONS_MAX);
+    ranked.truncate(limit);
     let mut next_steps = wanted.notes;
     if total == 0 {
         next_steps

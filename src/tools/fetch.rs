@@ -25,7 +25,7 @@ pub const SPEC: ToolSpec = ToolSpec {
 
 /// The most ids of one call.
 const IDS_MAX: usize = 50;
-/// Rank that a result must gain to double its share: as `rrf_k` in rank fusion.
+/// Damps the difference between ranks, as `rrf_k` does in rank fusion.
 const RANK_DAMPING: f64 = 60.0;
 
 fn default_max_tokens() -> usize {

@@ -23,6 +23,14 @@ pub struct IdentifierInput {
     /// The column of the symbol in that line, in characters from 1.
     #[schemars(range(min = 1))]
     pub character: Option<usize>,
+    /// The most results.
+    #[serde(default = "default_limit")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub limit: usize,
+}
+
+fn default_limit() -> usize {
+    100
 }
 
 /// The identifier that an input means.

@@ -28,7 +28,7 @@ mod runs;
 mod scope;
 pub mod search;
 mod search_text;
-mod semantic_search;
+pub mod semantic_search;
 mod session_scopes;
 mod symbol_search;
 mod tool;

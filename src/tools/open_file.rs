@@ -1,5 +1,7 @@
 //! The tool open_file: lines of a file.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +29,8 @@ pub const SPEC: ToolSpec = ToolSpec {
 /// Bounds of one answer.
 const LINES_MAX: usize = 2000;
 const CONTENT_BYTES_MAX: usize = 128 << 10;
+/// A file that has grown beyond this is not read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Longer lines are cut; they are data more often than code.
 const LINE_BYTES_MAX: usize = 2000;
 
@@ -172,8 +176,18 @@ pub(super) fn open(searcher: &Searcher, path: &str) -> Result<OpenedFile> {
 
 /// The bytes of a regular file; `None` if it is gone.
 fn read(path: &Path) -> Result<Option<Vec<u8>>> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Some(bytes)),
+    let mut bytes = Vec::new();
+    let read =
+        File::open(path).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) if bytes.len() as u64 > FILE_BYTES_MAX => Err(Error::Argument {
+            name: "path",
+            value: path.display().to_string(),
+            expected: format!(
+                "a file of at most {FILE_BYTES_MAX} bytes; search_text finds its lines"
+            ),
+        }),
+        Ok(_) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::PathUnreadable { path: path.to_path_buf(), source }),
     }
@@ -203,4 +217,23 @@ pub(super) fn unknown_path(catalog: &Catalog, path: &str) -> Result<Error> {
         format!("a path of the index, such as {named}")
     };
     Ok(Error::Argument { name: "path", value: format!("{:?}", prefix(path, 200)), expected })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_has_grown_beyond_the_bound_is_refused_and_a_missing_one_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log.txt");
+        assert_eq!(read(&path).unwrap(), None);
+        let file = File::create(&path).unwrap();
+        file.set_len(1 << 20).unwrap();
+        assert_eq!(read(&path).unwrap().unwrap().len(), 1 << 20);
+        // A file without blocks takes no room on disk.
+        file.set_len(FILE_BYTES_MAX + 1).unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(message.contains("log.txt") && message.contains("search_text"), "{message}");
+    }
 }

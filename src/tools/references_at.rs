@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::identifier::{Identifier, IdentifierInput, column_of};
 use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri};
@@ -24,29 +24,6 @@ pub const SPEC: ToolSpec = ToolSpec {
 
 /// Bytes of a line in an answer.
 const LINE_BYTES_MAX: usize = 200;
-
-fn default_limit() -> usize {
-    100
-}
-
-/// The arguments of references_at.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ReferencesInput {
-    /// The name of the symbol; or else give path, line and character.
-    pub name: Option<String>,
-    /// A path of the index.
-    pub path: Option<String>,
-    /// The line of the symbol, from 1.
-    #[schemars(range(min = 1))]
-    pub line: Option<usize>,
-    /// The column of the symbol in that line, in characters from 1.
-    #[schemars(range(min = 1))]
-    pub character: Option<usize>,
-    #[serde(default = "default_limit")]
-    #[schemars(range(min = 1, max = 1000))]
-    pub limit: usize,
-}
 
 /// The answer of references_at.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -95,13 +72,12 @@ impl ToolAnswer for ReferencesAnswer {
 
 pub(super) fn run(
     app: &App,
-    input: ReferencesInput,
+    input: IdentifierInput,
     _: &RunContext,
 ) -> Result<ReferencesAnswer, Arc<Error>> {
     let limit = super::within("limit", input.limit, 1..=1000)?;
     let searcher = app.searcher()?;
-    let ReferencesInput { name, path, line, character, .. } = input;
-    let wanted = Identifier::find(IdentifierInput { name, path, line, character }, &searcher)?;
+    let wanted = Identifier::find(input, &searcher)?;
     let name = wanted.name.rsplit(['.', ':', '#', '/']).next().unwrap_or_default().to_owned();
     let catalog = searcher.catalog();
     let mut found = catalog.references(&name, limit + 1)?;

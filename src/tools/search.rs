@@ -1,23 +1,14 @@
-//! The search tool: a query in, ranked chunks of the index out.
+//! The search of `POST /v1/search` and `codeintel search`: semantic_search without pages.
 
 use std::sync::Arc;
 
 use super::wire::SearchAnswer;
-use super::{App, Fields, FromFields, ToolSpec};
+use super::{App, Fields, FromFields};
 use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
-use crate::base::telemetry::labels::Tool;
 use crate::index::catalog::ScopeSpec;
 use crate::search::{ChannelName, Query};
-
-pub const SPEC: ToolSpec = ToolSpec {
-    name: "search",
-    title: "Search",
-    description: "Search the index; the friendly route of semantic_search.",
-    label: Tool::Search,
-    ..ToolSpec::SEARCHES
-};
 
 /// A query and how to search for it.
 #[derive(Debug, Clone)]

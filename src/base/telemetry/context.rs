@@ -1,7 +1,7 @@
 //! The context of a run: ids, deadline, cancellation, and the steps so far.
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use opentelemetry::Context;
 use opentelemetry::trace::{Link, SpanContext, TraceContextExt};
@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::attrs;
 use super::caller::{Caller, Served, headers};
+use super::deadline::Deadline;
 use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
 use super::report::{RunError, RunReport, StepRecord, StepStatus};
@@ -16,13 +17,8 @@ use super::run_log::RunLog;
 use super::stage::Stage;
 use super::stage_span::StageSpan;
 use super::telemetry::Telemetry;
-use crate::base::error::{Error, Result, Warning};
+use crate::base::error::{Error, Warning};
 use crate::base::signal::Signal;
-
-/// The HTTP header with which a caller limits the time of its request, in milliseconds.
-pub const TIMEOUT_HEADER: &str = "x-request-timeout-ms";
-/// Maximum value of [`TIMEOUT_HEADER`]: that of `search.deadline_ms`.
-pub const TIMEOUT_MS_MAX: u64 = 600_000;
 
 /// One run: its ids, its deadline, its steps so far. Clones share the run.
 #[derive(Clone)]
@@ -32,14 +28,6 @@ pub struct RunContext {
     /// The parent of the next stage's span, with the baggage.
     pub(super) parent: Context,
     pub(super) depth: u8,
-}
-
-/// When the results of a run become useless.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadline {
-    at: Instant,
-    /// The time limit of the run, for messages and reports.
-    budget: Duration,
 }
 
 /// How far a run is.
@@ -58,7 +46,7 @@ pub(super) struct Run {
     /// Shared with the flight recorder, which keeps it after the run.
     pub log: Arc<RunLog>,
     served: Option<Arc<Served>>,
-    cancelled: Signal,
+    pub cancelled: Signal,
     /// Spans of the finished channels, to which the fusion links.
     pub channels: Mutex<Vec<SpanContext>>,
     /// The stage that lasts until the run is finished.
@@ -211,81 +199,6 @@ impl RunContext {
         self.run.log.end(error, self.deadline.map(|deadline| deadline.budget));
         self.instruments().ran(self.tool(), status);
         self.run.telemetry.finished(self, status);
-    }
-}
-
-/// Methods about the end of a run before its result.
-impl RunContext {
-    /// The same run with a deadline `budget` after its start.
-    pub fn with_deadline(mut self, budget: Duration) -> Self {
-        let at = self.run.log.started.checked_add(budget);
-        self.deadline = at.map(|at| Deadline { at, budget });
-        self
-    }
-
-    /// The same run, with a deadline `budget` from now if it has none.
-    pub fn or_deadline(&self, budget: Duration) -> Self {
-        let from_now = || Some(Deadline { at: Instant::now().checked_add(budget)?, budget });
-        Self { deadline: self.deadline.or_else(from_now), ..self.clone() }
-    }
-
-    /// The same run, with a deadline at most `budget` from now.
-    pub fn at_most(&self, budget: Duration) -> Self {
-        let at = Instant::now().checked_add(budget);
-        let sooner = at.filter(|at| self.deadline().is_none_or(|deadline| *at < deadline));
-        let deadline = sooner.map(|at| Deadline { at, budget }).or(self.deadline);
-        Self { deadline, ..self.clone() }
-    }
-
-    /// The same run for a part of it that must end earlier, so that the rest has time. share: the
-    /// fraction of the budget that is kept for the rest; reserve_max: its maximum.
-    pub fn reserving(&self, share: f64, reserve_max: Duration) -> Self {
-        let earlier = |Deadline { at, budget }: Deadline| {
-            let reserve = budget.mul_f64(share).min(reserve_max);
-            Deadline { at: at.checked_sub(reserve).unwrap_or(at), budget }
-        };
-        Self { deadline: self.deadline.map(earlier), ..self.clone() }
-    }
-
-    /// The time after which the result is useless.
-    pub fn deadline(&self) -> Option<Instant> {
-        self.deadline.map(|deadline| deadline.at)
-    }
-
-    /// Time limit of the run in milliseconds, if it has one.
-    pub fn budget_ms(&self) -> Option<u64> {
-        let ms = |budget: Duration| u64::try_from(budget.as_millis()).unwrap_or(u64::MAX);
-        self.deadline.map(|deadline| ms(deadline.budget))
-    }
-
-    /// The error of a run whose deadline has passed while it did `what`.
-    pub fn late(&self, what: &'static str) -> Error {
-        Error::DeadlineExceeded { what, budget_ms: self.budget_ms().unwrap_or_default() }
-    }
-
-    /// Returns an error if nobody needs the result of `what` any more.
-    pub fn check_wanted(&self, what: &'static str) -> Result<()> {
-        if self.is_cancelled() {
-            return Err(Error::Cancelled);
-        }
-        match self.deadline() {
-            Some(deadline) if deadline <= Instant::now() => Err(self.late(what)),
-            _ => Ok(()),
-        }
-    }
-
-    /// Requests the run to stop, and wakes those who wait for it.
-    pub fn cancel(&self) {
-        self.run.cancelled.raise();
-    }
-
-    pub fn is_cancelled(&self) -> bool {
-        self.run.cancelled.is_raised()
-    }
-
-    /// The signal that [`RunContext::cancel`] raises.
-    pub fn cancelled(&self) -> &Signal {
-        &self.run.cancelled
     }
 }
 
