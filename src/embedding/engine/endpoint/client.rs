@@ -1,15 +1,15 @@
 //! The HTTP client of an endpoint, with retries, halving and a circuit breaker.
 //!
-//! It runs on a thread of the pool, where it may block.
+//! It runs on a thread of the pool, where it may block. A request whose response is no longer needed is
+//! given up, and its connection closed.
 
-use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use reqwest::blocking::{Client as Http, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{StatusCode, Url};
+use reqwest::{Client as Http, Response, StatusCode, Url};
+use tokio::runtime::{Builder, Runtime};
 
 use super::PROBE;
 use super::address::{address, authorization};
@@ -25,9 +25,7 @@ use crate::base::telemetry::{RunContext, TIMEOUT_HEADER, TIMEOUT_MS_MAX};
 const ANSWER_BYTES_MAX: usize = 384 << 20;
 /// Maximum bytes read from an error response.
 const REFUSAL_BYTES_MAX: usize = 4096;
-/// Bytes read in one call.
-const CHUNK_BYTES: usize = 64 << 10;
-/// How often a thread that waits for a retry checks whether the response is still needed.
+/// How often a thread that waits for a response or a retry checks whether it is still needed.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The handling of failures. Tests use shorter times.
@@ -78,6 +76,13 @@ impl Ask {
         self.cx.as_ref().and_then(RunContext::deadline)
     }
 
+    /// Returns once the response is no longer needed.
+    async fn unwanted(&self) {
+        while self.check_wanted().is_ok() {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Waits, and returns an error as soon as the response is no longer needed.
     fn pause(&self, wait: Duration) -> Result<()> {
         let until = Instant::now() + wait;
@@ -95,6 +100,8 @@ impl Ask {
 /// The HTTP client of one endpoint. Threads share it and its connections.
 pub struct Client {
     http: Http,
+    /// Reads and writes the connections; `None` only while it is dropped.
+    runtime: Option<Runtime>,
     url: Url,
     /// The address without the route, for messages.
     base: String,
@@ -116,14 +123,16 @@ impl Client {
         let (base, url) = address(&settings.url)?;
         let ca_file = settings.ca_file.as_str();
         // A redirect is not followed, so the key reaches no other server.
-        let http =
-            Http::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).timeout(None);
+        let http = Http::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let http = tls::with_certificates(http, url.scheme() == "https", ca_file)?
             .build()
             .map_err(|error| tls::not_started(error, ca_file))?;
         let authorization = settings.api_key.reveal().map(authorization).transpose()?;
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(Error::library("tokio", "start"))?;
         Ok(Self {
             http,
+            runtime: Some(runtime),
             url,
             base,
             model,
@@ -197,6 +206,9 @@ impl Client {
             };
             tries += 1;
             match failure.fault {
+                Fault::Unwanted => {
+                    return Err(ask.check_wanted().err().unwrap_or(Error::Cancelled));
+                }
                 // The run reached its deadline, which says nothing about the endpoint.
                 Fault::Slow if budget < self.timeout => return Err(ask.late()),
                 Fault::Busy | Fault::TooLarge | Fault::Refused | Fault::NotFinite { .. } => {
@@ -224,8 +236,18 @@ impl Client {
         ask.texts != probe.texts && self.try_once(&probe, budget).is_ok()
     }
 
-    /// Sends the batch and reads the response within `budget`.
+    /// Sends the batch and reads the response within `budget`, while it is needed.
     fn try_once(&self, ask: &Ask, budget: Duration) -> std::result::Result<Answer, Failure> {
+        let runtime = self.runtime.as_ref().expect("the runtime lives as long as the client");
+        runtime.block_on(async {
+            tokio::select! {
+                answer = self.send(ask, budget) => answer,
+                () = ask.unwanted() => Err(Failure::unwanted()),
+            }
+        })
+    }
+
+    async fn send(&self, ask: &Ask, budget: Duration) -> std::result::Result<Answer, Failure> {
         let began = Instant::now();
         let body = wire::request(&self.model, &ask.texts);
         let mut request = self.http.post(self.url.clone()).timeout(budget).body(body);
@@ -241,7 +263,7 @@ impl Client {
             let left_ms = (budget.as_millis() as u64).clamp(1, TIMEOUT_MS_MAX);
             request = request.header(TIMEOUT_HEADER, left_ms);
         }
-        let mut response = request.send().map_err(|error| {
+        let mut response = request.send().await.map_err(|error| {
             if error.is_timeout() {
                 Failure::slow(budget)
             } else {
@@ -250,14 +272,14 @@ impl Client {
         })?;
         let status = response.status();
         if !status.is_success() {
-            let mut failure = refusal(status, response, began, budget);
+            let mut failure = refusal(status, response, began, budget).await;
             if status == StatusCode::GATEWAY_TIMEOUT && budget < self.timeout {
                 // The endpoint kept to the deadline that it was sent.
                 failure.fault = Fault::Slow;
             }
             return Err(failure);
         }
-        let body = read(&mut response, ANSWER_BYTES_MAX, began, budget)?;
+        let body = read(&mut response, ANSWER_BYTES_MAX, began, budget).await?;
         wire::answer(&body, ask.texts.len(), ask.d).map_err(|defect| match defect {
             Defect::Malformed(defect) => {
                 Failure::new(Fault::Garbage, format!("its answer holds {defect}"))
@@ -290,8 +312,17 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    fn drop(&mut self) {
+        // This may be a thread of another runtime, which must not wait.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// The failure for a response whose status is not a success.
-fn refusal(
+async fn refusal(
     status: StatusCode,
     mut response: Response,
     began: Instant,
@@ -299,7 +330,7 @@ fn refusal(
 ) -> Failure {
     let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = wait.and_then(retry::after);
-    let body = read(&mut response, REFUSAL_BYTES_MAX, began, budget).unwrap_or_default();
+    let body = read(&mut response, REFUSAL_BYTES_MAX, began, budget).await.unwrap_or_default();
     let mut message = format!("it answered {}: {}", status.as_u16(), clip(&body));
     let fault = match status {
         StatusCode::TOO_MANY_REQUESTS => Fault::Busy,
@@ -320,23 +351,26 @@ fn refusal(
 
 /// Reads at most `bytes_max` bytes of the body. The time limit covers the whole body, so a slow one
 /// fails like one that stalls.
-fn read(
+async fn read(
     response: &mut Response,
     bytes_max: usize,
     began: Instant,
     budget: Duration,
 ) -> std::result::Result<Vec<u8>, Failure> {
-    let (mut body, mut chunk) = (Vec::new(), vec![0; CHUNK_BYTES.min(bytes_max)]);
+    let mut body = Vec::new();
     loop {
-        let got = response.read(&mut chunk);
+        let got = response.chunk().await;
         if began.elapsed() >= budget {
             return Err(Failure::slow(budget));
         }
         match got {
-            Ok(0) => return Ok(body),
-            Ok(n) => body.extend_from_slice(&chunk[..n.min(bytes_max - body.len())]),
+            Ok(None) => return Ok(body),
+            Ok(Some(chunk)) => {
+                body.extend_from_slice(&chunk[..chunk.len().min(bytes_max - body.len())]);
+            }
             Err(error) => {
-                return Err(Failure::new(Fault::Cut, format!("its answer broke off: {error}")));
+                let why = tls::chain(&error.without_url());
+                return Err(Failure::new(Fault::Cut, format!("its answer broke off: {why}")));
             }
         }
         if body.len() >= bytes_max {

@@ -16,6 +16,8 @@ pub enum Fault {
     NotSecure,
     /// The response did not arrive in time.
     Slow,
+    /// Nobody needs the response any more.
+    Unwanted,
     /// Status 429.
     Busy,
     /// Status 5xx.
@@ -58,6 +60,10 @@ impl Failure {
     pub fn slow(budget: Duration) -> Self {
         let message = format!("no answer within {} ms (endpoint.timeout_ms)", budget.as_millis());
         Self::new(Fault::Slow, message)
+    }
+
+    pub fn unwanted() -> Self {
+        Self::new(Fault::Unwanted, "its answer is no longer needed".to_owned())
     }
 
     /// No response came. Another certificate or another port answers no retry.

@@ -3,8 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
-use reqwest::Certificate;
-use reqwest::blocking::ClientBuilder;
+use reqwest::{Certificate, ClientBuilder};
 use rustls::{CertificateError, Error as TlsError};
 
 use crate::base::error::{Error, Result};
