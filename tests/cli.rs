@@ -246,4 +246,8 @@ fn the_flags_of_a_search_are_applied() {
     assert!(!plain.contains("3. "));
     let nothing = place.run(&["search", "zzqqxxv", "--channels", "lexical"]).ok();
     assert!(nothing.contains("Nothing found in") && nothing.contains("Try: "), "{nothing}");
+    let nothing = place.run(&["search", "parse_header", "--glob", "nowhere/**"]).ok();
+    for part in ["none matches the globs nowhere/**", "without the scope", "Try: search again"] {
+        assert!(nothing.contains(part), "{part}: {nothing}");
+    }
 }

@@ -11,7 +11,7 @@ mod versions;
 
 use std::io::Read;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Place, Reply, Serving, is_hex, many, wait_for};
 
@@ -98,13 +98,6 @@ fn a_server_that_only_embeds_is_ready_and_a_broken_index_is_a_reason_not_to_be()
     broken("a missing part", "is damaged");
 }
 
-/// The reply to `body` once the server has loaded the model and the index, or has failed to.
-fn after_loading(server: &Serving, route: &str, body: &Value) -> Reply {
-    let is_loading = |reply: &Reply| reply.text.contains("still being loaded");
-    wait_for("the end of loading", || !is_loading(&server.post(route, body)));
-    server.post(route, body)
-}
-
 #[test]
 fn a_failure_to_open_the_model_or_the_index_keeps_its_kind() {
     let place = Place::indexed(&[("a.py", "def first():\n    return 1\n")]);
@@ -118,25 +111,25 @@ fn a_failure_to_open_the_model_or_the_index_keeps_its_kind() {
 
     let missing = ["--model", "all-MiniLM-L6-v2", "--set", "model.dir=nowhere"];
     let server = Serving::start(&place, &missing);
-    let reply = after_loading(&server, "/v1/embeddings", &json!({ "input": "a" }));
+    let reply = server.post("/v1/embeddings", &json!({ "input": "a" }));
     let error = &reply.json()["error"];
     assert_eq!((reply.status, &error["code"]), (503, &json!("model-missing")), "{error}");
     assert!(error["message"].as_str().unwrap().contains("codeintel model pull"), "{error}");
-    let found = after_loading(&server, "/v1/search", &query).ok();
+    let found = server.post("/v1/search", &query).ok();
     assert_eq!(
         found["findings"][0]["location"]["path"], "a.py",
         "the lexical channel needs no model"
     );
 
     let server = Serving::start(&place, &["--model", &place.other_model()]);
-    let reply = after_loading(&server, "/v1/search", &query);
+    let reply = server.post("/v1/search", &query);
     refused(reply, 409, "search-index-mismatch", "codeintel index --full");
 
     let version = place.version();
     let symbols = version.manifest.parts.iter().find(|p| p.path.contains("symbols")).unwrap();
     std::fs::write(version.folder.path().join(&symbols.path), "not what it was").unwrap();
     let server = Serving::start(&place, &[]);
-    let reply = after_loading(&server, "/v1/search", &query);
+    let reply = server.post("/v1/search", &query);
     refused(reply, 500, "search-index-corrupt", "codeintel rollback");
 }
 

@@ -2,6 +2,8 @@
 
 mod bad_input;
 mod client;
+mod empty;
+mod freshness;
 mod http;
 mod schema;
 mod stdio;

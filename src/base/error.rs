@@ -71,6 +71,9 @@ pub enum Error {
     #[error("no index in {} (data.dir); create one with `codeintel index`", data.display())]
     IndexMissing { data: PathBuf },
 
+    #[error("the index is being built: {files_done} of {files} files; try again in {retry_ms} ms")]
+    IndexBuilding { files_done: usize, files: usize, retry_ms: u64 },
+
     #[error("index file {} is damaged: {detail}; return to the previous version with `codeintel rollback`, or build a new index with `codeintel index --full`", path.display())]
     IndexCorrupt { path: PathBuf, detail: String },
 
@@ -269,7 +272,7 @@ impl Error {
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,
             Self::DeadlineExceeded { .. } => ErrorKind::Timeout,
             Self::Cancelled => ErrorKind::Cancelled,
-            Self::Unavailable { .. } => ErrorKind::Unavailable,
+            Self::Unavailable { .. } | Self::IndexBuilding { .. } => ErrorKind::Unavailable,
             Self::Library { .. } | Self::Internal { .. } => ErrorKind::Internal,
         }
     }

@@ -43,7 +43,7 @@ pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
         return Ok(());
     }
     eprintln!("watching {}; stop with Ctrl-C", list(&args.paths));
-    watch(&args.paths, app.data().path(), |saved| {
+    watch(&args.paths, app.data().path(), Arc::default(), |saved| {
         match once(&mut cx, &ingest, &args, false) {
             Ok(IngestOutcome::Unchanged) => {}
             Ok(_) => eprintln!("searchable {} after it was saved", duration(saved.elapsed())),

@@ -41,6 +41,9 @@ pub fn run(cx: Context, args: McpArgs) -> Result<()> {
 
 /// Opens the index and follows it: files that change are indexed, versions of others are opened.
 fn keep_open(app: &App, paths: Vec<PathBuf>, watch: bool) {
+    if watch {
+        app.expect_index();
+    }
     app.warm(|| app.start_warm_engine());
     if watch {
         let app = app.clone();

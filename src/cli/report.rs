@@ -62,6 +62,9 @@ fn record_lines(record: &RunRecord) -> Vec<String> {
     if let Some(error) = &report.error {
         lines.push(format!("   {} {}", paint(BAD, "error:"), error.message));
     }
+    if let Some(savings) = &report.savings {
+        lines.push(paint(DIM, format!("   savings: {savings}")));
+    }
     for (name, notes) in [("warning", &report.warnings), ("hint", &report.hints)] {
         let style = if name == "warning" { WARN } else { BOLD };
         lines.extend(

@@ -10,8 +10,8 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::Caller;
 use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
-use crate::tools::semantic_search;
 use crate::tools::wire::{SearchAnswer, SearchFinding};
+use crate::tools::{changed_note, semantic_search};
 
 /// Maximum lines of a snippet.
 const SNIPPET_LINES: usize = 10;
@@ -73,9 +73,16 @@ fn print(out: &mut Out, answer: &SearchAnswer, explain: bool) -> Result<()> {
     }
     if answer.findings.is_empty() {
         out.line(&answer.answer)?;
+        for limit in &answer.limits {
+            out.line(paint(DIM, format!("  {limit}")))?;
+        }
         for step in &answer.next_steps {
             out.line(paint(DIM, format!("Try: {step}.")))?;
         }
+    }
+    let changed = changed_note(answer.freshness.dirty_files);
+    if let Some(note) = changed.filter(|_| !answer.findings.is_empty()) {
+        out.line(paint(DIM, format!("{note}: codeintel index")))?;
     }
     if explain {
         let method = &answer.method;

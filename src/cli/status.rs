@@ -1,10 +1,18 @@
 //! `codeintel status`: shows what the index holds.
 
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
 use super::Context;
 use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, counted, paint};
 use crate::base::error::Result;
+use crate::corpus::source::Repo;
 use crate::index::catalog::Catalog;
+use crate::ingest::changed_files;
 use crate::tools::wire::StatusAnswer;
+
+/// How long the files that have changed are counted.
+const COUNT_MAX: Duration = Duration::from_secs(10);
 
 #[derive(clap::Args)]
 pub struct StatusArgs {
@@ -23,7 +31,14 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
         version.verify()?;
     }
     let catalog = Catalog::open(&version.folder.catalog())?;
-    let status = StatusAnswer::new(data.path(), &version, &catalog)?;
+    let mut status = StatusAnswer::new(data.path(), &version, &catalog)?;
+    let roots = version.manifest.roots.iter().map(PathBuf::from);
+    let repo = Repo::open(&roots.collect::<Vec<_>>(), cx.app.settings());
+    status.dirty_files = match repo {
+        Ok(repo) => changed_files(&repo, &catalog, Instant::now() + COUNT_MAX)?,
+        // The index may be on another machine than its files.
+        Err(_) => None,
+    };
     let out = &mut cx.out;
     if args.json {
         return out.json(&status);
@@ -39,6 +54,11 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
         counted(status.symbols, "symbol"),
         bytes(status.bytes_on_disk),
     ))?;
+    let changed = match status.dirty_files {
+        None => "unknown".to_owned(),
+        Some(files) => format!("{} since then", counted(files, "file")),
+    };
+    out.line(format!("  changed   {changed}"))?;
     let delta = status.total_chunks - status.base_chunks;
     let deleted = status.total_chunks - status.chunks;
     out.line(format!(

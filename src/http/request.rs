@@ -108,8 +108,11 @@ pub fn status(error: &Error) -> StatusCode {
 /// Adds the time to retry after, if `error` has one, in whole seconds and also in milliseconds for
 /// clients that read that header.
 pub fn add_retry_after(response: &mut Response, error: &Error) {
-    let Error::Overloaded { retry_ms, .. } = error else { return };
-    let ms = retry_ms.unwrap_or(1000);
+    let ms = match error {
+        Error::Overloaded { retry_ms, .. } => retry_ms.unwrap_or(1000),
+        Error::IndexBuilding { retry_ms, .. } => *retry_ms,
+        _ => return,
+    };
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from(ms.div_ceil(1000).max(1)));
     headers.insert(RETRY_AFTER_MS, HeaderValue::from(ms));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use super::prepare::{Block, prepare};
-use super::progress::Progress;
+use super::progress::{BlockProgress, Progress};
 use super::version_writer::{FileOrigin, VersionWriter};
 use crate::base::error::{Error, ErrorKind, Result, Warning};
 use crate::base::hit::ChunkId;
@@ -47,7 +47,7 @@ pub struct Sources<'a> {
     pub chunker: Chunker,
     pub engine: &'a Engine,
     pub known: Option<Known<'a>>,
-    pub progress: &'a Progress,
+    pub progress: &'a Arc<Progress>,
 }
 
 /// The vectors and counts of a build.
@@ -120,6 +120,11 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         .map(|(chunk, _)| chunk.embedded_text())
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let counted = Arc::new(count_block(sources, &block, &old));
+    let cx = &cx.with_items_done({
+        let counted = counted.clone();
+        move |texts| counted.embedded(texts)
+    });
     let Fresh { embeddings, failed } = embed_texts(sources.engine, &texts, cx)?;
     let zeros = vec![0.0; embeddings.vectors.d()];
     let mut vectors = Matrix::with_capacity(chunks.len(), zeros.len());
@@ -139,7 +144,7 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         }
     }
     let tokens = embeddings.computed_tokens;
-    sources.progress.add_chunks(chunks.len(), tokens);
+    counted.finish(tokens);
     Ok(Embedded {
         vectors,
         embedded: embeddings.vectors.n() - embeddings.cache_hits,
@@ -147,6 +152,20 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         truncated: embeddings.truncated,
         block,
     })
+}
+
+/// What `block` adds to the progress. known: `[chunks]`, the vectors that need not be computed.
+fn count_block(sources: &Sources<'_>, block: &Block, known: &[Option<Vec<f32>>]) -> BlockProgress {
+    let mut chunks = known.iter();
+    let mut texts = 0;
+    let ends = block.files.iter().map(|file| {
+        let chunks = chunks.by_ref().take(file.chunks.chunks.len());
+        texts += chunks.filter(|known| known.is_none()).count();
+        texts
+    });
+    let ends = ends.collect();
+    let skipped = block.skipped.len();
+    BlockProgress::new(sources.progress.clone(), ends, skipped, known.len(), block.bytes)
 }
 
 /// The vectors of some texts.
@@ -226,7 +245,6 @@ fn write_blocks(
         built.tokens += part.tokens;
         built.truncated += part.truncated;
         part.block.skipped.iter().for_each(|reason| built.skipped.add(*reason));
-        sources.progress.add_files(files + part.block.skipped.len(), part.block.bytes);
     }
     Ok(built)
 }

@@ -5,6 +5,7 @@
 //! or the new one.
 
 mod build;
+mod changes;
 mod diff;
 mod pipeline;
 mod prepare;
@@ -14,8 +15,9 @@ mod version_job;
 mod version_writer;
 mod watch;
 
+pub use changes::changed_files;
 pub use pipeline::{Ingest, IngestOutcome, IngestReport};
 pub use prepare::ModelTokens;
 pub use progress::{Phase, Progress};
 pub use version_writer::{FileOrigin, MadeFrom, VersionWriter, add_lexical};
-pub use watch::watch;
+pub use watch::{Watched, watch};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
 use parking_lot::Mutex;
 
 use super::diff::{Difference, diff};
@@ -20,6 +21,9 @@ use crate::index::versions::{DataFolder, IndexVersion, WriteLock};
 
 /// A version is compacted only when at least this many of its rows are delta or deleted.
 const COMPACT_ROWS_MIN: usize = 256;
+
+/// How often a run that waits for another one looks whether that has ended.
+const LOCK_RETRY: Duration = Duration::from_millis(100);
 
 /// Which files a run indexes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +45,7 @@ pub struct Ingest {
     load: Loader,
     engine: Mutex<Option<Loaded>>,
     progress: Arc<Progress>,
+    lock_wait: Duration,
 }
 
 /// The engine, and the state of its model when it was started.
@@ -94,7 +99,19 @@ impl Ingest {
         load: impl Fn() -> Result<Engine> + Send + Sync + 'static,
     ) -> Self {
         let engine = Mutex::default();
-        Self { data, settings, load: Box::new(load), engine, progress: Arc::default() }
+        let (progress, lock_wait) = (Arc::default(), Duration::ZERO);
+        Self { data, settings, load: Box::new(load), engine, progress, lock_wait }
+    }
+
+    /// The same with counters of the caller. They may serve several pipelines over one data folder, since
+    /// one of them writes at a time.
+    pub fn with_progress(self, progress: Arc<Progress>) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The same, but a run waits this long for another one that writes the index. Without it, it fails.
+    pub fn waiting_for_others(self, lock_wait: Duration) -> Self {
+        Self { lock_wait, ..self }
     }
 
     pub fn progress(&self) -> Arc<Progress> {
@@ -105,8 +122,9 @@ impl Ingest {
     pub fn run(&self, roots: &[PathBuf], full: bool, cx: &RunContext) -> Result<IngestReport> {
         let started = Instant::now();
         cx.stage(Stage::Ingest, |s| {
-            let lock = self.data.lock()?;
             let cx = s.cx();
+            let lock = self.lock(&cx)?;
+            let _running = self.progress.begin_run();
             let repo = Repo::open(roots, &self.settings)?;
             let parent = self.parent(full)?;
             let reasons = match parent.as_ref().filter(|_| !full) {
@@ -132,6 +150,22 @@ impl Ingest {
             s.set(attrs::CHUNKS, report.chunks);
             Ok(IngestReport { elapsed: started.elapsed(), reasons, ..report })
         })
+    }
+
+    /// Takes the write lock, or waits for it as long as this pipeline does.
+    fn lock(&self, cx: &RunContext) -> Result<WriteLock> {
+        let started = Instant::now();
+        let cancelled = cx.cancelled().receiver();
+        loop {
+            match self.data.lock() {
+                Err(Error::IndexLocked { .. }) if started.elapsed() < self.lock_wait => {}
+                result => return result,
+            }
+            // The holder may be another process, which does not say when it is done.
+            if cancelled.recv_timeout(LOCK_RETRY) == Err(RecvTimeoutError::Disconnected) {
+                return Err(Error::Cancelled);
+            }
+        }
     }
 
     /// The previous version; `None` if there is none, or if it is damaged and not needed.

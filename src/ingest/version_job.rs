@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::build::{Built, Known, Sources, build};
 use super::diff::Difference;
@@ -37,7 +38,7 @@ pub struct VersionJob<'a> {
     /// The state of the model that the engine loaded, for the manifest.
     pub model_state: String,
     pub settings: &'a Settings,
-    pub progress: &'a Progress,
+    pub progress: &'a Arc<Progress>,
     pub difference: &'a Difference,
     pub parent: Parent<'a>,
 }

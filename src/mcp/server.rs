@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::http::request::Parts;
 use rmcp::handler::server::ServerHandler;
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, GetPromptRequestParams,
-    GetPromptResponse, GetPromptResult, Implementation, ListPromptsResult,
-    ListResourceTemplatesResult, ListResourcesResult, ListToolsResult, MetaObject,
-    PaginatedRequestParams, ProgressNotificationParam, Prompt, PromptArgument, PromptMessage,
-    ReadResourceRequestParams, ReadResourceResponse, Resource, Role, ServerCapabilities,
-    ServerConfig, Tool, ToolAnnotations,
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
+    CustomResult, ErrorCode, GetPromptRequestParams, GetPromptResponse, GetPromptResult,
+    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, MetaObject, PaginatedRequestParams, ProgressNotificationParam, Prompt,
+    PromptArgument, PromptMessage, ReadResourceRequestParams, ReadResourceResponse, Resource, Role,
+    ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
@@ -30,6 +30,8 @@ const CALLS_MAX: usize = 64;
 const RETRY: Duration = Duration::from_millis(200);
 /// The interval of progress notifications.
 const PROGRESS: Duration = Duration::from_millis(500);
+/// What a notification adds if no more items are done, so that clients see that the call goes on.
+const HEARTBEAT: f64 = 1e-3;
 /// The most links to files in one answer.
 const LINKS_MAX: usize = 20;
 
@@ -145,6 +147,23 @@ impl ServerHandler for McpServer {
         Ok(self.blocking(move || resources::read(&app, &request.uri)).await?.into())
     }
 
+    /// rmcp passes a request here that it cannot read as one of those above.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CustomResult, ErrorData> {
+        let CustomRequest { method, .. } = request;
+        if !METHODS.contains(&&*method) {
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, method, None));
+        }
+        let message = format!(
+            "the params of {method} are not those of the protocol; in tools/call and prompts/get, \
+             arguments is an object"
+        );
+        Err(ErrorData::invalid_params(message, None))
+    }
+
     async fn list_prompts(
         &self,
         _: Option<PaginatedRequestParams>,
@@ -182,6 +201,17 @@ impl ServerHandler for McpServer {
         Ok(GetPromptResult::new(vec![PromptMessage::new_text(Role::User, text)]).into())
     }
 }
+
+/// The methods that the handler answers.
+const METHODS: [&str; 7] = [
+    "tools/list",
+    "tools/call",
+    "resources/list",
+    "resources/templates/list",
+    "resources/read",
+    "prompts/list",
+    "prompts/get",
+];
 
 /// The name of the prompt.
 const REVIEW: &str = "code_review";
@@ -240,21 +270,19 @@ impl McpServer {
         });
         let progress_token = context.meta.get_progress_token();
         let mut interval = tokio::time::interval(PROGRESS);
-        let mut sent = 0;
+        let mut sent = 0.0;
         let result = loop {
             tokio::select! {
                 result = &mut work => break result,
                 () = context.ct.cancelled(), if !cx.is_cancelled() => cx.cancel(),
                 _ = interval.tick(), if progress_token.is_some() => {
                     let Some((token, progress)) = progress_token.clone().zip(cx.progress()) else { continue };
-                    // Progress must increase with each notification.
-                    if progress.done > sent {
-                        sent = progress.done;
-                        let mut message = ProgressNotificationParam::new(token, progress.done as f64);
-                        message.total = Some(progress.total as f64);
-                        message.message = Some(progress.message);
-                        let _ = context.peer.notify_progress(message).await;
-                    }
+                    // Progress must increase with each notification, also while nothing is counted.
+                    sent = (progress.done as f64).max(sent + HEARTBEAT);
+                    let mut message = ProgressNotificationParam::new(token, sent);
+                    message.total = (progress.total > 0).then_some(progress.total as f64);
+                    message.message = Some(progress.message);
+                    let _ = context.peer.notify_progress(message).await;
                 }
             }
         };

@@ -104,9 +104,6 @@ fn summary(findings: &[Finding], manifest: &VersionManifest) -> String {
 fn next_steps(findings: &[Finding], query: &Query) -> Vec<String> {
     let mut steps = Vec::new();
     if findings.is_empty() {
-        if !query.scope.is_empty() {
-            steps.push("search again without the scope".to_owned());
-        }
         if query.channels.len() < ChannelName::ALL.len() {
             steps.push("search again with every channel".to_owned());
         }

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard, RwLock};
+use parking_lot::{Mutex, MutexGuard};
 
+use super::changes::Changes;
+use super::loading::{Loading, Slot};
 use super::runs::RunFolder;
 use super::session_scopes::SessionScopes;
 use crate::base::config::{Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
+use crate::base::signal::Signal;
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Telemetry};
 use crate::corpus::git::BlameCache;
@@ -17,12 +20,11 @@ use crate::corpus::source::Repo;
 use crate::embedding::engine::{Engine, EngineOptions};
 use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
-use crate::ingest::{Ingest, watch};
+use crate::ingest::{Ingest, Progress, Watched, watch};
 use crate::search::Searcher;
 
-/// How long an update waits for another one, and how often it looks.
+/// How long an update waits for another run that writes the index.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
-const LOCK_RETRY: Duration = Duration::from_millis(250);
 
 /// The wait before a server asks an endpoint again that did not answer when it started. It doubles
 /// with each failure up to the maximum.
@@ -43,29 +45,15 @@ struct Shared {
     runs: Arc<RunFolder>,
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
+    loading: Loading,
+    changes: Changes,
+    /// Of the run of this process that writes the index.
+    progress: Arc<Progress>,
     scopes: SessionScopes,
     blame_cache: BlameCache,
     /// Whether loading the engine has finished or failed. The lock is held while a version is
     /// opened, so that each version is opened once.
     warmed: Mutex<bool>,
-}
-
-/// An open value, or the error that explains why it is not open.
-struct Slot<T>(RwLock<Result<T, Arc<Error>>>);
-
-impl<T: Clone> Slot<T> {
-    fn loading(what: &str) -> Self {
-        let remedy = "it is still being loaded; try again".to_owned();
-        Self(RwLock::new(Err(Error::Unavailable { what: what.to_owned(), remedy }.into())))
-    }
-
-    fn get(&self) -> Result<T, Arc<Error>> {
-        self.0.read().clone()
-    }
-
-    fn set(&self, value: Result<T>) {
-        *self.0.write() = value.map_err(Arc::new);
-    }
 }
 
 impl App {
@@ -78,6 +66,9 @@ impl App {
             data,
             engine: Slot::loading("the embedding model"),
             searcher: Slot::loading("the index"),
+            loading: Loading::default(),
+            changes: Changes::default(),
+            progress: Arc::default(),
             scopes: SessionScopes::default(),
             blame_cache: BlameCache::default(),
             warmed: Mutex::new(false),
@@ -110,6 +101,40 @@ impl App {
     pub fn searcher(&self) -> Result<Arc<Searcher>, Arc<Error>> {
         self.0.searcher.get()
     }
+
+    /// The engine, once starting it has ended; [`Loading::wait`] says how long that is waited for.
+    pub(super) fn engine_when_started(&self, cx: &RunContext) -> Result<Engine, Arc<Error>> {
+        self.0.loading.wait(&self.0.engine, || false, cx.cancelled(), cx.deadline())
+    }
+
+    /// The searcher, once an index is open, or else the reason why none is. A first index that this
+    /// process builds is waited for, too.
+    pub(super) fn searcher_when_open(&self, cx: &RunContext) -> Result<Arc<Searcher>, Arc<Error>> {
+        self.wait_for_searcher(cx.cancelled(), cx.deadline())
+    }
+
+    /// As [`App::searcher_when_open`], for a call that is no run.
+    pub(super) fn index_when_open(&self) -> Result<Arc<Searcher>, Arc<Error>> {
+        self.wait_for_searcher(&Signal::default(), None)
+    }
+
+    fn wait_for_searcher(
+        &self,
+        cancelled: &Signal,
+        deadline: Option<Instant>,
+    ) -> Result<Arc<Searcher>, Arc<Error>> {
+        let Shared { engine, searcher, loading, progress, .. } = &*self.0;
+        // Without an engine there is nothing to build with.
+        let builds = || loading.is_building() && engine.get().is_ok();
+        let opened = loading.wait(searcher, builds, cancelled, deadline);
+        opened.map_err(|error| match *error {
+            Error::IndexMissing { .. } => match engine.get() {
+                Err(why) if loading.is_building() => why,
+                _ => loading.why_missing(progress).unwrap_or(error),
+            },
+            _ => error,
+        })
+    }
 }
 
 /// Methods for tools.
@@ -122,6 +147,10 @@ impl App {
     /// The commits of lines that were looked up before.
     pub(super) fn blame_cache(&self) -> &BlameCache {
         &self.0.blame_cache
+    }
+
+    pub(super) fn changes(&self) -> &Changes {
+        &self.0.changes
     }
 
     /// The files on disk that the open version was made from.
@@ -138,6 +167,18 @@ impl App {
             Ok(engine) => Ok(engine),
             Err(_) => app.start_warm_engine(),
         })
+        .with_progress(self.0.progress.clone())
+        .waiting_for_others(LOCK_WAIT)
+    }
+
+    /// How far the run of this process that writes the index is.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        self.0.progress.clone()
+    }
+
+    /// Announces [`App::watch`], so that calls wait for the first index instead of failing without one.
+    pub fn expect_index(&self) {
+        self.0.loading.expect_index();
     }
 
     /// Keeps the index up to date with `roots`, or else with the roots of the index or the current
@@ -145,23 +186,26 @@ impl App {
     pub fn watch(&self, roots: Vec<PathBuf>) -> Result<()> {
         let roots = if roots.is_empty() { self.roots() } else { roots };
         let ingest = self.ingest();
-        watch(&roots, self.data().path(), |_| {
-            let update = || {
-                let run = RunContext::new(self.telemetry(), Tool::Ingest, &Ingest::PLANNED);
-                let result = ingest.run(&roots, false, &run);
-                // Waiting for another update is no failure to keep a report of.
-                if !matches!(result, Err(Error::IndexLocked { .. })) {
-                    run.finish(result.as_ref().err());
+        let watched = Arc::new(Watched::default());
+        self.0.changes.follow(Some(watched.clone()));
+        let result = watch(&roots, self.data().path(), watched.clone(), |_| {
+            let seen = watched.seen();
+            let run = RunContext::new(self.telemetry(), Tool::Ingest, &Ingest::PLANNED);
+            let result = ingest.run(&roots, false, &run);
+            run.finish(result.as_ref().err());
+            match &result {
+                Ok(_) => {
+                    self.refresh();
+                    watched.updated(seen);
                 }
-                result
-            };
-            match when_unlocked(update) {
-                Ok(_) => self.refresh(),
                 // The next change may resolve the error.
                 Err(error) => tracing::error!(%error, "the index could not be updated"),
             }
+            self.0.loading.built(result.err());
             Ok(true)
-        })
+        });
+        self.0.changes.follow(None);
+        result.inspect_err(|_| self.0.loading.built(None))
     }
 
     /// The roots of the index, or else the current folder.
@@ -169,19 +213,6 @@ impl App {
         match self.data().current() {
             Ok(version) => version.manifest.roots.iter().map(PathBuf::from).collect(),
             Err(_) => vec![PathBuf::from(".")],
-        }
-    }
-}
-
-/// Runs `write` again while another run writes the index, which may have read the files too early.
-fn when_unlocked<T>(write: impl Fn() -> Result<T>) -> Result<T> {
-    let started = Instant::now();
-    loop {
-        match write() {
-            Err(Error::IndexLocked { .. }) if started.elapsed() < LOCK_WAIT => {
-                std::thread::sleep(LOCK_RETRY);
-            }
-            result => return result,
         }
     }
 }
@@ -222,9 +253,9 @@ impl App {
         };
         let searcher = Searcher::open(version, engine.clone(), self.settings())?;
         if let Some(engine) = engine {
-            self.0.engine.set(Ok(engine));
+            self.0.loading.set(&self.0.engine, Ok(engine));
         }
-        self.0.searcher.set(Ok(Arc::new(searcher)));
+        self.0.loading.set(&self.0.searcher, Ok(Arc::new(searcher)));
         Ok(())
     }
 
@@ -257,7 +288,7 @@ impl App {
                 // A searcher without the engine is replaced before the engine counts as ready.
                 self.open_current(&warmed, Some(engine.clone()), true);
             }
-            self.0.engine.set(engine);
+            self.0.loading.set(&self.0.engine, engine);
             *warmed = true;
             self.open_current(&warmed, self.engine().ok(), false);
             drop(warmed);
@@ -316,7 +347,7 @@ impl App {
         }
         let searcher = opened.as_ref().ok().cloned();
         // The previous version is dropped first: the memory of a GPU may not hold both.
-        self.0.searcher.set(opened);
+        self.0.loading.set(&self.0.searcher, opened);
         if let Some(searcher) = searcher {
             searcher.place();
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::object_id::ObjectId;
-use super::{App, FileLink, ToolAnswer, ToolSpec};
+use super::{App, FileLink, ToolAnswer, ToolSpec, empty};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -63,6 +63,7 @@ pub struct DeepSearchAnswer {
     pub results: Vec<DeepSearchResult>,
     /// What is missing from the results.
     pub limits: Vec<String>,
+    pub next_steps: Vec<String>,
 }
 
 #[derive(Debug, Serialize, JsonSchema)]
@@ -95,6 +96,7 @@ impl ToolAnswer for DeepSearchAnswer {
             text += &format!("{}  {}\n", result.id, result.title);
         }
         self.limits.iter().for_each(|limit| text += &format!("note: {limit}\n"));
+        self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
         text
     }
 
@@ -116,8 +118,8 @@ pub(super) fn run(
     globs.extend(exclude.iter().map(|glob| format!("!{glob}")));
     let scope = ScopeSpec { globs, languages };
     let query = Query::new(&input.query, top_k, &app.settings().search)?.with_scope(scope);
-    let answer = app.searcher()?.search(&query, cx)?;
-    let answer = super::wire::SearchAnswer::from(answer);
+    let searcher = app.searcher()?;
+    let answer = empty::answer(app, &searcher, &query, cx)?;
     let results = answer.findings.into_iter().map(|finding| {
         let place = finding.location;
         let id =
@@ -139,5 +141,6 @@ pub(super) fn run(
             },
         }
     });
-    Ok(DeepSearchAnswer { results: results.collect(), limits: answer.limits })
+    let (limits, next_steps) = (answer.limits, answer.next_steps);
+    Ok(DeepSearchAnswer { results: results.collect(), limits, next_steps })
 }

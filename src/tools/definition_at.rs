@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::identifier::{Identifier, IdentifierInput};
 use super::symbol_search::{SymbolItem, SymbolsAnswer};
-use super::{App, ToolSpec};
+use super::{App, ToolSpec, empty};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -42,15 +42,25 @@ pub(super) fn run(
     ranked.sort_by(|a, b| (a.0, &a.1.path, a.1.start_line).cmp(&(b.0, &b.1.path, b.1.start_line)));
     let total = ranked.len();
     ranked.truncate(limit);
-    let mut next_steps = wanted.notes;
+    let mut notes = wanted.notes;
+    let mut next_steps = Vec::new();
     if total == 0 {
-        next_steps
-            .push(format!("{last:?} is not defined in this index; it may come from a dependency"));
-        next_steps.push("symbol_search finds similar names".to_owned());
+        let definitions = super::counted(catalog.counts()?.symbols as usize, "definition");
+        notes.push(format!(
+            "none of {definitions} is named {last:?}; it may come from a dependency"
+        ));
+        notes.extend(empty::similar_names(catalog, last)?);
+        let uses = catalog.references(last, 1)?;
+        let next_step = if uses.is_empty() {
+            "search_text finds the name in any text"
+        } else {
+            "references_at shows where it is used"
+        };
+        next_steps.push(next_step.to_owned());
     }
     let symbols = ranked.into_iter();
     let symbols = symbols.map(|(_, row, language)| SymbolItem::new(row, &searcher, &language));
-    Ok(SymbolsAnswer { symbols: symbols.collect(), total, next_steps })
+    Ok(SymbolsAnswer { symbols: symbols.collect(), total, notes, next_steps })
 }
 
 /// How far a definition is from the position; the same file is nearest.

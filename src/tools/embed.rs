@@ -20,6 +20,7 @@ pub const SPEC: ToolSpec = ToolSpec {
     planned: &[],
     deadline_ms: |_| None,
     is_read_only: true,
+    needs_index: false,
     needs_engine: true,
 };
 
@@ -46,7 +47,7 @@ pub struct EmbedAnswer {
 
 pub fn run(app: &App, input: EmbedInput, cx: &RunContext) -> Result<EmbedAnswer, Arc<Error>> {
     check_texts(&input.texts, app.settings().serve.items_max)?;
-    let engine = app.engine()?;
+    let engine = app.engine_when_started(cx)?;
     let identity = engine.identity();
     if let Some(model) = input.model.filter(|model| *model != identity.name) {
         let expected = format!("{}, the model that is loaded", identity.name);

@@ -126,7 +126,11 @@ pub(super) fn run(
     let history = history.map_err(|error| unknown_path(searcher.catalog(), &path, error))?;
     let mut notes = Vec::new();
     match history.stopped {
-        None if history.changes.is_empty() => notes.push("the file is not committed".to_owned()),
+        None if history.changes.is_empty() => notes.push(
+            "the file is not in the last commit (HEAD): it was added since, or git ignores it; \
+             open_file shows it as it is"
+                .to_owned(),
+        ),
         None => {}
         Some(HistoryStop::Limit) if limit < LIMIT_MAX => {
             notes.push("there are older commits; call again with a larger limit".to_owned());

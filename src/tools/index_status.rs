@@ -31,9 +31,13 @@ impl ToolAnswer for StatusAnswer {
         let roots = self.roots.join(", ");
         let languages: Vec<String> =
             self.languages.iter().map(|l| format!("{} {}", l.name, l.files)).collect();
+        let changes = match self.dirty_files {
+            None => "unknown".to_owned(),
+            Some(files) => files.to_string(),
+        };
         format!(
             "version {version} of {indexed_at}\nroots: {roots}\nmodel: {model}\n{files} files, \
-             {chunks} chunks, {symbols} definitions\nfiles by language: {}\n",
+             {chunks} chunks, {symbols} definitions\nfiles changed since then: {changes}\nfiles by language: {}\n",
             languages.join(", ")
         )
     }
@@ -41,6 +45,8 @@ impl ToolAnswer for StatusAnswer {
 
 pub(super) fn run(app: &App, _: NoInput, _: &RunContext) -> Result<StatusAnswer, Arc<Error>> {
     let searcher = app.searcher()?;
+    let changed = app.changed_files(&searcher);
     let (version, catalog) = (searcher.version(), searcher.catalog());
-    Ok(StatusAnswer::new(app.data().path(), version, catalog)?)
+    let status = StatusAnswer::new(app.data().path(), version, catalog)?;
+    Ok(StatusAnswer { dirty_files: changed.wait(), ..status })
 }

@@ -17,6 +17,7 @@ pub const SPEC: ToolSpec = ToolSpec {
     description: "Show how an earlier call went: its stages with their times, what was decided, warnings, \
                   and why it stopped. Without arguments, the last call.",
     label: Tool::LatestRun,
+    needs_index: false,
     ..ToolSpec::READS_INDEX
 };
 

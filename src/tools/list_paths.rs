@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cursor::Pages;
 use super::scope::{self, ScopeInput};
-use super::{App, ToolAnswer, ToolSpec};
+use super::{App, ToolAnswer, ToolSpec, empty};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -53,6 +53,8 @@ pub struct PathsAnswer {
     pub total: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+    pub notes: Vec<String>,
+    pub next_steps: Vec<String>,
 }
 
 /// One file.
@@ -76,6 +78,8 @@ impl ToolAnswer for PathsAnswer {
         if let Some(cursor) = &self.next_cursor {
             text += &format!("more: cursor {cursor}\n");
         }
+        self.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+        self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
         text
     }
 }
@@ -104,5 +108,7 @@ pub(super) fn run(
     let items: Vec<PathItem> = items.collect();
     let end = offset + items.len();
     let next_cursor = (end < total).then(|| pages.next(end));
-    Ok(PathsAnswer { items, total, next_cursor })
+    let empty::Explained { notes, next_steps } =
+        if total == 0 { empty::scope(catalog, &scope)? } else { empty::Explained::default() };
+    Ok(PathsAnswer { items, total, next_cursor, notes, next_steps })
 }

@@ -7,10 +7,12 @@
 
 mod app;
 mod blame_range;
+mod changes;
 mod cursor;
 mod deep_search;
 mod definition_at;
 pub mod embed;
+mod empty;
 mod fetch;
 mod fields;
 mod file_history;
@@ -18,6 +20,7 @@ mod identifier;
 mod index_status;
 mod latest_run;
 mod list_paths;
+mod loading;
 mod object_id;
 mod open_file;
 mod outline;
@@ -36,6 +39,7 @@ mod tool_set;
 pub mod wire;
 
 pub use app::App;
+pub use changes::changed_note;
 pub use fields::{Fields, FromFields};
 pub use runs::{KeptRuns, RunFolder, find_run};
 pub use tool::{CalledTool, FileLink, JsonObject, Tool, ToolAnswer};
@@ -68,6 +72,8 @@ pub struct ToolSpec {
     pub deadline_ms: fn(&Settings) -> Option<u64>,
     /// Whether it changes nothing on disk.
     pub is_read_only: bool,
+    /// Whether it needs an open index.
+    pub needs_index: bool,
     /// Whether it embeds a text.
     pub needs_engine: bool,
 }
@@ -82,6 +88,7 @@ impl ToolSpec {
         planned: &[],
         deadline_ms: |settings| Some(settings.search.deadline_ms),
         is_read_only: true,
+        needs_index: true,
         needs_engine: false,
     };
 
@@ -107,6 +114,11 @@ const BYTES_PER_TOKEN: usize = 4;
 /// Tokens that `text` costs a model.
 fn estimated_tokens(text: &str) -> usize {
     text.len().div_ceil(BYTES_PER_TOKEN)
+}
+
+/// `3 files`, `1 file`.
+fn counted(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
 }
 
 /// Returns `value` if it is within the bounds of the argument `name`.

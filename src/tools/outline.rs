@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::open_file;
 use super::symbol_search::{SymbolItem, symbol_lines};
-use super::{App, ToolAnswer, ToolSpec};
+use super::{App, FileLink, ToolAnswer, ToolSpec};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -51,6 +51,10 @@ impl ToolAnswer for OutlineAnswer {
         self.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
         text + &symbol_lines(&self.symbols, false)
     }
+
+    fn links(&self) -> Vec<FileLink> {
+        self.symbols.first().and_then(SymbolItem::link).into_iter().collect()
+    }
 }
 
 pub(super) fn run(
@@ -65,6 +69,13 @@ pub(super) fn run(
     let items = symbols.into_iter().take(SYMBOLS_MAX);
     let items = items.map(|row| SymbolItem::new(row, &searcher, &file.row.language)).collect();
     let mut notes = file.notes;
+    if total == 0 {
+        let (language, lines) =
+            (&file.row.language, super::counted(file.row.lines as usize, "line"));
+        notes.push(format!(
+            "no definitions were found in this {language} file; open_file shows its {lines}"
+        ));
+    }
     if total > SYMBOLS_MAX {
         notes.push(format!("{} more definitions were left out", total - SYMBOLS_MAX));
     }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::identifier::{Identifier, IdentifierInput, column_of};
-use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri};
+use super::{App, FileLink, ToolAnswer, ToolSpec, empty, file_uri};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -34,6 +34,7 @@ pub struct ReferencesAnswer {
     /// Whether there are more than the limit.
     pub truncated: bool,
     pub notes: Vec<String>,
+    pub next_steps: Vec<String>,
 }
 
 /// One use of the name.
@@ -59,6 +60,7 @@ impl ToolAnswer for ReferencesAnswer {
             text += &format!("{path}:{line}:{column}  {preview}\n");
         }
         self.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
+        self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
         text
     }
 
@@ -101,8 +103,15 @@ pub(super) fn run(
     let mut references: Vec<ReferenceItem> = items.collect();
     references.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
     let mut notes = wanted.notes;
+    let mut next_steps = Vec::new();
     if references.is_empty() {
-        notes.push(format!("no use of {name:?} was indexed; search_text finds it in any text"));
+        let all = catalog.file_spans()?.len();
+        notes.push(format!("no use of {name:?} in {}", super::counted(all, "indexed file")));
+        match catalog.symbols_named(&name)?.first() {
+            Some(row) => notes.push(format!("it is defined in {}:{}", row.path, row.start_line)),
+            None => notes.extend(empty::similar_names(catalog, &name)?),
+        }
+        next_steps.push("search_text finds the name in any text, such as a comment".to_owned());
     }
-    Ok(ReferencesAnswer { name, references, truncated, notes })
+    Ok(ReferencesAnswer { name, references, truncated, notes, next_steps })
 }

@@ -71,13 +71,17 @@ pub(super) fn run(
     let roots: Vec<PathBuf> =
         app.data().current()?.manifest.roots.iter().map(PathBuf::from).collect();
     let ingest = app.ingest();
-    let counters = ingest.progress();
+    let counters = app.progress();
     cx.set_progress(move || {
         let (done, total) = counters.files();
         let phase = counters.phase();
         // Comparing comes before the number of files is known, and other phases after the last file.
         let total = if phase == Phase::Waiting { 0 } else { total };
-        RunProgress { done, total, message: format!("{}: {done} of {total} files", phase.as_str()) }
+        let message = match phase {
+            Phase::Waiting => "waiting".to_owned(),
+            phase => format!("{}: {done} of {total} files", phase.as_str()),
+        };
+        RunProgress { done, total, message }
     });
     let report = ingest.run(&roots, input.full, cx)?;
     app.refresh();

@@ -35,7 +35,7 @@ pub(super) fn file_uri(file: &Path, lines: Option<(u32, u32)>) -> Option<String>
 
 /// At most `n` files, sorted by path.
 pub fn list(app: &App, cursor: Option<&str>, n: usize) -> Result<FilePage, Arc<Error>> {
-    let searcher = app.searcher()?;
+    let searcher = app.index_when_open()?;
     let pages = Pages::new(&searcher.version().manifest.version, &"resources");
     let offset = pages.offset(cursor)?;
     let all = searcher.catalog().files_in(&ScopeSpec::default())?;
@@ -52,7 +52,7 @@ pub fn list(app: &App, cursor: Option<&str>, n: usize) -> Result<FilePage, Arc<E
 
 /// The text of an indexed file.
 pub fn read(app: &App, uri: &str) -> Result<String, Arc<Error>> {
-    let searcher = app.searcher()?;
+    let searcher = app.index_when_open()?;
     let path = Url::parse(uri).ok().filter(|uri| uri.scheme() == "file");
     let path = path.and_then(|uri| uri.to_file_path().ok());
     let Some(path) = path else {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::wire::SearchAnswer;
-use super::{App, Fields, FromFields};
+use super::{App, Fields, FromFields, empty};
 use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
@@ -62,5 +62,6 @@ impl SearchInput {
 
 pub fn run(app: &App, input: SearchInput, cx: &RunContext) -> Result<SearchAnswer, Arc<Error>> {
     let query = input.check(&app.settings().search)?;
-    Ok(SearchAnswer::from(app.searcher()?.search(&query, cx)?))
+    let searcher = app.searcher_when_open(cx)?;
+    Ok(empty::answer(app, &searcher, &query, cx)?)
 }

@@ -8,13 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use super::cursor::Places;
 use super::scope::{self, ScopeInput};
-use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri};
+use super::{App, FileLink, ToolAnswer, ToolSpec, empty, file_uri};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::corpus::source::{Language, RepoPath, SkipReason};
 use crate::corpus::text_search::{CaseMode, ContextLine, TextMatch, TextMatches, TextQuery};
-use crate::index::catalog::ScopeSpec;
 
 pub const SPEC: ToolSpec = ToolSpec {
     name: "search_text",
@@ -211,9 +210,18 @@ pub(super) fn run(
         after: after.map(|place| (RepoPath::new(place.path), place.line)),
         ..TextQuery::default()
     };
-    let found = app.repo()?.search_text(&query, cx).map_err(rename_argument)?;
-    let notes = notes(&found);
-    let next_steps = next_steps(&found, &query, &scope);
+    let repo = app.repo()?;
+    let found = repo.search_text(&query, cx).map_err(rename_argument)?;
+    let mut notes = notes(&found);
+    let mut next_steps = Vec::new();
+    if found.total == 0 {
+        notes.push(format!("no line of {} matches", super::counted(found.files_searched, "file")));
+        let scope = empty::scope(searcher.catalog(), &scope)?;
+        let other = empty::text(&repo, &query, cx)?;
+        notes.extend(scope.notes.into_iter().chain(other.notes));
+        next_steps.extend(scope.next_steps.into_iter().chain(other.next_steps));
+        next_steps.push("semantic_search finds code by what it does".to_owned());
+    }
     let (kept, truncated) = page(found.matches, n);
     let last = kept.last().filter(|_| truncated);
     let next_cursor = last.map(|last| {
@@ -298,32 +306,4 @@ fn notes(found: &TextMatches) -> Vec<String> {
         }
     }
     notes
-}
-
-/// What to try when nothing was found.
-fn next_steps(found: &TextMatches, query: &TextQuery, scope: &ScopeSpec) -> Vec<String> {
-    let mut steps = Vec::new();
-    if found.total > 0 {
-        return steps;
-    }
-    if found.files_searched == 0 && !scope.is_empty() {
-        steps.push("no file is in this scope; list_paths shows the paths of the index".to_owned());
-        return steps;
-    }
-    if query.case != CaseMode::Insensitive && query.pattern.chars().any(char::is_uppercase) {
-        steps.push("set case_sensitive to false".to_owned());
-    }
-    if query.word {
-        steps.push("search without word".to_owned());
-    }
-    if query.is_regex {
-        steps.push("search without regex if the query is plain text".to_owned());
-    } else if query.pattern.contains([' ', '|', '*', '.', '\\']) {
-        steps.push("set regex to true if the query is a regular expression".to_owned());
-    }
-    if !scope.is_empty() {
-        steps.push("search without a scope".to_owned());
-    }
-    steps.push("semantic_search finds code by what it does".to_owned());
-    steps
 }

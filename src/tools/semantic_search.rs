@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::cursor::Pages;
 use super::scope::{self, ScopeInput};
 use super::wire::SearchAnswer;
-use super::{App, ToolSpec};
+use super::{App, ToolSpec, empty};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -137,9 +137,8 @@ fn page(
         Some(ms) => cx.at_most(std::time::Duration::from_millis(ms)),
         None => cx.clone(),
     };
-    let answer = searcher.search(&query, &cx)?;
+    let mut answer = empty::answer(app, &searcher, &query, &cx)?;
     let reachable = answer.total.min(LIMIT_MAX);
-    let mut answer = SearchAnswer::from(answer);
     answer.keep(offset, input.max_tokens);
     let end = offset + answer.findings.len();
     answer.next_cursor = (end < reachable).then(|| pages.next(end));

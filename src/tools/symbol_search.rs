@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri};
+use super::{App, FileLink, ToolAnswer, ToolSpec, empty, file_uri};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -50,6 +50,7 @@ pub struct SymbolsAnswer {
     pub symbols: Vec<SymbolItem>,
     /// Definitions that match, of which the best are returned.
     pub total: usize,
+    pub notes: Vec<String>,
     pub next_steps: Vec<String>,
 }
 
@@ -111,6 +112,7 @@ impl ToolAnswer for SymbolsAnswer {
     fn text(&self) -> String {
         let mut text = format!("{} of {} definitions\n", self.symbols.len(), self.total);
         text += &symbol_lines(&self.symbols, true);
+        self.notes.iter().for_each(|note| text += &format!("note: {note}\n"));
         self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
         text
     }
@@ -133,15 +135,12 @@ pub(super) fn run(
         return Err(Error::QueryInvalid { detail: "it is empty".to_owned() }.into());
     }
     let found = searcher.catalog().find_symbols(&query, limit)?;
-    let mut next_steps = Vec::new();
-    if found.rows.is_empty() {
-        if input.kind.is_some() || input.language.is_some() {
-            next_steps.push("search again without kind and language".to_owned());
-        }
-        next_steps.push("search_text finds names that are used but not defined here".to_owned());
-        next_steps.push("semantic_search finds code by what it does".to_owned());
-    }
+    let empty::Explained { notes, next_steps } = if found.rows.is_empty() {
+        empty::symbols(searcher.catalog(), &query)?
+    } else {
+        empty::Explained::default()
+    };
     let symbols =
         found.rows.into_iter().map(|(row, language)| SymbolItem::new(row, &searcher, &language));
-    Ok(SymbolsAnswer { symbols: symbols.collect(), total: found.total, next_steps })
+    Ok(SymbolsAnswer { symbols: symbols.collect(), total: found.total, notes, next_steps })
 }

@@ -1,5 +1,6 @@
 //! Tool: an operation that every interface can list, describe and call by its name.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use schemars::generate::SchemaSettings;
@@ -9,10 +10,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{App, ToolSpec};
+use super::{App, BYTES_PER_TOKEN, ToolSpec, estimated_tokens};
 use crate::base::error::{Error, Result};
 use crate::base::panic::guarded;
-use crate::base::telemetry::RunContext;
+use crate::base::telemetry::{RunContext, Savings};
 
 /// Bytes of a wrong value that an error shows.
 const VALUE_BYTES_MAX: usize = 80;
@@ -71,10 +72,18 @@ impl Tool {
         A: ToolAnswer + 'static,
     {
         let call = move |app: &App, arguments, cx: &RunContext| {
-            let answer = run(app, parse(arguments)?, cx)?;
+            let input = parse(arguments)?;
+            if spec.needs_index {
+                app.searcher_when_open(cx)?;
+            }
+            let answer = run(app, input, cx)?;
             let json = serde_json::to_value(&answer)
                 .map_err(Error::library("serde_json", "write the answer of a tool"))?;
-            Ok(CalledTool { json, text: answer.text(), links: answer.links() })
+            let called = CalledTool { json, text: answer.text(), links: answer.links() };
+            if let Some(savings) = savings(app, &called)? {
+                cx.set_savings(savings);
+            }
+            Ok(called)
         };
         Self {
             spec,
@@ -105,6 +114,23 @@ impl Tool {
         cx.finish(result.as_ref().err().map(|error| &**error));
         result
     }
+}
+
+/// The tokens of an answer and of the indexed files that it points to; `None` if it points to none.
+fn savings(app: &App, answer: &CalledTool) -> Result<Option<Savings>, Arc<Error>> {
+    let paths: HashSet<&str> = answer.links.iter().map(|link| link.path.as_str()).collect();
+    if paths.is_empty() {
+        return Ok(None);
+    }
+    let searcher = app.searcher()?;
+    let spans = searcher.catalog().file_spans()?.iter();
+    let sizes = spans.filter(|span| paths.contains(span.path.as_str())).map(|span| span.size_bytes);
+    let bytes = sizes.take(paths.len()).sum::<u64>() as usize;
+    Ok(Some(Savings {
+        tokens_returned: estimated_tokens(&answer.text),
+        tokens_of_files: bytes.div_ceil(BYTES_PER_TOKEN),
+        files: paths.len(),
+    }))
 }
 
 /// Parses the arguments of a tool; those that are null count as absent. An error names the argument.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Serving, many, wait_for};
 
@@ -34,7 +34,10 @@ fn no_request_fails_while_versions_are_published() {
             let reply = server.post("/v1/search", &body);
             answered.fetch_add(1, Ordering::Relaxed);
             let body = reply.json();
-            let whole = body["limits"] == json!([])
+            // Files that are not indexed yet are no failure.
+            let is_age =
+                |limit: &Value| limit.as_str().unwrap().contains("since the index was made");
+            let whole = body["limits"].as_array().is_some_and(|limits| limits.iter().all(is_age))
                 && body["findings"].as_array().is_some_and(|findings| findings.len() == 5);
             if reply.status != 200 || !whole {
                 failures.lock().unwrap().push(format!("{} {}", reply.status, reply.text));

@@ -34,10 +34,11 @@ fn a_wrong_argument_is_named_and_an_unknown_tool_names_the_nearest() {
     assert_eq!(unknown["error"]["code"], -32602, "{unknown}");
     let message = unknown["error"]["message"].as_str().unwrap();
     assert!(message.contains("semantic_search, the nearest"), "{message}");
-    // The library does not know such a call, and says so.
     let not_an_object = stateless(calling("open_file", json!([1])), json!({}));
     let reply = post(&server, "tools/call", &not_an_object, &[]);
-    assert!(messages(&reply)[0]["error"]["code"].is_i64(), "{}", reply.text);
+    let error = &messages(&reply)[0]["error"];
+    assert_eq!(error["code"], -32602, "{}", reply.text);
+    assert!(error["message"].as_str().unwrap().contains("arguments is an object"), "{error}");
 }
 
 #[test]

@@ -20,8 +20,7 @@ fn standard_output_has_nothing_but_the_protocol_at_any_log_level_and_exporter() 
     pipes.wait_for_index();
     pipes.call("semantic_search", json!({ "query": "how is a header parsed" })).ok();
     place.write("more.py", "def parse_more():\n    return 1\n");
-    // The watcher may be writing.
-    wait_for("an update", || pipes.call("reindex", json!({ "full": true })).problem.is_none());
+    pipes.call("reindex", json!({ "full": true })).ok();
     pipes.call("open_file", json!({ "path": "../x" })).fails("invalid-parameter", &["path"]);
     std::thread::sleep(std::time::Duration::from_millis(300));
     let (code, rest) = pipes.close();
@@ -49,7 +48,8 @@ fn reindex_reports_its_progress_to_a_client_that_asks_for_it() {
         );
         let progress = params["progress"].as_f64().unwrap();
         assert!(progress > last, "{notification}");
-        assert!(params["message"].as_str().unwrap().contains("files"), "{notification}");
+        let message = params["message"].as_str().unwrap();
+        assert!(message == "waiting" || message.contains("files"), "{notification}");
         last = progress;
     }
     assert!(last > 0.0, "no progress was reported");
@@ -57,6 +57,72 @@ fn reindex_reports_its_progress_to_a_client_that_asks_for_it() {
     place.write("src/last.rs", rust_file(99, 40));
     pipes.call("reindex", json!({})).ok();
     assert_eq!(pipes.notifications.len(), seen, "a client that did not ask");
+}
+
+#[test]
+fn the_first_call_waits_until_the_index_is_open_or_built() {
+    let place = many();
+    let mut pipes = Pipes::start(&place, &["--no-watch"], &[]);
+    pipes.shake_hands();
+    pipes.call("semantic_search", json!({ "query": "how is a header parsed" })).ok();
+    let place = Place::new(&[("a.py", "def first():\n    return 1\n")]);
+    let mut pipes = Pipes::start(&place, &["repo"], &[]);
+    pipes.shake_hands();
+    let listed = pipes.ask("resources/list", &json!({}));
+    assert_eq!(listed["result"]["resources"][0]["name"], "a.py", "{listed}");
+    assert_eq!(pipes.call("index_status", json!({})).ok()["files"], 1);
+}
+
+#[test]
+fn a_call_that_cannot_wait_for_the_first_index_says_how_far_it_is_or_why_there_is_none() {
+    let endpoint = Endpoint::start();
+    endpoint.hang();
+    let place = Place::new(&[("a.py", "def first():\n    return 1\n")]);
+    let flags = endpoint.flags();
+    let mut flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    flags.extend(["--set", "search.deadline_ms=200", "repo"]);
+    let mut pipes = Pipes::start(&place, &flags, &[]);
+    pipes.shake_hands();
+    wait_for("the texts to be sent", || !endpoint.asked().is_empty());
+    let called = pipes.call("semantic_search", json!({ "query": "first" }));
+    called.fails("resource-unavailable", &["being built: 0 of 1 files", "try again in"]);
+
+    let empty = Place::new(&[]);
+    let mut pipes = Pipes::start(&empty, &["repo"], &[]);
+    pipes.shake_hands();
+    pipes.call("index_status", json!({})).fails("nothing-to-index", &["there are no files"]);
+}
+
+#[test]
+fn reindex_waits_for_another_run_and_can_be_cancelled_meanwhile() {
+    let place = many();
+    let mut pipes = Pipes::ready(&place, &["--no-watch"]);
+    place.write("more.py", "def parse_more():\n    return 1\n");
+    let lock = place.data().lock().unwrap();
+    let mut params = calling("reindex", json!({}));
+    params["_meta"] = json!({ "progressToken": "p-1", "baggage": "session.id=session-9" });
+    let cancelled = pipes.send("tools/call", &params);
+    while pipes.notifications.len() < 3 {
+        let message = pipes.message();
+        assert_eq!(message["params"]["message"], "waiting", "{message}");
+        pipes.notifications.push(message);
+    }
+    pipes.notify("notifications/cancelled", &json!({ "requestId": cancelled }));
+    wait_for("the end of the run", || {
+        let session = json!({ "session_id": "session-9" });
+        let report = pipes.send("tools/call", &calling("report.latest_run", session));
+        let mut message = pipes.message();
+        while message["id"] != report {
+            message = pipes.message();
+        }
+        let report = Called::from(&message).json;
+        report["stopped_because"].as_str().is_some_and(|why| why.ends_with(":cancelled"))
+    });
+    let waiting = pipes.send("tools/call", &params);
+    assert_eq!(pipes.message()["params"]["message"], "waiting");
+    drop(lock);
+    let answer = Called::from(&pipes.response(waiting)).ok();
+    assert_eq!((&answer["outcome"], &answer["files"]), (&json!("updated"), &json!(42)));
 }
 
 /// A client whose reindex waits for an endpoint that hangs.
@@ -98,6 +164,7 @@ fn a_cancelled_reindex_ends_and_the_server_goes_on() {
     });
     assert_eq!(report["tool"], "index:reindex");
     assert!(report["stopped_because"].as_str().unwrap().ends_with(":cancelled"), "{report}");
+    wait_for("the request to end", || endpoint.given_up() == endpoint.asked().len());
     assert_eq!(pipes.call("index_status", json!({})).ok()["version"], before);
 }
 

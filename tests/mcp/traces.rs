@@ -199,3 +199,34 @@ fn ask_outside(server: &Serving) -> String {
     assert_eq!(refused.status, 403);
     refused.header("x-trace-id").to_owned()
 }
+
+#[test]
+fn the_report_of_a_call_says_what_it_returned_beside_the_files_that_it_points_to() {
+    let place = many();
+    let server = Serving::ready(&place, &[]);
+    let answer = call(&server, "semantic_search", json!({ "query": "parse_header", "limit": 3 }));
+    let files: std::collections::BTreeSet<&str> = answer.json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| finding["location"]["path"].as_str().unwrap())
+        .collect();
+    let bytes = |path: &&str| std::fs::metadata(place.repo().join(path)).unwrap().len() as usize;
+    let tokens_of_files = files.iter().map(bytes).sum::<usize>().div_ceil(4);
+    let run = json!({ "run_id": answer.json["run_id"] });
+    let report = call(&server, "report.latest_run", run);
+    let savings = json!({
+        "tokens_returned": answer.text.len().div_ceil(4),
+        "tokens_of_files": tokens_of_files,
+        "files": files.len(),
+    });
+    assert_eq!(report.json["savings"], savings, "{}", report.text);
+    let line = format!("tokens in the {} files", files.len());
+    assert!(report.text.contains("- savings: ") && report.text.contains(&line), "{}", report.text);
+    let of_http = server.get(&format!("/v1/runs/{}", answer.json["run_id"].as_str().unwrap())).ok();
+    assert_eq!(of_http["savings"], savings);
+    let without_files = call(&server, "index_status", json!({}));
+    assert_eq!(without_files.problem, None);
+    let report = call(&server, "report.latest_run", json!({}));
+    assert_eq!(report.json.get("savings"), None, "{}", report.json);
+}

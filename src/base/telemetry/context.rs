@@ -12,7 +12,7 @@ use super::caller::{Caller, Served, headers};
 use super::deadline::Deadline;
 use super::instruments::Instruments;
 use super::labels::{RunStatus, Tool};
-use super::report::{RunError, RunReport, StepRecord, StepStatus};
+use super::report::{RunError, RunReport, Savings, StepRecord, StepStatus};
 use super::run_log::RunLog;
 use super::stage::Stage;
 use super::stage_span::StageSpan;
@@ -28,6 +28,7 @@ pub struct RunContext {
     /// The parent of the next stage's span, with the baggage.
     pub(super) parent: Context,
     pub(super) depth: u8,
+    pub(super) items_done: Option<ItemsDone>,
 }
 
 /// How far a run is.
@@ -38,6 +39,9 @@ pub struct RunProgress {
     pub total: usize,
     pub message: String,
 }
+
+/// Is told how many more items are done.
+pub(super) type ItemsDone = Arc<dyn Fn(usize) + Send + Sync>;
 
 type ProgressSource = Box<dyn Fn() -> RunProgress + Send + Sync>;
 
@@ -83,7 +87,7 @@ impl RunContext {
             outermost: Mutex::default(),
             progress: OnceLock::new(),
         };
-        Self { run: Arc::new(run), deadline: None, parent: context, depth: 0 }
+        Self { run: Arc::new(run), deadline: None, parent: context, depth: 0, items_done: None }
     }
 
     /// The same run inside `stage`, which lasts until [`RunContext::finish`]. Call it before the
@@ -95,9 +99,26 @@ impl RunContext {
         cx
     }
 
+    /// The same run; `tell` learns of the items of a request, such as texts to embed, as they are done.
+    pub fn with_items_done(&self, tell: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        Self { items_done: Some(Arc::new(tell)), ..self.clone() }
+    }
+
+    /// Records that `n` more items of a request are done.
+    pub fn items_done(&self, n: usize) {
+        if let Some(tell) = &self.items_done {
+            tell(n);
+        }
+    }
+
     /// Sets how the progress of the run is read. Only the first call has an effect.
     pub fn set_progress(&self, read: impl Fn() -> RunProgress + Send + Sync + 'static) {
         let _ = self.run.progress.set(Box::new(read));
+    }
+
+    /// Records what the answer cost. Only the first call has an effect.
+    pub fn set_savings(&self, savings: Savings) {
+        let _ = self.run.log.savings.set(savings);
     }
 
     /// How far the run is, if it says so.

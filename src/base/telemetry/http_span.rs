@@ -205,6 +205,7 @@ impl HttpSpan {
             first_missing_stage: None,
             stopped_because: format!("request:{}", error.code),
             error: Some(error),
+            savings: None,
         }
     }
 }

@@ -40,7 +40,7 @@ pub use finished_span::FinishedSpan;
 pub use http_span::HttpSpan;
 pub use instruments::Instruments;
 pub use mcp_span::{McpCall, McpSpan};
-pub use report::{Hint, RunError, RunReport, StepRecord, StepStatus};
+pub use report::{Hint, RunError, RunReport, Savings, StepRecord, StepStatus};
 pub use stage::Stage;
 pub use stage_span::StageSpan;
 pub use telemetry::Telemetry;

@@ -77,6 +77,17 @@ pub struct RunReport {
     pub stopped_because: String,
     /// The error with which the run ended.
     pub error: Option<RunError>,
+    /// What the answer cost a model, if it points to files.
+    pub savings: Option<Savings>,
+}
+
+/// The size of an answer beside that of the files that it points to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Savings {
+    pub tokens_returned: usize,
+    /// Those of the whole files.
+    pub tokens_of_files: usize,
+    pub files: usize,
 }
 
 /// Maximum length of the message of a [`RunError`], in bytes: it may name a value of the caller.

@@ -9,7 +9,7 @@ use opentelemetry::trace::{SpanContext, TraceId};
 use parking_lot::Mutex;
 
 use super::labels::Tool;
-use super::report::{RunError, RunReport, StepRecord, StepStatus};
+use super::report::{RunError, RunReport, Savings, StepRecord, StepStatus};
 use super::stage::Stage;
 use crate::base::error::Warning;
 
@@ -37,6 +37,7 @@ pub(super) struct RunLog {
     steps: Mutex<Vec<StepRecord>>,
     warnings: Mutex<Vec<Warning>>,
     failures: Mutex<Failures>,
+    pub savings: OnceLock<Savings>,
     end: OnceLock<End>,
 }
 
@@ -73,6 +74,7 @@ impl RunLog {
             steps: Mutex::new(Vec::with_capacity(STEPS_USUAL)),
             warnings: Mutex::default(),
             failures: Mutex::default(),
+            savings: OnceLock::new(),
             end: OnceLock::new(),
         }
     }
@@ -156,6 +158,7 @@ impl RunLog {
             first_missing_stage,
             stopped_because,
             error,
+            savings: self.savings.get().copied(),
         }
     }
 }

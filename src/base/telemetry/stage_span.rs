@@ -43,7 +43,7 @@ impl StageSpan {
             (None, cx.parent.clone())
         };
         let depth = cx.depth + 1;
-        let within = RunContext { run: run.clone(), deadline: cx.deadline, parent, depth };
+        let within = RunContext { run: run.clone(), parent, depth, ..cx.clone() };
         let mut attrs = Vec::with_capacity(stage.attrs().len() + 4);
         attrs.push((attrs::REQUEST_STAGE, stage.name().into()));
         if cx.depth == 0 {

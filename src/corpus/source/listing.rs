@@ -54,10 +54,7 @@ impl Repo {
     }
 
     /// Lists files as [`Repo::walk`] does, those that it found before `is_over`. None is no error.
-    pub(in crate::corpus) fn list_until(
-        &self,
-        is_over: &(dyn Fn() -> bool + Sync),
-    ) -> Result<Listing> {
+    pub fn list_until(&self, is_over: &(dyn Fn() -> bool + Sync)) -> Result<Listing> {
         let mut listing = Listing::default();
         for root in &self.roots {
             self.walk_root(root, is_over, &mut listing)?;
@@ -155,7 +152,8 @@ impl Repo {
     }
 
     fn rules(&self) -> Rules {
-        Rules { git: true, codeintel: true, hidden: !self.hidden }
+        let obeys = self.obeys_ignore_rules;
+        Rules { git: obeys, codeintel: obeys, hidden: !self.hidden }
     }
 
     fn builder(&self, root: &Root, rules: Rules) -> WalkBuilder {

@@ -13,6 +13,8 @@ pub struct Repo {
     pub(super) roots: Vec<Root>,
     pub(super) file_bytes_max: u64,
     pub(super) hidden: bool,
+    /// Whether ignore rules exclude files.
+    pub(super) obeys_ignore_rules: bool,
     /// The folder of the index itself, which is never walked.
     pub(super) data_folder: Option<PathBuf>,
 }
@@ -49,8 +51,14 @@ impl Repo {
             roots: checked,
             file_bytes_max: settings.source.file_bytes_max,
             hidden: settings.source.hidden,
+            obeys_ignore_rules: true,
             data_folder: Path::new(&settings.data.dir).canonicalize().ok(),
         })
+    }
+
+    /// The same folders, with hidden files and those that ignore rules exclude.
+    pub fn with_ignored_files(self) -> Self {
+        Self { hidden: true, obeys_ignore_rules: false, ..self }
     }
 
     /// The roots, with links resolved.

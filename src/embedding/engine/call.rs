@@ -113,7 +113,10 @@ impl<'a> Call<'a> {
     pub fn look_up_next(&mut self) -> Option<Vec<usize>> {
         let slice = self.next_slice()?;
         self.next = slice.end;
-        Some(self.collector.look_up(&self.input, slice))
+        let items = slice.len();
+        let misses = self.collector.look_up(&self.input, slice);
+        self.cx.items_done(items - misses.len());
+        Some(misses)
     }
 
     fn next_slice(&self) -> Option<Range<usize>> {

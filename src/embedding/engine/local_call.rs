@@ -149,6 +149,8 @@ impl<'a> LocalCall<'a> {
         self.call.collector.waited(response.queue_time);
         self.call.collector.computed(response.computed_tokens);
         self.pending -= response.rows.len();
-        Ok(self.call.collector.take(&response, &self.call.cx)?)
+        self.call.collector.take(&response, &self.call.cx)?;
+        self.call.cx.items_done(response.rows.len());
+        Ok(())
     }
 }

@@ -122,6 +122,7 @@ impl<'a> RemoteCall<'a> {
         cx.instruments().fetched(*lane, slots.len(), tokens, fetched.took);
         let rows = slots.iter().enumerate().map(|(row, &slot)| SlotRow { slot, row });
         collector.place(&rows.collect::<Vec<_>>(), &answer.vectors, cx);
+        cx.items_done(slots.len());
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ mod reader;
 mod rows;
 mod schema;
 mod scope;
+mod states;
 mod symbols;
 mod writer;
 
@@ -21,5 +22,6 @@ pub use hydrate::Hydrated;
 pub use reader::{Catalog, Counts, LanguageCount};
 pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, ShownChunk, SymbolName, SymbolRow};
 pub use scope::ScopeSpec;
+pub use states::FileState;
 pub use symbols::{FoundSymbols, SymbolQuery};
 pub use writer::CatalogWriter;

@@ -116,11 +116,12 @@ pub struct RefRow {
     pub line: u32,
 }
 
-/// The parts of a file that a scope needs. Its chunks are `first_chunk .. first_chunk + chunk_count`.
+/// The parts of a file that are needed often. Its chunks are `first_chunk .. first_chunk + chunk_count`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpan {
     pub path: String,
     pub language: String,
+    pub size_bytes: u64,
     pub first_chunk: ChunkId,
     pub chunk_count: u32,
 }
@@ -295,14 +296,15 @@ impl RefRow {
 }
 
 impl FileSpan {
-    pub(super) const COLUMNS: &str = "path, language, first_chunk, chunk_count";
+    pub(super) const COLUMNS: &str = "path, language, size_bytes, first_chunk, chunk_count";
 
     pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
         Ok(Self {
             path: row.get(0)?,
             language: row.get(1)?,
-            first_chunk: ChunkId(row.get(2)?),
-            chunk_count: row.get(3)?,
+            size_bytes: row.get(2)?,
+            first_chunk: ChunkId(row.get(3)?),
+            chunk_count: row.get(4)?,
         })
     }
 }

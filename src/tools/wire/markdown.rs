@@ -18,6 +18,9 @@ impl RunRecord {
             line("session", &format!("`{session}`"));
         }
         line("time", &format!("{:.3} ms", report.elapsed_ms));
+        if let Some(savings) = &report.savings {
+            line("savings", &savings.to_string());
+        }
         if let Some(error) = &report.error {
             line("error", &error.message);
         }

@@ -78,6 +78,8 @@ pub struct StatusAnswer {
     pub base_chunks: usize,
     pub total_chunks: usize,
     pub bytes_on_disk: u64,
+    /// Files on disk that differ from this version; null if that is not known.
+    pub dirty_files: Option<usize>,
     pub languages: Vec<LanguageCount>,
 }
 
@@ -111,6 +113,7 @@ impl StatusAnswer {
             base_chunks: manifest.base_chunks,
             total_chunks: manifest.total_chunks,
             bytes_on_disk: version.bytes(),
+            dirty_files: None,
             languages: languages.collect(),
         })
     }

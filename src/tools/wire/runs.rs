@@ -28,6 +28,9 @@ pub struct RunResult {
     /// The decision of the search gate.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub decision: Map<String, Value>,
+    /// Of an answer that points to files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub savings: Option<SavingsItem>,
     pub warnings: Vec<Note>,
     pub hints: Vec<Note>,
 }
@@ -35,6 +38,24 @@ pub struct RunResult {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Budgets {
     pub deadline_ms: Option<i64>,
+}
+
+/// The size of an answer beside that of the whole files that it points to; four bytes count as a token.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct SavingsItem {
+    pub tokens_returned: usize,
+    pub tokens_of_files: usize,
+    pub files: usize,
+}
+
+impl std::fmt::Display for SavingsItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { tokens_returned, tokens_of_files, files } = *self;
+        let grouped = |n: usize| indicatif::HumanCount(n as u64);
+        let (returned, whole) = (grouped(tokens_returned), grouped(tokens_of_files));
+        let of = if files == 1 { "the file".to_owned() } else { format!("the {files} files") };
+        write!(f, "{returned} tokens returned, {whole} tokens in {of}")
+    }
 }
 
 /// A warning, a hint or an error.
@@ -144,6 +165,11 @@ impl From<&RunReport> for RunResult {
             elapsed_ms: ms(report.elapsed),
             budgets: Budgets { deadline_ms: report.deadline_ms() },
             decision: attributes(report.decision()),
+            savings: report.savings.map(|savings| SavingsItem {
+                tokens_returned: savings.tokens_returned,
+                tokens_of_files: savings.tokens_of_files,
+                files: savings.files,
+            }),
             warnings: report.warnings.iter().map(|w| note(w.code, &w.message)).collect(),
             hints: report.hints().iter().map(|h| note(h.code, &h.message)).collect(),
         }

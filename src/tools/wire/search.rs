@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::runs::{RunResult, RunStep, steps};
 use crate::base::text::prefix;
 use crate::search::{Answer, ChannelName, Factor, Finding, Plan};
+use crate::tools::changes;
 use crate::tools::resources::file_uri;
 use crate::tools::{FileLink, JsonObject, ToolAnswer, estimated_tokens};
 
@@ -17,6 +18,9 @@ pub struct SearchAnswer {
     pub query_kind: &'static str,
     /// Best first.
     pub findings: Vec<SearchFinding>,
+    /// Chunks that any channel found, of which the best are the findings.
+    #[serde(skip)]
+    pub total: usize,
     #[schemars(with = "JsonObject")]
     pub method: SearchMethod,
     pub limits: Vec<String>,
@@ -107,6 +111,8 @@ pub struct ChannelUse {
 pub struct IndexFreshness {
     pub version: String,
     pub indexed_at: String,
+    /// Files on disk that differ from this version; null if that is not known.
+    pub dirty_files: Option<usize>,
 }
 
 impl From<Answer> for SearchAnswer {
@@ -115,6 +121,7 @@ impl From<Answer> for SearchAnswer {
         let findings = answer.findings.into_iter().enumerate();
         Self {
             answer: answer.summary,
+            total: answer.total,
             query: answer.query,
             query_kind: answer.query_kind.as_str(),
             method: SearchMethod {
@@ -129,6 +136,7 @@ impl From<Answer> for SearchAnswer {
             freshness: IndexFreshness {
                 version: answer.freshness.version,
                 indexed_at: answer.freshness.indexed_at,
+                dirty_files: None,
             },
             trace_id: report.trace_id.clone(),
             run_id: report.run_id.clone(),
@@ -179,6 +187,16 @@ fn bounded(text: String) -> String {
 }
 
 impl SearchAnswer {
+    /// Says how many files differ from the index.
+    pub fn with_changes(mut self, files: Option<usize>) -> Self {
+        self.freshness.dirty_files = files;
+        if let Some(note) = changes::changed_note(files) {
+            self.limits.push(note);
+            self.next_steps.push(changes::UPDATE.to_owned());
+        }
+        self
+    }
+
     /// Keeps the findings after the first `offset`, and of these as many as have `tokens_max` tokens;
     /// the first of them always stays.
     pub fn keep(&mut self, offset: usize, tokens_max: Option<usize>) {
