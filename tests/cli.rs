@@ -1,6 +1,7 @@
 //! The command line: JSON output, exit codes, and the flags of a search.
 
 mod bench;
+mod clone;
 mod embed;
 mod files_and_history;
 mod install;

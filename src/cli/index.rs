@@ -1,5 +1,6 @@
 //! `codeintel index`: builds an index, or updates it.
 
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,14 +12,17 @@ use super::out::{
     BOLD, DIM, GOOD, PATH, bytes, count, counted, duration, paint, print_error, print_warning,
 };
 use super::{Context, report};
+use crate::base::config::{clone_folder, process_env};
 use crate::base::error::Result;
 use crate::base::telemetry::labels::Tool;
+use crate::corpus::git::CloneAddress;
 use crate::ingest::{Ingest, IngestOutcome, IngestReport, Phase, Progress, watch};
 use crate::tools::wire::{IngestAnswer, RunRecord};
 
 #[derive(clap::Args)]
 pub struct IndexArgs {
-    /// Folders or files; the index holds exactly these
+    /// Folders, files, or addresses such as https://host/owner/repo@ref, which are cloned into the cache;
+    /// the index holds exactly these
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     /// Keep running, and update the index whenever a file is saved
@@ -32,7 +36,29 @@ pub struct IndexArgs {
     pub json: bool,
 }
 
-pub fn run(mut cx: Context, args: IndexArgs) -> Result<()> {
+/// Clones those of `paths` that are addresses, and puts the folder of the clone in their place.
+fn clone_addresses(paths: &mut [PathBuf]) -> Result<()> {
+    for path in paths {
+        let Some(text) = path.to_str().filter(|text| CloneAddress::is_meant(text)) else {
+            continue;
+        };
+        let stderr = std::io::stderr();
+        let shows = stderr.is_terminal();
+        // What cannot be shown does not end the clone.
+        let mut progress = |bytes: &[u8]| {
+            if shows {
+                let _ = (&stderr).write_all(bytes);
+            }
+        };
+        let clone = CloneAddress::parse(text)?.fetch(&clone_folder(process_env), &mut progress)?;
+        eprintln!("{text} is at commit {} in {}", clone.commit, clone.path.display());
+        *path = clone.path;
+    }
+    Ok(())
+}
+
+pub fn run(mut cx: Context, mut args: IndexArgs) -> Result<()> {
+    clone_addresses(&mut args.paths)?;
     let app = cx.app.clone();
     let ingest = Ingest::new(app.data().clone(), app.settings().clone(), {
         let app = app.clone();

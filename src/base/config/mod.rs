@@ -13,7 +13,7 @@ pub use load::FILE_NAME;
 pub use settings::{
     ChunkSettings, DataSettings, EndpointSettings, EngineSettings, IndexSettings, KEYS, Key,
     MetricsSettings, ModelSettings, SearchSettings, ServeSettings, Settings, SourceSettings,
-    TelemetrySettings, VllmSettings, default_file, help,
+    TelemetrySettings, VllmSettings, clone_folder, default_file, help,
 };
 pub use value::{
     CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, IndexNeed, MetricsRoute,

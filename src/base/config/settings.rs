@@ -278,6 +278,11 @@ impl DataSettings {
     }
 }
 
+/// The folder of the clones of repositories elsewhere.
+pub fn clone_folder(env: impl Fn(&str) -> Option<String>) -> PathBuf {
+    user_folder(env, "XDG_CACHE_HOME", ".cache").join("codeintel/repositories")
+}
+
 impl ModelSettings {
     /// The folder of downloaded models.
     pub fn folder(&self, env: impl Fn(&str) -> Option<String>) -> PathBuf {

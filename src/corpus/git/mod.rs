@@ -4,10 +4,11 @@
 //! [`Repo::file_history`](super::source::Repo::file_history) read objects with gix and follow lines
 //! and renames themselves: gix's own blame differs from git's in ten times as many lines, cannot be
 //! interrupted, and gix has no history of a file. Nothing here runs a command that a repository
-//! configures (filters, text conversion).
+//! configures (filters, text conversion). The command `git` is called only by [`CloneAddress::fetch`].
 
 mod blame;
 mod blame_cache;
+mod clone;
 mod commit;
 mod file_history;
 mod git_file;
@@ -24,5 +25,6 @@ mod tests;
 
 pub use blame::{Blame, BlameHunk, BlameOrigin};
 pub use blame_cache::BlameCache;
+pub use clone::{CloneAddress, CloneFolder};
 pub use commit::Commit;
 pub use file_history::{ChangeKind, FileChange, FileHistory, HistoryStop};
