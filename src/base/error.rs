@@ -71,7 +71,8 @@ pub enum Error {
     #[error("no index in {} (data.dir); create one with `codeintel index`", data.display())]
     IndexMissing { data: PathBuf },
 
-    #[error("the index is being built: {files_done} of {files} files; try again in {retry_ms} ms")]
+    #[error("the index is being built: {files_done} of {files} files; try again in {} s",
+        retry_ms.div_ceil(1000))]
     IndexBuilding { files_done: usize, files: usize, retry_ms: u64 },
 
     #[error("index file {} is damaged: {detail}; return to the previous version with `codeintel rollback`, or build a new index with `codeintel index --full`", path.display())]

@@ -147,7 +147,7 @@ impl BlockProgress {
         let mut counted = self.counted.lock();
         counted.texts = all.min(counted.texts + texts);
         let done = counted.texts;
-        let part = |n: usize| if all == 0 { 0 } else { n * done / all };
+        let part = |n: usize| (n * done).checked_div(all).unwrap_or(0);
         let files = self.ends.partition_point(|end| *end <= done);
         self.advance(&mut counted, files, part(self.chunks), part(self.bytes));
     }

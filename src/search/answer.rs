@@ -64,7 +64,7 @@ impl Answer {
         }
         Self {
             query: query.text.raw.clone(),
-            summary: summary(&findings, manifest),
+            summary: summary(&findings, manifest, scope_chunks),
             query_kind: plan.profile.class,
             plan,
             channels_used: gathered.rankings.iter().map(|ranking| ranking.channel).collect(),
@@ -81,10 +81,13 @@ impl Answer {
     }
 }
 
-fn summary(findings: &[Finding], manifest: &VersionManifest) -> String {
+fn summary(findings: &[Finding], manifest: &VersionManifest, scope: Option<usize>) -> String {
     let Some(best) = findings.first() else {
         let VersionManifest { live_chunks, files, .. } = manifest;
-        return format!("Nothing found in {live_chunks} chunks of {files} files.");
+        return match scope {
+            Some(chunks) => format!("Nothing found in {chunks} of {live_chunks} chunks."),
+            None => format!("Nothing found in {live_chunks} chunks of {files} files."),
+        };
     };
     let paths: std::collections::HashSet<&str> =
         findings.iter().map(|f| f.row.path.as_str()).collect();

@@ -211,6 +211,15 @@ pub(super) fn symbols(catalog: &Catalog, query: &SymbolQuery<'_>) -> Result<Expl
             );
         }
     }
+    if explained.next_steps.is_empty() {
+        explain_use(catalog, name, &mut explained)?;
+    }
+    explained.next_steps.push("semantic_search finds code by what it does".to_owned());
+    Ok(explained)
+}
+
+/// Says whether a name that is not defined is used.
+fn explain_use(catalog: &Catalog, name: &str, explained: &mut Explained) -> Result<()> {
     let last = name.rsplit(['.', ':', '#', '/']).next().unwrap_or(name);
     let uses = catalog.references(last, 1)?;
     if !uses.is_empty() {
@@ -221,8 +230,7 @@ pub(super) fn symbols(catalog: &Catalog, query: &SymbolQuery<'_>) -> Result<Expl
     } else {
         explained.next_steps.push("search_text finds the name in any text".to_owned());
     }
-    explained.next_steps.push("semantic_search finds code by what it does".to_owned());
-    Ok(explained)
+    Ok(())
 }
 
 /// The names of definitions that are like `name`, as a sentence.

@@ -164,7 +164,7 @@ mod tests {
         assert!(matches!(*late, Error::IndexMissing { .. }), "{late}");
         let error = loading.why_missing(&progress).unwrap();
         let text = error.to_string();
-        assert!(text.contains("0 of 0 files") && text.contains("5000 ms"), "{text}");
+        assert!(text.contains("0 of 0 files") && text.contains("try again in 5 s"), "{text}");
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| wait(None));
             loading.built(None);

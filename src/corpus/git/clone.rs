@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::base::config::process_env;
 use crate::base::error::{Error, Result};
 
 /// The protocols of an address.
@@ -88,7 +89,9 @@ impl CloneAddress {
         if path.join(".git").is_dir() {
             return self.check_out(&path, progress).map(|commit| CloneFolder { path, commit });
         }
-        let beside = path.with_added_extension("partial");
+        let mut beside = path.clone().into_os_string();
+        beside.push(".partial");
+        let beside = PathBuf::from(beside);
         let made = self.make(&beside, &path, progress);
         if made.is_err() {
             let _ = fs::remove_dir_all(&beside);
@@ -141,7 +144,7 @@ impl CloneAddress {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        if std::env::var_os("GIT_SSH_COMMAND").is_none() && std::env::var_os("GIT_SSH").is_none() {
+        if process_env("GIT_SSH_COMMAND").is_none() && process_env("GIT_SSH").is_none() {
             command.env("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=30");
         }
         let mut child = command.spawn().map_err(|source| match source.kind() {
