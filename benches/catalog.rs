@@ -97,7 +97,7 @@ fn write(at: &Path) {
         let used =
             |id: u32| RefRow { name: format!("call_{}", id % 900), chunk: ChunkId(id), line: id };
         let refs: Vec<_> = ids.map(used).collect();
-        let rows = FileRows { file, chunks, symbols, references: refs };
+        let rows = FileRows { file, chunks, symbols, references: refs, occurrences: Vec::new() };
         writer.append_file(rows).expect("room on the disk");
     }
     writer.finish().expect("room on the disk");

@@ -4,6 +4,7 @@ mod failures;
 mod locations;
 mod prompts;
 mod quality;
+mod scip;
 mod scope;
 
 use codeintel::base::config::SearchSettings;

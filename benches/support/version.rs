@@ -74,7 +74,7 @@ fn build(
                 continue;
             }
             written += chunks.chunks.len();
-            writer.add_file(file, chunks, &origin).expect("room on the disk");
+            writer.add_file(file, chunks, Vec::new(), &origin).expect("room on the disk");
         }
         if written == chunks_max {
             break;
@@ -92,6 +92,7 @@ fn build(
             parts: None,
         },
         model_state: String::new(),
+        scip: String::new(),
         chunk_tokens_max: CHUNK_TOKENS_MAX,
     };
     let version = writer.publish(dense, made_from, &Progress::default(), &run());

@@ -2,6 +2,7 @@
 
 pub mod chunk;
 pub mod git;
+pub mod scip;
 pub mod source;
 pub mod text_search;
 mod time_limit;

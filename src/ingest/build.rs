@@ -18,6 +18,7 @@ use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
 use crate::corpus::chunk::{Chunk, Chunker};
 use crate::corpus::git::Commit;
+use crate::corpus::scip::ScipIndex;
 use crate::corpus::source::{Entry, Repo, RepoPath, Skipped};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::index::DenseIndex;
@@ -45,6 +46,7 @@ pub struct Sources<'a> {
     pub entries: &'a [Entry],
     pub commits: HashMap<RepoPath, Commit>,
     pub chunker: Chunker,
+    pub scip: &'a ScipIndex,
     pub engine: &'a Engine,
     pub known: Option<Known<'a>>,
     pub progress: &'a Arc<Progress>,
@@ -63,6 +65,8 @@ pub struct Built {
     pub tokens: usize,
     pub truncated: usize,
     pub skipped: Skipped,
+    /// Files that `index.scip` describes as they are not.
+    pub scip_misfits: Vec<RepoPath>,
 }
 
 struct Embedded {
@@ -83,8 +87,9 @@ pub fn build(
     std::thread::scope(|scope| {
         let (block_sender, blocks) = sync_channel(1);
         let (embedded_sender, embedded) = sync_channel(1);
-        let Sources { repo, entries, chunker, engine, .. } = sources;
-        scope.spawn(move || prepare(repo, entries, chunker, engine.tokenizer(), &block_sender));
+        let Sources { repo, entries, chunker, scip, engine, .. } = sources;
+        let tokenizer = engine.tokenizer();
+        scope.spawn(move || prepare(repo, entries, chunker, scip, tokenizer, &block_sender));
         scope.spawn(move || embed_blocks(sources, &blocks, &embedded_sender, cx));
         write_blocks(sources, writer, &embedded)
     })
@@ -221,9 +226,10 @@ fn write_blocks(
         tokens: 0,
         truncated: 0,
         skipped: Skipped::default(),
+        scip_misfits: Vec::new(),
     };
     for part in embedded {
-        let part = part?;
+        let mut part = part?;
         let mut vectors = part.vectors.rows();
         let files = part.block.files.len();
         for prepared in part.block.files {
@@ -237,13 +243,14 @@ fn write_blocks(
                 commit: sources.commits.get(&path),
                 read_at_s: prepared.read_at_s,
             };
-            writer.add_file(prepared.file, prepared.chunks, &origin)?;
+            writer.add_file(prepared.file, prepared.chunks, prepared.occurrences, &origin)?;
             built.chunks += chunks;
         }
         built.files += files;
         built.embedded += part.embedded;
         built.tokens += part.tokens;
         built.truncated += part.truncated;
+        built.scip_misfits.append(&mut part.block.scip_misfits);
         part.block.skipped.iter().for_each(|reason| built.skipped.add(*reason));
     }
     Ok(built)

@@ -128,7 +128,7 @@ impl Ingest {
             let repo = Repo::open(roots, &self.settings)?;
             let parent = self.parent(full)?;
             let reasons = match parent.as_ref().filter(|_| !full) {
-                Some(parent) => self.stale(parent)?,
+                Some(parent) => self.stale(parent, &repo)?,
                 None => Vec::new(),
             };
             reasons.iter().for_each(|reason| tracing::info!(reason, "indexing every file again"));
@@ -213,9 +213,9 @@ impl Ingest {
     ///
     /// A model of another name is refused, because it is more likely a mistake than an order to embed
     /// everything again. The model is loaded only if its files or the settings changed.
-    fn stale(&self, parent: &IndexVersion) -> Result<Vec<String>> {
+    fn stale(&self, parent: &IndexVersion, repo: &Repo) -> Result<Vec<String>> {
         let manifest = &parent.manifest;
-        let mut reasons = staleness::of_chunks(manifest, &self.settings);
+        let mut reasons = staleness::of_chunks(manifest, &self.settings, repo);
         let record = &manifest.model;
         if model_name(&self.settings, &self.settings.model.name) != record.name {
             let engine = self.engine()?.engine;

@@ -8,7 +8,8 @@ use rayon::prelude::*;
 use crate::base::error::Result;
 use crate::base::panic::guarded;
 use crate::corpus::chunk::{Chunker, FileChunks, TokenCount};
-use crate::corpus::source::{Entry, Repo, SkipReason, SourceFile};
+use crate::corpus::scip::{Misfit, Occurrence, ScipIndex};
+use crate::corpus::source::{Entry, Repo, RepoPath, SkipReason, SourceFile};
 use crate::embedding::token::Tokenizer;
 
 /// Source bytes that are chunked, embedded and written together. At most three blocks are in memory: one
@@ -19,6 +20,8 @@ const BLOCK_BYTES: u64 = 192 << 10;
 pub struct Prepared {
     pub file: SourceFile,
     pub chunks: FileChunks,
+    /// What `index.scip` says about it.
+    pub occurrences: Vec<Occurrence>,
     /// When the file was read, seconds since 1970.
     pub read_at_s: i64,
 }
@@ -28,6 +31,8 @@ pub struct Prepared {
 pub struct Block {
     pub files: Vec<Prepared>,
     pub skipped: Vec<SkipReason>,
+    /// Files that `index.scip` describes as they are not.
+    pub scip_misfits: Vec<RepoPath>,
     /// Bytes of these files according to the listing.
     pub bytes: usize,
 }
@@ -47,6 +52,7 @@ pub fn prepare(
     repo: &Repo,
     entries: &[Entry],
     chunker: &Chunker,
+    scip: &ScipIndex,
     tokenizer: &Tokenizer,
     blocks: &SyncSender<Result<Block>>,
 ) {
@@ -54,7 +60,8 @@ pub fn prepare(
     while !rest.is_empty() {
         let (head, tail) = rest.split_at(block_len(rest));
         rest = tail;
-        let block = guarded("the chunking of files", || block(repo, head, chunker, tokenizer));
+        let block =
+            guarded("the chunking of files", || block(repo, head, chunker, scip, tokenizer));
         let failed = block.is_err();
         if blocks.send(block).is_err() || failed {
             return;
@@ -75,13 +82,16 @@ fn block(
     repo: &Repo,
     entries: &[Entry],
     chunker: &Chunker,
+    scip: &ScipIndex,
     tokenizer: &Tokenizer,
 ) -> Result<Block> {
-    let read = |entry: &Entry| -> Result<std::result::Result<Prepared, SkipReason>> {
+    type Found = (Prepared, std::result::Result<Vec<Occurrence>, Misfit>);
+    let read = |entry: &Entry| -> Result<std::result::Result<Found, SkipReason>> {
         let read_at_s = now_s();
         Ok(repo.read(entry)?.map(|file| {
             let chunks = chunker.chunk(&file, &ModelTokens(tokenizer));
-            Prepared { file, chunks, read_at_s }
+            let occurrences = scip.occurrences(&file.path, &file.text);
+            (Prepared { file, chunks, occurrences: Vec::new(), read_at_s }, occurrences)
         }))
     };
     let files: Vec<_> = entries.par_iter().map(read).collect::<Result<_>>()?;
@@ -89,7 +99,13 @@ fn block(
     let mut block = Block { bytes, ..Block::default() };
     for file in files {
         match file {
-            Ok(prepared) => block.files.push(prepared),
+            Ok((prepared, Ok(occurrences))) => {
+                block.files.push(Prepared { occurrences, ..prepared })
+            }
+            Ok((prepared, Err(Misfit))) => {
+                block.scip_misfits.push(prepared.file.path.clone());
+                block.files.push(prepared);
+            }
             Err(reason) => block.skipped.push(reason),
         }
     }

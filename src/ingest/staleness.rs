@@ -6,7 +6,8 @@ use std::time::UNIX_EPOCH;
 
 use crate::base::config::{Settings, process_env};
 use crate::base::error::{Error, Result};
-use crate::corpus::chunk;
+use crate::corpus::source::Repo;
+use crate::corpus::{chunk, scip};
 use crate::embedding::models::{self, ModelIdentity};
 use crate::index::DenseIndex;
 use crate::index::versions::{ModelParts, ModelRecord, VersionManifest};
@@ -15,8 +16,11 @@ use crate::index::versions::{ModelParts, ModelRecord, VersionManifest};
 const HASHED_BYTES_MAX: u64 = 32 << 20;
 
 /// What decides the chunks of `manifest` and how they are indexed, but is different now.
-pub fn of_chunks(manifest: &VersionManifest, settings: &Settings) -> Vec<String> {
+pub fn of_chunks(manifest: &VersionManifest, settings: &Settings, repo: &Repo) -> Vec<String> {
     let mut reasons = Vec::new();
+    if manifest.scip != scip::fingerprint(repo) {
+        reasons.push("index.scip has changed".to_owned());
+    }
     let (tokens, before) = (settings.chunk.tokens_max, manifest.chunk_tokens_max);
     if tokens != before {
         reasons.push(format!("chunk.tokens_max is {tokens}, it was {before}"));

@@ -10,11 +10,12 @@ use super::progress::Progress;
 use super::staleness::parts;
 use super::version_writer::{MadeFrom, VersionWriter};
 use crate::base::config::Settings;
-use crate::base::error::Result;
+use crate::base::error::{Result, Warning};
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::corpus::chunk::Chunker;
-use crate::corpus::source::Repo;
+use crate::corpus::scip::ScipIndex;
+use crate::corpus::source::{Repo, RepoPath};
 use crate::embedding::engine::Engine;
 use crate::index::DenseIndex;
 use crate::index::catalog::Catalog;
@@ -62,8 +63,10 @@ impl VersionJob<'_> {
                 writer
             }
         };
+        let (scip, warnings) = ScipIndex::open(self.repo);
+        warnings.into_iter().for_each(|warning| cx.warn(warning));
         let built = cx.stage(Stage::Build, |s| {
-            let built = self.build(&mut writer, previous.as_ref(), &s.cx())?;
+            let built = self.build(&mut writer, &scip, previous.as_ref(), &s.cx())?;
             if writer.is_empty()? {
                 let mut skipped = self.difference.skipped.clone();
                 skipped.merge(&built.skipped);
@@ -74,8 +77,11 @@ impl VersionJob<'_> {
             s.set(attrs::TOKENS, built.tokens);
             Ok(built)
         })?;
+        if let Some(first) = built.scip_misfits.first() {
+            cx.warn(outdated_scip(built.scip_misfits.len(), first));
+        }
         let dense = || self.dense(previous, &built);
-        let version = writer.publish(dense, self.made_from(), self.progress, cx)?;
+        let version = writer.publish(dense, self.made_from(&scip), self.progress, cx)?;
         Ok((built, version))
     }
 
@@ -92,6 +98,7 @@ impl VersionJob<'_> {
     fn build(
         &self,
         writer: &mut VersionWriter<'_>,
+        scip: &ScipIndex,
         previous: Option<&Previous>,
         cx: &RunContext,
     ) -> Result<Built> {
@@ -113,6 +120,7 @@ impl VersionJob<'_> {
             entries,
             commits,
             chunker: Chunker::new(budget, self.engine.tokenizer().specials()),
+            scip,
             engine: self.engine,
             known: previous.map(|p| Known { rows: &p.rows, dense: &p.dense }),
             progress: self.progress,
@@ -130,7 +138,12 @@ impl VersionJob<'_> {
         }
     }
 
-    fn made_from(&self) -> MadeFrom {
+    fn made_from(&self, scip: &ScipIndex) -> MadeFrom {
+        // The rows of the parent are from its index.scip, even if that changed a moment ago.
+        let scip = match &self.parent {
+            Parent::Rows(version) => &version.manifest.scip,
+            Parent::Vectors(_) => scip.fingerprint(),
+        };
         let identity = self.engine.identity();
         MadeFrom {
             roots: self.repo.roots().map(|root| root.display().to_string()).collect(),
@@ -142,8 +155,22 @@ impl VersionJob<'_> {
             },
             model_state: self.model_state.clone(),
             chunk_tokens_max: self.settings.chunk.tokens_max,
+            scip: scip.to_owned(),
         }
     }
+}
+
+/// The warning that `files` files, of which `first` is one, were edited after index.scip was made.
+fn outdated_scip(files: usize, first: &RepoPath) -> Warning {
+    let which = match files {
+        1 => first.to_string(),
+        _ => format!("{files} files, such as {first}"),
+    };
+    let message = format!(
+        "index.scip does not fit {which}: edited since it was made; until it is made again, their \
+         definitions and references come from the syntax trees"
+    );
+    Warning::new("scip-outdated", message)
 }
 
 /// The name under which a later search finds the model: the absolute path of a folder, or else `name`.

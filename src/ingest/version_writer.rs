@@ -8,9 +8,10 @@ use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::corpus::chunk::{Chunk, FileChunks, HEADER_VERSION, Symbol, fingerprint};
 use crate::corpus::git::Commit;
+use crate::corpus::scip::Occurrence;
 use crate::corpus::source::SourceFile;
 use crate::index::catalog::{
-    CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, SymbolName, SymbolRow,
+    CatalogWriter, ChunkRow, FileRow, FileRows, OccurrenceRow, RefRow, SymbolName, SymbolRow,
 };
 use crate::index::versions::{FORMAT, IndexVersion, ModelRecord, Staging, VersionManifest, now};
 use crate::index::{DenseIndex, LexicalDoc, LexicalWriter, SymbolEntry, SymbolIndex};
@@ -43,6 +44,8 @@ pub struct MadeFrom {
     /// As in the manifest.
     pub model_state: String,
     pub chunk_tokens_max: usize,
+    /// As in the manifest.
+    pub scip: String,
 }
 
 impl<'a> VersionWriter<'a> {
@@ -87,6 +90,7 @@ impl<'a> VersionWriter<'a> {
         &mut self,
         file: SourceFile,
         chunks: FileChunks,
+        occurrences: Vec<Occurrence>,
         origin: &FileOrigin<'_>,
     ) -> Result<()> {
         let first = self.catalog.next_chunk().0;
@@ -100,7 +104,8 @@ impl<'a> VersionWriter<'a> {
         for (ordinal, chunk) in (0..).zip(&chunks.chunks) {
             add_lexical(&self.lexical, id(ordinal), &file, &chunks, chunk)?;
         }
-        let rows = file_rows(file, chunks, origin, ChunkId(first), count);
+        let mut rows = file_rows(file, chunks, origin, ChunkId(first), count);
+        rows.occurrences = occurrence_rows(occurrences, &rows.chunks);
         self.symbols.extend(rows.symbols.iter().map(|symbol| SymbolName {
             name: symbol.name.clone(),
             qualified: symbol.qualified.clone(),
@@ -161,6 +166,7 @@ impl<'a> VersionWriter<'a> {
             header_version: HEADER_VERSION,
             chunker: fingerprint(),
             model_state: made_from.model_state,
+            scip: made_from.scip,
             base_chunks: self.parent.map_or(total_chunks, |parent| parent.manifest.base_chunks),
             total_chunks,
             live_chunks: counts.chunks as usize,
@@ -248,6 +254,7 @@ fn file_rows(
         references: references
             .map(|r| RefRow { name: r.name, chunk: id(r.chunk), line: r.line })
             .collect(),
+        occurrences: Vec::new(),
         file: FileRow {
             path: path.to_owned(),
             root: origin.root.to_string_lossy().into_owned(),
@@ -264,4 +271,21 @@ fn file_rows(
             indexed_at_s: origin.read_at_s,
         },
     }
+}
+
+/// chunks: those of the file, in order; each line is in one of them.
+fn occurrence_rows(occurrences: Vec<Occurrence>, chunks: &[ChunkRow]) -> Vec<OccurrenceRow> {
+    let row = |found: Occurrence| {
+        let after = chunks.partition_point(|chunk| chunk.start_line <= found.line);
+        Some(OccurrenceRow {
+            chunk: chunks[..after].last()?.id,
+            symbol: found.symbol,
+            name: found.name,
+            line: found.line,
+            start_col: found.start_col,
+            end_col: found.end_col,
+            is_definition: found.is_definition,
+        })
+    };
+    occurrences.into_iter().filter_map(row).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::open_file;
+use super::open_file::{self, OpenedFile};
 use crate::base::error::{Error, Result};
 use crate::search::Searcher;
 
@@ -40,10 +40,31 @@ pub(super) struct Identifier {
     pub path: Option<String>,
     /// The language of that file.
     pub language: Option<String>,
+    /// Where it was found; `None` if the caller gave a name.
+    pub place: Option<Place>,
     pub notes: Vec<String>,
 }
 
+/// A position in a file.
+pub(super) struct Place {
+    /// From 1.
+    pub line: u32,
+    /// The column that the caller gave, in characters from 0.
+    pub column: u32,
+    /// Where the identifier starts in the line.
+    pub start_byte: usize,
+    /// Whether the text is that of the index.
+    pub is_indexed_state: bool,
+    /// The whole file.
+    pub text: String,
+}
+
 impl Identifier {
+    /// The last part of a qualified name.
+    pub fn last_name(&self) -> &str {
+        self.name.rsplit(['.', ':', '#', '/']).next().unwrap_or(&self.name)
+    }
+
     pub fn find(input: IdentifierInput, searcher: &Searcher) -> Result<Self, Arc<Error>> {
         let refuse = |name, value: String, expected: &str| {
             Err(Error::Argument { name, value, expected: expected.to_owned() }.into())
@@ -58,7 +79,7 @@ impl Identifier {
             if name.is_empty() {
                 return refuse("name", "\"\"".to_owned(), "the name of a symbol");
             }
-            return Ok(Self { name, path, language, notes: Vec::new() });
+            return Ok(Self { name, path, language, place: None, notes: Vec::new() });
         }
         let (Some(file), Some(line), Some(character)) = (file, input.line, input.character) else {
             let expected = "a name, or else path, line and character";
@@ -71,9 +92,11 @@ impl Identifier {
             return refuse("line", line.to_string(), &expected);
         };
         match identifier_at(text, character) {
-            Some(name) => {
-                let (name, notes) = (name.to_owned(), file.notes);
-                Ok(Self { name, path, language, notes })
+            Some((start_byte, name)) => {
+                let (name, line, column) = (name.to_owned(), line as u32, (character - 1) as u32);
+                let OpenedFile { is_indexed_state, text, notes, .. } = file;
+                let place = Some(Place { line, column, start_byte, is_indexed_state, text });
+                Ok(Self { name, path, language, place, notes })
             }
             None => {
                 let line = crate::base::text::prefix(text.trim(), 200);
@@ -84,8 +107,9 @@ impl Identifier {
     }
 }
 
-/// The identifier that contains or ends before a column. character: in characters, from 1.
-fn identifier_at(line: &str, character: usize) -> Option<&str> {
+/// The identifier that contains or ends before a column, and the byte at which it starts.
+/// character: in characters, from 1.
+fn identifier_at(line: &str, character: usize) -> Option<(usize, &str)> {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$');
     let column = character.checked_sub(1)?;
     let starts: Vec<(usize, char)> = line.char_indices().collect();
@@ -98,7 +122,7 @@ fn identifier_at(line: &str, character: usize) -> Option<&str> {
     let end = (within..).find(|i| !part(*i))?;
     let byte = |i: usize| starts.get(i).map_or(line.len(), |(byte, _)| *byte);
     let name = &line[byte(first)..byte(end)];
-    (!name.starts_with(|c: char| c.is_ascii_digit())).then_some(name)
+    (!name.starts_with(|c: char| c.is_ascii_digit())).then_some((byte(first), name))
 }
 
 /// The column of the first whole occurrence of `name` in `line`, in characters from 1.
@@ -122,7 +146,8 @@ mod tests {
             [(1..=4, "let"), (5..=12, "naïve_x"), (15..=18, "foo"), (19..=22, "bar")]
         {
             for column in columns {
-                assert_eq!(identifier_at(line, column), Some(name), "{column}");
+                let found = identifier_at(line, column).map(|(_, name)| name);
+                assert_eq!(found, Some(name), "{column}");
             }
         }
         for column in [0, 14, 24, 25, usize::MAX] {

@@ -14,7 +14,9 @@ use crate::base::error::{Error, Result};
 const EXPLAIN_FILES_MAX: usize = 100_000;
 /// Ignore rules that only this program reads, in the syntax of `.gitignore`.
 const IGNORE_FILE_NAME: &str = ".codeintelignore";
-const NEVER: [&str; 2] = [".git", ".codeintel"];
+/// An index of symbols, which is read where it lies at the top of a root, and is not searched.
+pub const SCIP_FILE_NAME: &str = "index.scip";
+const NEVER: [&str; 3] = [".git", ".codeintel", SCIP_FILE_NAME];
 
 /// A file that was listed and not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ mod tests;
 
 pub use globs::{GlobList, Globs};
 pub use language::Language;
-pub use listing::{Entry, Listing};
+pub use listing::{Entry, Listing, SCIP_FILE_NAME};
 pub use repo::{IndexedRoots, Repo};
 pub use repo_path::RepoPath;
 pub use skip_reason::{SkipReason, Skipped};

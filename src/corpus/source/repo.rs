@@ -66,6 +66,12 @@ impl Repo {
         self.roots.iter().map(|root| root.path.as_path())
     }
 
+    /// The roots that are folders, each with the start of its files' paths.
+    pub(in crate::corpus) fn folders(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let folders = self.roots.iter().filter(|root| !root.is_file);
+        folders.map(|root| (root.label.as_str(), root.path.as_path()))
+    }
+
     /// The absolute path of `path`, which need not exist; `None` if no root contains it.
     pub fn absolute(&self, path: &RepoPath) -> Option<PathBuf> {
         self.locate(path).map(|(_, absolute)| absolute)

@@ -1,11 +1,12 @@
 //! What is the chunk with this id?
 //!
-//! One DuckDB file per version: files, chunks with their text, symbols and references.
+//! One DuckDB file per version: files, chunks with their text, symbols, references and occurrences.
 //! [`CatalogWriter`] writes it in one transaction, so that a killed ingest leaves the file as it was.
 //! A published file never changes, and any number of [`Catalog`]s in any number of processes read it.
 
 mod duckdb_error;
 mod hydrate;
+mod occurrences;
 mod pool;
 mod reader;
 mod rows;
@@ -19,6 +20,7 @@ mod writer;
 mod tests;
 
 pub use hydrate::Hydrated;
+pub use occurrences::OccurrenceRow;
 pub use reader::{Catalog, Counts, LanguageCount};
 pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, ShownChunk, SymbolName, SymbolRow};
 pub use scope::ScopeSpec;

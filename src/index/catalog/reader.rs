@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use duckdb::{Connection, Params, Row, params};
 
 use super::duckdb_error::read_error;
+use super::occurrences;
 use super::pool::Pool;
 use super::rows::{ChunkRow, FileRow, FileSpan, RefRow, SymbolName, SymbolRow, hash};
 use super::schema;
@@ -22,6 +23,7 @@ pub struct Catalog {
     pub(super) pool: Pool,
     /// One more than the highest chunk id ever assigned.
     universe: u32,
+    pub(super) has_occurrences: bool,
     spans: OnceLock<Vec<FileSpan>>,
 }
 
@@ -70,11 +72,12 @@ impl Catalog {
             return Err(corrupt(path, "the file is missing"));
         }
         let pool = Pool::open(path)?;
-        let universe = pool.with(|conn| {
+        let (universe, has_occurrences) = pool.with(|conn| {
             schema::check_length(conn, path)?;
-            schema::check(conn, path)
+            let universe = schema::check(conn, path)?;
+            Ok((universe, occurrences::exist(conn).map_err(read_error(path))?))
         })?;
-        Ok(Self { pool, universe, spans: OnceLock::new() })
+        Ok(Self { pool, universe, has_occurrences, spans: OnceLock::new() })
     }
 
     pub fn path(&self) -> &Path {

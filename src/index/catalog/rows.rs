@@ -2,6 +2,7 @@
 
 use duckdb::{Error as DuckError, Row, params};
 
+use super::occurrences::OccurrenceRow;
 use crate::base::hit::ChunkId;
 use crate::corpus::chunk::{SymbolKind, embedded_text};
 
@@ -82,6 +83,8 @@ pub struct FileRows {
     pub symbols: Vec<SymbolRow>,
     /// The references in these chunks.
     pub references: Vec<RefRow>,
+    /// What `index.scip` says about these chunks.
+    pub occurrences: Vec<OccurrenceRow>,
 }
 
 /// A definition.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use duckdb::{Appender, Connection, params, params_from_iter};
 
 use super::duckdb_error::write_error;
+use super::occurrences::OccurrenceRow;
 use super::reader::Counts;
 use super::rows::{ChunkRow, FileRow, FileRows, RefRow, SymbolName, SymbolRow};
 use super::{pool, schema};
@@ -40,6 +41,7 @@ struct Pending {
     chunks: Vec<ChunkRow>,
     symbols: Vec<SymbolRow>,
     references: Vec<RefRow>,
+    occurrences: Vec<OccurrenceRow>,
     bytes: usize,
 }
 
@@ -148,7 +150,7 @@ impl CatalogWriter {
 
     /// The ingest that numbers the chunks is ours, so a wrong number is a bug.
     fn check(&self, rows: &FileRows) -> Result<()> {
-        let FileRows { file, chunks, symbols, references } = rows;
+        let FileRows { file, chunks, symbols, references, occurrences } = rows;
         let first = self.universe;
         let Some(end) = first.checked_add(file.chunk_count) else {
             return Err(bug(file, format!("chunk ids end at {}", u32::MAX)));
@@ -168,6 +170,7 @@ impl CatalogWriter {
             return Err(bug(file, format!("chunk {} of {} as {id}", chunk.id.0, chunk.path)));
         }
         let used = symbols.iter().map(|s| s.chunk).chain(references.iter().map(|r| r.chunk));
+        let used = used.chain(occurrences.iter().map(|o| o.chunk));
         match used.into_iter().find(|chunk| !(first..end).contains(&chunk.0)) {
             Some(chunk) => Err(bug(file, format!("a symbol in chunk {} of another", chunk.0))),
             None => Ok(()),
@@ -185,18 +188,21 @@ impl Pending {
         self.bytes += rows.chunks.iter().map(text).sum::<usize>()
             + size_of::<FileRow>()
             + size_of_val(rows.symbols.as_slice())
-            + size_of_val(rows.references.as_slice());
+            + size_of_val(rows.references.as_slice())
+            + rows.occurrences.iter().map(|o| o.symbol.len() + size_of_val(o)).sum::<usize>();
         self.files.push(rows.file);
         self.chunks.extend(rows.chunks);
         self.symbols.extend(rows.symbols);
         self.references.extend(rows.references);
+        self.occurrences.extend(rows.occurrences);
     }
 
     fn write(&self, conn: &Connection) -> duckdb::Result<()> {
         append(conn, "files", &self.files, FileRow::append)?;
         append(conn, "chunks", &self.chunks, ChunkRow::append)?;
         append(conn, "symbols", &self.symbols, SymbolRow::append)?;
-        append(conn, "symbol_refs", &self.references, RefRow::append)
+        append(conn, "symbol_refs", &self.references, RefRow::append)?;
+        append(conn, "occurrences", &self.occurrences, OccurrenceRow::append)
     }
 }
 
@@ -231,6 +237,7 @@ fn delete(conn: &Connection, batch: &[&String]) -> duckdb::Result<Vec<ChunkId>> 
         .collect::<duckdb::Result<Vec<_>>>()?;
     for sql in [
         format!("delete from symbol_refs where chunk_id in ({of_paths})"),
+        format!("delete from occurrences where chunk_id in ({of_paths})"),
         format!("delete from symbols where path in ({marks})"),
         format!("delete from chunks where path in ({marks})"),
         format!("delete from files where path in ({marks})"),

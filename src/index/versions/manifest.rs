@@ -30,6 +30,9 @@ pub struct VersionManifest {
     /// versions of older releases. If it is the same, the model is the same, without loading it.
     #[serde(default)]
     pub model_state: String,
+    /// A fingerprint of the `index.scip` files; empty if there were none.
+    #[serde(default)]
+    pub scip: String,
     /// Rows of the base; rows above it are the delta.
     pub base_chunks: usize,
     /// All rows, deleted ones included; every chunk id is below it.

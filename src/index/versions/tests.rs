@@ -16,6 +16,7 @@ fn manifest() -> VersionManifest {
         chunk_tokens_max: 256,
         header_version: 1,
         chunker: String::new(),
+        scip: String::new(),
         model_state: String::new(),
         base_chunks: 0,
         total_chunks: 0,

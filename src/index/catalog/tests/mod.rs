@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::{Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, ShownChunk, SymbolRow};
+use super::{
+    Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, OccurrenceRow, RefRow, ShownChunk,
+    SymbolRow,
+};
 use crate::base::hit::ChunkId;
 use crate::corpus::chunk::SymbolKind;
 
@@ -43,7 +46,17 @@ fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> FileRows {
         start_col: 4,
         chunk: ChunkId(id),
     };
+    let occurrence = |id: u32| OccurrenceRow {
+        symbol: format!("scheme . pkg . {path}/name_{id}()."),
+        name: format!("name_{id}"),
+        chunk: ChunkId(id),
+        line: id + 1,
+        start_col: 3,
+        end_col: 9,
+        is_definition: true,
+    };
     FileRows {
+        occurrences: ids.clone().map(occurrence).collect(),
         file,
         chunks: ids.clone().map(|id| chunk(path, language, id)).collect(),
         symbols: ids.clone().map(symbol).collect(),

@@ -194,7 +194,7 @@ proptest! {
             (chunk.id, chunk.path) = (ChunkId(id), path.clone());
             chunk.language = "rust".to_owned();
         }
-        let written = FileRows { file, chunks, symbols: vec![], references: vec![] };
+        let written = FileRows { file, chunks, symbols: vec![], references: vec![], occurrences: vec![] };
         let (_folder, catalog) = catalog(std::slice::from_ref(&written));
         prop_assert_eq!(catalog.files().unwrap(), vec![written.file]);
         let all: Vec<ChunkId> = written.chunks.iter().map(|chunk| chunk.id).collect();
