@@ -76,7 +76,7 @@ impl<'a> Context<'a> {
             path,
             line: place.line,
             declaration: match (qualifier, separator) {
-                (Some(word), Some(".")) => declaration(&lines, at, word),
+                (Some(word), Some(separator)) if separator != "::" => declaration(&lines, at, word),
                 _ => HashSet::new(),
             },
             enclosing: around.flat_map(|row| words(&row.qualified)).collect(),
@@ -322,7 +322,7 @@ mod tests {
         for (before, expected) in [
             ("a.b.", (Some("."), Some("b"))),
             ("a::<T>::", (Some("::"), Some("a"))),
-            ("f(x, g(y))?.", (Some("."), Some("f"))),
+            ("f(x, g(y))?.", (Some("?."), Some("f"))),
             ("a[1][2]->", (Some("->"), Some("a"))),
             ("    .", (Some("."), None)),
             ("\"é\".", (Some("."), None)),
