@@ -3,6 +3,7 @@
 mod bench;
 mod clone;
 mod embed;
+mod facts;
 mod files_and_history;
 mod install;
 mod output;

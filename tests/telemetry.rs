@@ -314,6 +314,7 @@ ingest.run INTERNAL
     vllm.embed_batch CLIENT
   ingest.catalog INTERNAL
   ingest.diff INTERNAL
+  ingest.facts INTERNAL
   ingest.index INTERNAL
   ingest.publish INTERNAL
   ingest.walk INTERNAL
@@ -322,7 +323,7 @@ ingest.run INTERNAL
     assert_eq!(report.stopped_because, "completed");
     let top: Vec<_> =
         report.steps.iter().filter(|s| s.depth == 1).map(|s| s.stage.name()).collect();
-    assert_eq!(top, ["walk", "diff", "build", "index", "catalog", "publish"]);
+    assert_eq!(top, ["walk", "diff", "build", "facts", "index", "catalog", "publish"]);
     let root = named(&first, "ingest.run");
     assert_eq!(attribute(root, "codeintel.index.version").as_deref(), Some("000001"));
     assert_eq!(attribute(root, "codeintel.files").as_deref(), Some("2"));

@@ -153,7 +153,7 @@ const SOURCES: &[(&str, &str)] = sources![
     "search/searcher.rs",
     "search/plan/shape.rs",
     "http/middleware.rs",
-    "corpus/git/last_commits.rs",
+    "corpus/git/file_commits.rs",
     "corpus/source/listing.rs",
     "base/telemetry/context.rs",
     "base/telemetry/telemetry.rs",

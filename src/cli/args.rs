@@ -16,7 +16,7 @@ use super::model::ModelArgs;
 use super::rerank::RerankArgs;
 use super::search::SearchArgs;
 use super::serve::ServeArgs;
-use super::short::{GrepArgs, LinesArgs, LogArgs, RefsArgs, SymbolsArgs};
+use super::short::{FactsArgs, GrepArgs, LinesArgs, LogArgs, MapArgs, RefsArgs, SymbolsArgs};
 use super::status::StatusArgs;
 use super::tool::ToolArgs;
 use super::trace::TraceArgs;
@@ -115,6 +115,10 @@ pub enum Command {
     Blame(LinesArgs),
     /// List the commits that changed a file
     Log(LogArgs),
+    /// Show the most central files with their definitions
+    Map(MapArgs),
+    /// Show hotspots, owners, documentation or configuration of the repository
+    Facts(FactsArgs),
     /// Show what the index holds and how fresh it is
     Status(StatusArgs),
     /// Embed texts from a file or standard input

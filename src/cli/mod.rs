@@ -180,6 +180,8 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Open(args) => short::open(cx, args)?,
         Command::Blame(args) => short::blame(cx, args)?,
         Command::Log(args) => short::log(cx, args)?,
+        Command::Map(args) => short::map(cx, args)?,
+        Command::Facts(args) => short::facts(cx, args)?,
         Command::Trace(args) => trace::run(cx, args)?,
         Command::Versions(args) => versions::list(cx, args)?,
         Command::Rollback(args) => versions::rollback(cx, args)?,

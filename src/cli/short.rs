@@ -101,6 +101,54 @@ pub struct LogArgs {
     pub printing: Printing,
 }
 
+#[derive(clap::Args)]
+pub struct MapArgs {
+    /// The size of the map in tokens
+    #[arg(short, long, default_value_t = 2000, value_name = "N")]
+    pub tokens: usize,
+    #[command(flatten)]
+    pub files: FilesArgs,
+    #[command(flatten)]
+    pub printing: Printing,
+}
+
+#[derive(clap::Args)]
+pub struct FactsArgs {
+    /// overview, hotspots, owners, documentation or configuration
+    #[arg(default_value = "overview")]
+    pub what: String,
+    #[arg(short, long, default_value_t = 20, value_name = "N", help = "The most rows")]
+    pub limit: usize,
+    #[command(flatten)]
+    pub files: FilesArgs,
+    #[command(flatten)]
+    pub printing: Printing,
+}
+
+/// The flags of commands that look at a part of the index.
+#[derive(clap::Args)]
+pub struct FilesArgs {
+    /// Only paths that match; a leading ! excludes those that match
+    #[arg(short, long, value_name = "GLOB")]
+    pub glob: Vec<String>,
+    /// Only these languages, such as rust,python
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    pub lang: Vec<String>,
+}
+
+pub fn map(cx: Context, args: MapArgs) -> Result<(), Arc<Error>> {
+    let FilesArgs { glob, lang } = args.files;
+    let arguments = json!({ "max_tokens": args.tokens, "scope": scope(glob, lang) });
+    call(cx, "repo_map", arguments, &args.printing)
+}
+
+pub fn facts(cx: Context, args: FactsArgs) -> Result<(), Arc<Error>> {
+    let FilesArgs { glob, lang } = args.files;
+    let scope = scope(glob, lang);
+    let arguments = json!({ "what": args.what, "limit": args.limit, "scope": scope });
+    call(cx, "repo_facts", arguments, &args.printing)
+}
+
 pub fn grep(cx: Context, args: GrepArgs) -> Result<(), Arc<Error>> {
     let case_sensitive = match (args.case_sensitive, args.ignore_case) {
         (true, _) => Some(true),

@@ -5,8 +5,10 @@
 //! or the new one.
 
 mod build;
+mod centrality;
 mod changes;
 mod diff;
+mod facts;
 mod pipeline;
 mod prepare;
 mod progress;

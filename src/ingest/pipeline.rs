@@ -88,8 +88,15 @@ pub struct IngestReport {
 
 impl Ingest {
     /// The stages of a run that finds changes.
-    pub const PLANNED: [Stage; 6] =
-        [Stage::Walk, Stage::Diff, Stage::Build, Stage::Index, Stage::Catalog, Stage::Publish];
+    pub const PLANNED: [Stage; 7] = [
+        Stage::Walk,
+        Stage::Diff,
+        Stage::Build,
+        Stage::Facts,
+        Stage::Index,
+        Stage::Catalog,
+        Stage::Publish,
+    ];
 
     /// `load` starts the engine. It is called when there is something to embed, and again when the model
     /// has changed.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::build::{Built, Known, Sources, build};
 use super::diff::Difference;
+use super::facts::{History, write_facts};
 use super::progress::Progress;
 use super::staleness::parts;
 use super::version_writer::{MadeFrom, VersionWriter};
@@ -14,6 +15,7 @@ use crate::base::error::{Result, Warning};
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::corpus::chunk::Chunker;
+use crate::corpus::git::Commit;
 use crate::corpus::scip::ScipIndex;
 use crate::corpus::source::{Repo, RepoPath};
 use crate::embedding::engine::Engine;
@@ -65,8 +67,11 @@ impl VersionJob<'_> {
         };
         let (scip, warnings) = ScipIndex::open(self.repo);
         warnings.into_iter().for_each(|warning| cx.warn(warning));
-        let built = cx.stage(Stage::Build, |s| {
-            let built = self.build(&mut writer, &scip, previous.as_ref(), &s.cx())?;
+        let changed = &self.difference.changed;
+        let (built, history) = cx.stage(Stage::Build, |s| {
+            let mut history = History::read(self.repo, self.settings, changed, writer.catalog())?;
+            let commits = std::mem::take(&mut history.commits.last);
+            let built = self.build(&mut writer, &scip, previous.as_ref(), commits, &s.cx())?;
             if writer.is_empty()? {
                 let mut skipped = self.difference.skipped.clone();
                 skipped.merge(&built.skipped);
@@ -75,7 +80,11 @@ impl VersionJob<'_> {
             s.set(attrs::CHUNKS, built.chunks);
             s.set(attrs::CHUNKS_EMBEDDED, built.embedded);
             s.set(attrs::TOKENS, built.tokens);
-            Ok(built)
+            Ok((built, history))
+        })?;
+        cx.stage(Stage::Facts, |_| {
+            let changed = changed.len() + self.difference.removed;
+            write_facts(writer.catalog(), self.repo, &history, changed)
         })?;
         if let Some(first) = built.scip_misfits.first() {
             cx.warn(outdated_scip(built.scip_misfits.len(), first));
@@ -100,16 +109,11 @@ impl VersionJob<'_> {
         writer: &mut VersionWriter<'_>,
         scip: &ScipIndex,
         previous: Option<&Previous>,
+        commits: HashMap<RepoPath, Commit>,
         cx: &RunContext,
     ) -> Result<Built> {
         let entries = &self.difference.changed;
         self.progress.begin(entries.len(), entries.iter().map(|e| e.size_bytes as usize).sum());
-        let commits = if self.settings.source.history {
-            let wanted: Vec<_> = entries.iter().map(|e| e.path.clone()).collect();
-            self.repo.last_commits(&wanted)
-        } else {
-            HashMap::new()
-        };
         let identity = self.engine.identity();
         // The model's prompt takes room from the chunk, and leaves it half of what the model reads.
         let prompt = self.engine.tokenizer().count_lines(&[&identity.document_prompt])[0] as usize;

@@ -115,6 +115,11 @@ impl<'a> VersionWriter<'a> {
         self.catalog.append_file(rows)
     }
 
+    /// The catalog of the version.
+    pub(super) fn catalog(&mut self) -> &mut CatalogWriter {
+        &mut self.catalog
+    }
+
     /// Whether the version has no chunk that a search could find.
     pub fn is_empty(&mut self) -> Result<bool> {
         Ok(self.catalog.counts()?.chunks == 0)

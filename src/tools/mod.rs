@@ -27,6 +27,8 @@ mod open_file;
 mod outline;
 mod references_at;
 mod reindex;
+mod repo_facts;
+mod repo_map;
 pub mod resources;
 mod runs;
 mod scip_lookup;

@@ -5,8 +5,8 @@ use std::sync::LazyLock;
 use super::tool::Tool;
 use super::{
     blame_range, deep_search, definition_at, fetch, file_history, index_status, latest_run,
-    list_paths, open_file, outline, references_at, reindex, scope, search_text, semantic_search,
-    symbol_search,
+    list_paths, open_file, outline, references_at, reindex, repo_facts, repo_map, scope,
+    search_text, semantic_search, symbol_search,
 };
 use crate::base::error::{Error, Result};
 use crate::base::text::prefix;
@@ -22,6 +22,8 @@ static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         Tool::new(&list_paths::SPEC, list_paths::run),
         Tool::new(&open_file::SPEC, open_file::run),
         Tool::new(&outline::SPEC, outline::run),
+        Tool::new(&repo_map::SPEC, repo_map::run),
+        Tool::new(&repo_facts::SPEC, repo_facts::run),
         Tool::new(&symbol_search::SPEC, symbol_search::run),
         Tool::new(&definition_at::SPEC, definition_at::run),
         Tool::new(&references_at::SPEC, references_at::run),

@@ -26,7 +26,7 @@ fn retry_budget() -> usize {
 
 /// Runs git with a fixed author and without the user's configuration.
 #[track_caller]
-fn git(folder: &Path, author: &str, args: &[&str]) {
+pub fn git(folder: &Path, author: &str, args: &[&str]) {
     let mut git = Command::new("git");
     git.current_dir(folder).args(args).env_clear().env("PATH", std::env::var_os("PATH").unwrap());
     for role in ["AUTHOR", "COMMITTER"] {
@@ -39,7 +39,7 @@ fn git(folder: &Path, author: &str, args: &[&str]) {
 }
 
 #[track_caller]
-fn commit(place: &Place, author: &str, message: &str) {
+pub fn commit(place: &Place, author: &str, message: &str) {
     git(place.repo(), author, &["add", "-A"]);
     git(place.repo(), author, &["commit", "-q", "-m", message]);
 }
@@ -59,7 +59,7 @@ fn committed() -> Place {
 }
 
 #[track_caller]
-fn tool(place: &Place, name: &str, arguments: &Value) -> Value {
+pub fn tool(place: &Place, name: &str, arguments: &Value) -> Value {
     place.run(&["tool", name, "--json", &arguments.to_string()]).json()
 }
 

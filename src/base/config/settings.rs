@@ -158,7 +158,7 @@ settings! {
         hidden: bool = false,
             "Whether hidden files and folders are indexed";
         history: bool = true,
-            "Whether the time and author of each file's last commit are read from git";
+            "Whether the last commit of each file and the numbers of its commits and authors are read from git";
     }
     /// Chunking of files.
     chunk: ChunkSettings {

@@ -52,6 +52,8 @@ labels! {
         ListPaths = "files:list",
         OpenFile = "files:open",
         Outline = "symbols:outline",
+        RepoMap = "facts:map",
+        RepoFacts = "facts:table",
         SymbolSearch = "symbols:search",
         DefinitionAt = "symbols:definition",
         ReferencesAt = "symbols:references",

@@ -83,6 +83,7 @@ stages! {
     Walk = "ingest.walk", "walk", Internal, in "ingest.run", [FILES];
     Diff = "ingest.diff", "diff", Internal, in "ingest.run", [FILES_CHANGED, FILES_SKIPPED];
     Build = "ingest.build", "build", Internal, in "ingest.run", [CHUNKS, CHUNKS_EMBEDDED, TOKENS];
+    Facts = "ingest.facts", "facts", Internal, in "ingest.run", [];
     Index = "ingest.index", "index", Internal, in "ingest.run", [CHUNKS, FAISS_INDEX_KIND];
     Catalog = "ingest.catalog", "catalog", Internal, in "ingest.run", [];
     Publish = "ingest.publish", "publish", Internal, in "ingest.run", [VERSION];

@@ -53,7 +53,7 @@ pub enum ChangeKind {
 /// Why a history may lack older changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryStop {
-    /// There are as many changes as were asked for, and older ones.
+    /// There are as many changes or commits as were asked for, and older ones.
     Limit,
     /// The time was over.
     Time,

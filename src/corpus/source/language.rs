@@ -182,6 +182,27 @@ impl Language {
         alias.or_else(named).or_else(|| Self::by_extension(&name))
     }
 
+    /// Whether it is a programming language, rather than prose, markup or data.
+    pub fn is_code(self) -> bool {
+        use Language::*;
+        !matches!(
+            self,
+            Json | Yaml
+                | Toml
+                | Html
+                | Markdown
+                | Xml
+                | Ini
+                | Rst
+                | Asciidoc
+                | Org
+                | Latex
+                | Csv
+                | Diff
+                | Text
+        )
+    }
+
     fn lookup(table: &[(Self, &[&str])], word: &str) -> Option<Self> {
         table.iter().find(|(_, words)| words.contains(&word)).map(|(language, _)| *language)
     }

@@ -3,6 +3,8 @@
 //! [`Repo::walk`] lists files without opening them; [`Repo::read`] opens one file and checks it. Files
 //! that are skipped are counted by [`SkipReason`].
 
+mod code_owners;
+mod configuration;
 mod globs;
 mod language;
 mod listing;
@@ -14,6 +16,8 @@ mod source_file;
 #[cfg(test)]
 mod tests;
 
+pub use code_owners::CodeOwners;
+pub use configuration::ConfigKind;
 pub use globs::{GlobList, Globs};
 pub use language::Language;
 pub use listing::{Entry, Listing, SCIP_FILE_NAME};

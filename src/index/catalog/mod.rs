@@ -5,6 +5,7 @@
 //! A published file never changes, and any number of [`Catalog`]s in any number of processes read it.
 
 mod duckdb_error;
+mod facts;
 mod hydrate;
 mod occurrences;
 mod pool;
@@ -19,6 +20,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use facts::{Documentation, FileEdge, FileFacts, UsedSymbol, note};
 pub use hydrate::Hydrated;
 pub use occurrences::OccurrenceRow;
 pub use reader::{Catalog, Counts, LanguageCount};

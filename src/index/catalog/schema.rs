@@ -5,13 +5,13 @@ use std::path::Path;
 use duckdb::{Connection, params};
 
 use super::duckdb_error::{read_error, write_error};
-use super::occurrences;
+use super::{facts, occurrences};
 use crate::base::error::Result;
 use crate::index::versions::file::corrupt;
 
 /// Raised by every change of a table; a file with a higher number is refused.
 pub(super) const SCHEMA_VERSION: u32 = 3;
-/// The oldest schema that is read: 1 had the tables [`DROPPED`], too.
+/// The oldest schema that is read: 1 had the tables [`DROPPED`], too, and 2 no occurrences and facts.
 const SCHEMA_VERSION_MIN: u32 = 1;
 /// Tables that an older release wrote and nothing reads.
 const DROPPED: [&str; 4] = ["path_weights", "kind_weights", "runs", "versions"];
@@ -60,6 +60,7 @@ pub(super) fn create(conn: &Connection, path: &Path) -> Result<()> {
         conn.execute_batch("begin")?;
         conn.execute_batch(TABLES)?;
         conn.execute_batch(occurrences::TABLE)?;
+        conn.execute_batch(facts::TABLE)?;
         let mut meta = conn.prepare("insert into meta values (?, ?)")?;
         meta.execute(params!["schema", SCHEMA_VERSION.to_string()])?;
         meta.execute(params!["universe", "0"])?;
@@ -74,6 +75,7 @@ pub(super) fn upgrade(conn: &Connection) -> duckdb::Result<()> {
         conn.execute_batch(&format!("drop table if exists {table}"))?;
     }
     conn.execute_batch(occurrences::TABLE)?;
+    conn.execute_batch(facts::TABLE)?;
     let sql = "update meta set value = ? where key = 'schema'";
     conn.execute(sql, [SCHEMA_VERSION.to_string()]).map(drop)
 }

@@ -27,10 +27,10 @@ const DELETE_BATCH: usize = 1000;
 /// [`CatalogWriter::finish`] commits. If it is dropped or killed before that, the file stays as it was.
 /// It must not write a published file. A second writer of one file is refused with `IndexLocked`.
 pub struct CatalogWriter {
-    path: PathBuf,
-    conn: Connection,
+    pub(super) path: PathBuf,
+    pub(super) conn: Connection,
     pending: Pending,
-    known: HashSet<String>,
+    pub(super) known: HashSet<String>,
     /// One more than the highest chunk id ever assigned.
     universe: u32,
 }
@@ -143,7 +143,7 @@ impl CatalogWriter {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    pub(super) fn flush(&mut self) -> Result<()> {
         let pending = std::mem::take(&mut self.pending);
         pending.write(&self.conn).map_err(write_error(&self.path))
     }
@@ -206,7 +206,7 @@ impl Pending {
     }
 }
 
-fn append<R>(
+pub(super) fn append<R>(
     conn: &Connection,
     table: &str,
     rows: &[R],

@@ -1,9 +1,9 @@
 //! History as git itself tells it: real repositories, and git's own answers beside ours.
 
 mod blame;
+mod file_commits;
 mod generated;
 mod history;
-mod last_commits;
 mod repositories;
 
 use std::fs;

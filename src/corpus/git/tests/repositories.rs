@@ -7,7 +7,10 @@ use crate::base::telemetry::{StepStatus, attrs};
 fn a_folder_without_git_has_no_history() {
     let place = Place::new(&[("a.rs", b"1\n")]);
     let (repo, path) = (place.repo(), RepoPath::new("a.rs"));
-    assert!(repo.last_commits(std::slice::from_ref(&path)).is_empty());
+    let paths = std::slice::from_ref(&path);
+    let found = repo.file_commits(paths, paths);
+    assert!(found.last.is_empty() && found.counts.is_empty() && found.stopped.is_none());
+    assert_eq!(repo.heads(), "");
     let error = repo.blame(&path, 1..=1, &BlameCache::default(), &cx()).unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("not inside a git repository"), "{error}");

@@ -1,6 +1,7 @@
 //! Catalogs for tests.
 
 mod damage;
+mod facts;
 mod processes;
 mod readers;
 mod round_trip;
