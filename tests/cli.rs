@@ -5,6 +5,7 @@ mod clone;
 mod embed;
 mod facts;
 mod files_and_history;
+mod impact_and_related;
 mod install;
 mod output;
 mod outputs;

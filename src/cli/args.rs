@@ -16,7 +16,10 @@ use super::model::ModelArgs;
 use super::rerank::RerankArgs;
 use super::search::SearchArgs;
 use super::serve::ServeArgs;
-use super::short::{FactsArgs, GrepArgs, LinesArgs, LogArgs, MapArgs, RefsArgs, SymbolsArgs};
+use super::short::{
+    FactsArgs, GrepArgs, ImpactArgs, LinesArgs, LogArgs, MapArgs, RefsArgs, RelatedArgs,
+    SymbolsArgs,
+};
 use super::status::StatusArgs;
 use super::tool::ToolArgs;
 use super::trace::TraceArgs;
@@ -109,6 +112,10 @@ pub enum Command {
     Symbols(SymbolsArgs),
     /// Find where a name is used
     Refs(RefsArgs),
+    /// Find code that resembles the code at a line
+    Related(RelatedArgs),
+    /// Find the callers and the tests of what a change touches
+    Impact(ImpactArgs),
     /// Print lines of an indexed file
     Open(LinesArgs),
     /// Show the commit of each line of a file

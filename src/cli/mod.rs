@@ -177,6 +177,8 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Grep(args) => short::grep(cx, args)?,
         Command::Symbols(args) => short::symbols(cx, args)?,
         Command::Refs(args) => short::refs(cx, args)?,
+        Command::Related(args) => short::related(cx, args)?,
+        Command::Impact(args) => short::impact(cx, args)?,
         Command::Open(args) => short::open(cx, args)?,
         Command::Blame(args) => short::blame(cx, args)?,
         Command::Log(args) => short::log(cx, args)?,

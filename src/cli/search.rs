@@ -40,6 +40,9 @@ pub struct SearchArgs {
     /// Search only paths that match; a leading ! excludes those that match
     #[arg(long, value_name = "GLOB")]
     pub glob: Vec<String>,
+    /// Raise files that a recent commit changed
+    #[arg(long)]
+    pub recent: bool,
 }
 
 pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
@@ -49,6 +52,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
         channels: args.channels,
         globs: args.glob,
         languages: args.lang,
+        recency: args.recent.then_some(true),
     };
     // Check the query before opening the index, which takes longer.
     let query = input.clone().check(&cx.app.settings().search)?;

@@ -1,6 +1,6 @@
 //! The short commands that people type: each calls one tool and prints its text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -125,6 +125,40 @@ pub struct FactsArgs {
     pub printing: Printing,
 }
 
+#[derive(clap::Args)]
+pub struct RelatedArgs {
+    /// A file and a line of it: src/main.rs:7
+    #[arg(value_name = "PATH:LINE")]
+    pub place: String,
+    #[arg(short, long, default_value_t = 10, value_name = "N", help = "The most results")]
+    pub limit: usize,
+    #[command(flatten)]
+    pub printing: Printing,
+}
+
+#[derive(clap::Args)]
+pub struct ImpactArgs {
+    /// A commit, branch or tag to compare the files with
+    #[arg(default_value = "HEAD")]
+    pub base: String,
+    /// Read a unified diff from this file instead, or from standard input (-)
+    #[arg(long, value_name = "FILE")]
+    pub diff: Option<PathBuf>,
+    /// 1 for direct callers, more for callers of callers
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    pub depth: usize,
+    #[arg(
+        short,
+        long,
+        default_value_t = 50,
+        value_name = "N",
+        help = "The most callers, and tests"
+    )]
+    pub limit: usize,
+    #[command(flatten)]
+    pub printing: Printing,
+}
+
 /// The flags of commands that look at a part of the index.
 #[derive(clap::Args)]
 pub struct FilesArgs {
@@ -198,6 +232,34 @@ pub fn log(cx: Context, args: LogArgs) -> Result<(), Arc<Error>> {
     cx.app.open(false)?;
     let arguments = json!({ "path": indexed_path(&cx, &args.path)?, "limit": args.limit });
     call(cx, "file_history", arguments, &args.printing)
+}
+
+pub fn related(cx: Context, args: RelatedArgs) -> Result<(), Arc<Error>> {
+    cx.app.open(false)?;
+    let RelatedArgs { place, limit, printing } = args;
+    let (path, Some(line), _) = split_lines(&place) else {
+        let expected = "a file and a line of it, such as src/main.rs:7".to_owned();
+        return Err(Error::Argument { name: "PATH:LINE", value: place, expected }.into());
+    };
+    let arguments = json!({ "path": indexed_path(&cx, path)?, "line": line, "limit": limit });
+    call(cx, "find_related", arguments, &printing)
+}
+
+pub fn impact(cx: Context, args: ImpactArgs) -> Result<(), Arc<Error>> {
+    let ImpactArgs { base, diff, depth, limit, printing } = args;
+    let diff = diff.map(|file| read(&file)).transpose()?;
+    let arguments = json!({ "base": base, "diff": diff, "depth": depth, "limit": limit });
+    call(cx, "impact", arguments, &printing)
+}
+
+/// The text of a file, or of standard input for `-`.
+fn read(file: &Path) -> Result<String> {
+    let text = if file.as_os_str() == "-" {
+        std::io::read_to_string(std::io::stdin())
+    } else {
+        std::fs::read_to_string(file)
+    };
+    text.map_err(|source| Error::PathUnreadable { path: file.to_path_buf(), source })
 }
 
 fn call_for_lines(cx: Context, tool: &str, args: &LinesArgs) -> Result<(), Arc<Error>> {

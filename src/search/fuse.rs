@@ -58,7 +58,7 @@ impl fmt::Display for Explanation {
             write!(f, "{plus}{name} #{} ({:.2}) {:.4}", c.rank, c.raw_score, c.score)?;
         }
         for Factor { name, value } in self.factors.iter().filter(|factor| factor.value != 1.0) {
-            write!(f, ", {name} x{value}")?;
+            write!(f, ", {name} x{}", (value * 1e3).round() / 1e3)?;
         }
         Ok(())
     }

@@ -20,5 +20,5 @@ pub use fuse::{Contribution, Explanation};
 pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};
 pub use query::{LIMIT_MAX, Query};
-pub use rank::Factor;
+pub use rank::{Factor, is_test};
 pub use searcher::Searcher;

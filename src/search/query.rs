@@ -21,6 +21,9 @@ pub struct Query {
     pub channels: Vec<ChannelName>,
     /// The part of the index to search.
     pub scope: ScopeSpec,
+    /// Whether files that were changed recently score higher; `None` if the query decides by what it
+    /// asks for.
+    pub recency: Option<bool>,
 }
 
 impl Query {
@@ -52,6 +55,7 @@ impl Query {
             limit,
             channels: ChannelName::ALL.to_vec(),
             scope: ScopeSpec::default(),
+            recency: None,
         })
     }
 
@@ -73,6 +77,12 @@ impl Query {
 
     pub fn with_scope(mut self, scope: ScopeSpec) -> Self {
         self.scope = scope;
+        self
+    }
+
+    /// The same query, which decides itself whether recent changes score higher if `recency` is `None`.
+    pub fn with_recency(mut self, recency: Option<bool>) -> Self {
+        self.recency = recency;
         self
     }
 }

@@ -11,9 +11,9 @@ use super::hydrate::hydrate;
 use super::plan::plan;
 use super::query::Query;
 use super::rank;
-use crate::base::config::{CaptureQuery, Settings};
+use crate::base::config::{CaptureQuery, SearchSettings, Settings};
 use crate::base::error::{Error, Result};
-use crate::base::hit::ChunkSet;
+use crate::base::hit::{ChunkId, ChunkSet, Hit};
 use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::corpus::source::IndexedRoots;
 use crate::embedding::engine::Engine;
@@ -29,7 +29,7 @@ pub struct Searcher {
     path_rules: rank::path::FileRules,
     /// The chunks that are not deleted; `None` if no chunk is deleted.
     live: Option<Arc<ChunkSet>>,
-    deadline: Duration,
+    settings: SearchSettings,
     capture_query: CaptureQuery,
 }
 
@@ -76,7 +76,7 @@ impl Searcher {
             catalog,
             channels,
             version,
-            deadline: Duration::from_millis(settings.search.deadline_ms),
+            settings: settings.search.clone(),
             capture_query: settings.telemetry.capture_query,
         })
     }
@@ -109,7 +109,7 @@ impl Searcher {
     /// Answers `query` within the deadline of the run, or within `search.deadline_ms` if the run has
     /// none.
     pub fn search(&self, query: &Query, cx: &RunContext) -> Result<Answer> {
-        let cx = &cx.or_deadline(self.deadline);
+        let cx = &cx.or_deadline(Duration::from_millis(self.settings.deadline_ms));
         let parts = cx.stage(Stage::Search, |s| {
             let parts = self.stages(query, s);
             // Also of a search that fails.
@@ -120,6 +120,24 @@ impl Searcher {
             parts
         })?;
         Ok(Answer::build(query, parts, &self.version.manifest, cx.report()))
+    }
+
+    /// The chunks whose vectors are nearest to that of `id`, best first, without `id` itself; `None` if
+    /// it has no vector. Their scores are inner products of unit vectors, at most 1.
+    pub fn related(
+        &self,
+        id: ChunkId,
+        limit: usize,
+        scope: &ScopeSpec,
+        cx: &RunContext,
+    ) -> Result<Option<Vec<Hit>>> {
+        let scope = self.scope(scope)?;
+        let found = self.channels.dense.related(id, limit + 1, scope.as_deref(), cx)?;
+        Ok(found.map(|mut hits| {
+            hits.retain(|hit| hit.id != id);
+            hits.truncate(limit);
+            hits
+        }))
     }
 
     /// Runs the stages of the read pipeline.
@@ -137,8 +155,11 @@ impl Searcher {
             let gathered = gather(channels, &query.text, &plan, &scope, s)?;
             Ok((gathered, scope))
         })?;
+        let class = plan.profile.class;
+        let recency = rank::Recency::of(&query.text, class, query.recency, &self.settings);
+        s.set(attrs::RECENCY_BOOSTED, recency.is_some());
         let mut fused = cx.stage(Stage::Fuse, |s| {
-            let factors = rank::factors(&self.catalog, &self.path_rules, &query.text)?;
+            let factors = rank::factors(&self.catalog, &self.path_rules, &query.text, recency)?;
             let fused = fuse(&gathered.rankings, plan.rrf_k, factors);
             s.set(attrs::FUSED_DOCS, fused.len());
             Ok(fused)

@@ -80,6 +80,14 @@ impl Fields {
         count.map(Some).ok_or_else(|| refused(name, &value, "a whole number"))
     }
 
+    pub fn flag(&mut self, name: &'static str) -> Result<Option<bool>> {
+        match self.value(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(refused(name, &other, "true or false")),
+        }
+    }
+
     /// A list of strings, or a single one.
     pub fn texts(&mut self, name: &'static str) -> Result<Option<Vec<String>>> {
         const EXPECTED: &str = "a string or a list of strings";
@@ -147,17 +155,20 @@ mod tests {
 
     #[test]
     fn null_is_absent_and_a_wrong_value_is_named_with_what_is_allowed() {
-        let all = r#"{"a": null, "n": 3.0, "t": "x", "l": ["x", "y"], "w": "one", "z": 1}"#;
+        let all =
+            r#"{"a": null, "n": 3.0, "t": "x", "l": ["x", "y"], "w": "one", "f": true, "z": 1}"#;
         let mut all = fields(&format!("\u{feff}{all}"));
         assert_eq!(all.text("a").unwrap(), None);
         assert_eq!(all.count("n").unwrap(), Some(3));
         assert_eq!(all.text("t").unwrap().as_deref(), Some("x"));
         assert_eq!(all.texts("l").unwrap().unwrap(), ["x", "y"]);
         assert_eq!(all.choice("w", &[("one", 1), ("two", 2)]).unwrap(), Some(1));
+        assert_eq!(all.flag("f").unwrap(), Some(true));
         let message = all.refuse_others("a and n").unwrap_err().to_string();
         assert_eq!(message, "body = the field \"z\" is not valid: expected only a and n");
 
-        let wrong = r#"{"n": "3", "m": -1, "k": 1.5, "t": ["x"], "l": ["x", 2], "w": "three"}"#;
+        let wrong =
+            r#"{"n": "3", "m": -1, "k": 1.5, "t": ["x"], "l": ["x", 2], "w": "three", "f": 1}"#;
         let mut wrong = fields(wrong);
         let choices = [("one", 1), ("two", 2)];
         for (error, message) in [
@@ -169,6 +180,7 @@ mod tests {
                 wrong.texts("l").unwrap_err(),
                 "l = 2 at position 1 is not valid: expected a string or",
             ),
+            (wrong.flag("f").unwrap_err(), "f = 1 is not valid: expected true or false"),
             (
                 wrong.choice("w", &choices).unwrap_err(),
                 "w = \"three\" is not valid: expected \"one\" or \"two\"",

@@ -25,6 +25,9 @@ pub struct SearchInput {
     pub globs: Vec<String>,
     /// Only these languages, such as `rust`; every language if empty.
     pub languages: Vec<String>,
+    /// Whether files that were changed recently score higher; if absent, they do if the query speaks
+    /// of recent changes.
+    pub recency: Option<bool>,
 }
 
 impl FromFields for SearchInput {
@@ -40,8 +43,9 @@ impl FromFields for SearchInput {
             channels: fields.texts("channels")?.unwrap_or_default(),
             globs: fields.texts("globs")?.unwrap_or_default(),
             languages: fields.texts("languages")?.unwrap_or_default(),
+            recency: fields.flag("recency")?,
         };
-        fields.refuse_others("query, limit, channels, globs and languages")?;
+        fields.refuse_others("query, limit, channels, globs, languages and recency")?;
         Ok(input)
     }
 }
@@ -51,7 +55,8 @@ impl SearchInput {
     pub fn check(self, settings: &SearchSettings) -> Result<Query> {
         let scope = ScopeSpec { globs: self.globs, languages: self.languages };
         let limit = self.limit.unwrap_or(settings.limit);
-        let query = Query::new(&self.query, limit, settings)?.with_scope(scope);
+        let query =
+            Query::new(&self.query, limit, settings)?.with_scope(scope).with_recency(self.recency);
         if self.channels.is_empty() {
             return Ok(query);
         }

@@ -27,7 +27,7 @@ pub const SPEC: ToolSpec = ToolSpec {
 pub const PRO_SPEC: ToolSpec = ToolSpec {
     name: "semantic_search_pro",
     title: "Search code with options",
-    description: "As semantic_search, with options: which channels to search, and a time limit. Use it \
+    description: "As semantic_search, with options: channels, recency, and a time limit. Use it \
                   to compare channels, or when semantic_search was too slow or missed an exact word.",
     label: Tool::SearchPro,
     ..ToolSpec::SEARCHES
@@ -92,6 +92,8 @@ pub struct SearchOptions {
     /// applies, too.
     #[schemars(range(min = 1, max = 600_000))]
     pub budget_ms: Option<u64>,
+    /// Raise files that were changed recently; absent: if the query speaks of recent changes.
+    pub recency: Option<bool>,
 }
 
 pub(super) fn run(
@@ -122,19 +124,21 @@ fn page(
 ) -> Result<SearchAnswer, Arc<Error>> {
     let searcher = app.searcher()?;
     let scope = scope::resolve(app, input.scope.clone(), input.scope_id.as_deref(), cx)?;
-    let key = (&input.query, input.limit, &scope.globs, &scope.languages, &options.channels);
+    let SearchOptions { channels, recency, budget_ms } = &options;
+    let key = (&input.query, input.limit, &scope.globs, &scope.languages, channels, recency);
     let pages = Pages::new(&searcher.version().manifest.version, &key);
     let offset = pages.offset(input.cursor.as_deref())?;
     // The page itself must be within bounds before later pages extend it.
     let settings = &app.settings().search;
-    let mut query = Query::new(&input.query, input.limit, settings)?.with_scope(scope);
+    let mut query =
+        Query::new(&input.query, input.limit, settings)?.with_scope(scope).with_recency(*recency);
     query.limit = LIMIT_MAX.min(offset + input.limit);
-    if !options.channels.is_empty() {
-        let channels = options.channels.iter().map(|name| ChannelName::parse(name));
+    if !channels.is_empty() {
+        let channels = channels.iter().map(|name| ChannelName::parse(name));
         query = query.with_channels(channels.collect::<Result<_>>()?)?;
     }
-    let cx = match options.budget_ms {
-        Some(ms) => cx.at_most(std::time::Duration::from_millis(ms)),
+    let cx = match budget_ms {
+        Some(ms) => cx.at_most(std::time::Duration::from_millis(*ms)),
         None => cx.clone(),
     };
     let mut answer = empty::answer(app, &searcher, &query, &cx)?;

@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use super::tool::Tool;
 use super::{
-    blame_range, deep_search, definition_at, fetch, file_history, index_status, latest_run,
-    list_paths, open_file, outline, references_at, reindex, repo_facts, repo_map, scope,
-    search_text, semantic_search, symbol_search,
+    blame_range, deep_search, definition_at, fetch, file_history, find_related, impact,
+    index_status, latest_run, list_paths, open_file, outline, references_at, reindex, repo_facts,
+    repo_map, scope, search_text, semantic_search, symbol_search,
 };
 use crate::base::error::{Error, Result};
 use crate::base::text::prefix;
@@ -18,6 +18,7 @@ static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         Tool::new(&semantic_search::PRO_SPEC, semantic_search::run_pro),
         Tool::new(&deep_search::SPEC, deep_search::run),
         Tool::new(&fetch::SPEC, fetch::run),
+        Tool::new(&find_related::SPEC, find_related::run),
         Tool::new(&search_text::SPEC, search_text::run),
         Tool::new(&list_paths::SPEC, list_paths::run),
         Tool::new(&open_file::SPEC, open_file::run),
@@ -27,6 +28,7 @@ static TOOLS: LazyLock<Vec<Tool>> = LazyLock::new(|| {
         Tool::new(&symbol_search::SPEC, symbol_search::run),
         Tool::new(&definition_at::SPEC, definition_at::run),
         Tool::new(&references_at::SPEC, references_at::run),
+        Tool::new(&impact::SPEC, impact::run),
         Tool::new(&blame_range::SPEC, blame_range::run),
         Tool::new(&file_history::SPEC, file_history::run),
         Tool::new(&scope::SPEC, scope::run),

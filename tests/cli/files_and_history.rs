@@ -64,7 +64,7 @@ pub fn tool(place: &Place, name: &str, arguments: &Value) -> Value {
 }
 
 #[track_caller]
-fn refused(place: &Place, name: &str, arguments: &Value, parts: &[&str]) {
+pub fn refused(place: &Place, name: &str, arguments: &Value, parts: &[&str]) {
     place.run(&["tool", name, "--json", &arguments.to_string()]).fails(2, parts);
 }
 

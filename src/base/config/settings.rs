@@ -184,6 +184,10 @@ settings! {
             "Inverted lists visited by a search of an ivf index";
         ef_search: usize = 96, in 1..=65_536,
             "Candidates kept during a search of an hnsw index";
+        recency_boost_max: f64 = 0.15, in 0.0..=10.0,
+            "How much a commit of now raises the score of its files, where recency is asked for: 0.15 is 15 percent; a question about recent changes asks for twice as much";
+        recency_half_life_days: u64 = 30, in 1..=36_500,
+            "Days after which that boost has halved";
         dense_device: DenseDevice = DenseDevice::Auto,
             "Where `serve` searches vectors: auto (in the memory of the GPU that embeds queries if there is one and they fit, otherwise on the CPU), cpu";
     }

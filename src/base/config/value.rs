@@ -21,7 +21,7 @@ macro_rules! value {
         }
     )*};
 }
-value!(usize, "a whole number"; u64, "a whole number"; f32, "a number"; bool, "true or false");
+value!(usize, "a whole number"; u64, "a whole number"; f32, "a number"; f64, "a number"; bool, "true or false");
 
 impl Value for String {
     fn parse(text: &str) -> std::result::Result<Self, String> {

@@ -100,6 +100,7 @@ attrs! {
     CHANNEL_HITS = "retrieval.channel_hits", "Candidates returned by the channel";
     RRF_K = "retrieval.rrf_k", "The constant of reciprocal rank fusion";
     FUSED_DOCS = "retrieval.fused_docs", "Distinct candidates after fusion";
+    RECENCY_BOOSTED = "retrieval.recency_boosted", "Whether files that were changed recently score higher";
     HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows requested from the catalog";
     QUERY_CLASS = "retrieval.query_class", "Class of the query, as decided by the gate";
     AMBIGUITY = "retrieval.query_ambiguity", "0 (certain) to 1 (vague)";
@@ -161,10 +162,10 @@ attrs! {
     TOKENS = "codeintel.tokens", "Tokens embedded";
     VERSION = "codeintel.index.version", "The published version";
 
-    GIT_OP = "git.op", "blame or file_history";
+    GIT_OP = "git.op", "blame, file_history or changed_files";
     GIT_PATH = "git.path", "The file";
     GIT_LINE_RANGE = "git.line_range", "The lines requested, such as 10-20";
-    GIT_RESULTS = "git.results", "Groups of lines, or changes, returned";
+    GIT_RESULTS = "git.results", "Groups of lines, changes or files returned";
     TEXT_MATCHES = "codeintel.text.matches", "Matches counted";
 }
 

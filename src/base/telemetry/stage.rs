@@ -52,7 +52,8 @@ macro_rules! stages {
 
 stages! {
     Search = "retrieval.search", "search", Internal, in "the interface",
-        [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, WARNINGS];
+        [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, RECENCY_BOOSTED,
+         WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, QUERY_WORDS, UNIQUE_RATIO, CODE_TOKEN_RATIO, DIGIT_RATIO, SYMBOL_RATIO, OOV_RATIO,
          LOOKS_LITERAL, LOOKS_VAGUE, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS, WARNINGS];
@@ -90,6 +91,7 @@ stages! {
     TextSearch = "search.text", "text_search", Internal, in "the interface", [FILES, FILES_SKIPPED, TEXT_MATCHES];
     Blame = "git.blame", "blame", Internal, in "the interface", [GIT_OP, GIT_PATH, GIT_LINE_RANGE, GIT_RESULTS];
     FileHistory = "git.file_history", "file_history", Internal, in "the interface", [GIT_OP, GIT_PATH, GIT_RESULTS];
+    ChangedFiles = "git.changed_files", "changed_files", Internal, in "the interface", [GIT_OP, GIT_RESULTS];
 }
 
 impl Stage {

@@ -119,16 +119,7 @@ impl Chunker {
         if lines.len() == 0 {
             return FileChunks::default();
         }
-        let grammar = if file.text.len() / lines.len() <= LINE_BYTES_MEAN_MAX {
-            Grammar::for_language(file.language)
-        } else {
-            None
-        };
-        let tree = grammar.and_then(|grammar| Some((grammar, grammar.parse(&file.text)?)));
-        let mut outline = match &tree {
-            Some((grammar, tree)) => Outline::from_tree(tree, grammar, &lines),
-            None => Outline::plain(&lines),
-        };
+        let (mut outline, separator) = outline(file, &lines);
         complete(&mut outline.levels, &outline.marks, &lines);
 
         let headers = Headers::new(self, file, &outline.scopes, lines.len(), tokens);
@@ -137,7 +128,6 @@ impl Chunker {
         let splitter = Splitter::new(&outline.levels, &counts);
         let pieces = splitter.split(|line| headers.budget(line));
 
-        let separator = grammar.map_or(".", Grammar::separator);
         let symbols = symbols(&outline.scopes, &pieces, separator);
         let mut chunks: Vec<Chunk> = pieces
             .iter()
@@ -156,6 +146,31 @@ impl Chunker {
         }
         FileChunks { references: references(&outline, &pieces, &lines), chunks, symbols }
     }
+}
+
+/// The definitions of a file, from top to bottom, as if the file were one chunk.
+pub fn definitions(file: &SourceFile) -> Vec<Symbol> {
+    let lines = Lines::new(&file.text);
+    if lines.len() == 0 {
+        return Vec::new();
+    }
+    let (outline, separator) = outline(file, &lines);
+    symbols(&outline.scopes, &[Piece { start: 0, end: lines.len() }], separator)
+}
+
+/// The outline of a file, and what separates the parts of a qualified name in it.
+fn outline(file: &SourceFile, lines: &Lines<'_>) -> (Outline, &'static str) {
+    let grammar = if file.text.len() / lines.len() <= LINE_BYTES_MEAN_MAX {
+        Grammar::for_language(file.language)
+    } else {
+        None
+    };
+    let tree = grammar.and_then(|grammar| Some((grammar, grammar.parse(&file.text)?)));
+    let outline = match &tree {
+        Some((grammar, tree)) => Outline::from_tree(tree, grammar, lines),
+        None => Outline::plain(lines),
+    };
+    (outline, grammar.map_or(".", Grammar::separator))
 }
 
 /// The headers of a file's chunks: one per scope, computed on first use.

@@ -20,7 +20,7 @@ mod type_names;
 #[cfg(test)]
 mod tests;
 
-pub use chunker::{Chunk, Chunker, FileChunks, TokenCount, embedded_text};
+pub use chunker::{Chunk, Chunker, FileChunks, TokenCount, definitions, embedded_text};
 pub use grammar::{fingerprint, grammar};
 pub use header::HEADER_VERSION;
 pub use symbol::{Reference, Symbol, SymbolKind};

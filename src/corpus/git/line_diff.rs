@@ -1,5 +1,7 @@
 //! Which lines of two versions of a file are the same?
 
+use std::ops::Range;
+
 use gix::diff::blob::sources::byte_lines;
 use gix::diff::blob::{Algorithm, InternedInput, diff_with_slider_heuristics};
 
@@ -27,6 +29,18 @@ pub(super) fn unchanged(before: &[u8], after: &[u8], algorithm: Algorithm) -> Ve
         (from, to) = (removed.end, added.end);
     }
     runs
+}
+
+/// The lines of two versions of a file that are not in the other, ascending, counted from 1: those of
+/// `before`, then those of `after`.
+pub(super) fn changed_lines(before: &str, after: &str) -> (Vec<u32>, Vec<u32>) {
+    let input = InternedInput::new(byte_lines(before.as_bytes()), byte_lines(after.as_bytes()));
+    let diff = diff_with_slider_heuristics(Algorithm::Histogram, &input);
+    let lines = |ranges: Vec<Range<u32>>| {
+        ranges.into_iter().flatten().map(|line| line + 1).collect::<Vec<u32>>()
+    };
+    let (removed, added) = diff.hunks().map(|hunk| (hunk.before, hunk.after)).unzip();
+    (lines(removed), lines(added))
 }
 
 /// The number of lines; the last one may lack its end.

@@ -8,6 +8,8 @@
 
 mod blame;
 mod blame_cache;
+mod changed_definitions;
+mod changed_files;
 mod clone;
 mod commit;
 mod file_commits;
@@ -17,6 +19,7 @@ mod line_diff;
 mod line_origins;
 mod newest_first;
 mod objects;
+mod patch;
 mod rename;
 mod versions;
 
@@ -25,7 +28,10 @@ mod tests;
 
 pub use blame::{Blame, BlameHunk, BlameOrigin};
 pub use blame_cache::BlameCache;
+pub use changed_definitions::{ChangedDefinition, DefinitionChange, changed_definitions};
+pub use changed_files::ChangedFile;
 pub use clone::{CloneAddress, CloneFolder};
 pub use commit::Commit;
 pub use file_commits::{CommitCount, FileCommits};
 pub use file_history::{ChangeKind, FileChange, FileHistory, HistoryStop};
+pub use patch::{FilePatch, parse_patch};

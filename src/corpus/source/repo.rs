@@ -77,6 +77,11 @@ impl Repo {
         self.locate(path).map(|(_, absolute)| absolute)
     }
 
+    /// The path in the index of a file with this absolute path; `None` if it is in no root.
+    pub fn name_of(&self, absolute: &Path) -> Option<RepoPath> {
+        name_of(&self.roots, absolute)
+    }
+
     /// The root that contains `path`.
     pub fn root_of(&self, path: &RepoPath) -> Option<&Path> {
         self.locate(path).map(|(root, _)| root.path.as_path())
@@ -114,16 +119,19 @@ impl IndexedRoots {
 
     /// The path in the index of a file on this machine; `None` if it is in no root.
     pub fn name_of(&self, absolute: &Path) -> Option<String> {
-        self.0.iter().find_map(|root| {
-            let relative = absolute.strip_prefix(&root.path).ok()?;
-            let path = if root.is_file {
-                relative.as_os_str().is_empty().then(|| RepoPath::new(&root.label))
-            } else {
-                RepoPath::from_parts(&root.label, relative)
-            };
-            Some(path?.as_str().to_owned())
-        })
+        name_of(&self.0, absolute).map(|path| path.as_str().to_owned())
     }
+}
+
+fn name_of(roots: &[Root], absolute: &Path) -> Option<RepoPath> {
+    roots.iter().find_map(|root| {
+        let relative = absolute.strip_prefix(&root.path).ok()?;
+        if root.is_file {
+            relative.as_os_str().is_empty().then(|| RepoPath::new(&root.label))
+        } else {
+            RepoPath::from_parts(&root.label, relative)
+        }
+    })
 }
 
 fn locate<'a>(roots: &'a [Root], path: &RepoPath) -> Option<(&'a Root, PathBuf)> {

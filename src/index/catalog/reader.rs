@@ -182,6 +182,15 @@ impl Catalog {
         self.query(&sql, params![name, limit as u64], RefRow::read)
     }
 
+    /// The chunk that has this line of a file; `None` if the file has no such line.
+    pub fn chunk_at(&self, file: &FileRow, line: u32) -> Result<Option<ChunkId>> {
+        let sql =
+            "select id from chunks where id >= ? and id < ? and ? between start_line and end_line";
+        let first = file.first_chunk.0;
+        let params = params![first, first + file.chunk_count, line];
+        Ok(self.query(sql, params, |row| row.get(0).map(ChunkId))?.pop())
+    }
+
     /// The chunks in a range of ids that are not deleted, ascending.
     pub fn rows_in(&self, ids: Range<u32>) -> Result<Vec<ChunkRow>> {
         let columns = ChunkRow::COLUMNS;

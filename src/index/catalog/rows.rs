@@ -127,6 +127,8 @@ pub struct FileSpan {
     pub size_bytes: u64,
     pub first_chunk: ChunkId,
     pub chunk_count: u32,
+    /// When a commit last changed it, seconds since 1970.
+    pub commit_time_s: Option<i64>,
 }
 
 impl FileRow {
@@ -299,7 +301,8 @@ impl RefRow {
 }
 
 impl FileSpan {
-    pub(super) const COLUMNS: &str = "path, language, size_bytes, first_chunk, chunk_count";
+    pub(super) const COLUMNS: &str =
+        "path, language, size_bytes, first_chunk, chunk_count, commit_time_s";
 
     pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
         Ok(Self {
@@ -308,6 +311,7 @@ impl FileSpan {
             size_bytes: row.get(2)?,
             first_chunk: ChunkId(row.get(3)?),
             chunk_count: row.get(4)?,
+            commit_time_s: row.get(5)?,
         })
     }
 }

@@ -5,15 +5,15 @@
 //! ids and scores are copied back.
 
 use std::sync::OnceLock;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Channel, ChannelName, ChannelSearch};
 use crate::base::config::{DenseDevice, SearchSettings};
 use crate::base::error::{Error, Result};
-use crate::base::hit::{ChunkSet, Hit};
-use crate::base::telemetry::Stage;
+use crate::base::hit::{ChunkId, ChunkSet, Hit};
 use crate::base::telemetry::attrs::{self, Attr};
 use crate::base::telemetry::labels::IndexKind;
+use crate::base::telemetry::{RunContext, Stage, StageSpan};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind, Search, Submission};
 use crate::index::{DenseIndex, DenseParams, Resident};
 
@@ -60,6 +60,51 @@ impl DenseChannel {
         }
         let placed = self.index.place(device, live).map_err(|error| error.to_string())?;
         placed.ok_or_else(|| format!("{} has no memory of its own", device.name()))
+    }
+
+    /// The chunks of `scope` whose vectors are nearest to that of `id`, best first, and `id` itself
+    /// among them; `None` if it has no vector.
+    pub fn related(
+        &self,
+        id: ChunkId,
+        depth: usize,
+        scope: Option<&ChunkSet>,
+        cx: &RunContext,
+    ) -> Result<Option<Vec<Hit>>> {
+        cx.stage(self.stage(), |s| {
+            let vector = self.index.vector(id)?;
+            if vector.iter().all(|value| *value == 0.0) {
+                return Ok(None);
+            }
+            self.describe(self.index.kind_label(), depth, false, s);
+            let (hits, took) = self.on_cpu(&vector, depth, scope, s)?;
+            s.set(attrs::FAISS_SEARCH_MS, took.as_secs_f64() * 1e3);
+            s.set(attrs::CHANNEL_HITS, hits.len());
+            Ok(Some(hits))
+        })
+    }
+
+    fn describe(&self, kind: IndexKind, depth: usize, on_gpu: bool, span: &mut StageSpan) {
+        span.set(attrs::FAISS_INDEX_KIND, kind.as_str());
+        span.set(attrs::FAISS_METRIC, "IP");
+        span.set(attrs::FAISS_DIM, self.index.d());
+        span.set(attrs::FAISS_K, depth);
+        span.set(attrs::FAISS_GPU, on_gpu);
+    }
+
+    fn on_cpu(
+        &self,
+        vector: &[f32],
+        depth: usize,
+        scope: Option<&ChunkSet>,
+        span: &mut StageSpan,
+    ) -> Result<(Vec<Hit>, Duration)> {
+        span.set(attrs::FAISS_NPROBE, self.nprobe);
+        let Self { nprobe, ef_search, .. } = *self;
+        let params = DenseParams { nprobe, ef_search, filter: scope };
+        let began = Instant::now();
+        let hits = self.index.search(vector, depth, &params)?;
+        Ok((hits, began.elapsed()))
     }
 
     /// Why the CPU searches; `None` if the GPU does.
@@ -120,21 +165,10 @@ impl Channel for DenseChannel {
         let found = on_device.and_then(|(vectors, _)| Some((vectors, embedded.nearest.pop()?)));
         let kind = if found.is_some() { IndexKind::Flat } else { self.index.kind_label() };
         cx.stage(self.stage(), |s| {
-            s.set(attrs::FAISS_INDEX_KIND, kind.as_str());
-            s.set(attrs::FAISS_METRIC, "IP");
-            s.set(attrs::FAISS_DIM, self.index.d());
-            s.set(attrs::FAISS_K, depth);
-            s.set(attrs::FAISS_GPU, found.is_some());
+            self.describe(kind, depth, found.is_some(), s);
             let (hits, took) = match &found {
                 Some((vectors, found)) => (vectors.hits(found, depth), embedded.searched),
-                None => {
-                    s.set(attrs::FAISS_NPROBE, self.nprobe);
-                    let Self { nprobe, ef_search, .. } = *self;
-                    let params = DenseParams { nprobe, ef_search, filter: scope };
-                    let began = Instant::now();
-                    let hits = self.index.search(embedded.vectors.row(0), depth, &params)?;
-                    (hits, began.elapsed())
-                }
+                None => self.on_cpu(embedded.vectors.row(0), depth, scope, s)?,
             };
             s.set(attrs::FAISS_SEARCH_MS, took.as_secs_f64() * 1e3);
             s.set(attrs::CHANNEL_HITS, hits.len());

@@ -7,26 +7,26 @@ use crate::corpus::source::Globs;
 use crate::index::QueryText;
 use crate::index::words::{lower, parts};
 
+/// Names of folders and files of tests.
+const TESTS: &[&str] = &[
+    "test",
+    "tests",
+    "testing",
+    "spec",
+    "__tests__",
+    "test_*",
+    "*_test.*",
+    "*_tests.*",
+    "*.test.*",
+    "*.spec.*",
+    "*Test.java",
+    "*Tests.cs",
+    "conftest.py",
+];
+
 /// Weights and the globs that they apply to. If several globs match, the lowest weight applies.
 const PATH_WEIGHTS: &[(f64, &[&str])] = &[
-    (
-        0.7,
-        &[
-            "test",
-            "tests",
-            "testing",
-            "spec",
-            "__tests__",
-            "test_*",
-            "*_test.*",
-            "*_tests.*",
-            "*.test.*",
-            "*.spec.*",
-            "*Test.java",
-            "*Tests.cs",
-            "conftest.py",
-        ],
-    ),
+    (0.7, TESTS),
     (0.6, &["testdata", "fixtures", "__snapshots__", "golden"]),
     (0.5, &["vendor", "vendored", "third_party", "third-party", "node_modules", "site-packages"]),
     (
@@ -70,6 +70,11 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let globs = Globs::new(rules.iter().map(|rule| rule.glob)).expect("the globs above are valid");
     Rules { rules, globs }
 });
+
+/// Whether a file holds tests, by its path.
+pub fn is_test(path: &str) -> bool {
+    RULES.globs.matching(path).any(|i| TESTS.contains(&RULES.rules[i].glob))
+}
 
 /// Compiles the globs, which the first query would have to wait for.
 pub fn compile() {

@@ -21,6 +21,6 @@ pub use reports::{
 pub use runs::{Budgets, Note, RunRecord, RunResult, RunStep, SpanRecord, TraceAnswer};
 pub use search::{
     ChannelUse, IndexFreshness, ScoreContribution, ScoreExplanation, SearchAnswer, SearchFinding,
-    SearchMethod, SnippetLocation,
+    SearchMethod, SnippetLocation, snippet,
 };
 pub use tool::ToolDescription;

@@ -166,7 +166,7 @@ const SNIPPET_LINE_BYTES_MAX: usize = 1 << 10;
 const CUT: &str = " …[cut]";
 
 /// A snippet within its bounds. The number of its lines stays the same unless its end is cut off.
-fn bounded(text: String) -> String {
+pub fn snippet(text: String) -> String {
     if text.len() <= SNIPPET_LINE_BYTES_MAX {
         return text;
     }
@@ -275,7 +275,7 @@ impl SearchFinding {
                 end_line: row.end_line,
             },
             language: row.language,
-            snippet: bounded(row.text),
+            snippet: snippet(row.text),
             score: finding.score,
             why: ScoreExplanation {
                 text: finding.why.to_string(),
