@@ -32,11 +32,18 @@ impl FilePatch {
     /// not yet; `None` if it is another text.
     pub fn versions(&self, current: &str) -> Option<(String, String)> {
         let lines: Vec<&str> = current.split_inclusive('\n').collect();
-        if self.fits(&lines, Side::After) {
-            return Some((self.other(&lines, Side::After), current.to_owned()));
-        }
-        self.fits(&lines, Side::Before)
-            .then(|| (current.to_owned(), self.other(&lines, Side::Before)))
+        // Lines that were only added leave nothing to compare with on the other side.
+        let compared = |side: &Side| {
+            self.hunks.iter().map(|hunk| hunk.lines[*side as usize].len()).sum::<usize>()
+        };
+        let fitting =
+            [Side::Before, Side::After].into_iter().filter(|side| self.fits(&lines, *side));
+        let side = fitting.max_by_key(compared)?;
+        let (current, other) = (current.to_owned(), self.other(&lines, side));
+        Some(match side {
+            Side::Before => (current, other),
+            Side::After => (other, current),
+        })
     }
 
     /// Whether `lines` has the lines of this side of each hunk where the hunk says.
