@@ -5,4 +5,4 @@ pub mod git;
 pub mod scip;
 pub mod source;
 pub mod text_search;
-mod time_limit;
+pub mod time_limit;

@@ -2,19 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri, open_file};
 use crate::base::error::{Error, Result};
+use crate::base::hit::ChunkId;
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::corpus::git::{
     ChangedDefinition, ChangedFile, DefinitionChange, changed_definitions, parse_patch,
 };
 use crate::corpus::source::RepoPath;
-use crate::index::catalog::{RefRow, SymbolRow};
+use crate::corpus::time_limit::TimeLimit;
+use crate::index::catalog::SymbolRow;
 use crate::search::{Searcher, is_test};
 
 pub const SPEC: ToolSpec = ToolSpec {
@@ -33,6 +36,8 @@ const DIFF_BYTES_MAX: usize = 4 << 20;
 const CHANGED_MAX: usize = 200;
 /// A name that is used in more chunks than this is not followed: it says too little.
 const USES_MAX: usize = 200;
+/// The longest time of following uses.
+const FOLLOW_MAX: Duration = Duration::from_secs(10);
 
 fn default_base() -> String {
     "HEAD".to_owned()
@@ -184,8 +189,9 @@ pub(super) fn run(
         lines: (*change != DefinitionChange::Removed)
             .then_some((symbol.start_line, symbol.end_line)),
     });
+    let time = TimeLimit::new(cx, FOLLOW_MAX);
     let mut callers =
-        Callers { searcher: &searcher, cx, symbols: HashMap::new(), followed: HashSet::new() };
+        Callers { searcher: &searcher, time, symbols: HashMap::new(), followed: HashSet::new() };
     let found = callers.follow(wanted.collect(), depth, &mut notes)?;
     let (tests, callers): (Vec<_>, Vec<_>) = found.into_iter().partition(is_test_item);
     let first = |items: &[CallerItem]| items.iter().take(limit).cloned().collect();
@@ -266,11 +272,11 @@ struct Wanted {
 /// Follows the uses of names, from definition to definition.
 struct Callers<'a> {
     searcher: &'a Searcher,
-    cx: &'a RunContext,
+    time: TimeLimit<'a>,
     /// The definitions of the files that were met.
     symbols: HashMap<String, Vec<SymbolRow>>,
-    /// The names that were followed already, by the language of their definition.
-    followed: HashSet<(String, &'static str)>,
+    /// What was followed already: symbols of `index.scip`, or names and their language.
+    followed: HashSet<String>,
 }
 
 impl<'a> Callers<'a> {
@@ -283,15 +289,14 @@ impl<'a> Callers<'a> {
     ) -> Result<Vec<CallerItem>> {
         let mut found: Vec<CallerItem> = Vec::new();
         let mut seen: HashSet<(String, String)> = HashSet::new();
-        for depth in 1..=depth {
+        'depths: for depth in 1..=depth {
             let mut next = Vec::new();
             for wanted in wanted {
-                self.cx.check_wanted("the impact")?;
-                let language = language_family(&wanted.path);
-                if !self.followed.insert((wanted.name.clone(), language)) {
-                    continue;
+                if self.time.is_over()? {
+                    notes.push("the time was over before every caller was found".to_owned());
+                    break 'depths;
                 }
-                let uses = self.searcher.catalog().references(&wanted.name, USES_MAX + 1)?;
+                let Some(uses) = self.uses(&wanted)? else { continue };
                 if uses.len() > USES_MAX {
                     let name = &wanted.name;
                     notes.push(format!(
@@ -300,8 +305,8 @@ impl<'a> Callers<'a> {
                     ));
                     continue;
                 }
-                for reference in uses {
-                    let Some((item, symbol)) = self.item(&wanted, &reference, depth)? else {
+                for (chunk, line) in uses {
+                    let Some((item, symbol)) = self.item(&wanted, chunk, line, depth)? else {
                         continue;
                     };
                     let within = item.within.clone().unwrap_or_default();
@@ -320,16 +325,42 @@ impl<'a> Callers<'a> {
         Ok(found)
     }
 
+    /// Chunk and line of the uses of a definition, by its symbols in `index.scip` or else by its name;
+    /// `None` if they were followed already.
+    fn uses(&mut self, wanted: &Wanted) -> Result<Option<Vec<(ChunkId, u32)>>> {
+        let catalog = self.searcher.catalog();
+        let mut symbols = Vec::new();
+        if let Some((start, end)) = wanted.lines {
+            for found in catalog.scip_definitions(&wanted.name)? {
+                let is_here = (start..=end).contains(&found.line)
+                    && catalog.file_of(found.chunk)?.is_some_and(|file| file.path == wanted.path);
+                if is_here && self.followed.insert(found.symbol.clone()) {
+                    symbols.push(found.symbol);
+                }
+            }
+        }
+        if !symbols.is_empty() {
+            let found = catalog.occurrences_of(&symbols, false, USES_MAX + 1)?;
+            return Ok(Some(found.into_iter().map(|row| (row.chunk, row.line)).collect()));
+        }
+        if !self.followed.insert(format!("{} {}", language_family(&wanted.path), wanted.name)) {
+            return Ok(None);
+        }
+        let found = catalog.references(&wanted.name, USES_MAX + 1)?;
+        Ok(Some(found.into_iter().map(|row| (row.chunk, row.line)).collect()))
+    }
+
     /// The code that a reference is in, and its name to follow; `None` if it is the definition itself
     /// or code of another language.
     fn item(
         &mut self,
         wanted: &Wanted,
-        reference: &RefRow,
+        chunk: ChunkId,
+        line: u32,
         depth: usize,
     ) -> Result<Option<(CallerItem, Option<Wanted>)>> {
-        let Some(file) = self.searcher.catalog().file_of(reference.chunk)? else { return Ok(None) };
-        let (path, line) = (file.path.clone(), reference.line);
+        let Some(file) = self.searcher.catalog().file_of(chunk)? else { return Ok(None) };
+        let path = file.path.clone();
         let is_inside = |(start, end): (u32, u32)| (start..=end).contains(&line);
         let is_itself = path == wanted.path && wanted.lines.is_some_and(is_inside);
         if is_itself || language_family(&path) != language_family(&wanted.path) {
