@@ -133,7 +133,7 @@ fn impact_reads_a_diff_that_is_applied_or_not_yet() {
     refused(&place, "impact", &json!({ "base": "nowhere" }), &["base = \"nowhere\"", "branch"]);
     refused(&place, "impact", &json!({ "depth": 9 }), &["depth = 9", "1 to 4"]);
     let no_git = Place::indexed(&[("a.rs", "fn a() {}\n")]);
-    no_git.run(&["impact"]).fails(5, &["not inside a git repository", "give a diff"]);
+    no_git.run(&["impact"]).fails(16, &["not inside a git repository", "give a diff"]);
 }
 
 #[test]
