@@ -1,23 +1,21 @@
 //! The tool impact: the definitions that a change touches, their callers and their tests.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri, open_file};
+use super::callers::{Callers, Wanted};
+use super::{App, FileLink, ToolAnswer, ToolSpec, open_file};
 use crate::base::error::{Error, Result};
-use crate::base::hit::ChunkId;
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
+use crate::corpus::chunk::SymbolKind;
 use crate::corpus::git::{
     ChangedDefinition, ChangedFile, DefinitionChange, changed_definitions, parse_patch,
 };
 use crate::corpus::source::RepoPath;
-use crate::corpus::time_limit::TimeLimit;
-use crate::index::catalog::SymbolRow;
 use crate::search::{Searcher, is_test};
 
 pub const SPEC: ToolSpec = ToolSpec {
@@ -34,10 +32,6 @@ pub const SPEC: ToolSpec = ToolSpec {
 const DIFF_BYTES_MAX: usize = 4 << 20;
 /// The most definitions that are followed.
 const CHANGED_MAX: usize = 200;
-/// A name that is used in more chunks than this is not followed: it says too little.
-const USES_MAX: usize = 200;
-/// The longest time of following uses.
-const FOLLOW_MAX: Duration = Duration::from_secs(10);
 
 fn default_base() -> String {
     "HEAD".to_owned()
@@ -170,6 +164,8 @@ pub(super) fn run(
         let definitions = changed_definitions(file).into_iter();
         changed.extend(definitions.map(|changed| (changed, file.path.as_str().to_owned())));
     }
+    // Nothing calls a section of a document.
+    changed.retain(|(changed, _)| changed.symbol.kind != SymbolKind::Section);
     drop_moved(&mut changed);
     changed.sort_by_key(|(changed, _)| changed.change);
     if files.is_empty() {
@@ -189,10 +185,7 @@ pub(super) fn run(
         lines: (*change != DefinitionChange::Removed)
             .then_some((symbol.start_line, symbol.end_line)),
     });
-    let time = TimeLimit::new(cx, FOLLOW_MAX);
-    let mut callers =
-        Callers { searcher: &searcher, time, symbols: HashMap::new(), followed: HashSet::new() };
-    let found = callers.follow(wanted.collect(), depth, &mut notes)?;
+    let found = Callers::new(&searcher, cx).follow(wanted.collect(), depth, &mut notes)?;
     let (tests, callers): (Vec<_>, Vec<_>) = found.into_iter().partition(is_test_item);
     let first = |items: &[CallerItem]| items.iter().take(limit).cloned().collect();
     Ok(ImpactAnswer {
@@ -255,147 +248,9 @@ fn changed_item(changed: ChangedDefinition, path: String) -> ChangedItem {
     }
 }
 
-fn is_test_item(item: &CallerItem) -> bool {
+/// Whether a use is in a test, by its file or by the definition that contains it.
+pub(super) fn is_test_item(item: &CallerItem) -> bool {
     let is_test_name = |name: &str| matches!(name, "test" | "tests") || name.starts_with("test_");
     let within = item.within.as_deref().unwrap_or_default();
     is_test(&item.path) || within.split(['.', ':']).any(is_test_name)
-}
-
-/// A definition whose uses are wanted. lines: `None` if it is no longer there.
-struct Wanted {
-    name: String,
-    qualified: String,
-    path: String,
-    lines: Option<(u32, u32)>,
-}
-
-/// Follows the uses of names, from definition to definition.
-struct Callers<'a> {
-    searcher: &'a Searcher,
-    time: TimeLimit<'a>,
-    /// The definitions of the files that were met.
-    symbols: HashMap<String, Vec<SymbolRow>>,
-    /// What was followed already: symbols of `index.scip`, or names and their language.
-    followed: HashSet<String>,
-}
-
-impl<'a> Callers<'a> {
-    /// The uses up to `depth` calls away, nearest first, sorted by path and line.
-    fn follow(
-        &mut self,
-        mut wanted: Vec<Wanted>,
-        depth: usize,
-        notes: &mut Vec<String>,
-    ) -> Result<Vec<CallerItem>> {
-        let mut found: Vec<CallerItem> = Vec::new();
-        let mut seen: HashSet<(String, String)> = HashSet::new();
-        'depths: for depth in 1..=depth {
-            let mut next = Vec::new();
-            for wanted in wanted {
-                if self.time.is_over()? {
-                    notes.push("the time was over before every caller was found".to_owned());
-                    break 'depths;
-                }
-                let Some(uses) = self.uses(&wanted)? else { continue };
-                if uses.len() > USES_MAX {
-                    let name = &wanted.name;
-                    notes.push(format!(
-                        "{name} is used in more than {USES_MAX} places, which were not followed; \
-                         references_at lists them"
-                    ));
-                    continue;
-                }
-                for (chunk, line) in uses {
-                    let Some((item, symbol)) = self.item(&wanted, chunk, line, depth)? else {
-                        continue;
-                    };
-                    let within = item.within.clone().unwrap_or_default();
-                    if !seen.insert((item.path.clone(), within)) {
-                        continue;
-                    }
-                    if let Some(symbol) = symbol.filter(|_| !is_test_item(&item)) {
-                        next.push(symbol);
-                    }
-                    found.push(item);
-                }
-            }
-            wanted = next;
-        }
-        found.sort_by(|a, b| (a.depth, &a.path, a.line).cmp(&(b.depth, &b.path, b.line)));
-        Ok(found)
-    }
-
-    /// Chunk and line of the uses of a definition, by its symbols in `index.scip` or else by its name;
-    /// `None` if they were followed already.
-    fn uses(&mut self, wanted: &Wanted) -> Result<Option<Vec<(ChunkId, u32)>>> {
-        let catalog = self.searcher.catalog();
-        let mut symbols = Vec::new();
-        if let Some((start, end)) = wanted.lines {
-            for found in catalog.scip_definitions(&wanted.name)? {
-                let is_here = (start..=end).contains(&found.line)
-                    && catalog.file_of(found.chunk)?.is_some_and(|file| file.path == wanted.path);
-                if is_here && self.followed.insert(found.symbol.clone()) {
-                    symbols.push(found.symbol);
-                }
-            }
-        }
-        if !symbols.is_empty() {
-            let found = catalog.occurrences_of(&symbols, false, USES_MAX + 1)?;
-            return Ok(Some(found.into_iter().map(|row| (row.chunk, row.line)).collect()));
-        }
-        if !self.followed.insert(format!("{} {}", language_family(&wanted.path), wanted.name)) {
-            return Ok(None);
-        }
-        let found = catalog.references(&wanted.name, USES_MAX + 1)?;
-        Ok(Some(found.into_iter().map(|row| (row.chunk, row.line)).collect()))
-    }
-
-    /// The code that a reference is in, and its name to follow; `None` if it is the definition itself
-    /// or code of another language.
-    fn item(
-        &mut self,
-        wanted: &Wanted,
-        chunk: ChunkId,
-        line: u32,
-        depth: usize,
-    ) -> Result<Option<(CallerItem, Option<Wanted>)>> {
-        let Some(file) = self.searcher.catalog().file_of(chunk)? else { return Ok(None) };
-        let path = file.path.clone();
-        let is_inside = |(start, end): (u32, u32)| (start..=end).contains(&line);
-        let is_itself = path == wanted.path && wanted.lines.is_some_and(is_inside);
-        if is_itself || language_family(&path) != language_family(&wanted.path) {
-            return Ok(None);
-        }
-        if !self.symbols.contains_key(&path) {
-            self.symbols.insert(path.clone(), self.searcher.catalog().symbols_in(&path)?);
-        }
-        let around = self.symbols[&path].iter().filter(|s| is_inside((s.start_line, s.end_line)));
-        let symbol = around.min_by_key(|symbol| symbol.end_line - symbol.start_line);
-        let on_disk = self.searcher.roots().find(&path);
-        let item = CallerItem {
-            uri: on_disk.and_then(|file| file_uri(&file, Some((line, line)))),
-            line,
-            within: symbol.map(|symbol| symbol.qualified.clone()),
-            uses: wanted.qualified.clone(),
-            depth,
-            path: path.clone(),
-        };
-        let next = symbol.map(|symbol| Wanted {
-            name: symbol.name.clone(),
-            qualified: symbol.qualified.clone(),
-            lines: Some((symbol.start_line, symbol.end_line)),
-            path,
-        });
-        Ok(Some((item, next)))
-    }
-}
-
-/// Files whose code can call each other have the same family.
-fn language_family(path: &str) -> &'static str {
-    use crate::corpus::source::Language;
-    match Language::detect(&RepoPath::new(path), "").name() {
-        "typescript" | "tsx" | "javascript" => "javascript",
-        "c" | "cpp" => "c",
-        other => other,
-    }
 }

@@ -7,6 +7,7 @@
 
 mod app;
 mod blame_range;
+mod callers;
 mod changes;
 mod cursor;
 mod deep_search;
