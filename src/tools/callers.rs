@@ -12,6 +12,7 @@ use crate::base::telemetry::RunContext;
 use crate::corpus::source::{Language, RepoPath};
 use crate::corpus::time_limit::TimeLimit;
 use crate::index::catalog::SymbolRow;
+use crate::index::words::parts;
 use crate::search::Searcher;
 
 /// A name that is used in more chunks than this is not followed: it says too little.
@@ -114,6 +115,7 @@ impl<'a> Callers<'a> {
             }
             wanted = next;
         }
+        drop_imports(&mut found);
         if !too_common.is_empty() {
             notes.push(format!(
                 "not followed, because they are used in more than {USES_MAX} places: {}; references_at \
@@ -148,15 +150,17 @@ impl<'a> Callers<'a> {
             return Ok(None);
         }
         let found = catalog.references(&wanted.name, USES_MAX + 1)?;
-        let is_shared = catalog.symbols_named(&wanted.name)?.len() > 1;
+        // A word such as `other` is a variable more often than not.
+        let is_word = parts(&wanted.name).count() == 1;
+        let is_ambiguous = is_word || catalog.symbols_named(&wanted.name)?.len() > 1;
         Ok(Some(Uses {
             places: found.into_iter().map(|row| (row.chunk, row.line)).collect(),
-            owner: wanted.owner().filter(|_| is_shared).map(str::to_owned),
+            owner: wanted.owner().filter(|_| is_ambiguous).map(str::to_owned),
         }))
     }
 
-    /// Whether a use of the name in the file `path` may be one of the definition: of a name that
-    /// several definitions share only in files that name its owner, too.
+    /// Whether a use of the name in the file `path` may be one of the definition: of an ambiguous name
+    /// only in files that name its owner, too.
     fn may_mean(&mut self, wanted: &Wanted, path: &str, owner: Option<&str>) -> Result<bool> {
         let Some(owner) = owner.filter(|_| path != wanted.path) else { return Ok(true) };
         let key = (path.to_owned(), owner.to_owned());
@@ -209,6 +213,14 @@ impl<'a> Callers<'a> {
         });
         Ok(Some((item, next)))
     }
+}
+
+/// Uses at the top of a file that also uses the same definition in code are imports.
+fn drop_imports(found: &mut Vec<CallerItem>) {
+    let in_code = found.iter().filter(|item| item.within.is_some());
+    let in_code: HashSet<_> = in_code.map(|item| (item.path.clone(), item.uses.clone())).collect();
+    let key = |item: &CallerItem| (item.path.clone(), item.uses.clone());
+    found.retain(|item| item.within.is_some() || !in_code.contains(&key(item)));
 }
 
 /// Files whose code can call each other have the same family.

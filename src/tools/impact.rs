@@ -7,14 +7,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::callers::{Callers, Wanted};
+use super::changed_definitions::{ChangedDefinition, DefinitionChange, changed_definitions};
 use super::{App, FileLink, ToolAnswer, ToolSpec, open_file};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::corpus::chunk::SymbolKind;
-use crate::corpus::git::{
-    ChangedDefinition, ChangedFile, DefinitionChange, changed_definitions, parse_patch,
-};
+use crate::corpus::git::{ChangedFile, parse_patch};
 use crate::corpus::source::RepoPath;
 use crate::search::{Searcher, is_test};
 

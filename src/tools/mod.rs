@@ -8,6 +8,7 @@
 mod app;
 mod blame_range;
 mod callers;
+mod changed_definitions;
 mod changes;
 mod cursor;
 mod deep_search;

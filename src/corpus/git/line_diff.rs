@@ -33,7 +33,7 @@ pub(super) fn unchanged(before: &[u8], after: &[u8], algorithm: Algorithm) -> Ve
 
 /// The lines of two versions of a file that are not in the other, ascending, counted from 1: those of
 /// `before`, then those of `after`.
-pub(super) fn changed_lines(before: &str, after: &str) -> (Vec<u32>, Vec<u32>) {
+pub fn changed_lines(before: &str, after: &str) -> (Vec<u32>, Vec<u32>) {
     let input = InternedInput::new(byte_lines(before.as_bytes()), byte_lines(after.as_bytes()));
     let diff = diff_with_slider_heuristics(Algorithm::Histogram, &input);
     let lines = |ranges: Vec<Range<u32>>| {

@@ -8,7 +8,6 @@
 
 mod blame;
 mod blame_cache;
-mod changed_definitions;
 mod changed_files;
 mod clone;
 mod commit;
@@ -28,10 +27,10 @@ mod tests;
 
 pub use blame::{Blame, BlameHunk, BlameOrigin};
 pub use blame_cache::BlameCache;
-pub use changed_definitions::{ChangedDefinition, DefinitionChange, changed_definitions};
 pub use changed_files::ChangedFile;
 pub use clone::{CloneAddress, CloneFolder};
 pub use commit::Commit;
 pub use file_commits::{CommitCount, FileCommits};
 pub use file_history::{ChangeKind, FileChange, FileHistory, HistoryStop};
+pub use line_diff::changed_lines;
 pub use patch::{FilePatch, parse_patch};

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::changed_files::ChangedFile;
-use super::line_diff::changed_lines;
 use crate::corpus::chunk::{Symbol, definitions};
+use crate::corpus::git::{ChangedFile, changed_lines};
 use crate::corpus::source::SourceFile;
 
 /// How a definition differs.
