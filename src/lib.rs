@@ -41,6 +41,7 @@ pub mod ingest;
 pub mod search;
 
 mod bench;
+mod eval;
 
 #[doc(hidden)]
 pub mod tools;

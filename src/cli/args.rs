@@ -9,6 +9,7 @@ use super::bench::BenchArgs;
 use super::completions::CompletionsArgs;
 use super::config::ConfigArgs;
 use super::embed::EmbedArgs;
+use super::eval::EvalArgs;
 use super::index::IndexArgs;
 use super::install::InstallArgs;
 use super::mcp::McpArgs;
@@ -134,6 +135,8 @@ pub enum Command {
     Rerank(RerankArgs),
     /// Measure embedding speed and accuracy for each batch size and text length
     Bench(BenchArgs),
+    /// Measure how good the answers are
+    Eval(EvalArgs),
     /// Download, list and verify embedding models
     Model(ModelArgs),
     /// Check what works on this machine

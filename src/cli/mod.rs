@@ -12,6 +12,7 @@ mod completions;
 mod config;
 mod doctor;
 mod embed;
+mod eval;
 mod highlight;
 mod index;
 mod install;
@@ -166,6 +167,7 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Status(args) => status::run(cx, args)?,
         Command::Embed(args) => embed::run(cx, args)?,
         Command::Bench(args) => bench::run(cx, args)?,
+        Command::Eval(args) => eval::run(cx, args)?,
         Command::Rerank(args) => rerank::run(cx, args)?,
         Command::Model(args) => model::run(cx, args)?,
         Command::Doctor(args) => doctor::run(cx, args)?,

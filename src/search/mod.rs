@@ -16,7 +16,7 @@ mod searcher;
 
 pub use answer::{Answer, Freshness};
 pub use channels::ChannelName;
-pub use fuse::{Contribution, Explanation};
+pub use fuse::{Contribution, Explanation, Ranking};
 pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};
 pub use query::{LIMIT_MAX, Query};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, AnswerParts};
 use super::channels::Channels;
-use super::fuse::fuse;
+use super::fuse::{Ranking, fuse};
 use super::gather::gather;
 use super::hydrate::hydrate;
 use super::plan::plan;
@@ -138,6 +138,18 @@ impl Searcher {
             hits.truncate(limit);
             hits
         }))
+    }
+
+    /// The hits of each channel of a query, at least as deep as its limit, before they are fused.
+    pub fn rankings(&self, query: &Query, cx: &RunContext) -> Result<Vec<Ranking>> {
+        let cx = &cx.or_deadline(Duration::from_millis(self.settings.deadline_ms));
+        cx.stage(Stage::Search, |s| {
+            let cx = s.cx();
+            let plan = cx.stage(Stage::Gate, |s| plan(query, &self.channels.vocabulary, s))?;
+            let scope = self.scope(&query.scope)?;
+            let gather = |s: &mut StageSpan| gather(&self.channels, &query.text, &plan, &scope, s);
+            Ok(cx.stage(Stage::Gather, gather)?.rankings)
+        })
     }
 
     /// Runs the stages of the read pipeline.

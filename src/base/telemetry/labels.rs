@@ -70,6 +70,7 @@ labels! {
         Embeddings = "embeddings",
         Rerank = "rerank",
         Bench = "bench",
+        Eval = "eval",
     }
     /// How a run ended.
     RunStatus: "status" { Ok = "ok", Error = "error", Cancelled = "cancelled" }

@@ -1,0 +1,242 @@
+//! `codeintel eval`: makes sets of questions, asks them of the index, compares the figures of two runs.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Context;
+use super::out::{BOLD, DIM, Out, PATH, count, counted, paint};
+use crate::base::error::{Error, Result};
+use crate::base::output::OutputFile;
+use crate::base::telemetry::labels::Tool;
+use crate::corpus::source::Repo;
+use crate::eval::{
+    Comparison, Evaluation, MakeOptions, QuestionScores, compare, evaluate, make, read_questions,
+};
+
+#[derive(clap::Args)]
+pub struct EvalArgs {
+    #[command(subcommand)]
+    pub command: EvalCommand,
+}
+
+#[derive(clap::Subcommand)]
+pub enum EvalCommand {
+    /// Make questions from the documentation of a repository, and a copy of it without comments
+    Make(MakeArgs),
+    /// Ask questions of the index: each channel alone, their fusion, the whole pipeline
+    Run(RunArgs),
+    /// Compare the JSON of two runs over the same questions
+    Compare(CompareArgs),
+}
+
+#[derive(clap::Args)]
+pub struct MakeArgs {
+    /// Folders or files with documented functions
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// A folder to create: questions.jsonl, and the sources to index in corpus/
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// The most questions in plain words
+    #[arg(short, long, default_value_t = 500, value_name = "N")]
+    pub questions: usize,
+    /// The most of them about one folder
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    pub per_folder: usize,
+}
+
+#[derive(clap::Args)]
+pub struct RunArgs {
+    /// Questions, one JSON object a line
+    #[arg(value_name = "SET")]
+    pub set: PathBuf,
+    /// Write the figures, and the scores of each question, as JSON; - prints them instead of the table
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+pub struct CompareArgs {
+    /// The JSON of the run before
+    #[arg(value_name = "BEFORE")]
+    pub before: PathBuf,
+    /// The JSON of the run after
+    #[arg(value_name = "AFTER")]
+    pub after: PathBuf,
+    /// Print the comparison as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+pub fn run(mut cx: Context, args: EvalArgs) -> Result<(), Arc<Error>> {
+    match args.command {
+        EvalCommand::Make(args) => make_set(&mut cx, &args)?,
+        EvalCommand::Run(args) => run_set(&mut cx, &args)?,
+        EvalCommand::Compare(args) => compare_runs(&mut cx, &args)?,
+    }
+    Ok(())
+}
+
+fn make_set(cx: &mut Context, args: &MakeArgs) -> Result<()> {
+    let output = &args.output;
+    if output.exists() {
+        let expected = "a folder that does not exist yet".to_owned();
+        let value = output.display().to_string();
+        return Err(Error::Argument { name: "output", value, expected });
+    }
+    let repo = Repo::open(&args.paths, cx.app.settings())?;
+    let options = MakeOptions { questions_max: args.questions, per_folder_max: args.per_folder };
+    let run = cx.begin(Tool::Eval, &[]);
+    let made = make(&repo, &options, &run);
+    cx.finish(&run, made.as_ref().err());
+    let made = made?;
+    for (path, text) in &made.files {
+        let file = output.join("corpus").join(path);
+        let write = || {
+            std::fs::create_dir_all(file.parent().unwrap_or(output))?;
+            std::fs::write(&file, text)
+        };
+        write().map_err(|source| Error::io("write", &file, source))?;
+    }
+    let set = output.join("questions.jsonl");
+    let line = |question| serde_json::to_string(question);
+    let lines: Vec<String> = made
+        .questions
+        .iter()
+        .map(line)
+        .collect::<Result<_, _>>()
+        .map_err(Error::library("serde_json", "write a question"))?;
+    let text = lines.join("\n") + "\n";
+    std::fs::write(&set, text).map_err(|source| Error::io("write", &set, source))?;
+    let out = &mut cx.out;
+    out.line(format!(
+        "{} from {} in {}",
+        paint(BOLD, counted(made.questions.len(), "question")),
+        counted(made.files.len(), "file"),
+        paint(PATH, set.display()),
+    ))?;
+    out.line(paint(
+        DIM,
+        format!("  {} dropped, because a file has their words", count(made.leaked)),
+    ))?;
+    let data = output.join("data");
+    out.line(paint(
+        DIM,
+        format!(
+            "  next: codeintel --data {data} index {corpus} && codeintel --data {data} eval run {set}",
+            data = data.display(),
+            corpus = output.join("corpus").display(),
+            set = set.display(),
+        ),
+    ))
+}
+
+fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {
+    let questions = read_questions(&args.set)?;
+    cx.app.open(true)?;
+    let searcher = cx.app.searcher()?;
+    let is_dash = args.json.as_deref().is_some_and(|file| file.as_os_str() == "-");
+    let file = args.json.as_deref().filter(|_| !is_dash);
+    let create = |file| OutputFile::create("--json", Some(file), &cx.files_read());
+    let output = file.map(create).transpose()?;
+    let run = cx.begin(Tool::Eval, &[]);
+    let style =
+        ProgressStyle::with_template("{pos:>6} of {len} questions {wide_bar:.cyan/dim} eta {eta}");
+    let bar = ProgressBar::new(questions.len() as u64)
+        .with_style(style.expect("the template is well formed"));
+    let settings = &cx.app.settings().search;
+    let asked = |asked: usize| bar.set_position(asked as u64);
+    let evaluated = evaluate(&searcher, &questions, settings, &run, asked);
+    bar.finish_and_clear();
+    cx.finish(&run, evaluated.as_ref().err());
+    let evaluation = evaluated?;
+    if is_dash {
+        return Ok(cx.out.json(&evaluation)?);
+    }
+    print_figures(&mut cx.out, &evaluation)?;
+    output.map_or(Ok(()), |output| Ok(write_json(output, &evaluation)?))
+}
+
+fn write_json(mut output: OutputFile, evaluation: &Evaluation) -> Result<()> {
+    let json = serde_json::to_vec_pretty(evaluation)
+        .map_err(Error::library("serde_json", "write the figures"))?;
+    output.append(&json)?;
+    output.finish()
+}
+
+fn print_figures(out: &mut Out, evaluation: &Evaluation) -> Result<()> {
+    let Evaluation { questions, chunks, model, systems, .. } = evaluation;
+    out.line(format!(
+        "{} of {} with {model}; nDCG@10, and its 95 % interval",
+        counted(*questions, "question"),
+        counted(*chunks, "chunk"),
+    ))?;
+    let categories = &systems[0].categories;
+    for (place, category) in categories.iter().enumerate() {
+        let head = format!("{} ({})", category.category, category.questions);
+        out.line(format!("\n{}", paint(BOLD, head)))?;
+        out.line(paint(
+            DIM,
+            "  system        nDCG@10          interval   MRR@10     R@1    R@10    R@50",
+        ))?;
+        for system in systems {
+            let figures = &system.categories[place];
+            let (mean, range) = (&figures.mean, figures.ndcg_10_interval);
+            out.line(format!(
+                "  {:<12} {:>8.3} {:>8.3} to {:.3} {:>8.3} {:>7.3} {:>7.3} {:>7.3}",
+                system.system,
+                mean.ndcg_10,
+                range.low,
+                range.high,
+                mean.mrr_10,
+                mean.recall_1,
+                mean.recall_10,
+                mean.recall_50,
+            ))?;
+        }
+    }
+    Ok(())
+}
+
+fn compare_runs(cx: &mut Context, args: &CompareArgs) -> Result<()> {
+    /// The part of an [`Evaluation`] that is compared.
+    #[derive(Deserialize)]
+    struct Read {
+        scores: Vec<QuestionScores>,
+    }
+    let read = |file: &Path| -> Result<Vec<QuestionScores>> {
+        let unreadable = |source| Error::PathUnreadable { path: file.to_path_buf(), source };
+        let bytes = std::fs::read(file).map_err(unreadable)?;
+        let read: Read = serde_json::from_slice(&bytes).map_err(|error| Error::Argument {
+            name: "file",
+            value: file.display().to_string(),
+            expected: format!("what `eval run --json` wrote ({error})"),
+        })?;
+        Ok(read.scores)
+    };
+    let compared = compare(&read(&args.before)?, &read(&args.after)?);
+    if args.json {
+        return cx.out.json(&json!({ "systems": compared }));
+    }
+    let out = &mut cx.out;
+    if compared.is_empty() {
+        return out.line("The two runs have no question in common.");
+    }
+    out.line(paint(
+        DIM,
+        "system       questions   before    after   difference, 95 %   better  worse",
+    ))?;
+    for Comparison { system, questions, before, after, difference_interval, better, worse } in
+        compared
+    {
+        out.line(format!(
+            "{system:<12} {questions:>9} {before:>8.3} {after:>8.3} {:>8.3} to {:<+7.3} {better:>7} {worse:>6}",
+            difference_interval.low, difference_interval.high,
+        ))?;
+    }
+    Ok(())
+}

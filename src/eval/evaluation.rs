@@ -1,0 +1,175 @@
+//! The figures of an evaluation, for each system and category, and the comparison of two.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use super::metrics::{Interval, Scores, interval};
+use super::question::Question;
+use super::systems::System;
+use crate::index::versions::VersionManifest;
+
+/// The category of the means over all questions.
+const ALL: &str = "all";
+
+/// One run of `codeintel eval run`; serialised it is its JSON.
+#[derive(Debug, Serialize)]
+pub struct Evaluation {
+    pub version: String,
+    pub model: String,
+    pub chunks: usize,
+    pub questions: usize,
+    /// The means of each system, in the order of [`System::ALL`].
+    pub systems: Vec<SystemFigures>,
+    /// Of each question.
+    pub scores: Vec<QuestionScores>,
+}
+
+/// The means of one system by category, `all` first.
+#[derive(Debug, Serialize)]
+pub struct SystemFigures {
+    pub system: &'static str,
+    pub categories: Vec<CategoryFigures>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CategoryFigures {
+    pub category: String,
+    pub questions: usize,
+    #[serde(flatten)]
+    pub mean: Scores,
+    /// Of the mean of nDCG@10, with 95 %.
+    pub ndcg_10_interval: Interval,
+}
+
+/// The scores of one question.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct QuestionScores {
+    pub query: String,
+    pub category: String,
+    /// nDCG@10 by the name of the system.
+    pub ndcg_10: BTreeMap<String, f64>,
+    #[serde(skip)]
+    scores: Vec<Scores>,
+}
+
+impl QuestionScores {
+    pub(super) fn new(question: &Question, systems: &[System], scores: &[Scores]) -> Self {
+        let named = systems.iter().zip(scores);
+        Self {
+            query: question.query.clone(),
+            category: question.category.clone(),
+            ndcg_10: named.map(|(s, scores)| (s.as_str().to_owned(), scores.ndcg_10)).collect(),
+            scores: scores.to_vec(),
+        }
+    }
+}
+
+impl Evaluation {
+    pub(super) fn new(manifest: &VersionManifest, scores: Vec<QuestionScores>) -> Self {
+        let mut categories: Vec<&str> = scores.iter().map(|q| q.category.as_str()).collect();
+        categories.sort_unstable();
+        categories.dedup();
+        categories.retain(|category| *category != ALL);
+        categories.insert(0, ALL);
+        let figures = |(place, system): (usize, &System)| SystemFigures {
+            system: system.as_str(),
+            categories: categories
+                .iter()
+                .map(|c| CategoryFigures::new(c, place, &scores))
+                .collect(),
+        };
+        Self {
+            version: manifest.version.clone(),
+            model: manifest.model.name.clone(),
+            chunks: manifest.live_chunks,
+            questions: scores.len(),
+            systems: System::ALL.iter().enumerate().map(figures).collect(),
+            scores,
+        }
+    }
+}
+
+impl CategoryFigures {
+    fn new(category: &str, system: usize, scores: &[QuestionScores]) -> Self {
+        let of = scores.iter().filter(|q| category == ALL || q.category == category);
+        let of: Vec<Scores> = of.map(|question| question.scores[system]).collect();
+        let ndcg: Vec<f64> = of.iter().map(|scores| scores.ndcg_10).collect();
+        Self {
+            category: category.to_owned(),
+            questions: of.len(),
+            mean: Scores::mean(&of),
+            ndcg_10_interval: interval(&ndcg),
+        }
+    }
+}
+
+/// The difference of one system between two evaluations of the same questions.
+#[derive(Debug, Serialize)]
+pub struct Comparison {
+    pub system: String,
+    /// Questions that both have.
+    pub questions: usize,
+    /// The mean nDCG@10 before and after.
+    pub before: f64,
+    pub after: f64,
+    /// Of the mean difference, with 95 %; it does not contain 0 if the difference is no chance.
+    pub difference_interval: Interval,
+    /// Questions that became better, and worse.
+    pub better: usize,
+    pub worse: usize,
+}
+
+/// Compares each system of two evaluations, question by question.
+pub fn compare(before: &[QuestionScores], after: &[QuestionScores]) -> Vec<Comparison> {
+    let key = |q: &QuestionScores| (q.query.clone(), q.category.clone());
+    let old: HashMap<_, _> = before.iter().map(|q| (key(q), q)).collect();
+    let pairs: Vec<_> = after.iter().filter_map(|q| Some((*old.get(&key(q))?, q))).collect();
+    let compared = System::ALL.iter().filter_map(|system| {
+        let name = system.as_str();
+        let scores = |(a, b): &(&QuestionScores, &QuestionScores)| {
+            Some((*a.ndcg_10.get(name)?, *b.ndcg_10.get(name)?))
+        };
+        let scores: Vec<(f64, f64)> = pairs.iter().filter_map(scores).collect();
+        let n = scores.len();
+        let mean = |of: fn(&(f64, f64)) -> f64| scores.iter().map(of).sum::<f64>() / n as f64;
+        let differences: Vec<f64> = scores.iter().map(|(a, b)| b - a).collect();
+        (n > 0).then(|| Comparison {
+            system: name.to_owned(),
+            questions: n,
+            before: mean(|(a, _)| *a),
+            after: mean(|(_, b)| *b),
+            better: differences.iter().filter(|d| **d > 0.0).count(),
+            worse: differences.iter().filter(|d| **d < 0.0).count(),
+            difference_interval: interval(&differences),
+        })
+    });
+    compared.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scores(query: &str, full: f64) -> QuestionScores {
+        let ndcg_10 = [("full".to_owned(), full)].into();
+        let category = "x".to_owned();
+        QuestionScores { query: query.to_owned(), category, ndcg_10, scores: Vec::new() }
+    }
+
+    #[test]
+    fn two_evaluations_are_compared_on_the_questions_that_both_have() {
+        let before = [scores("a", 0.5), scores("b", 1.0), scores("gone", 1.0)];
+        let after = [scores("a", 1.0), scores("b", 0.9), scores("new", 0.0)];
+        let compared = compare(&before, &after);
+        assert_eq!(compared.len(), 1);
+        let full = &compared[0];
+        assert_eq!(
+            (full.system.as_str(), full.questions, full.better, full.worse),
+            ("full", 2, 1, 1)
+        );
+        assert!((full.before - 0.75).abs() < 1e-12 && (full.after - 0.95).abs() < 1e-12);
+        assert!(full.difference_interval.low <= 0.2 && full.difference_interval.high >= 0.2);
+        assert!(compare(&before, &[]).is_empty());
+    }
+}

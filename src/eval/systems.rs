@@ -1,0 +1,174 @@
+//! The systems that are compared on one index.
+
+use std::collections::HashMap;
+
+use super::baselines::WordIndex;
+use super::evaluation::{Evaluation, QuestionScores};
+use super::metrics::{Found, Scores};
+use super::question::Question;
+use crate::base::config::SearchSettings;
+use crate::base::error::Result;
+use crate::base::hit::{ChunkId, Hit};
+use crate::base::telemetry::RunContext;
+use crate::index::catalog::ChunkRow;
+use crate::search::{ChannelName, LIMIT_MAX, Query, Ranking, Searcher};
+
+/// The constant of plain reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
+const RRF_K: usize = 60;
+
+/// A way to rank the chunks of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum System {
+    /// The chunks with most of the query's words, as a search of each word with ripgrep.
+    WordsFound,
+    /// BM25 over the words of the chunks as they are.
+    Bm25,
+    Dense,
+    Lexical,
+    Symbol,
+    /// Reciprocal rank fusion of dense and lexical with equal weights.
+    Rrf,
+    /// The mean of the dense and the lexical score, each scaled to 0 to 1 by its least and greatest.
+    Convex,
+    /// The whole pipeline.
+    Full,
+    /// The best of the three channels, chosen for each question by its nDCG.
+    Oracle,
+}
+
+impl System {
+    pub const ALL: [Self; 9] = [
+        Self::WordsFound,
+        Self::Bm25,
+        Self::Dense,
+        Self::Lexical,
+        Self::Symbol,
+        Self::Rrf,
+        Self::Convex,
+        Self::Full,
+        Self::Oracle,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::WordsFound => "words_found",
+            Self::Bm25 => "bm25",
+            Self::Dense => "dense",
+            Self::Lexical => "lexical",
+            Self::Symbol => "symbol",
+            Self::Rrf => "rrf",
+            Self::Convex => "convex",
+            Self::Full => "full",
+            Self::Oracle => "oracle",
+        }
+    }
+}
+
+/// Asks every question of every system. asked: called after each question with their number.
+///
+/// Returns the error of the first question that cannot be answered.
+pub fn evaluate(
+    searcher: &Searcher,
+    questions: &[Question],
+    settings: &SearchSettings,
+    cx: &RunContext,
+    asked: impl Fn(usize),
+) -> Result<Evaluation> {
+    let catalog = searcher.catalog();
+    let chunks = catalog.rows_in(0..u32::try_from(catalog.universe()).unwrap_or(u32::MAX))?;
+    let words = WordIndex::new(chunks.iter().map(|chunk| (chunk.id, chunk.text.as_str())));
+    let places: HashMap<ChunkId, &ChunkRow> =
+        chunks.iter().map(|chunk| (chunk.id, chunk)).collect();
+    let found = |hits: &[Hit]| -> Vec<Found<'_>> {
+        let place = |hit: &Hit| {
+            let chunk = places.get(&hit.id)?;
+            Some(Found {
+                path: &chunk.path,
+                start_line: chunk.start_line,
+                end_line: chunk.end_line,
+            })
+        };
+        hits.iter().filter_map(place).collect()
+    };
+    let mut all = Vec::with_capacity(questions.len());
+    for (i, question) in questions.iter().enumerate() {
+        let query = Query::new(&question.query, LIMIT_MAX, settings)?;
+        let rankings = searcher.rankings(&query, cx)?;
+        let of = |channel| {
+            let ranking = rankings.iter().find(|ranking: &&Ranking| ranking.channel == channel);
+            ranking.map_or(&[][..], |ranking| ranking.hits.as_slice())
+        };
+        let (dense, lexical) = (of(ChannelName::Dense), of(ChannelName::Lexical));
+        let scores = |hits: &[Hit]| Scores::of(&found(hits), &question.relevant);
+        let channels = [dense, lexical, of(ChannelName::Symbol)].map(scores);
+        let answer = searcher.search(&query, cx)?;
+        let full: Vec<Found<'_>> = answer
+            .findings
+            .iter()
+            .map(|finding| {
+                let row = &finding.row;
+                Found { path: &row.path, start_line: row.start_line, end_line: row.end_line }
+            })
+            .collect();
+        let best = channels.iter().copied().max_by(|a, b| a.ndcg_10.total_cmp(&b.ndcg_10));
+        let scores = System::ALL.map(|system| match system {
+            System::WordsFound => scores(&words.words_found(&query.text, LIMIT_MAX)),
+            System::Bm25 => scores(&words.bm25(&query.text, LIMIT_MAX)),
+            System::Dense => channels[0],
+            System::Lexical => channels[1],
+            System::Symbol => channels[2],
+            System::Rrf => scores(&reciprocal_ranks(&[dense, lexical])),
+            System::Convex => scores(&scaled(&[dense, lexical])),
+            System::Full => Scores::of(&full, &question.relevant),
+            System::Oracle => best.unwrap_or_default(),
+        });
+        all.push(QuestionScores::new(question, &System::ALL, &scores));
+        asked(i + 1);
+    }
+    Ok(Evaluation::new(&searcher.version().manifest, all))
+}
+
+fn reciprocal_ranks(rankings: &[&[Hit]]) -> Vec<Hit> {
+    let score = |rank: usize, _: &Hit, _: &[Hit]| 1.0 / (RRF_K + rank) as f32;
+    summed(rankings, score)
+}
+
+fn scaled(rankings: &[&[Hit]]) -> Vec<Hit> {
+    let score = |_: usize, hit: &Hit, hits: &[Hit]| {
+        let (high, low) = (hits[0].score, hits[hits.len() - 1].score);
+        if high > low { (hit.score - low) / (high - low) } else { 1.0 }
+    };
+    summed(rankings, score)
+}
+
+/// The sum of the scores of each chunk, best first. score: of rank (from 1), hit and ranking.
+fn summed(rankings: &[&[Hit]], score: impl Fn(usize, &Hit, &[Hit]) -> f32) -> Vec<Hit> {
+    let mut sums: HashMap<ChunkId, f32> = HashMap::new();
+    for hits in rankings {
+        for (rank, hit) in (1..).zip(*hits) {
+            *sums.entry(hit.id).or_default() += score(rank, hit, hits);
+        }
+    }
+    let mut hits: Vec<Hit> = sums.into_iter().map(|(id, score)| Hit { id, score }).collect();
+    hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+    hits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fusions_of_two_rankings_add_their_scores() {
+        let hits = |scores: &[(u32, f32)]| {
+            scores.iter().map(|&(id, score)| Hit { id: ChunkId(id), score }).collect::<Vec<_>>()
+        };
+        let (dense, lexical) = (hits(&[(1, 0.9), (2, 0.8), (3, 0.1)]), hits(&[(3, 9.0), (2, 5.0)]));
+        let order = |hits: Vec<Hit>| hits.iter().map(|hit| hit.id.0).collect::<Vec<_>>();
+        assert_eq!(order(reciprocal_ranks(&[&dense, &lexical])), [3, 2, 1]);
+        let convex = scaled(&[&dense, &lexical]);
+        assert_eq!(order(convex.clone()), [1, 3, 2]);
+        assert_eq!(convex[0].score, 1.0);
+        assert!(summed(&[&[], &[]], |_, _, _| 1.0).is_empty());
+    }
+}
