@@ -3,6 +3,7 @@
 mod bench;
 mod clone;
 mod embed;
+mod eval;
 mod facts;
 mod files_and_history;
 mod impact_and_related;

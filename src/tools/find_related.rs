@@ -83,8 +83,8 @@ impl ToolAnswer for RelatedAnswer {
             let SnippetLocation { path, start_line, end_line, .. } = location;
             format!("{path}:{start_line}-{end_line}")
         };
-        let found = self.related.len();
-        let mut text = format!("{found} pieces of code like {}\n", place(&self.source));
+        let found = super::counted(self.related.len(), "piece");
+        let mut text = format!("{found} of code like {}\n", place(&self.source));
         for RelatedItem { location, title, similarity, snippet, .. } in &self.related {
             text += &format!("\n{}  {title}  ({similarity:.2})\n", place(location));
             text += snippet.trim_end();

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::callers::{Callers, Wanted};
 use super::changed_definitions::{ChangedDefinition, DefinitionChange, changed_definitions};
-use super::{App, FileLink, ToolAnswer, ToolSpec, open_file};
+use super::{App, FileLink, ToolAnswer, ToolSpec, counted, open_file};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
@@ -114,8 +114,10 @@ impl ToolAnswer for ImpactAnswer {
     fn text(&self) -> String {
         let Self { since, changed, callers, tests, callers_total, tests_total, notes } = self;
         let mut text = format!(
-            "{} definitions changed since {since}; {callers_total} callers, {tests_total} tests\n",
-            changed.len()
+            "{} changed since {since}; {}, {}\n",
+            counted(changed.len(), "definition"),
+            counted(*callers_total, "caller"),
+            counted(*tests_total, "test"),
         );
         for ChangedItem { change, path, start_line, end_line, signature, .. } in changed {
             text += &format!("{change}  {path}:{start_line}-{end_line}  {signature}\n");

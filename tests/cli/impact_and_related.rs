@@ -70,7 +70,7 @@ fn impact_names_callers_and_tests_of_what_differs_from_head() {
     place.write("src/lib.rs", LIB.replace("    3\n", "    5\n"));
     place.index();
     let expected = "\
-1 definitions changed since HEAD; 2 callers, 2 tests
+1 definition changed since HEAD; 2 callers, 2 tests
 modified  src/lib.rs:1-3  pub fn budget() -> usize
 callers:
 src/pool.rs:5  Pool::acquire uses budget
@@ -150,7 +150,7 @@ fn related_code_is_found_from_a_line() {
     let scoped = tool(&place, "find_related", &scope);
     assert_eq!(scoped["related"][0]["location"]["path"], "main.rs", "{scoped}");
     let out = place.run(&["related", "pool.rs:4", "--limit", "1"]).ok();
-    assert!(out.starts_with("1 pieces of code like pool.rs:1-7\n\nbasin.rs:1-7  "), "{out}");
+    assert!(out.starts_with("1 piece of code like pool.rs:1-7\n\nbasin.rs:1-7  "), "{out}");
 
     place.run(&["related", "pool.rs"]).fails(2, &["a file and a line of it"]);
     place.run(&["related", "pool.rs:99"]).fails(2, &["line = 99", "1 to 7"]);
