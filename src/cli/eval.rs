@@ -53,7 +53,7 @@ pub struct MakeArgs {
 pub struct RunArgs {
     /// Questions, one JSON object a line
     #[arg(value_name = "SET")]
-    pub set: PathBuf,
+    pub questions: PathBuf,
     /// Write the figures, and the scores of each question, as JSON; - prints them instead of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -136,7 +136,7 @@ fn make_set(cx: &mut Context, args: &MakeArgs) -> Result<()> {
 }
 
 fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {
-    let questions = read_questions(&args.set)?;
+    let questions = read_questions(&args.questions)?;
     cx.app.open(true)?;
     let searcher = cx.app.searcher()?;
     let is_dash = args.json.as_deref().is_some_and(|file| file.as_os_str() == "-");
