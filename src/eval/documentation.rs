@@ -91,6 +91,9 @@ pub fn make(repo: &Repo, options: &MakeOptions, cx: &RunContext) -> Result<MadeS
         Question::new(file.path.clone(), vec![target], "path")
     };
     questions.extend(sampled(files.iter().map(path).collect(), options.questions_max / 5));
+    // Two sentences may be the same without the name.
+    let mut asked = HashSet::new();
+    questions.retain(|question| asked.insert((question.query.clone(), question.category.clone())));
     let files = files.into_iter().map(|file| (file.path, file.text)).collect();
     Ok(MadeSet { questions, files, leaked })
 }

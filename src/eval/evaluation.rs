@@ -122,9 +122,8 @@ pub struct Comparison {
 
 /// Compares each system of two evaluations, question by question.
 pub fn compare(before: &[QuestionScores], after: &[QuestionScores]) -> Vec<Comparison> {
-    let key = |q: &QuestionScores| (q.query.clone(), q.category.clone());
-    let old: HashMap<_, _> = before.iter().map(|q| (key(q), q)).collect();
-    let pairs: Vec<_> = after.iter().filter_map(|q| Some((*old.get(&key(q))?, q))).collect();
+    let old: HashMap<_, _> = numbered(before).collect();
+    let pairs: Vec<_> = numbered(after).filter_map(|(key, q)| Some((*old.get(&key)?, q))).collect();
     let compared = System::ALL.iter().filter_map(|system| {
         let name = system.as_str();
         let scores = |(a, b): &(&QuestionScores, &QuestionScores)| {
@@ -147,6 +146,19 @@ pub fn compare(before: &[QuestionScores], after: &[QuestionScores]) -> Vec<Compa
     compared.collect()
 }
 
+/// The questions, each with its query, its category and how many of these came before it.
+fn numbered(
+    scores: &[QuestionScores],
+) -> impl Iterator<Item = ((&str, &str, usize), &QuestionScores)> {
+    let mut seen: HashMap<(&str, &str), usize> = HashMap::new();
+    scores.iter().map(move |question| {
+        let (query, category) = (question.query.as_str(), question.category.as_str());
+        let count = seen.entry((query, category)).or_default();
+        *count += 1;
+        ((query, category, *count), question)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -159,8 +171,8 @@ mod tests {
 
     #[test]
     fn two_evaluations_are_compared_on_the_questions_that_both_have() {
-        let before = [scores("a", 0.5), scores("b", 1.0), scores("gone", 1.0)];
-        let after = [scores("a", 1.0), scores("b", 0.9), scores("new", 0.0)];
+        let before = [scores("a", 0.5), scores("b", 1.0), scores("gone", 1.0), scores("a", 0.0)];
+        let after = [scores("a", 1.0), scores("b", 0.9), scores("new", 0.0), scores("a", 0.0)];
         let compared = compare(&before, &after);
         assert_eq!(compared.len(), 1);
         let full = &compared[0];
