@@ -154,7 +154,10 @@ fn list(paths: &[PathBuf]) -> String {
     paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// A progress bar on standard error; invisible if that is not a terminal.
+/// The interval of lines about the progress where standard error is no terminal, such as in a log.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A progress bar on standard error, or a line now and then if that is no terminal.
 struct Bar {
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
@@ -184,6 +187,8 @@ fn draw(progress: &Progress, stopped: &AtomicBool) {
     let style = ProgressStyle::with_template(template).expect("the template is well formed");
     let bar = ProgressBar::new(0).with_style(style.progress_chars("━╸─"));
     let mut embedding_since = None;
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut logged = Instant::now();
     while !stopped.load(Ordering::Relaxed) {
         let phase = progress.phase();
         bar.set_prefix(phase.as_str());
@@ -195,7 +200,12 @@ fn draw(progress: &Progress, stopped: &AtomicBool) {
             let rate = progress.tokens() as f64 / since.elapsed().as_secs_f64().max(0.001);
             let (files, all) = progress.files();
             let chunks = count(progress.chunks());
-            bar.set_message(format!("{files}/{all} files  {chunks} chunks  {rate:.0} tokens/s"));
+            let message = format!("{files}/{all} files  {chunks} chunks  {rate:.0} tokens/s");
+            if !is_terminal && logged.elapsed() >= LOG_INTERVAL {
+                logged = Instant::now();
+                eprintln!("{}: {message}", phase.as_str());
+            }
+            bar.set_message(message);
         }
         std::thread::park_timeout(Duration::from_millis(100));
     }

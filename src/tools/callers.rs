@@ -34,7 +34,7 @@ pub(super) struct Callers<'a> {
     time: TimeLimit<'a>,
     /// The definitions of the files that were met.
     symbols: HashMap<String, Vec<SymbolRow>>,
-    /// What was followed already: symbols of `index.scip`, or names and their language.
+    /// What was followed already: symbols of `index.scip`, or names with language and owner.
     followed: HashSet<String>,
     /// Whether a file contains a word.
     names: HashMap<(String, String), bool>,
@@ -146,17 +146,18 @@ impl<'a> Callers<'a> {
             let places = found.into_iter().map(|row| (row.chunk, row.line)).collect();
             return Ok(Some(Uses { places, owner: None }));
         }
-        if !self.followed.insert(format!("{} {}", language_family(&wanted.path), wanted.name)) {
-            return Ok(None);
-        }
-        let found = catalog.references(&wanted.name, USES_MAX + 1)?;
         // A word such as `other` is a variable more often than not.
         let is_word = parts(&wanted.name).count() == 1;
         let is_ambiguous = is_word || catalog.symbols_named(&wanted.name)?.len() > 1;
-        Ok(Some(Uses {
-            places: found.into_iter().map(|row| (row.chunk, row.line)).collect(),
-            owner: wanted.owner().filter(|_| is_ambiguous).map(str::to_owned),
-        }))
+        let owner = wanted.owner().filter(|_| is_ambiguous).map(str::to_owned);
+        let family = language_family(&wanted.path);
+        let key = format!("{family} {} {}", owner.as_deref().unwrap_or_default(), wanted.name);
+        if !self.followed.insert(key) {
+            return Ok(None);
+        }
+        let found = catalog.references(&wanted.name, USES_MAX + 1)?;
+        let places = found.into_iter().map(|row| (row.chunk, row.line)).collect();
+        Ok(Some(Uses { places, owner }))
     }
 
     /// Whether a use of the name in the file `path` may be one of the definition: of an ambiguous name

@@ -178,3 +178,24 @@ fn a_recent_change_raises_a_score_only_where_it_is_asked_for() {
     let question = "which function that hands out budget was changed recently";
     assert!(score(&[], question).1.is_some());
 }
+
+#[test]
+fn two_changed_definitions_of_one_name_have_their_own_callers() {
+    let module = |value: usize| format!("pub fn run() -> usize {{\n    {value}\n}}\n");
+    let caller = |module: &str| format!("fn call_{module}() {{\n    crate::{module}::run();\n}}\n");
+    let place = Place::new(&[
+        ("src/one.rs", &module(1)),
+        ("src/two.rs", &module(2)),
+        ("src/a.rs", &caller("one")),
+        ("src/b.rs", &caller("two")),
+    ]);
+    git(place.repo(), "Ada", &["init", "-q", "-b", "main"]);
+    commit(&place, "Ada", "Add two modules");
+    place.write("src/one.rs", module(3));
+    place.write("src/two.rs", module(4));
+    place.index();
+    let answer = tool(&place, "impact", &json!({ "depth": 1 }));
+    let callers = answer["callers"].as_array().unwrap().iter();
+    let within: Vec<_> = callers.map(|caller| caller["within"].as_str().unwrap()).collect();
+    assert_eq!(within, ["call_one", "call_two"], "{answer}");
+}
