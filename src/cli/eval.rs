@@ -14,8 +14,12 @@ use crate::base::output::OutputFile;
 use crate::base::telemetry::labels::Tool;
 use crate::corpus::source::Repo;
 use crate::eval::{
-    Comparison, Evaluation, MakeOptions, QuestionScores, compare, evaluate, make, read_questions,
+    Comparison, Evaluation, MadeSet, MakeOptions, QuestionScores, compare, evaluate, make,
+    read_questions,
 };
+
+/// The file of the questions that `make` writes.
+const SET: &str = "questions.jsonl";
 
 #[derive(clap::Args)]
 pub struct EvalArgs {
@@ -94,24 +98,13 @@ fn make_set(cx: &mut Context, args: &MakeArgs) -> Result<()> {
     let made = make(&repo, &options, &run);
     cx.finish(&run, made.as_ref().err());
     let made = made?;
-    for (path, text) in &made.files {
-        let file = output.join("corpus").join(path);
-        let write = || {
-            std::fs::create_dir_all(file.parent().unwrap_or(output))?;
-            std::fs::write(&file, text)
-        };
-        write().map_err(|source| Error::io("write", &file, source))?;
-    }
-    let set = output.join("questions.jsonl");
-    let line = |question| serde_json::to_string(question);
-    let lines: Vec<String> = made
-        .questions
-        .iter()
-        .map(line)
-        .collect::<Result<_, _>>()
-        .map_err(Error::library("serde_json", "write a question"))?;
-    let text = lines.join("\n") + "\n";
-    std::fs::write(&set, text).map_err(|source| Error::io("write", &set, source))?;
+    // A set that is not whole has another name, and is replaced by the next run.
+    let mut beside = output.clone().into_os_string();
+    beside.push(".partial");
+    let beside = PathBuf::from(beside);
+    write_set(&made, &beside)?;
+    std::fs::rename(&beside, output).map_err(|source| Error::io("rename", &beside, source))?;
+    let set = output.join(SET);
     let out = &mut cx.out;
     out.line(format!(
         "{} from {} in {}",
@@ -133,6 +126,28 @@ fn make_set(cx: &mut Context, args: &MakeArgs) -> Result<()> {
             set = set.display(),
         ),
     ))
+}
+
+/// Writes the questions and the sources into `folder`, which is emptied first.
+fn write_set(made: &MadeSet, folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).map_err(|source| Error::io("remove", folder, source))?;
+    }
+    let write = |path: &Path, text: &str| {
+        let parent = path.parent().unwrap_or(folder);
+        let written = std::fs::create_dir_all(parent).and_then(|()| std::fs::write(path, text));
+        written.map_err(|source| Error::io("write", path, source))
+    };
+    for (path, text) in &made.files {
+        write(&folder.join("corpus").join(path), text)?;
+    }
+    let mut lines = String::new();
+    for question in &made.questions {
+        let line = serde_json::to_string(question);
+        lines += &line.map_err(Error::library("serde_json", "write a question"))?;
+        lines.push('\n');
+    }
+    write(&folder.join(SET), &lines)
 }
 
 fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {

@@ -11,7 +11,7 @@ mod metrics;
 mod question;
 mod systems;
 
-pub use documentation::{MakeOptions, make};
+pub use documentation::{MadeSet, MakeOptions, make};
 pub use evaluation::{Comparison, Evaluation, QuestionScores, compare};
 pub use question::read_questions;
 pub use systems::evaluate;

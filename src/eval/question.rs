@@ -103,6 +103,9 @@ pub fn read_questions(file: &Path) -> Result<Vec<Question>> {
     let mut complete = Vec::with_capacity(questions.len());
     for (number, mut question) in questions {
         question.relevant.append(&mut question.secondary);
+        if question.query.trim().is_empty() {
+            return Err(refused(number, "the query is empty".to_owned()));
+        }
         if question.relevant.is_empty() {
             return Err(refused(number, "nothing is relevant".to_owned()));
         }
@@ -145,6 +148,7 @@ mod tests {
             ("", "the set is empty"),
             ("{\"query\": \"a\", \"relevant\": [\"x\"]}\n{\"query\": 1}", "line 2"),
             ("{\"query\": \"a\", \"relevant\": []}", "nothing is relevant"),
+            ("{\"query\": \" \", \"relevant\": [\"x\"]}", "the query is empty"),
             ("[{\"query\": \"a\"}]", "relevant"),
         ] {
             let message = read(text).unwrap_err().to_string();
