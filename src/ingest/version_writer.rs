@@ -196,8 +196,9 @@ pub fn add_lexical(
     chunks: &FileChunks,
     chunk: &Chunk,
 ) -> Result<()> {
-    let symbols: Vec<&Symbol> =
-        chunk.symbols.iter().filter_map(|&index| chunks.symbols.get(index as usize)).collect();
+    let symbols = chunk.symbols.iter().filter_map(|&index| chunks.symbols.get(index as usize));
+    // Fields stand in the code; beside it they would make a large struct the answer to each of them.
+    let symbols: Vec<&Symbol> = symbols.filter(|symbol| !symbol.kind.is_member()).collect();
     let names: Vec<&str> = symbols.iter().map(|symbol| symbol.name.as_str()).collect();
     let signatures: Vec<&str> = symbols.iter().map(|symbol| symbol.signature.as_str()).collect();
     let (code, comments) = chunk.code_and_comments();

@@ -62,7 +62,7 @@ pub struct Chunk {
     pub enclosing: Vec<String>,
     /// The symbols that start in this chunk, as indices into [`FileChunks::symbols`].
     pub symbols: Vec<u32>,
-    /// The signature of the first symbol that starts in this chunk.
+    /// The signature of the first symbol that starts in this chunk and is no member of a type.
     pub signature: Option<String>,
     /// The documentation of that symbol.
     pub doc: Option<String>,
@@ -128,7 +128,7 @@ impl Chunker {
         let splitter = Splitter::new(&outline.levels, &counts);
         let pieces = splitter.split(|line| headers.budget(line));
 
-        let symbols = symbols(&outline.scopes, &pieces, separator);
+        let symbols = symbols(&outline, &pieces, separator);
         let mut chunks: Vec<Chunk> = pieces
             .iter()
             .map(|piece| headers.chunk(*piece, &lines, splitter.tokens(piece.start, piece.end)))
@@ -138,7 +138,7 @@ impl Chunker {
         }
         for (index, symbol) in symbols.iter().enumerate() {
             let chunk = &mut chunks[symbol.chunk as usize];
-            if chunk.symbols.is_empty() {
+            if chunk.signature.is_none() && !symbol.kind.is_member() {
                 chunk.signature = Some(symbol.signature.clone());
                 chunk.doc = symbol.doc.clone();
             }
@@ -155,7 +155,7 @@ pub fn definitions(file: &SourceFile) -> Vec<Symbol> {
         return Vec::new();
     }
     let (outline, separator) = outline(file, &lines);
-    symbols(&outline.scopes, &[Piece { start: 0, end: lines.len() }], separator)
+    symbols(&outline, &[Piece { start: 0, end: lines.len() }], separator)
 }
 
 /// The outline of a file, and what separates the parts of a qualified name in it.
@@ -295,11 +295,14 @@ fn piece_of(pieces: &[Piece], line: usize) -> usize {
     pieces.partition_point(|piece| piece.end <= line).min(pieces.len().saturating_sub(1))
 }
 
-fn symbols(scopes: &[Scope], pieces: &[Piece], separator: &str) -> Vec<Symbol> {
-    let symbol = |(i, scope): (usize, &Scope)| {
+fn symbols(outline: &Outline, pieces: &[Piece], separator: &str) -> Vec<Symbol> {
+    let symbol = |scope: &Scope| {
+        let mut qualified = names(&outline.scopes, scope.parent.map(|parent| parent as u32));
+        qualified.extend(scope.owner.clone());
+        qualified.push(scope.name.clone());
         Some(Symbol {
             name: scope.name.clone(),
-            qualified: names(scopes, Some(i as u32)).join(separator),
+            qualified: qualified.join(separator),
             kind: scope.kind?,
             signature: scope.signature.clone(),
             doc: scope.doc.clone(),
@@ -309,7 +312,8 @@ fn symbols(scopes: &[Scope], pieces: &[Piece], separator: &str) -> Vec<Symbol> {
             chunk: piece_of(pieces, scope.start_line) as u32,
         })
     };
-    let mut symbols: Vec<Symbol> = scopes.iter().enumerate().filter_map(symbol).collect();
+    let all = outline.scopes.iter().chain(&outline.members);
+    let mut symbols: Vec<Symbol> = all.filter_map(symbol).collect();
     symbols.sort_by_key(|symbol| (symbol.start_line, symbol.start_col));
     symbols
 }

@@ -104,6 +104,16 @@ impl Grammar {
         self.spec.docstrings
     }
 
+    /// Whether definitions of one name in a row are one.
+    pub fn has_clauses(&self) -> bool {
+        self.spec.clauses
+    }
+
+    /// Paths from a definition to its body.
+    pub fn bodies(&self) -> &'static [&'static str] {
+        self.spec.bodies
+    }
+
     pub fn role(&self, node: &Node<'_>) -> &Role {
         self.roles.get(node.kind_id() as usize).unwrap_or(&self.no_role)
     }

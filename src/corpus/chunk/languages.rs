@@ -1,182 +1,10 @@
-//! The table of languages with a grammar, and the nodes of each that define something.
+//! The table of languages with a grammar: one row per language.
 //!
-//! One row per language. `grammar_spec.rs` explains the columns.
+//! `grammar_spec.rs` explains the columns, and `definitions/` has the nodes that define something.
 
-use super::SymbolKind::{self, *};
-use super::grammar_spec::Name::{self, *};
-use super::grammar_spec::When::{self, *};
-use super::grammar_spec::{Definition, GrammarSpec};
+use super::definitions::*;
+use super::grammar_spec::GrammarSpec;
 use crate::corpus::source::Language;
-
-const fn def(node: &'static str, kind: SymbolKind, name: Name) -> Definition {
-    Definition { node, kind: Some(kind), name, when: Always }
-}
-
-const fn def_when(node: &'static str, kind: SymbolKind, name: Name, when: When) -> Definition {
-    Definition { node, kind: Some(kind), name, when }
-}
-
-const NAME: Name = Field("name");
-
-/// What `const f = ...` in JavaScript and TypeScript may define instead of a constant.
-const JS_FUNCTION: When =
-    FieldIs("value", &["arrow_function", "function_expression", "generator_function"]);
-const JS_CLASS: When = FieldIs("value", &["class"]);
-
-const RUST: &[Definition] = &[
-    def("function_item", Function, NAME),
-    def("function_signature_item", Function, NAME),
-    def("struct_item", Struct, NAME),
-    def("union_item", Struct, NAME),
-    def("enum_item", Enum, NAME),
-    def("trait_item", Trait, NAME),
-    def("mod_item", Module, NAME),
-    def("const_item", Constant, NAME),
-    def("static_item", Constant, NAME),
-    def("macro_definition", Macro, NAME),
-    def("type_item", Type, NAME),
-    def("associated_type", Type, NAME),
-    Definition { node: "impl_item", kind: None, name: TypeField, when: Always },
-];
-
-const PYTHON: &[Definition] = &[
-    def("class_definition", Class, NAME),
-    def("function_definition", Function, NAME),
-    def("type_alias_statement", Type, Field("left")),
-    def_when("assignment", Constant, Field("left"), Shallow),
-];
-
-const TYPESCRIPT: &[Definition] = &[
-    def("function_declaration", Function, NAME),
-    def("generator_function_declaration", Function, NAME),
-    def("function_signature", Function, NAME),
-    def("class_declaration", Class, NAME),
-    def("abstract_class_declaration", Class, NAME),
-    def("interface_declaration", Trait, NAME),
-    def("enum_declaration", Enum, NAME),
-    def("type_alias_declaration", Type, NAME),
-    def("internal_module", Module, NAME),
-    def("module", Module, NAME),
-    def("method_definition", Method, NAME),
-    def("method_signature", Method, NAME),
-    def("abstract_method_signature", Method, NAME),
-    def_when("public_field_definition", Method, NAME, JS_FUNCTION),
-    def_when("field_definition", Method, Field("property"), JS_FUNCTION),
-    def_when("variable_declarator", Function, NAME, JS_FUNCTION),
-    def_when("variable_declarator", Class, NAME, JS_CLASS),
-    def_when("variable_declarator", Constant, NAME, Shallow),
-];
-
-const GO: &[Definition] = &[
-    def("function_declaration", Function, NAME),
-    def("method_declaration", Method, Receiver),
-    def_when("type_spec", Struct, NAME, FieldIs("type", &["struct_type"])),
-    def_when("type_spec", Trait, NAME, FieldIs("type", &["interface_type"])),
-    def("type_spec", Type, NAME),
-    def("type_alias", Type, NAME),
-    def_when("const_spec", Constant, NAME, Shallow),
-    def_when("var_spec", Constant, NAME, Shallow),
-];
-
-const JAVA: &[Definition] = &[
-    def("class_declaration", Class, NAME),
-    def("record_declaration", Class, NAME),
-    def("interface_declaration", Trait, NAME),
-    def("annotation_type_declaration", Trait, NAME),
-    def("enum_declaration", Enum, NAME),
-    def("method_declaration", Method, NAME),
-    def("constructor_declaration", Method, NAME),
-    def("compact_constructor_declaration", Method, NAME),
-];
-
-const C: &[Definition] = &[
-    def("function_definition", Function, Declarator),
-    def_when("declaration", Function, Declarator, FieldIs("declarator", &["function_declarator"])),
-    def_when("struct_specifier", Struct, NAME, Has("body")),
-    def_when("union_specifier", Struct, NAME, Has("body")),
-    def_when("enum_specifier", Enum, NAME, Has("body")),
-    def("type_definition", Type, Declarator),
-    def("preproc_def", Macro, NAME),
-    def("preproc_function_def", Macro, NAME),
-];
-
-const CPP: &[Definition] = &[
-    def("function_definition", Function, Declarator),
-    def_when("declaration", Function, Declarator, FieldIs("declarator", &["function_declarator"])),
-    def_when(
-        "field_declaration",
-        Function,
-        Declarator,
-        FieldIs("declarator", &["function_declarator"]),
-    ),
-    def_when("class_specifier", Class, NAME, Has("body")),
-    def_when("struct_specifier", Struct, NAME, Has("body")),
-    def_when("union_specifier", Struct, NAME, Has("body")),
-    def_when("enum_specifier", Enum, NAME, Has("body")),
-    def_when("namespace_definition", Module, NAME, Has("name")),
-    def("type_definition", Type, Declarator),
-    def("alias_declaration", Type, NAME),
-    def("concept_definition", Trait, NAME),
-    def("preproc_def", Macro, NAME),
-    def("preproc_function_def", Macro, NAME),
-];
-
-const CSHARP: &[Definition] = &[
-    def("namespace_declaration", Module, NAME),
-    def("file_scoped_namespace_declaration", Module, NAME),
-    def("class_declaration", Class, NAME),
-    def("record_declaration", Class, NAME),
-    def("struct_declaration", Struct, NAME),
-    def("interface_declaration", Trait, NAME),
-    def("enum_declaration", Enum, NAME),
-    def("delegate_declaration", Type, NAME),
-    def("method_declaration", Method, NAME),
-    def("constructor_declaration", Method, NAME),
-    def("local_function_statement", Function, NAME),
-];
-
-const RUBY: &[Definition] = &[
-    def("class", Class, NAME),
-    def("module", Module, NAME),
-    def("method", Function, NAME),
-    def("singleton_method", Function, NAME),
-    def_when("assignment", Constant, Field("left"), FieldIs("left", &["constant"])),
-];
-
-const PHP: &[Definition] = &[
-    def("namespace_definition", Module, NAME),
-    def("class_declaration", Class, NAME),
-    def("interface_declaration", Trait, NAME),
-    def("trait_declaration", Trait, NAME),
-    def("enum_declaration", Enum, NAME),
-    def("function_definition", Function, NAME),
-    def("method_declaration", Method, NAME),
-    def("const_element", Constant, Child(&["name"])),
-];
-
-const BASH: &[Definition] = &[
-    def("function_definition", Function, NAME),
-    def_when("variable_assignment", Constant, NAME, Shallow),
-];
-
-const JSON: &[Definition] = &[def_when("pair", Key, Field("key"), Outer(2))];
-
-const YAML: &[Definition] = &[def_when("block_mapping_pair", Key, Field("key"), Outer(2))];
-
-const TOML_KEYS: Name = Child(&["bare_key", "dotted_key", "quoted_key"]);
-const TOML: &[Definition] =
-    &[def("table", Key, TOML_KEYS), def("table_array_element", Key, TOML_KEYS)];
-
-const CSS: &[Definition] = &[
-    def("rule_set", Rule, Child(&["selectors"])),
-    def("keyframes_statement", Rule, Child(&["keyframes_name"])),
-];
-
-const MARKDOWN: &[Definition] = &[
-    def("section", Section, Heading),
-    // Underlined headings open no section in this grammar.
-    def("setext_heading", Section, Field("heading_content")),
-];
 
 const COMMENT: &[&str] = &["comment"];
 const JS_IDENTIFIERS: &[&str] =
@@ -194,11 +22,13 @@ const PLAIN: GrammarSpec = GrammarSpec {
     comments: COMMENT,
     attributes: &[],
     identifiers: &[],
+    bodies: &[],
     docstrings: false,
+    clauses: false,
 };
 
 /// Every language with a grammar.
-pub(super) static GRAMMARS: [GrammarSpec; 19] = [
+pub(super) static GRAMMARS: [GrammarSpec; 31] = [
     GrammarSpec {
         language: Language::Rust,
         load: || tree_sitter_rust::LANGUAGE.into(),
@@ -328,6 +158,111 @@ pub(super) static GRAMMARS: [GrammarSpec; 19] = [
         load: || tree_sitter_md::LANGUAGE.into(),
         definitions: MARKDOWN,
         comments: &[],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Kotlin,
+        load: || tree_sitter_kotlin_sg::LANGUAGE.into(),
+        definitions: KOTLIN,
+        comments: &["line_comment", "multiline_comment"],
+        attributes: &["annotation"],
+        identifiers: &["simple_identifier", "type_identifier"],
+        bodies: &["class_body", "enum_class_body", "function_body", "getter"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Scala,
+        load: || tree_sitter_scala::LANGUAGE.into(),
+        definitions: SCALA,
+        comments: &["comment", "block_comment"],
+        attributes: &["annotation"],
+        identifiers: &["identifier", "type_identifier"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Swift,
+        load: || tree_sitter_swift::LANGUAGE.into(),
+        definitions: SWIFT,
+        comments: &["comment", "multiline_comment"],
+        attributes: &["attribute"],
+        identifiers: &["simple_identifier", "type_identifier"],
+        bodies: &["computed_value"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Lua,
+        load: || tree_sitter_lua::LANGUAGE.into(),
+        definitions: LUA,
+        identifiers: &["identifier"],
+        bodies: &["expression_list/value/body"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Elixir,
+        load: || tree_sitter_elixir::LANGUAGE.into(),
+        definitions: ELIXIR,
+        attributes: &["unary_operator"],
+        identifiers: &["identifier", "alias"],
+        bodies: &["do_block"],
+        docstrings: true,
+        clauses: true,
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Haskell,
+        load: || tree_sitter_haskell::LANGUAGE.into(),
+        definitions: HASKELL,
+        comments: &["comment", "haddock"],
+        identifiers: &["variable", "name", "constructor"],
+        bodies: &["match", "declarations", "constructors"],
+        clauses: true,
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Zig,
+        load: || tree_sitter_zig::LANGUAGE.into(),
+        definitions: ZIG,
+        identifiers: &["identifier"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Sql,
+        load: || tree_sitter_sequel::LANGUAGE.into(),
+        definitions: SQL,
+        comments: &["comment", "marginalia"],
+        identifiers: &["identifier"],
+        bodies: &["column_definitions", "create_query", "function_body"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Dockerfile,
+        load: || tree_sitter_containerfile::LANGUAGE.into(),
+        definitions: DOCKERFILE,
+        identifiers: &["image_name", "variable"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Make,
+        load: || tree_sitter_make::LANGUAGE.into(),
+        definitions: MAKE,
+        identifiers: &["word"],
+        bodies: &["recipe"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Terraform,
+        load: || tree_sitter_hcl::LANGUAGE.into(),
+        definitions: TERRAFORM,
+        identifiers: &["identifier"],
+        bodies: &["block_start"],
+        ..PLAIN
+    },
+    GrammarSpec {
+        language: Language::Protobuf,
+        load: || tree_sitter_proto::LANGUAGE.into(),
+        definitions: PROTOBUF,
+        identifiers: &["identifier"],
+        bodies: &["message_body", "enum_body"],
         ..PLAIN
     },
 ];

@@ -3,6 +3,9 @@
 /// The indent of a line that is all white space.
 pub(super) const BLANK: u32 = u32::MAX;
 
+/// Only the beginning of a longer line counts: the rest is data, such as an embedded image.
+pub(super) const LINE_BYTES_MAX: usize = 2000;
+
 /// The lines of a text. A line includes its `\n`; the last one may have none.
 pub(super) struct Lines<'a> {
     pub text: &'a str,

@@ -6,12 +6,14 @@
 //! The texts of a file's chunks, joined, are the file.
 
 mod chunker;
+mod definitions;
 mod grammar;
 mod grammar_spec;
 mod header;
 mod languages;
 mod levels;
 mod lines;
+mod names;
 mod outline;
 mod splitter;
 mod symbol;

@@ -9,19 +9,21 @@ use super::SymbolKind;
 use super::grammar::Grammar;
 use super::grammar_spec::{Definition, Name, When};
 use super::levels::{Mark, NEVER, first_of_run};
-use super::lines::Lines;
+use super::lines::{LINE_BYTES_MAX, Lines};
+use super::names::{Named, arity, at, names, text_of};
 use super::symbol::{clean_doc, clean_docstring, one_line};
-use super::type_names::{bare_path, bare_type, is_word, receiver_type};
+use super::type_names::is_word;
 use crate::base::text::prefix;
 
 /// The deepest nesting of scopes; deeper definitions belong to the deepest scope.
 const NESTING_MAX: usize = 12;
-pub(super) const NAME_CHARS_MAX: usize = 120;
 const SIGNATURE_CHARS_MAX: usize = 200;
 /// The most bytes examined for a signature, so that a large constant costs nothing.
 const SIGNATURE_BYTES_MAX: usize = 2000;
 /// The most levels of the tree between a scope and a constant that belongs to it.
 const SHALLOW_MAX: usize = 4;
+/// What a variable that only names an imported module, or the enclosing type, is assigned.
+const IMPORTS: [&str; 4] = ["@import(", "require(", "require ", "@This("];
 
 /// What a syntax tree says about a file.
 pub(super) struct Outline {
@@ -31,6 +33,8 @@ pub(super) struct Outline {
     pub marks: Vec<Mark>,
     /// In the order of the text, so a scope follows the one that encloses it.
     pub scopes: Vec<Scope>,
+    /// Fields and variants: they enclose nothing, so they are no scopes of chunks.
+    pub members: Vec<Scope>,
     pub uses: Vec<Use>,
     /// The bytes of comments and docstrings, in the order of the text; they do not overlap.
     pub comments: Vec<Range<u32>>,
@@ -52,6 +56,8 @@ pub(super) struct Scope {
     pub start_col: usize,
     pub end_line: usize,
     pub parent: Option<usize>,
+    /// The number of its parameters where that tells definitions of one name apart.
+    arity: usize,
 }
 
 /// The use of a name: its bytes and its line, counted from 0.
@@ -68,6 +74,7 @@ impl Outline {
             levels: vec![NEVER; lines.len()],
             marks: vec![Mark::None; lines.len()],
             scopes: Vec::new(),
+            members: Vec::new(),
             uses: Vec::new(),
             comments: Vec::new(),
         }
@@ -80,6 +87,7 @@ impl Outline {
             out: Self::plain(lines),
             open: Vec::new(),
             named: HashSet::new(),
+            members: HashSet::new(),
         };
         if grammar.has_docstrings()
             && let Some(string) = docstring_of(&tree.root_node())
@@ -113,6 +121,8 @@ struct Walk<'a> {
     open: Vec<OpenScope>,
     /// The bytes at which names of definitions start: these are not uses.
     named: HashSet<u32>,
+    /// The members found so far, by their scope and name.
+    members: HashSet<(Option<usize>, String)>,
 }
 
 /// A scope that the walk has entered and not left.
@@ -130,17 +140,21 @@ impl Walk<'_> {
             return false;
         }
         let start = node.start_position();
+        if start.column > LINE_BYTES_MAX {
+            return node.end_position().row > start.row;
+        }
         if self.lines.starts_at(start.row, start.column) {
             let level = &mut self.out.levels[start.row];
             *level = (*level).min(depth as u32);
         }
         let role = self.grammar.role(&node);
-        if role.comment {
-            self.comment(&node);
-        }
-        if role.comment || role.attribute {
-            self.mark(&node, if role.comment { Mark::Comment } else { Mark::Attribute });
-            return role.attribute;
+        let mark = self.mark_of(&node);
+        if mark != Mark::None {
+            if mark == Mark::Comment {
+                self.comment(&node);
+            }
+            self.mark(&node, mark);
+            return mark == Mark::Attribute;
         }
         if !role.definitions.is_empty() {
             while self.open.last().is_some_and(|open| open.end_byte <= node.start_byte()) {
@@ -169,98 +183,154 @@ impl Walk<'_> {
         }
     }
 
+    /// Whether a node is a comment or an attribute. The operators of Elixir are the latter where they are
+    /// `@name value`, and documentation where they are `@doc "..."`.
+    fn mark_of(&self, node: &Node<'_>) -> Mark {
+        let role = self.grammar.role(node);
+        if role.comment {
+            Mark::Comment
+        } else if role.attribute && node.kind() == "unary_operator" {
+            let text = self.text(node);
+            let is_doc = text.starts_with("@doc ") && text.contains('"');
+            match (is_doc, text.starts_with('@')) {
+                (true, _) => Mark::Comment,
+                (false, true) => Mark::Attribute,
+                (false, false) => Mark::None,
+            }
+        } else if role.attribute {
+            Mark::Attribute
+        } else {
+            Mark::None
+        }
+    }
+
     fn define(&mut self, node: &Node<'_>, rows: &[&'static Definition], depth: usize) {
-        let fits = |row: &&&Definition| self.fits(node, row, depth);
+        let fits = |row: &&&Definition| row.when.iter().all(|when| self.fits(node, when, depth));
         let Some(row) = rows.iter().find(fits) else { return };
-        let Some((name_at, name, owner)) = self.name(node, row.name) else { return };
-        if matches!(row.when, When::Shallow) && !is_word(&name) {
+        if row.kind.is_some_and(SymbolKind::is_member) {
+            return self.define_members(node, row);
+        }
+        let Some(named) = names(*node, row.name, self.lines.text).into_iter().next() else {
+            return;
+        };
+        let is_variable = row.when.iter().any(|when| matches!(when, When::Shallow));
+        if is_variable && (!is_word(&named.word) || self.is_import(node)) {
             return;
         }
-        if !self.named.insert(name_at as u32) {
+        if !self.named.insert(named.start_byte as u32) {
             return;
+        }
+        if let When::TextIs(path, _) = row.when.first().unwrap_or(&When::TopLevel) {
+            // `def` is no use of a name.
+            self.named.extend(at(*node, path).map(|word| word.start_byte() as u32));
         }
         let parent = self.open.last().map(|open| open.scope);
         let inside = parent.map(|scope| self.out.scopes[scope].kind);
         let holder = |kind: Option<SymbolKind>| kind.is_none_or(SymbolKind::holds_methods);
-        let is_method = owner.is_some() || inside.is_some_and(holder);
+        let is_owned =
+            named.owner.is_some() && !matches!(row.name, Name::Dotted(_) | Name::Argument);
         let kind = match row.kind {
-            Some(SymbolKind::Function) if is_method => Some(SymbolKind::Method),
+            Some(SymbolKind::Function) if is_owned || inside.is_some_and(holder) => {
+                Some(SymbolKind::Method)
+            }
             kind => kind,
         };
+        let mut scope = self.scope(node, named, kind, parent);
+        if self.grammar.has_clauses() && kind.is_some_and(SymbolKind::is_function) {
+            scope.arity = arity(*node, self.lines.text);
+            let before = self.out.scopes.iter().rposition(|before| before.parent == parent);
+            let key = |scope: &Scope| (scope.kind, scope.arity, scope.name.clone());
+            if let Some(before) = before.filter(|i| key(&self.out.scopes[*i]) == key(&scope)) {
+                self.out.scopes[before].end_line = scope.end_line;
+                return self.open(node, before, depth);
+            }
+        }
+        self.out.scopes.push(scope);
+        self.open(node, self.out.scopes.len() - 1, depth);
+    }
+
+    fn open(&mut self, node: &Node<'_>, scope: usize, depth: usize) {
+        if self.open.len() < NESTING_MAX {
+            self.open.push(OpenScope { end_byte: node.end_byte(), scope, depth });
+        }
+    }
+
+    /// Records the fields or variants that a node defines; their scope is that of the type around them.
+    fn define_members(&mut self, node: &Node<'_>, row: &Definition) {
+        let kind_of = |open: &OpenScope| self.out.scopes[open.scope].kind;
+        let is_type = |open: &&OpenScope| !kind_of(open).is_some_and(SymbolKind::is_function);
+        let parent = self.open.iter().rev().find(is_type).map(|open| open.scope);
+        for named in names(*node, row.name, self.lines.text) {
+            let is_new = is_word(&named.word) && self.named.insert(named.start_byte as u32);
+            if is_new && self.members.insert((parent, named.word.clone())) {
+                let whole = if row.kind == Some(SymbolKind::Field) { *node } else { named.node };
+                let member = self.scope(&whole, named, row.kind, parent);
+                self.out.members.push(member);
+            }
+        }
+    }
+
+    fn scope(
+        &mut self,
+        node: &Node<'_>,
+        named: Named<'_>,
+        kind: Option<SymbolKind>,
+        parent: Option<usize>,
+    ) -> Scope {
         let first_line = node.start_position().row;
         let start = after_attributes(node, self.grammar).unwrap_or(*node).start_position();
-        let docstring = docstring(node).filter(|_| self.grammar.has_docstrings());
+        let docstring = docstring(node, self.lines.text).filter(|_| self.grammar.has_docstrings());
         docstring.iter().for_each(|string| self.comment(string));
-        let scope = Scope {
+        Scope {
             signature: self.signature(node, kind),
             doc: match docstring {
                 Some(string) => clean_docstring(self.text(&string)),
                 None => self.doc(first_line, start.row),
             },
-            name,
-            owner,
+            name: named.word,
+            owner: named.owner,
             kind,
             first_line,
             start_line: start.row,
             start_col: start.column,
             end_line: last_line(node).max(start.row),
             parent,
-        };
-        self.out.scopes.push(scope);
-        if self.open.len() < NESTING_MAX {
-            let scope = self.out.scopes.len() - 1;
-            self.open.push(OpenScope { end_byte: node.end_byte(), scope, depth });
+            arity: 0,
         }
     }
 
-    fn fits(&self, node: &Node<'_>, row: &Definition, depth: usize) -> bool {
-        let field = |name: &str| node.child_by_field_name(name);
-        match row.when {
-            When::Always => true,
-            When::FieldIs(name, kinds) => field(name).is_some_and(|f| kinds.contains(&f.kind())),
-            When::Has(name) => field(name).is_some(),
+    /// Whether a variable is assigned an imported module.
+    fn is_import(&self, node: &Node<'_>) -> bool {
+        let value = self.text(node).split_once('=').map_or("", |(_, value)| value.trim_start());
+        IMPORTS.iter().any(|import| value.starts_with(import))
+    }
+
+    fn fits(&self, node: &Node<'_>, when: &When, depth: usize) -> bool {
+        let kind_of = |open: &OpenScope| self.out.scopes[open.scope].kind;
+        let in_function =
+            || self.open.iter().any(|open| kind_of(open).is_some_and(SymbolKind::is_function));
+        match *when {
+            When::Is(path, kinds) => at(*node, path).is_some_and(|f| kinds.contains(&f.kind())),
+            When::TextIs(path, texts) => {
+                at(*node, path).is_some_and(|f| texts.contains(&self.text(&f)))
+            }
+            When::Has(path) => at(*node, path).is_some(),
             When::Outer(depth_max) => {
                 self.open.len() < depth_max && node.start_position().row < last_line(node)
             }
             When::Shallow => {
-                let in_function = |open: &OpenScope| {
-                    self.out.scopes[open.scope].kind.is_some_and(SymbolKind::is_function)
-                };
                 let scope_depth = self.open.last().map_or(0, |open| open.depth);
-                depth <= scope_depth + SHALLOW_MAX && !self.open.iter().any(in_function)
+                depth <= scope_depth + SHALLOW_MAX && !in_function()
+            }
+            When::TopLevel => self.open.is_empty(),
+            When::OutsideFunctions => !in_function(),
+            When::InFunction(name) => {
+                self.open.last().is_some_and(|open| self.out.scopes[open.scope].name == name)
+            }
+            When::Inside(kinds) => {
+                self.open.last().is_some_and(|open| kinds.contains(&kind_of(open)))
             }
         }
-    }
-
-    /// Where the name starts, the name, and the owner before it.
-    fn name(&self, node: &Node<'_>, name: Name) -> Option<(usize, String, Option<String>)> {
-        let (found, mut owner) = match name {
-            Name::Field(field) => (node.child_by_field_name(field)?, None),
-            Name::TypeField => (node.child_by_field_name("type")?, None),
-            Name::Declarator => (declarator(*node)?, None),
-            Name::Receiver => {
-                let receiver = node.child_by_field_name("receiver")?;
-                (node.child_by_field_name("name")?, receiver_type(self.text(&receiver)))
-            }
-            Name::Child(kinds) => (child_of(node, kinds)?, None),
-            Name::Heading => {
-                let heading = node.named_child(0)?;
-                (heading.child_by_field_name("heading_content")?, None)
-            }
-        };
-        let text = self.text(&found);
-        let mut word = match name {
-            Name::TypeField => bare_type(text),
-            Name::Heading => one_line(text, NAME_CHARS_MAX),
-            _ => one_line(text.trim_matches(['"', '\'', '`']), NAME_CHARS_MAX),
-        };
-        if matches!(name, Name::Declarator | Name::Field(_))
-            && let Some((before, last)) = word.rsplit_once("::")
-        {
-            owner = Some(bare_path(before)).filter(|owner| !owner.is_empty());
-            word = last.trim().to_owned();
-        }
-        (!word.is_empty()).then(|| (last_identifier(found).start_byte(), word, owner))
     }
 
     /// The text up to the body, on one line.
@@ -274,7 +344,7 @@ impl Walk<'_> {
         if before.chars().all(|c| c.is_ascii_alphabetic() || c == ' ' || c == '\t') {
             start = line_start;
         }
-        let mut end = match body(node) {
+        let mut end = match body(node, self.grammar) {
             Some(body) if body.start_byte() > first.start_byte() => body.start_byte(),
             _ => node.end_byte(),
         };
@@ -284,7 +354,7 @@ impl Walk<'_> {
         }
         let text = prefix(&text[start..end.max(start)], SIGNATURE_BYTES_MAX);
         let line = one_line(text, SIGNATURE_CHARS_MAX);
-        line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';']).to_owned()
+        line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';', ',']).to_owned()
     }
 
     /// The text of the comments above a definition.
@@ -300,7 +370,7 @@ impl Walk<'_> {
     }
 
     fn text(&self, node: &Node<'_>) -> &str {
-        self.lines.text.get(node.byte_range()).unwrap_or_default()
+        text_of(node, self.lines.text)
     }
 }
 
@@ -310,10 +380,9 @@ fn last_line(node: &Node<'_>) -> usize {
     if end.column == 0 && end.row > start.row { end.row - 1 } else { end.row }
 }
 
-fn body<'t>(node: &Node<'t>) -> Option<Node<'t>> {
-    let value = || node.child_by_field_name("value")?.child_by_field_name("body");
-    let inner = || node.child_by_field_name("type")?.child_by_field_name("body");
-    node.child_by_field_name("body").or_else(value).or_else(inner)
+fn body<'t>(node: &Node<'t>, grammar: &Grammar) -> Option<Node<'t>> {
+    let paths = ["body", "value/body", "type/body"].iter().chain(grammar.bodies());
+    paths.copied().find_map(|path| at(*node, path))
 }
 
 /// The first part of a definition that is not an attribute.
@@ -338,8 +407,12 @@ fn after_attributes<'t>(node: &Node<'t>, grammar: &Grammar) -> Option<Node<'t>> 
     }
 }
 
-fn docstring<'t>(node: &Node<'t>) -> Option<Node<'t>> {
-    docstring_of(&node.child_by_field_name("body")?)
+fn docstring<'t>(node: &Node<'t>, text: &str) -> Option<Node<'t>> {
+    let Some(block) = at(*node, "do_block") else {
+        return docstring_of(&node.child_by_field_name("body")?);
+    };
+    let first = block.named_child(0).filter(|first| text_of(first, text).starts_with("@moduledoc"));
+    at(first?, "operand/arguments/string")
 }
 
 /// The string with which a body or a module begins.
@@ -349,33 +422,6 @@ fn docstring_of<'t>(body: &Node<'t>) -> Option<Node<'t>> {
     let string = if first.kind() == "string" { first } else { first.named_child(0)? };
     (string.kind() == "string" && matches!(first.kind(), "string" | "expression_statement"))
         .then_some(string)
-}
-
-fn declarator(node: Node<'_>) -> Option<Node<'_>> {
-    let mut inner = node.child_by_field_name("declarator")?;
-    // A loop, because declarators nest as deep as the text does.
-    loop {
-        let next = inner.child_by_field_name("declarator").or_else(|| {
-            inner.kind().ends_with("_declarator").then(|| inner.named_child(0)).flatten()
-        });
-        match next {
-            Some(next) => inner = next,
-            None => return Some(inner),
-        }
-    }
-}
-
-fn child_of<'t>(node: &Node<'t>, kinds: &[&str]) -> Option<Node<'t>> {
-    let mut cursor = node.walk();
-    node.named_children(&mut cursor).find(|child| kinds.contains(&child.kind()))
-}
-
-/// The part of a name that is an identifier in the tree: `c` of `a::b::c`.
-fn last_identifier(mut node: Node<'_>) -> Node<'_> {
-    while let Some(inner) = node.child_by_field_name("name") {
-        node = inner;
-    }
-    node
 }
 
 /// Whether a comment of some language may begin in `text`.

@@ -34,13 +34,17 @@ kinds! {
     Section = "section",
     Key = "key",
     Rule = "rule",
+    Field = "field",
+    Variant = "variant",
 }
 
 impl SymbolKind {
-    /// Parses the word of [`SymbolKind::as_str`]; `interface` is a trait.
+    /// Parses the word of [`SymbolKind::as_str`]; `interface` is a trait,
+    /// `property` a field.
     pub fn parse(word: &str) -> Option<Self> {
         match word {
             "interface" => Some(Self::Trait),
+            "property" => Some(Self::Field),
             _ => Self::ALL.iter().copied().find(|kind| kind.as_str() == word),
         }
     }
@@ -48,6 +52,11 @@ impl SymbolKind {
     /// Whether a function defined directly inside is a method.
     pub(super) fn holds_methods(self) -> bool {
         matches!(self, Self::Class | Self::Struct | Self::Enum | Self::Trait)
+    }
+
+    /// Whether it is a part of a type: a symbol that encloses nothing and heads no chunk.
+    pub fn is_member(self) -> bool {
+        matches!(self, Self::Field | Self::Variant)
     }
 
     pub(super) fn is_function(self) -> bool {
@@ -105,7 +114,13 @@ const DOC_BYTES_MAX: usize = 2000;
 
 /// The text of a comment without its comment markers; `None` when nothing is left.
 pub(super) fn clean_doc(comment: &str) -> Option<String> {
-    const OPEN: [&str; 11] = ["/**", "/*!", "/*", "///", "//!", "//", "##", "#", "<!--", "--", ";"];
+    const OPEN: [&str; 17] = [
+        "/**", "/*!", "/*", "///", "//!", "//", "##", "#", "<!--", "--[[", "---", "-- |", "-- ^",
+        "--", "{-|", "{-", ";",
+    ];
+    if let Some(at) = comment.find("@doc \"").or_else(|| comment.find("@doc ~")) {
+        return clean_docstring(&comment[at..]);
+    }
     let mut doc = String::new();
     for line in comment.lines() {
         let mut line = line.trim();
@@ -114,7 +129,8 @@ pub(super) fn clean_doc(comment: &str) -> Option<String> {
         } else if let Some(rest) = line.strip_prefix('*').filter(|_| comment.contains("/*")) {
             line = rest;
         }
-        let line = line.strip_suffix("*/").or(line.strip_suffix("-->")).unwrap_or(line);
+        let closed = ["*/", "-->", "-}", "]]"].iter().find_map(|close| line.strip_suffix(close));
+        let line = closed.unwrap_or(line);
         let line = line.strip_prefix(' ').unwrap_or(line).trim_end();
         let line = if line == "/" { "" } else { line };
         if !line.is_empty() || !doc.is_empty() {

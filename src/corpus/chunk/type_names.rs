@@ -1,6 +1,6 @@
 //! Names as they are written in source: the bare type of a receiver, an `impl` or a path.
 
-use super::outline::NAME_CHARS_MAX;
+use super::names::NAME_CHARS_MAX;
 use super::symbol::one_line;
 
 /// `*Server[T]` of `(s *Server[T])`.
@@ -33,5 +33,5 @@ pub(super) fn bare_path(text: &str) -> String {
 }
 
 pub(super) fn is_word(name: &str) -> bool {
-    name.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+    name.chars().all(|c| c.is_alphanumeric() || "_$'?!".contains(c))
 }

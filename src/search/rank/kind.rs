@@ -10,7 +10,7 @@ pub fn penalty(kind: SymbolKind) -> Score {
     match kind {
         Function | Method | Class | Struct | Trait | Key | Rule => 0.0,
         Enum | Type | Macro | Module | Constant => 0.001,
-        Section => 0.002,
+        Section | Field | Variant => 0.002,
     }
 }
 
