@@ -7,22 +7,21 @@ use std::ops::Range;
 use super::grammar::Grammar;
 use super::header::header;
 use super::levels::complete;
-use super::lines::Lines;
+use super::lines::{Lines, without_line_tails};
 use super::outline::{Outline, Scope};
+use super::script_blocks::{level_sections, script_blocks};
 use super::splitter::{Piece, Splitter};
 use super::{Reference, Symbol};
 use crate::corpus::source::SourceFile;
 
 /// Raise it when the same file would be cut into other chunks, or a chunk would hold other words: the
 /// next run of an index then reads every file again.
-pub(super) const CHUNKER_VERSION: u32 = 1;
+pub(super) const CHUNKER_VERSION: u32 = 2;
 /// A header takes at most `1 / HEADER_PART` of the tokens of a chunk.
 const HEADER_PART: usize = 4;
 const REFERENCES_PER_CHUNK_MAX: usize = 64;
 /// Longer names are generated, shorter ones help nobody.
 const NAME_BYTES_MAX: usize = 120;
-/// A text with longer lines on average is generated or minified, so its syntax tree is not used.
-const LINE_BYTES_MEAN_MAX: usize = 400;
 
 /// Counts tokens as the embedding model does.
 pub trait TokenCount: Sync {
@@ -78,7 +77,7 @@ impl Chunk {
         embedded_text(&self.header, &self.text)
     }
 
-    /// The text without its comments, and the comments, one a line.
+    /// The text without its comments, and the comments, one a line; both without the tails of long lines.
     pub fn code_and_comments(&self) -> (String, String) {
         let (mut code, mut comments, mut end) = (String::new(), String::new(), 0);
         for range in &self.comments {
@@ -90,13 +89,15 @@ impl Chunk {
             end = range.end;
         }
         code.push_str(&self.text[end..]);
-        (code, comments)
+        (without_line_tails(&code).into_owned(), without_line_tails(&comments).into_owned())
     }
 }
 
-/// The text of a chunk that is embedded and hashed: its header, if it has one, then its lines.
+/// The text of a chunk that is embedded and hashed: its header, if it has one, then its lines, of which
+/// long ones are cut.
 pub fn embedded_text(header: &str, text: &str) -> String {
-    if header.is_empty() { text.to_owned() } else { format!("{header}\n{text}") }
+    let text = without_line_tails(text);
+    if header.is_empty() { text.into_owned() } else { format!("{header}\n{text}") }
 }
 
 /// Splits files into chunks of a bounded number of tokens.
@@ -123,7 +124,8 @@ impl Chunker {
         complete(&mut outline.levels, &outline.marks, &lines);
 
         let headers = Headers::new(self, file, &outline.scopes, lines.len(), tokens);
-        let counts = tokens.count_lines(&lines.all());
+        let short = without_line_tails(&file.text);
+        let counts = tokens.count_lines(&short.split_inclusive('\n').collect::<Vec<_>>());
         assert_eq!(counts.len(), lines.len(), "count_lines returns one number per line");
         let splitter = Splitter::new(&outline.levels, &counts);
         let pieces = splitter.split(|line| headers.budget(line));
@@ -160,16 +162,20 @@ pub fn definitions(file: &SourceFile) -> Vec<Symbol> {
 
 /// The outline of a file, and what separates the parts of a qualified name in it.
 fn outline(file: &SourceFile, lines: &Lines<'_>) -> (Outline, &'static str) {
-    let grammar = if file.text.len() / lines.len() <= LINE_BYTES_MEAN_MAX {
-        Grammar::for_language(file.language)
-    } else {
-        None
+    let blocks = script_blocks(file, lines);
+    let (language, ranges) = match &blocks {
+        Some(blocks) => (blocks.language, blocks.ranges.as_slice()),
+        None => (file.language, [].as_slice()),
     };
-    let tree = grammar.and_then(|grammar| Some((grammar, grammar.parse(&file.text)?)));
-    let outline = match &tree {
+    let grammar = Grammar::for_language(language);
+    let tree = grammar.and_then(|grammar| Some((grammar, grammar.parse(&file.text, ranges)?)));
+    let mut outline = match &tree {
         Some((grammar, tree)) => Outline::from_tree(tree, grammar, lines),
         None => Outline::plain(lines),
     };
+    if blocks.is_some() {
+        level_sections(&mut outline.levels, lines);
+    }
     (outline, grammar.map_or(".", Grammar::separator))
 }
 

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use tree_sitter::{Node, ParseOptions, ParseState, Parser, Tree};
+use tree_sitter::{Node, ParseOptions, ParseState, Parser, Range, Tree};
 
 use super::chunker::CHUNKER_VERSION;
 use super::grammar_spec::{Definition, GrammarSpec};
@@ -124,13 +124,15 @@ impl Grammar {
         self.spec.identifiers.is_empty()
     }
 
-    /// The syntax tree of `text`; `None` if the text is too large or parsing takes too long.
-    pub fn parse(&self, text: &str) -> Option<Tree> {
+    /// The syntax tree of the parts of `text` at `ranges`, or of all of it if there are none; `None` if
+    /// the text is too large or parsing takes too long.
+    pub fn parse(&self, text: &str, ranges: &[Range]) -> Option<Tree> {
         if text.len() > PARSE_BYTES_MAX {
             return None;
         }
         let mut parser = Parser::new();
         parser.set_language(&self.language).ok()?;
+        parser.set_included_ranges(ranges).ok()?;
         let start = Instant::now();
         let mut progress = |_: &ParseState| {
             if start.elapsed() > PARSE_MAX {

@@ -87,4 +87,6 @@ pub(super) enum When {
     InFunction(&'static str),
     /// Directly inside a definition of one of these kinds.
     Inside(&'static [Option<SymbolKind>]),
+    /// Directly inside a node of one of these kinds.
+    Parent(&'static [&'static str]),
 }

@@ -1,10 +1,31 @@
 //! The lines of a text: where each starts, and how far it is indented.
 
+use std::borrow::Cow;
+
+use crate::base::text::prefix;
+
 /// The indent of a line that is all white space.
 pub(super) const BLANK: u32 = u32::MAX;
 
 /// Only the beginning of a longer line counts: the rest is data, such as an embedded image.
 pub(super) const LINE_BYTES_MAX: usize = 2000;
+
+/// `text` with only the beginning of each long line.
+pub(super) fn without_line_tails(text: &str) -> Cow<'_, str> {
+    let lines = || text.split_inclusive('\n');
+    if text.len() <= LINE_BYTES_MAX || lines().all(|line| line.len() <= LINE_BYTES_MAX) {
+        return Cow::Borrowed(text);
+    }
+    let mut short = String::with_capacity(text.len().min(1 << 16));
+    for line in lines() {
+        let start = prefix(line, LINE_BYTES_MAX);
+        short.push_str(start);
+        if start.len() < line.len() && line.ends_with('\n') {
+            short.push('\n');
+        }
+    }
+    Cow::Owned(short)
+}
 
 /// The lines of a text. A line includes its `\n`; the last one may have none.
 pub(super) struct Lines<'a> {
@@ -39,10 +60,6 @@ impl<'a> Lines<'a> {
 
     pub fn line(&self, line: usize) -> &'a str {
         self.slice(line, line + 1)
-    }
-
-    pub fn all(&self) -> Vec<&'a str> {
-        (0..self.len()).map(|line| self.line(line)).collect()
     }
 
     pub fn is_blank(&self, line: usize) -> bool {

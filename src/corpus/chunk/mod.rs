@@ -15,6 +15,7 @@ mod levels;
 mod lines;
 mod names;
 mod outline;
+mod script_blocks;
 mod splitter;
 mod symbol;
 mod type_names;

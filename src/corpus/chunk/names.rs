@@ -76,8 +76,11 @@ fn named<'t>(
     owner: Option<String>,
     text: &str,
 ) -> Option<Named<'t>> {
-    let written = text_of(&found, text);
-    let bare = written.trim_start_matches([':', '$', '#', '@']).trim_matches(['"', '\'', '`']);
+    let mut written = text_of(&found, text);
+    // These marks are no part of a name: `:size` in Ruby, `$size` in PHP, `#size` in JavaScript.
+    if matches!(found.kind(), "simple_symbol" | "variable_name" | "private_property_identifier") {
+        written = written.trim_start_matches([':', '$', '#']);
+    }
     let word = match name {
         Name::TypeField => bare_type(written),
         Name::Heading => one_line(written, NAME_CHARS_MAX),
@@ -86,7 +89,8 @@ fn named<'t>(
             let word = written.split(|c| !is_part(c)).find(|word| !word.is_empty());
             word.unwrap_or_default().to_owned()
         }
-        Name::Each(..) => one_line(bare, NAME_CHARS_MAX),
+        // `(+)` in Haskell.
+        Name::Path(_) if written.starts_with('(') => written.trim_matches(['(', ')']).to_owned(),
         // Selectors, keys and the like keep their marks.
         _ => one_line(written.trim_matches(['"', '\'', '`']), NAME_CHARS_MAX),
     };

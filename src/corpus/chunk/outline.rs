@@ -258,13 +258,16 @@ impl Walk<'_> {
     /// Records the fields or variants that a node defines; their scope is that of the type around them.
     fn define_members(&mut self, node: &Node<'_>, row: &Definition) {
         let kind_of = |open: &OpenScope| self.out.scopes[open.scope].kind;
-        let is_type = |open: &&OpenScope| !kind_of(open).is_some_and(SymbolKind::is_function);
+        let is_type = |open: &&OpenScope| kind_of(open) != Some(SymbolKind::Method);
         let parent = self.open.iter().rev().find(is_type).map(|open| open.scope);
         for named in names(*node, row.name, self.lines.text) {
             let is_new = is_word(&named.word) && self.named.insert(named.start_byte as u32);
             if is_new && self.members.insert((parent, named.word.clone())) {
                 let whole = if row.kind == Some(SymbolKind::Field) { *node } else { named.node };
-                let member = self.scope(&whole, named, row.kind, parent);
+                let mut member = self.scope(&whole, named, row.kind, parent);
+                // What is written above a type of one line is about the type.
+                let above = parent.map(|parent| self.out.scopes[parent].start_line);
+                member.doc = member.doc.filter(|_| above < Some(member.start_line));
                 self.out.members.push(member);
             }
         }
@@ -328,7 +331,13 @@ impl Walk<'_> {
                 self.open.last().is_some_and(|open| self.out.scopes[open.scope].name == name)
             }
             When::Inside(kinds) => {
-                self.open.last().is_some_and(|open| kinds.contains(&kind_of(open)))
+                let is_inside = |open: &OpenScope| {
+                    depth <= open.depth + SHALLOW_MAX && kinds.contains(&kind_of(open))
+                };
+                self.open.last().is_some_and(is_inside)
+            }
+            When::Parent(kinds) => {
+                node.parent().is_some_and(|parent| kinds.contains(&parent.kind()))
             }
         }
     }
@@ -346,6 +355,9 @@ impl Walk<'_> {
         }
         let mut end = match body(node, self.grammar) {
             Some(body) if body.start_byte() > first.start_byte() => body.start_byte(),
+            _ if kind.is_some_and(SymbolKind::holds_methods) => {
+                start + text[start..node.end_byte()].find('{').unwrap_or(node.end_byte() - start)
+            }
             _ => node.end_byte(),
         };
         let titles = [SymbolKind::Section, SymbolKind::Key, SymbolKind::Rule];
@@ -354,7 +366,8 @@ impl Walk<'_> {
         }
         let text = prefix(&text[start..end.max(start)], SIGNATURE_BYTES_MAX);
         let line = one_line(text, SIGNATURE_CHARS_MAX);
-        line.trim_end_matches("=>").trim_end_matches(['{', ':', '=', ' ', ';', ',']).to_owned()
+        let line = line.trim_end_matches("=>").trim_end_matches(" where");
+        line.trim_end_matches(['{', ':', '=', ' ', ';', ',']).to_owned()
     }
 
     /// The text of the comments above a definition.

@@ -119,7 +119,7 @@ pub(super) fn clean_doc(comment: &str) -> Option<String> {
         "--", "{-|", "{-", ";",
     ];
     if let Some(at) = comment.find("@doc \"").or_else(|| comment.find("@doc ~")) {
-        return clean_docstring(&comment[at..]);
+        return clean_docstring(comment[at..].trim_end());
     }
     let mut doc = String::new();
     for line in comment.lines() {

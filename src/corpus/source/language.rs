@@ -3,6 +3,7 @@
 //! Its name decides, then its extension, then its `#!` line.
 
 use super::RepoPath;
+use super::cpp_header::is_cpp;
 
 macro_rules! languages {
     ($($variant:ident $name:literal
@@ -166,6 +167,13 @@ impl Language {
             // `Dockerfile.cuda`, `Makefile.am`: the part before the dot is the name.
             .or_else(|| Self::by_file_name(name.split_once('.')?.0))
             .unwrap_or(Self::Text)
+    }
+
+    /// Detects the language of a file from its path and its text: a `.h` file may be C++.
+    pub fn of(path: &RepoPath, text: &str) -> Self {
+        let language = Self::detect(path, text.lines().next().unwrap_or_default());
+        let is_cpp = language == Self::C && path.extension() == Some("h") && is_cpp(text);
+        if is_cpp { Self::Cpp } else { language }
     }
 
     /// Parses the name of a language as people write it: `rust`, `Rust`, `rs`, `c++`.

@@ -5,9 +5,11 @@
 
 mod code_owners;
 mod configuration;
+mod cpp_header;
 mod globs;
 mod language;
 mod listing;
+mod notebook;
 mod repo;
 mod repo_path;
 mod skip_reason;

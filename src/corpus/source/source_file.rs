@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::listing::modified_ns;
-use super::{Entry, Language, Repo, RepoPath, SkipReason};
+use super::{Entry, Language, Repo, RepoPath, SkipReason, notebook};
 use crate::base::error::{Error, Result};
 use crate::base::text::without_byte_order_mark;
 
@@ -22,7 +22,8 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct SourceFile {
     pub path: RepoPath,
     pub language: Language,
-    /// Without a byte order mark; line ends as in the file.
+    /// Without a byte order mark; line ends as in the file. Of a notebook only the sources of its cells,
+    /// each on its line.
     pub text: String,
     /// BLAKE3 of the file's bytes.
     pub hash: [u8; 32],
@@ -35,14 +36,9 @@ impl SourceFile {
     /// A file in memory. Its language is detected from its name and first line.
     pub fn from_text(path: &str, text: impl Into<String>) -> Self {
         let (path, text) = (RepoPath::new(path), text.into());
-        Self {
-            language: Language::detect(&path, first_line(&text)),
-            hash: blake3::hash(text.as_bytes()).into(),
-            size_bytes: text.len() as u64,
-            modified_ns: 0,
-            path,
-            text,
-        }
+        let (hash, size_bytes) = (blake3::hash(text.as_bytes()).into(), text.len() as u64);
+        let (language, text) = language_and_text(&path, text);
+        Self { language, hash, size_bytes, modified_ns: 0, path, text }
     }
 }
 
@@ -141,8 +137,9 @@ fn decode(
     let mark = bytes.len() - text.len();
     bytes.drain(..mark);
     let text = String::from_utf8(bytes).map_err(|_| SkipReason::NotUtf8)?;
+    let (language, text) = language_and_text(&path, text);
     Ok(SourceFile {
-        language: Language::detect(&path, first_line(&text)),
+        language,
         path,
         text,
         hash,
@@ -151,6 +148,11 @@ fn decode(
     })
 }
 
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default()
+/// The language of a file, and its text: that of a notebook is the source of its cells.
+fn language_and_text(path: &RepoPath, text: String) -> (Language, String) {
+    let is_notebook = path.extension() == Some("ipynb");
+    match is_notebook.then(|| notebook::cells(&text)).flatten() {
+        Some(cells) => cells,
+        None => (Language::of(path, &text), text),
+    }
 }

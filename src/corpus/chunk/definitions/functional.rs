@@ -4,12 +4,13 @@ use super::*;
 
 pub(in super::super) const HASKELL: &[Definition] = &[
     def_when("signature", Function, NAME, &[OutsideFunctions]),
-    def_when("function", Function, Path("infix/operator"), &[Has("infix")]),
-    def("function", Function, NAME),
+    // The type of a function is a node of the same kind, without a match.
+    def_when("function", Function, Path("infix/operator"), &[Has("infix"), Has("match")]),
+    def_when("function", Function, NAME, &[Has("match")]),
     def_when("bind", Function, NAME, &[OutsideFunctions]),
     def("data_type", Struct, NAME),
     def("newtype", Struct, NAME),
-    def("type_synomym", Type, NAME),
+    def("type_synonym", Type, NAME),
     def("type_family", Type, NAME),
     def("data_family", Type, NAME),
     def("class", Trait, NAME),

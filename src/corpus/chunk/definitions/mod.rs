@@ -36,6 +36,3 @@ const fn scope(node: &'static str, name: Name, when: &'static [When]) -> Definit
 }
 
 const NAME: Name = Path("name");
-
-/// What fields are directly inside of.
-const TYPES: When = Inside(&[None, Some(Class), Some(Struct), Some(Enum), Some(Trait)]);

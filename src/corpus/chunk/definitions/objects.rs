@@ -85,6 +85,10 @@ pub(in super::super) const PHP: &[Definition] = &[
     def("enum_case", Variant, NAME),
 ];
 
+/// Not a variable inside a getter or another block.
+const IN_BODY: &[When] =
+    &[Parent(&["class_body", "enum_class_body", "template_body"]), OutsideFunctions];
+
 const TYPE_IDENTIFIER: Name = Child(&["type_identifier"]);
 const KOTLIN_PROPERTY: Name = Extension("variable_declaration/simple_identifier");
 
@@ -95,8 +99,8 @@ pub(in super::super) const KOTLIN: &[Definition] = &[
     def("object_declaration", Class, TYPE_IDENTIFIER),
     def("function_declaration", Function, Extension("simple_identifier")),
     def("type_alias", Type, TYPE_IDENTIFIER),
-    def_when("property_declaration", Field, KOTLIN_PROPERTY, &[TYPES]),
-    def_when("property_declaration", Constant, KOTLIN_PROPERTY, &[Shallow]),
+    def_when("property_declaration", Field, KOTLIN_PROPERTY, IN_BODY),
+    def_when("property_declaration", Constant, KOTLIN_PROPERTY, &[TopLevel]),
     def_when("class_parameter", Field, Path("simple_identifier"), &[Has("binding_pattern_kind")]),
     def("enum_entry", Variant, Path("simple_identifier")),
 ];
@@ -114,12 +118,12 @@ pub(in super::super) const SCALA: &[Definition] = &[
     def("type_definition", Type, NAME),
     def("given_definition", Constant, NAME),
     scope("extension_definition", FirstWord("parameters/parameter/type"), &[]),
-    def_when("val_definition", Field, SCALA_VALUE, &[TYPES, Is("pattern", &["identifier"])]),
-    def_when("var_definition", Field, SCALA_VALUE, &[TYPES, Is("pattern", &["identifier"])]),
-    def_when("val_declaration", Field, NAME, &[TYPES]),
-    def_when("var_declaration", Field, NAME, &[TYPES]),
-    def_when("val_definition", Constant, SCALA_VALUE, &[Shallow]),
-    def_when("var_definition", Constant, SCALA_VALUE, &[Shallow]),
+    def_when("val_definition", Field, SCALA_VALUE, IN_BODY),
+    def_when("var_definition", Field, SCALA_VALUE, IN_BODY),
+    def_when("val_declaration", Field, NAME, IN_BODY),
+    def_when("var_declaration", Field, NAME, IN_BODY),
+    def_when("val_definition", Constant, SCALA_VALUE, &[TopLevel]),
+    def_when("var_definition", Constant, SCALA_VALUE, &[TopLevel]),
     def_when("class_parameter", Field, NAME, &[Inside(&[Some(Class)])]),
     def("simple_enum_case", Variant, NAME),
     def("full_enum_case", Variant, NAME),
@@ -136,8 +140,8 @@ pub(in super::super) const SWIFT: &[Definition] = &[
     def("init_declaration", Method, NAME),
     def("typealias_declaration", Type, NAME),
     def("associatedtype_declaration", Type, NAME),
-    def_when("property_declaration", Field, NAME, &[TYPES]),
-    def_when("property_declaration", Constant, NAME, &[Shallow]),
+    def_when("property_declaration", Field, NAME, IN_BODY),
+    def_when("property_declaration", Constant, NAME, &[TopLevel]),
     def("protocol_property_declaration", Field, Path("name/bound_identifier")),
     def("enum_entry", Variant, Each("", &["simple_identifier"])),
 ];

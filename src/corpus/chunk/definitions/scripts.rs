@@ -51,6 +51,8 @@ pub(in super::super) const LUA: &[Definition] = &[
 ];
 
 pub(in super::super) const MAKE: &[Definition] = &[
+    // These name no target.
+    scope("rule", Child(&["targets"]), &[TextIs("targets", &[".PHONY", ".SUFFIXES", ".PRECIOUS"])]),
     def("rule", Rule, Child(&["targets"])),
     def("define_directive", Macro, NAME),
     def_when("variable_assignment", Constant, NAME, &[Shallow]),

@@ -30,7 +30,12 @@ pub(in super::super) const GO: &[Definition] = &[
     def("type_alias", Type, NAME),
     def_when("const_spec", Constant, NAME, &[Shallow]),
     def_when("var_spec", Constant, NAME, &[Shallow]),
-    def_when("field_declaration", Field, Each("", &["field_identifier"]), &[TYPES]),
+    def_when(
+        "field_declaration",
+        Field,
+        Each("", &["field_identifier"]),
+        &[Inside(&[Some(Struct)])],
+    ),
 ];
 
 const DECLARES_FUNCTION: &[When] = &[Is("declarator", &["function_declarator"])];

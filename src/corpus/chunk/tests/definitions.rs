@@ -6,7 +6,7 @@ use super::{chunk, file};
 use crate::corpus::source::Language;
 
 /// `expected`: `kind qualified` of every symbol, in order.
-fn check(name: &str, text: &str, expected: &[&str]) -> FileChunks {
+pub(super) fn check(name: &str, text: &str, expected: &[&str]) -> FileChunks {
     let file = file(name, text);
     let made = chunk(&file, 1000);
     let found: Vec<String> =
@@ -18,7 +18,10 @@ fn check(name: &str, text: &str, expected: &[&str]) -> FileChunks {
     made
 }
 
-fn signature_and_doc<'a>(made: &'a FileChunks, name: &str) -> (&'a str, Option<&'a str>) {
+pub(super) fn signature_and_doc<'a>(
+    made: &'a FileChunks,
+    name: &str,
+) -> (&'a str, Option<&'a str>) {
     let symbol = made.symbols.iter().find(|symbol| symbol.name == name).unwrap();
     (&symbol.signature, symbol.doc.as_deref())
 }
@@ -36,6 +39,7 @@ fn rust_definitions_are_found() {
         text,
         &[
             "struct Point",
+            "field Point::x",
             "method Point::fmt",
             "module inner",
             "constant inner::LIMIT",
@@ -44,6 +48,7 @@ fn rust_definitions_are_found() {
             "type Shape::Unit",
             "method Shape::area",
             "enum E",
+            "variant E::A",
             "constant S",
             "type Alias",
             "function free",
@@ -94,11 +99,13 @@ fn typescript_and_javascript_definitions_are_found() {
         "constant LIMIT",
         "function arrow",
         "class Foo",
+        "field Foo.size",
         "method Foo.handler",
         "method Foo.method",
         "trait Shape",
         "method Shape.area",
         "enum Color",
+        "variant Color.Red",
         "type Id",
         "module Space",
         "function Space.inSpace",
@@ -114,7 +121,7 @@ fn typescript_and_javascript_definitions_are_found() {
     }
     let text = "function* gen() {}\nconst f = function () {};\nclass A {\n  #x = 1;\n  go() {}\n}\nlet \
                 {a, b} = f();\ndescribe(() => {\n  const inCallback = 1;\n});\n";
-    check("a.js", text, &["function gen", "function f", "class A", "method A.go"]);
+    check("a.js", text, &["function gen", "function f", "class A", "field A.x", "method A.go"]);
 }
 
 #[test]
@@ -128,7 +135,9 @@ fn go_java_and_csharp_definitions_are_found() {
         text,
         &[
             "struct Server",
+            "field Server.x",
             "trait Shape",
+            "method Shape.Area",
             "type Id",
             "constant Limit",
             "constant A",
@@ -153,6 +162,7 @@ fn go_java_and_csharp_definitions_are_found() {
             "trait Foo.Inner",
             "method Foo.Inner.f",
             "enum Foo.E",
+            "variant Foo.E.A",
             "class P",
         ],
     );
@@ -176,6 +186,7 @@ fn go_java_and_csharp_definitions_are_found() {
             "trait A.B.I",
             "method A.B.I.F",
             "enum A.B.E",
+            "variant A.B.E.A",
             "class A.B.R",
             "type A.B.D",
         ],
@@ -195,8 +206,11 @@ fn c_and_cpp_definitions_are_found() {
             "macro LIMIT",
             "macro MAX",
             "struct point",
+            "field point.x",
             "type other_t",
+            "field other_t.y",
             "enum color",
+            "variant color.RED",
             "function declared",
             "function add",
         ],
@@ -221,6 +235,7 @@ fn c_and_cpp_definitions_are_found() {
             "method a::b::Foo::run",
             "type a::b::Id",
             "enum a::b::E",
+            "variant a::b::E::A",
             "function main",
         ],
     );
@@ -258,6 +273,7 @@ fn ruby_php_and_bash_definitions_are_found() {
             "trait I",
             "trait T",
             "enum E",
+            "variant E.A",
             "function free",
         ],
     );

@@ -2,6 +2,9 @@
 
 mod comments;
 mod definitions;
+mod languages;
+mod long_lines;
+mod members;
 
 use proptest::prelude::*;
 
