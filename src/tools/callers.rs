@@ -195,7 +195,9 @@ impl<'a> Callers<'a> {
         if !self.symbols.contains_key(&path) {
             self.symbols.insert(path.clone(), self.searcher.catalog().symbols_in(&path)?);
         }
-        let around = self.symbols[&path].iter().filter(|s| is_inside((s.start_line, s.end_line)));
+        let around = self.symbols[&path]
+            .iter()
+            .filter(|s| !s.kind.is_member() && is_inside((s.start_line, s.end_line)));
         let symbol = around.min_by_key(|symbol| symbol.end_line - symbol.start_line);
         let on_disk = self.searcher.roots().find(&path);
         let item = CallerItem {

@@ -37,7 +37,12 @@ pub struct ChangedDefinition {
 /// were removed come first, then the others, each from top to bottom.
 pub fn changed_definitions(file: &ChangedFile) -> Vec<ChangedDefinition> {
     use DefinitionChange::{Added, Modified, Removed};
-    let symbols = |text: &str| definitions(&SourceFile::from_text(file.path.as_str(), text));
+    let symbols = |text: &str| {
+        let mut symbols = definitions(&SourceFile::from_text(file.path.as_str(), text));
+        // The change of a field is one of its type.
+        symbols.retain(|symbol| !symbol.kind.is_member());
+        symbols
+    };
     let (before, after) = (symbols(&file.before), symbols(&file.after));
     let (removed, added) = changed_lines(&file.before, &file.after);
     let same = |a: &Symbol, b: &Symbol| a.qualified == b.qualified && a.kind == b.kind;

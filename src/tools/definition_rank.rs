@@ -113,7 +113,8 @@ impl<'a> Context<'a> {
             score += if in_chain { CHAINED } else { 0 };
             score += if self.declaration.contains(owner) { DECLARED } else { 0 };
         }
-        if self.separator.is_none() && row.kind == SymbolKind::Method {
+        let needs_owner = row.kind == SymbolKind::Method || row.kind.is_member();
+        if self.separator.is_none() && needs_owner {
             score += BARE_METHOD;
         }
         let is_imported =

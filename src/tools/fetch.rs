@@ -165,6 +165,7 @@ impl Candidate {
         let symbols = searcher.catalog().symbols_in(&file.row.path)?;
         let within = symbols
             .iter()
+            .filter(|symbol| !symbol.kind.is_member())
             .filter(|symbol| symbol.start_line <= id.end_line && symbol.end_line >= id.start_line);
         let within: Vec<_> = within.collect();
         let signature = |symbol: &&crate::index::catalog::SymbolRow| {

@@ -40,7 +40,7 @@ pub struct OutlineAnswer {
     pub lines: u32,
     /// From top to bottom, at most 500.
     pub symbols: Vec<SymbolItem>,
-    /// All definitions of the file.
+    /// All definitions of the file, without fields and variants.
     pub total: usize,
     pub notes: Vec<String>,
 }
@@ -64,7 +64,9 @@ pub(super) fn run(
 ) -> Result<OutlineAnswer, Arc<Error>> {
     let searcher = app.searcher()?;
     let file = open_file::open(&searcher, &input.path)?;
-    let symbols = searcher.catalog().symbols_in(&file.row.path)?;
+    let mut symbols = searcher.catalog().symbols_in(&file.row.path)?;
+    let all = symbols.len();
+    symbols.retain(|symbol| !symbol.kind.is_member());
     let total = symbols.len();
     let items = symbols.into_iter().take(SYMBOLS_MAX);
     let items = items.map(|row| SymbolItem::new(row, &searcher, &file.row.language)).collect();
@@ -78,6 +80,12 @@ pub(super) fn run(
     }
     if total > SYMBOLS_MAX {
         notes.push(format!("{} more definitions were left out", total - SYMBOLS_MAX));
+    }
+    if all > total {
+        notes.push(format!(
+            "without {} of types; symbol_search finds fields and variants by name",
+            super::counted(all - total, "member")
+        ));
     }
     if !file.is_indexed_state {
         notes.push("the lines are those of the indexed file".to_owned());

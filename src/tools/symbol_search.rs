@@ -34,7 +34,7 @@ pub struct SymbolSearchInput {
     /// A name, such as `acquire` or `Pool::acquire`.
     pub query: String,
     /// Only this kind: function, method, class, struct, enum, trait, module, constant, macro, type,
-    /// section, key or rule.
+    /// section, key, rule, field or variant.
     pub kind: Option<String>,
     /// Only this language, such as `rust`.
     pub language: Option<String>,

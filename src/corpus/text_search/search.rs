@@ -16,8 +16,9 @@ use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::corpus::source::{Entry, GlobList, Language, Repo, SkipReason, Skipped, open};
 use crate::corpus::time_limit::TimeLimit;
 
-/// Bytes read to find the `#!` line of a file whose name does not tell its language.
-const FIRST_LINE_BYTES: u64 = 256;
+/// Bytes read to find the `#!` line of a file whose name does not tell its language, or C++ in one whose
+/// name is that of a header.
+const HEAD_BYTES: u64 = 64 << 10;
 
 /// The matches of a text search.
 #[derive(Debug, Clone, Default)]
@@ -202,12 +203,11 @@ impl Search<'_> {
             return Ok(true);
         }
         let mut language = Language::detect(&entry.path, "");
-        if language == Language::Text {
-            let mut first = Vec::new();
-            file.by_ref().take(FIRST_LINE_BYTES).read_to_end(&mut first)?;
+        if matches!(language, Language::Text | Language::C) {
+            let mut head = Vec::new();
+            file.by_ref().take(HEAD_BYTES).read_to_end(&mut head)?;
             file.rewind()?;
-            let first = String::from_utf8_lossy(&first);
-            language = Language::detect(&entry.path, first.lines().next().unwrap_or_default());
+            language = Language::of(&entry.path, &String::from_utf8_lossy(&head));
         }
         Ok(languages.contains(&language))
     }

@@ -79,8 +79,9 @@ pub struct UsedSymbol {
 const FAMILY: &str = "case when language in ('typescript', 'tsx', 'javascript') then 'javascript' \
     when language in ('c', 'cpp') then 'cpp' else language end";
 
-/// Whether a row of `symbols` defines code: neither a heading, a key, a rule nor the name of a file.
-const IS_CODE: &str = "kind not in ('section', 'key', 'rule', 'module')";
+/// Whether a row of `symbols` defines code of its own: neither a part of a type, a heading, a key, a
+/// rule nor the name of a file.
+const IS_CODE: &str = "kind not in ('field', 'variant', 'section', 'key', 'rule', 'module')";
 
 /// Whether a definition can be meant in another file.
 const IS_VISIBLE: &str = "(language <> 'rust' or starts_with(signature, 'pub') or kind = 'macro')";

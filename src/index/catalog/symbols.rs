@@ -39,7 +39,8 @@ const TIER: &str = "case \
         and damerau_levenshtein(lower(name), ?2) = 1 then 6 end";
 
 impl Catalog {
-    /// The best `limit` definitions for `query`: by how well the name matches, shorter names first.
+    /// The best `limit` definitions for `query`: by how well the name matches, fields and
+    /// variants last, shorter names first.
     pub fn find_symbols(&self, query: &SymbolQuery<'_>, limit: usize) -> Result<FoundSymbols> {
         let columns = SymbolRow::COLUMNS
             .split(',')
@@ -52,7 +53,7 @@ impl Catalog {
                where (?4 = '' or kind = ?4) and (?5 = '' or lower(files.language) = ?5)) \
              select {columns}, language, count(*) over () from ranked as symbols \
              where tier is not null \
-             order by tier, length(name), symbols.path, start_line limit ?6"
+             order by tier, kind in ('field', 'variant'), length(name), symbols.path, start_line limit ?6"
         );
         let (name, lower) = (query.name, query.name.to_lowercase());
         let dotted = name.replace("::", ".").replace("->", ".").replace(['/', '#', '\\'], ".");
