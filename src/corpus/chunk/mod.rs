@@ -14,6 +14,7 @@ mod languages;
 mod levels;
 mod lines;
 mod names;
+mod node_parts;
 mod outline;
 mod script_blocks;
 mod splitter;

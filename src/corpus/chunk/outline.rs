@@ -11,6 +11,9 @@ use super::grammar_spec::{Definition, Name, When};
 use super::levels::{Mark, NEVER, first_of_run};
 use super::lines::{LINE_BYTES_MAX, Lines};
 use super::names::{Named, arity, at, names, text_of};
+use super::node_parts::{
+    after_attributes, body, docstring, docstring_of, last_line, may_hold_comment,
+};
 use super::symbol::{clean_doc, clean_docstring, one_line};
 use super::type_names::is_word;
 use crate::base::text::prefix;
@@ -385,59 +388,4 @@ impl Walk<'_> {
     fn text(&self, node: &Node<'_>) -> &str {
         text_of(node, self.lines.text)
     }
-}
-
-/// The last line that contains a part of the node: some nodes end at the start of the next line.
-fn last_line(node: &Node<'_>) -> usize {
-    let (start, end) = (node.start_position(), node.end_position());
-    if end.column == 0 && end.row > start.row { end.row - 1 } else { end.row }
-}
-
-fn body<'t>(node: &Node<'t>, grammar: &Grammar) -> Option<Node<'t>> {
-    let paths = ["body", "value/body", "type/body"].iter().chain(grammar.bodies());
-    paths.copied().find_map(|path| at(*node, path))
-}
-
-/// The first part of a definition that is not an attribute.
-fn after_attributes<'t>(node: &Node<'t>, grammar: &Grammar) -> Option<Node<'t>> {
-    let mut cursor = node.walk();
-    if !cursor.goto_first_child() {
-        return None;
-    }
-    loop {
-        let child = cursor.node();
-        let skip = grammar.role(&child).attribute || grammar.role(&child).comment;
-        let modifiers = child.kind() == "modifiers";
-        if modifiers && let Some(inner) = after_attributes(&child, grammar) {
-            return Some(inner);
-        }
-        if !skip && !modifiers {
-            return Some(child);
-        }
-        if !cursor.goto_next_sibling() {
-            return None;
-        }
-    }
-}
-
-fn docstring<'t>(node: &Node<'t>, text: &str) -> Option<Node<'t>> {
-    let Some(block) = at(*node, "do_block") else {
-        return docstring_of(&node.child_by_field_name("body")?);
-    };
-    let first = block.named_child(0).filter(|first| text_of(first, text).starts_with("@moduledoc"));
-    at(first?, "operand/arguments/string")
-}
-
-/// The string with which a body or a module begins.
-fn docstring_of<'t>(body: &Node<'t>) -> Option<Node<'t>> {
-    let mut cursor = body.walk();
-    let first = body.named_children(&mut cursor).find(|child| child.kind() != "comment")?;
-    let string = if first.kind() == "string" { first } else { first.named_child(0)? };
-    (string.kind() == "string" && matches!(first.kind(), "string" | "expression_statement"))
-        .then_some(string)
-}
-
-/// Whether a comment of some language may begin in `text`.
-fn may_hold_comment(text: &str) -> bool {
-    ["#", "//", "/*", "<!--"].iter().any(|mark| text.contains(mark))
 }
