@@ -226,7 +226,7 @@ fn what_is_saved_is_what_is_opened_and_the_order_of_building_does_not_show() {
 fn kinds_keep_their_numbers_on_disk() {
     let words: Vec<&str> = SymbolKind::ALL.iter().map(|kind| kind.as_str()).collect();
     let expected = "function method class struct enum trait module constant macro type section \
-                    key rule";
+                    key rule field variant";
     assert_eq!(words.join(" "), expected, "add kinds at the end, or raise the format");
 }
 
