@@ -165,6 +165,16 @@ const SNIPPET_LINE_BYTES_MAX: usize = 1 << 10;
 /// Ends a line or a snippet that was cut.
 const CUT: &str = " …[cut]";
 
+/// Of more than two blank lines in a row the first two, as between the cells of a notebook.
+fn without_blank_runs(text: &str) -> String {
+    let mut blanks = 0;
+    let mut is_shown = |line: &&str| {
+        blanks = if line.trim().is_empty() { blanks + 1 } else { 0 };
+        blanks <= 2
+    };
+    text.split_inclusive('\n').filter(|line| is_shown(line)).collect()
+}
+
 /// A snippet within its bounds. The number of its lines stays the same unless its end is cut off.
 pub fn snippet(text: String) -> String {
     if text.len() <= SNIPPET_LINE_BYTES_MAX {
@@ -230,7 +240,7 @@ impl ToolAnswer for SearchAnswer {
             let SnippetLocation { path, start_line, end_line, .. } = location;
             let title = if title == path { "" } else { title.lines().next().unwrap_or_default() };
             text += &format!("\n{rank}. {path}:{start_line}-{end_line}  {title}\n");
-            text += snippet.trim_end();
+            text += without_blank_runs(snippet.trim_end()).trim_start_matches('\n');
             text += "\n";
         }
         self.limits.iter().for_each(|limit| text += &format!("note: {limit}\n"));
@@ -287,5 +297,16 @@ impl SearchFinding {
             symbols: row.enclosing,
             focus: finding.focus,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_blank_lines_in_a_row_are_kept() {
+        assert_eq!(without_blank_runs("a\n\n\nb\n"), "a\n\n\nb\n");
+        assert_eq!(without_blank_runs("\n\n\n\na\n \n\n\n\nb"), "\n\na\n \n\nb");
     }
 }
