@@ -95,7 +95,7 @@ fn files_that_are_not_text_are_skipped_and_counted() {
         assert_eq!(report.skipped.get(reason), files, "{reason:?}");
     }
     let answer = ask(&place.searcher(), &place.query("plain_text", 10));
-    assert_eq!(answer.channels_used, ChannelName::ALL);
+    assert_eq!(answer.channels_used, ChannelName::ALWAYS);
     assert_eq!(paths(&answer), ["a.rs"]);
 }
 

@@ -193,6 +193,26 @@ fn indexed_files_are_resources_and_no_other_file_is() {
 }
 
 #[test]
+fn a_resource_is_read_by_its_uri_whatever_its_name_holds() {
+    let names = ["with space.py", "100%.py", "per%20cent.py", "a#b.py", "größe 日本.py"];
+    let files = names.map(|name| (format!("deep & 50%/{name}"), format!("# {name}\n")));
+    let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
+    let place = Place::indexed(&files);
+    let server = Serving::ready(&place, &[]);
+    let listed = ask(&server, "resources/list", json!({}));
+    let resources = listed["result"]["resources"].as_array().unwrap();
+    assert_eq!(resources.len(), names.len(), "{listed}");
+    for resource in resources {
+        let uri = resource["uri"].as_str().unwrap();
+        let plain = |b: u8| b.is_ascii_graphic() && !b"\"<>\\^`{|}#".contains(&b);
+        assert!(uri.bytes().all(plain), "{uri}");
+        let read = ask(&server, "resources/read", json!({ "uri": uri }));
+        let name = resource["name"].as_str().unwrap().rsplit('/').next().unwrap();
+        assert_eq!(read["result"]["contents"][0]["text"], format!("# {name}\n"), "{read}");
+    }
+}
+
+#[test]
 fn the_prompt_asks_for_a_review_of_an_area() {
     let server = Serving::ready(&many(), &[]);
     let listed = ask(&server, "prompts/list", json!({}));

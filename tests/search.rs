@@ -6,6 +6,7 @@ mod prompts;
 mod quality;
 mod scip;
 mod scope;
+mod sparse;
 
 use codeintel::base::config::SearchSettings;
 use codeintel::search::{ChannelName, Query, Searcher};
@@ -54,7 +55,7 @@ fn the_ranks_of_an_explanation_are_those_of_each_channel_alone() {
     for text in QUERIES {
         let query = place.query(text, 200);
         let together = ask(&searcher, &query);
-        for channel in ChannelName::ALL {
+        for channel in ChannelName::ALWAYS {
             let alone = ask(&searcher, &only(query.clone(), &[channel]));
             assert_eq!(alone.channels_used, [channel]);
             // No path in this repository lowers a score, so the position is the rank.

@@ -126,7 +126,9 @@ fn spans_carry_the_documented_attributes() {
                 "retrieval.query_text",
                 "retrieval.query_len",
                 "retrieval.top_k",
-                "gen_ai.request.top_k",
+                "gen_ai.retrieval.top_k",
+                "gen_ai.operation.name",
+                "gen_ai.provider.name",
                 "retrieval.channels_used",
                 "retrieval.rrf_k",
             ],
@@ -262,7 +264,9 @@ fn the_report_lists_the_stages_in_their_order() {
     assert!(report.steps.windows(2).all(|pair| pair[0].started <= pair[1].started));
     let whole = report.steps[0].duration;
     assert!(report.steps[1..].iter().all(|step| step.duration <= whole));
-    assert_eq!(report.steps.len(), 10);
+    assert_eq!(report.steps.len(), 11);
+    let skipped = report.steps.iter().filter(|s| s.status == StepStatus::Skip);
+    assert_eq!(skipped.map(|s| s.stage).collect::<Vec<_>>(), [Stage::Splade]);
 
     let ids: BTreeSet<String> = (0..100).map(|_| cx().run_id().to_owned()).collect();
     assert_eq!(ids.len(), 100, "every run has its own id");

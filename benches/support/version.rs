@@ -91,11 +91,12 @@ fn build(
             dim: d,
             parts: None,
         },
+        sparse: None,
         model_state: String::new(),
         scip: String::new(),
         chunk_tokens_max: CHUNK_TOKENS_MAX,
     };
-    let version = writer.publish(dense, made_from, &Progress::default(), &run());
+    let version = writer.publish(dense, || Ok(None), made_from, &Progress::default(), &run());
     data.gc(&lock, 1).expect("old versions can be removed");
     version.expect("room on the disk")
 }

@@ -74,6 +74,12 @@ impl TopK {
         }
     }
 
+    /// Whether `hit` would be kept now.
+    pub fn accepts(&self, hit: &Hit) -> bool {
+        let is_better = |worst: &Ranked| hit.best_first(&worst.0) == Ordering::Less;
+        self.heap.len() < self.k || self.heap.peek().is_some_and(is_better)
+    }
+
     /// The hits, best first.
     pub fn into_sorted(self) -> Vec<Hit> {
         self.heap.into_sorted_vec().into_iter().map(|Ranked(hit)| hit).collect()

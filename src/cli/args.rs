@@ -24,6 +24,7 @@ use super::short::{
 use super::status::StatusArgs;
 use super::tool::ToolArgs;
 use super::trace::TraceArgs;
+use super::tune::TuneArgs;
 use super::versions::{GcArgs, RollbackArgs};
 use crate::base::config::help;
 use crate::base::telemetry::log::LogFormat;
@@ -137,6 +138,8 @@ pub enum Command {
     Bench(BenchArgs),
     /// Measure how good the answers are
     Eval(EvalArgs),
+    /// Find the fastest setting of the vector index that loses no recall
+    Tune(TuneArgs),
     /// Download, list and verify embedding models
     Model(ModelArgs),
     /// Check what works on this machine

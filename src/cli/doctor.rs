@@ -116,7 +116,7 @@ fn libraries(selected: Option<&Selection>) -> DoctorCheck {
 fn search_with_faiss() -> Result<DenseIndex> {
     let vectors = Matrix::new(vec![1.0, 0.0, 0.0, 1.0], 2)?;
     let index = DenseIndex::build(&vectors, DenseKind::Flat, 0)?;
-    let params = DenseParams { nprobe: 1, ef_search: 1, filter: None };
+    let params = DenseParams { nprobe: 1, ef_search: 1, k_factor: 4, filter: None };
     let hits = index.search(&[0.0, 1.0], 1, &params)?;
     match hits.first() {
         Some(hit) if hit.id.row() == 1 => Ok(index),

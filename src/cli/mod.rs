@@ -28,6 +28,7 @@ mod short;
 mod status;
 mod tool;
 mod trace;
+mod tune;
 mod versions;
 
 use std::path::Path;
@@ -168,6 +169,7 @@ fn execute(command: Command, cx: Context, config: &TelemetryConfig) -> Result<()
         Command::Embed(args) => embed::run(cx, args)?,
         Command::Bench(args) => bench::run(cx, args)?,
         Command::Eval(args) => eval::run(cx, args)?,
+        Command::Tune(args) => tune::run(cx, args)?,
         Command::Rerank(args) => rerank::run(cx, args)?,
         Command::Model(args) => model::run(cx, args)?,
         Command::Doctor(args) => doctor::run(cx, args)?,

@@ -8,7 +8,6 @@ use super::{Context, report};
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Caller;
-use crate::search::ChannelName;
 use crate::tools::search::{self, SearchInput};
 use crate::tools::wire::{SearchAnswer, SearchFinding};
 use crate::tools::{changed_note, semantic_search};
@@ -28,7 +27,7 @@ pub struct SearchArgs {
     /// Print the answer as JSON (docs/searching.md)
     #[arg(long)]
     pub json: bool,
-    /// Search only these channels, of dense, lexical and symbol
+    /// Search only these channels, of dense, lexical, symbol and, if the index has it, sparse
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     pub channels: Vec<String>,
     /// Show why each result ranked and how long each stage took
@@ -56,7 +55,7 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
     };
     // Check the query before opening the index, which takes longer.
     let query = input.clone().check(&cx.app.settings().search)?;
-    cx.app.open(query.channels.contains(&ChannelName::Dense))?;
+    cx.app.open_for(&query.channels)?;
     let run = semantic_search::SPEC.begin(&cx.app, Caller::nobody(), None);
     let result = search::run(&cx.app, input, &run);
     cx.finish(&run, result.as_ref().err().map(|error| &**error));

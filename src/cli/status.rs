@@ -47,6 +47,9 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
     out.line(format!("  version   {} of {}", status.version, status.indexed_at))?;
     out.line(format!("  roots     {}", status.roots.join(", ")))?;
     out.line(format!("  model     {} ({} dimensions)", status.model, status.dim))?;
+    if let Some(model) = &status.sparse_model {
+        out.line(format!("  sparse    {model}"))?;
+    }
     out.line(format!(
         "  holds     {}, {}, {}; {}",
         counted(status.files, "file"),

@@ -66,7 +66,12 @@ impl QuestionScores {
 }
 
 impl Evaluation {
-    pub(super) fn new(manifest: &VersionManifest, scores: Vec<QuestionScores>) -> Self {
+    /// systems: `[n]`, those that `scores` are of, in their order.
+    pub(super) fn new(
+        manifest: &VersionManifest,
+        systems: &[System],
+        scores: Vec<QuestionScores>,
+    ) -> Self {
         let mut categories: Vec<&str> = scores.iter().map(|q| q.category.as_str()).collect();
         categories.sort_unstable();
         categories.dedup();
@@ -84,7 +89,7 @@ impl Evaluation {
             model: manifest.model.name.clone(),
             chunks: manifest.live_chunks,
             questions: scores.len(),
-            systems: System::ALL.iter().enumerate().map(figures).collect(),
+            systems: systems.iter().enumerate().map(figures).collect(),
             scores,
         }
     }

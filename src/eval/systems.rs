@@ -26,23 +26,26 @@ pub enum System {
     Dense,
     Lexical,
     Symbol,
+    /// Only of an index with a sparse model.
+    Sparse,
     /// Reciprocal rank fusion of dense and lexical with equal weights.
     Rrf,
     /// The mean of the dense and the lexical score, each scaled to 0 to 1 by its least and greatest.
     Convex,
     /// The whole pipeline.
     Full,
-    /// The best of the three channels, chosen for each question by its nDCG.
+    /// The best of the dense, the lexical and the symbol channel, chosen for each question by its nDCG.
     Oracle,
 }
 
 impl System {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WordsFound,
         Self::Bm25,
         Self::Dense,
         Self::Lexical,
         Self::Symbol,
+        Self::Sparse,
         Self::Rrf,
         Self::Convex,
         Self::Full,
@@ -56,6 +59,7 @@ impl System {
             Self::Dense => "dense",
             Self::Lexical => "lexical",
             Self::Symbol => "symbol",
+            Self::Sparse => "sparse",
             Self::Rrf => "rrf",
             Self::Convex => "convex",
             Self::Full => "full",
@@ -90,6 +94,9 @@ pub fn evaluate(
         };
         hits.iter().filter_map(place).collect()
     };
+    let has_sparse = searcher.has(ChannelName::Sparse);
+    let systems = System::ALL.into_iter().filter(|s| *s != System::Sparse || has_sparse);
+    let systems: Vec<System> = systems.collect();
     let mut all = Vec::with_capacity(questions.len());
     for (i, question) in questions.iter().enumerate() {
         let query = Query::new(&question.query, LIMIT_MAX, settings)?;
@@ -111,21 +118,23 @@ pub fn evaluate(
             })
             .collect();
         let best = channels.iter().copied().max_by(|a, b| a.ndcg_10.total_cmp(&b.ndcg_10));
-        let scores = System::ALL.map(|system| match system {
+        let score = |system: &System| match system {
             System::WordsFound => scores(&words.words_found(&query.text, LIMIT_MAX)),
             System::Bm25 => scores(&words.bm25(&query.text, LIMIT_MAX)),
             System::Dense => channels[0],
             System::Lexical => channels[1],
             System::Symbol => channels[2],
+            System::Sparse => scores(of(ChannelName::Sparse)),
             System::Rrf => scores(&reciprocal_ranks(&[dense, lexical])),
             System::Convex => scores(&scaled(&[dense, lexical])),
             System::Full => Scores::of(&full, &question.relevant),
             System::Oracle => best.unwrap_or_default(),
-        });
-        all.push(QuestionScores::new(question, &System::ALL, &scores));
+        };
+        let scores: Vec<Scores> = systems.iter().map(score).collect();
+        all.push(QuestionScores::new(question, &systems, &scores));
         asked(i + 1);
     }
-    Ok(Evaluation::new(&searcher.version().manifest, all))
+    Ok(Evaluation::new(&searcher.version().manifest, &systems, all))
 }
 
 fn reciprocal_ranks(rankings: &[&[Hit]]) -> Vec<Hit> {

@@ -1,6 +1,6 @@
 //! Which chunks are near this query?
 //!
-//! Three indexes with one interface: build, save, open, `search(query, k, params)`. They share only the
+//! Four indexes with one interface: build, save, open, `search(query, k, params)`. They share only the
 //! [`ChunkId`](crate::base::hit::ChunkId), which is the row number in each of them.
 //!
 //! Each of them guarantees:
@@ -14,6 +14,7 @@ pub mod catalog;
 pub mod dense;
 pub mod lexical;
 mod query_text;
+pub mod sparse;
 pub mod symbols;
 pub mod versions;
 pub(crate) mod words;
@@ -21,4 +22,5 @@ pub(crate) mod words;
 pub use dense::{DenseIndex, DenseParams, Resident};
 pub use lexical::{LexicalDoc, LexicalIndex, LexicalWriter};
 pub use query_text::QueryText;
+pub use sparse::{Impacts, SparseIndex};
 pub use symbols::{SymbolEntry, SymbolIndex};

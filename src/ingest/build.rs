@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
+use super::expand::{Expanded, expand};
 use super::prepare::{Block, prepare};
 use super::progress::{BlockProgress, Progress};
 use super::version_writer::{FileOrigin, VersionWriter};
@@ -21,7 +22,7 @@ use crate::corpus::git::Commit;
 use crate::corpus::scip::ScipIndex;
 use crate::corpus::source::{Entry, Repo, RepoPath, Skipped};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
-use crate::index::DenseIndex;
+use crate::index::{DenseIndex, Impacts, SparseIndex};
 
 /// Chunks of a block that may stay without a vector; more are an error. Each costs a request with the
 /// other texts of its block.
@@ -32,6 +33,8 @@ const NOT_EMBEDDED_MAX: usize = 32;
 pub struct Known<'a> {
     pub rows: &'a HashMap<[u8; 32], ChunkId>,
     pub dense: &'a DenseIndex,
+    /// The sparse index, if its model is still the same.
+    pub sparse: Option<&'a SparseIndex>,
 }
 
 impl Known<'_> {
@@ -48,6 +51,8 @@ pub struct Sources<'a> {
     pub chunker: Chunker,
     pub scip: &'a ScipIndex,
     pub engine: &'a Engine,
+    /// What expands the chunks, if there is a sparse index.
+    pub expander: Option<&'a Engine>,
     pub known: Option<Known<'a>>,
     pub progress: &'a Arc<Progress>,
 }
@@ -57,6 +62,12 @@ pub struct Sources<'a> {
 pub struct Built {
     /// The vectors of the new rows, `[chunks, d]`.
     pub vectors: Matrix,
+    /// The impacts of the new rows, `[chunks]`; none without a sparse index.
+    pub impacts: Vec<Impacts>,
+    /// Chunks that were expanded, because the previous version does not have them.
+    pub expanded: usize,
+    /// Those of them that exceeded what the sparse model reads.
+    pub expansions_truncated: usize,
     pub files: usize,
     pub chunks: usize,
     /// Chunks whose vector was neither in the previous version nor in the cache.
@@ -73,6 +84,7 @@ struct Embedded {
     block: Block,
     /// One row per chunk of the block, in order.
     vectors: Matrix,
+    expanded: Expanded,
     embedded: usize,
     tokens: usize,
     truncated: usize,
@@ -114,6 +126,13 @@ fn embed_blocks(
 
 fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<Embedded> {
     let chunks: Vec<&Chunk> = block.files.iter().flat_map(|f| &f.chunks.chunks).collect();
+    let expanded = match sources.expander {
+        Some(engine) => expand(engine, &chunks, sources.known, cx)?,
+        None => Expanded::default(),
+    };
+    for (chunk, error) in &expanded.failed {
+        cx.warn(left_out(&block, *chunk, "sparse vector", error));
+    }
     let old: Vec<Option<Vec<f32>>> = chunks
         .iter()
         .map(|chunk| sources.known.and_then(|known| known.vector(&chunk.hash)).transpose())
@@ -144,7 +163,7 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
             Ok(vector) => vectors.push_row(vector),
             Err(error) => {
                 vectors.push_row(&zeros);
-                cx.warn(not_embedded(&block, row, error));
+                cx.warn(left_out(&block, row, "vector", error));
             }
         }
     }
@@ -152,6 +171,7 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
     counted.finish(tokens);
     Ok(Embedded {
         vectors,
+        expanded,
         embedded: embeddings.vectors.n() - embeddings.cache_hits,
         tokens,
         truncated: embeddings.truncated,
@@ -181,35 +201,45 @@ struct Fresh {
     failed: BTreeMap<usize, Arc<Error>>,
 }
 
-/// Embeds `texts`, without those that the model cannot embed: one of them must not end the run.
+/// Embeds `texts`, without those that the model cannot embed.
 fn embed_texts(engine: &Engine, texts: &[&str], cx: &RunContext) -> Result<Fresh> {
+    let compute =
+        |texts: &[&str]| engine.embed(EmbedRequest::bulk(texts, PromptKind::Document), cx);
+    let (embeddings, failed) = without_failing(texts, compute)?;
+    Ok(Fresh { embeddings: embeddings.unit(engine.identity()), failed })
+}
+
+/// The results of `compute` for `texts` without those that the model refuses, and why by text: one of
+/// them must not end the run.
+pub(super) fn without_failing<T>(
+    texts: &[&str],
+    compute: impl Fn(&[&str]) -> Result<T>,
+) -> Result<(T, BTreeMap<usize, Arc<Error>>)> {
     let mut failed = BTreeMap::new();
     loop {
         let (kept, texts): (Vec<usize>, Vec<&str>) =
             texts.iter().enumerate().filter(|(text, _)| !failed.contains_key(text)).unzip();
-        match engine.embed(EmbedRequest::bulk(&texts, PromptKind::Document), cx) {
+        match compute(&texts) {
             Err(Error::Input { index, source })
                 if source.kind() == ErrorKind::InvalidParameter
                     && failed.len() < NOT_EMBEDDED_MAX =>
             {
                 failed.insert(kept[index], source);
             }
-            embeddings => {
-                let embeddings = embeddings?.unit(engine.identity());
-                return Ok(Fresh { embeddings, failed });
-            }
+            results => return Ok((results?, failed)),
         }
     }
 }
 
-/// The warning about a chunk without a vector. chunk: its position in `block`.
-fn not_embedded(block: &Block, chunk: usize, error: &Error) -> Warning {
+/// The warning about a chunk without a vector. chunk: its position in `block`; what: the vector that it
+/// does not have.
+fn left_out(block: &Block, chunk: usize, what: &str, error: &Error) -> Warning {
     let chunks = block.files.iter().flat_map(|prepared| {
         prepared.chunks.chunks.iter().map(|chunk| (&prepared.file.path, chunk))
     });
     let (path, chunk) = chunks.into_iter().nth(chunk).expect("a chunk of the block");
     let (first, last) = (chunk.start_line, chunk.end_line);
-    let message = format!("{path} lines {first} to {last} have no vector: {error}");
+    let message = format!("{path} lines {first} to {last} have no {what}: {error}");
     Warning::new("not-embedded", message)
 }
 
@@ -220,6 +250,9 @@ fn write_blocks(
 ) -> Result<Built> {
     let mut built = Built {
         vectors: Matrix::with_capacity(0, sources.engine.identity().dim),
+        impacts: Vec::new(),
+        expanded: 0,
+        expansions_truncated: 0,
         files: 0,
         chunks: 0,
         embedded: 0,
@@ -246,6 +279,9 @@ fn write_blocks(
             writer.add_file(prepared.file, prepared.chunks, prepared.occurrences, &origin)?;
             built.chunks += chunks;
         }
+        built.impacts.append(&mut part.expanded.impacts);
+        built.expanded += part.expanded.computed;
+        built.expansions_truncated += part.expanded.truncated;
         built.files += files;
         built.embedded += part.embedded;
         built.tokens += part.tokens;

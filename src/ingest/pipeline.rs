@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 
 use super::diff::{Difference, diff};
 use super::progress::{Phase, Progress};
+use super::sparse_model::{self, Expanders};
 use super::staleness;
-use super::version_job::{Parent, VersionJob, model_name};
+use super::version_job::{Parent, VersionJob, recorded_name};
 use crate::base::config::Settings;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::{RunContext, Stage, attrs};
@@ -44,6 +45,7 @@ pub struct Ingest {
     settings: Settings,
     load: Loader,
     engine: Mutex<Option<Loaded>>,
+    expanders: Arc<Expanders>,
     progress: Arc<Progress>,
     lock_wait: Duration,
 }
@@ -80,6 +82,8 @@ pub struct IngestReport {
     pub chunks: usize,
     pub chunks_written: usize,
     pub chunks_embedded: usize,
+    /// Chunks that were expanded for the sparse index.
+    pub chunks_expanded: usize,
     pub chunks_truncated: usize,
     pub tokens: usize,
     pub bytes_on_disk: u64,
@@ -107,7 +111,13 @@ impl Ingest {
     ) -> Self {
         let engine = Mutex::default();
         let (progress, lock_wait) = (Arc::default(), Duration::ZERO);
-        Self { data, settings, load: Box::new(load), engine, progress, lock_wait }
+        let expanders = Expanders::new(settings.clone());
+        Self { data, settings, load: Box::new(load), engine, expanders, progress, lock_wait }
+    }
+
+    /// The same, sharing the engine of the sparse model with others.
+    pub fn with_expanders(self, expanders: Arc<Expanders>) -> Self {
+        Self { expanders, ..self }
     }
 
     /// The same with counters of the caller. They may serve several pipelines over one data folder, since
@@ -223,8 +233,10 @@ impl Ingest {
     fn stale(&self, parent: &IndexVersion, repo: &Repo) -> Result<Vec<String>> {
         let manifest = &parent.manifest;
         let mut reasons = staleness::of_chunks(manifest, &self.settings, repo);
+        reasons.extend(self.expanders.stale(manifest)?);
         let record = &manifest.model;
-        if model_name(&self.settings, &self.settings.model.name) != record.name {
+        let set = &self.settings.model.name;
+        if recorded_name(set, set) != record.name {
             let engine = self.engine()?.engine;
             if engine.identity().index_key() != record.key {
                 return Err(staleness::mismatch(record, engine.identity()));
@@ -268,6 +280,16 @@ impl Ingest {
         {
             return Err(staleness::mismatch(&parent.manifest.model, engine.identity()));
         }
+        let full = extent == Extent::Full;
+        let wanted = self.expanders.wanted(parent.map(|parent| &parent.manifest), full);
+        let expander = wanted.map(|name| self.expanders.get(&name)).transpose()?;
+        if let Some(parent) = parent
+            && extent == Extent::Changes
+            && let (Some(record), Some(expander)) = (&parent.manifest.sparse, &expander)
+            && record.key != expander.record.key
+        {
+            return Err(sparse_model::mismatch(record, expander));
+        }
         let usable = parent.filter(has_same_model);
         let parent = match usable {
             Some(version) if extent == Extent::Changes => {
@@ -288,6 +310,7 @@ impl Ingest {
             repo,
             engine: &engine,
             model_state,
+            expander: expander.as_ref(),
             settings: &self.settings,
             progress: &self.progress,
             difference: &difference,
@@ -307,6 +330,7 @@ impl Ingest {
             files_removed: difference.removed,
             chunks_written: built.chunks,
             chunks_embedded: built.embedded,
+            chunks_expanded: built.expanded,
             chunks_truncated: built.truncated,
             tokens: built.tokens,
             ..report(outcome, &version, skipped)
@@ -342,6 +366,7 @@ fn report(outcome: IngestOutcome, version: &IndexVersion, skipped: Skipped) -> I
         chunks: manifest.live_chunks,
         chunks_written: 0,
         chunks_embedded: 0,
+        chunks_expanded: 0,
         chunks_truncated: 0,
         tokens: 0,
         bytes_on_disk: version.bytes(),

@@ -97,7 +97,12 @@ pub fn parts(identity: &ModelIdentity) -> ModelParts {
 ///
 /// Returns an error if the folder cannot be read.
 pub fn model_state(settings: &Settings) -> Result<String> {
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?.path;
+    folder_state(&settings.model.name, settings)
+}
+
+/// The same of another model. model: a folder or a name.
+pub fn folder_state(model: &str, settings: &Settings) -> Result<String> {
+    let folder = models::resolve(model, &settings.model.folder(process_env))?.path;
     let mut hasher = blake3::Hasher::new();
     let selected = [
         settings.vllm.mode.to_string(),

@@ -8,6 +8,7 @@ use super::build::{Built, Known, Sources, build};
 use super::diff::Difference;
 use super::facts::{History, write_facts};
 use super::progress::Progress;
+use super::sparse_model::Expander;
 use super::staleness::parts;
 use super::version_writer::{MadeFrom, VersionWriter};
 use crate::base::config::Settings;
@@ -19,9 +20,9 @@ use crate::corpus::git::Commit;
 use crate::corpus::scip::ScipIndex;
 use crate::corpus::source::{Repo, RepoPath};
 use crate::embedding::engine::Engine;
-use crate::index::DenseIndex;
 use crate::index::catalog::Catalog;
 use crate::index::versions::{IndexVersion, ModelRecord, Staging};
+use crate::index::{DenseIndex, Impacts, SparseIndex};
 
 /// Seeds the sample that FAISS trains on, so that the same vectors always make the same index.
 const TRAINING_SEED: u64 = 1234;
@@ -40,6 +41,8 @@ pub struct VersionJob<'a> {
     pub engine: &'a Engine,
     /// The state of the model that the engine loaded, for the manifest.
     pub model_state: String,
+    /// What expands the chunks, if the version has a sparse index.
+    pub expander: Option<&'a Expander>,
     pub settings: &'a Settings,
     pub progress: &'a Arc<Progress>,
     pub difference: &'a Difference,
@@ -49,6 +52,8 @@ pub struct VersionJob<'a> {
 /// The vectors of the previous version, and the row of each text.
 struct Previous {
     dense: DenseIndex,
+    /// The sparse index, if it has the same model.
+    sparse: Option<SparseIndex>,
     rows: HashMap<[u8; 32], ChunkId>,
 }
 
@@ -68,7 +73,7 @@ impl VersionJob<'_> {
         let (scip, warnings) = ScipIndex::open(self.repo);
         warnings.into_iter().for_each(|warning| cx.warn(warning));
         let changed = &self.difference.changed;
-        let (built, history) = cx.stage(Stage::Build, |s| {
+        let (mut built, history) = cx.stage(Stage::Build, |s| {
             let mut history = History::read(self.repo, self.settings, changed, writer.catalog())?;
             let commits = std::mem::take(&mut history.commits.last);
             let built = self.build(&mut writer, &scip, previous.as_ref(), commits, &s.cx())?;
@@ -89,8 +94,22 @@ impl VersionJob<'_> {
         if let Some(first) = built.scip_misfits.first() {
             cx.warn(outdated_scip(built.scip_misfits.len(), first));
         }
-        let dense = || self.dense(previous, &built);
-        let version = writer.publish(dense, self.made_from(&scip), self.progress, cx)?;
+        if built.expansions_truncated > 0 {
+            let message = format!(
+                "{} of {} expanded chunks exceeded what the sparse model reads and were truncated; \
+                 lower chunk.tokens_max",
+                built.expansions_truncated, built.expanded
+            );
+            cx.warn(Warning::new("sparse-truncated", message));
+        }
+        let impacts = std::mem::take(&mut built.impacts);
+        let (dense, sparse) = match previous {
+            Some(Previous { dense, sparse, .. }) => (Some(dense), sparse),
+            None => (None, None),
+        };
+        let dense = || self.dense(dense, &built);
+        let sparse = || self.sparse(sparse, impacts);
+        let version = writer.publish(dense, sparse, self.made_from(&scip), self.progress, cx)?;
         Ok((built, version))
     }
 
@@ -101,7 +120,11 @@ impl VersionJob<'_> {
         let catalog = Catalog::open(&version.folder.catalog())?;
         let dense = DenseIndex::open(&version.folder.dense(), version.manifest.model.dim)?;
         let rows = catalog.chunk_hashes()?.into_iter().map(|(id, hash)| (hash, id)).collect();
-        Ok(Some(Previous { dense, rows }))
+        let sparse_key = version.manifest.sparse.as_ref().map(|record| &record.key);
+        let has_same = |expander: &&Expander| sparse_key == Some(&expander.record.key);
+        let sparse = self.expander.filter(has_same);
+        let sparse = sparse.map(|_| SparseIndex::open(&version.folder.sparse())).transpose()?;
+        Ok(Some(Previous { dense, sparse, rows }))
     }
 
     fn build(
@@ -126,15 +149,36 @@ impl VersionJob<'_> {
             chunker: Chunker::new(budget, self.engine.tokenizer().specials()),
             scip,
             engine: self.engine,
-            known: previous.map(|p| Known { rows: &p.rows, dense: &p.dense }),
+            expander: self.expander.map(|expander| &expander.engine),
+            known: previous.map(|p| Known {
+                rows: &p.rows,
+                dense: &p.dense,
+                sparse: p.sparse.as_ref(),
+            }),
             progress: self.progress,
         };
         build(&sources, writer, cx)
     }
 
-    fn dense(&self, previous: Option<Previous>, built: &Built) -> Result<DenseIndex> {
+    /// The sparse index of all rows, if the version has one. impacts: of the new rows.
+    fn sparse(
+        &self,
+        previous: Option<SparseIndex>,
+        impacts: Vec<Impacts>,
+    ) -> Result<Option<SparseIndex>> {
         match (&self.parent, previous) {
-            (Parent::Rows(_), Some(Previous { mut dense, .. })) => {
+            _ if self.expander.is_none() => Ok(None),
+            (Parent::Rows(_), Some(mut sparse)) => {
+                sparse.append(impacts)?;
+                Ok(Some(sparse))
+            }
+            _ => SparseIndex::build(&impacts).map(Some),
+        }
+    }
+
+    fn dense(&self, previous: Option<DenseIndex>, built: &Built) -> Result<DenseIndex> {
+        match (&self.parent, previous) {
+            (Parent::Rows(_), Some(mut dense)) => {
                 dense.append(&built.vectors)?;
                 Ok(dense)
             }
@@ -152,11 +196,12 @@ impl VersionJob<'_> {
         MadeFrom {
             roots: self.repo.roots().map(|root| root.display().to_string()).collect(),
             model: ModelRecord {
-                name: model_name(self.settings, &identity.name),
+                name: recorded_name(&self.settings.model.name, &identity.name),
                 key: identity.index_key(),
                 dim: identity.dim,
                 parts: Some(parts(identity)),
             },
+            sparse: self.expander.map(|expander| expander.record.clone()),
             model_state: self.model_state.clone(),
             chunk_tokens_max: self.settings.chunk.tokens_max,
             scip: scip.to_owned(),
@@ -178,8 +223,9 @@ fn outdated_scip(files: usize, first: &RepoPath) -> Warning {
 }
 
 /// The name under which a later search finds the model: the absolute path of a folder, or else `name`.
-pub fn model_name(settings: &Settings, name: &str) -> String {
-    let folder = Path::new(&settings.model.name);
+/// model: what the settings select.
+pub fn recorded_name(model: &str, name: &str) -> String {
+    let folder = Path::new(model);
     match folder.is_dir().then(|| folder.canonicalize()) {
         Some(Ok(path)) => path.display().to_string(),
         _ => name.to_owned(),

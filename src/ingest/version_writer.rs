@@ -13,8 +13,10 @@ use crate::corpus::source::SourceFile;
 use crate::index::catalog::{
     CatalogWriter, ChunkRow, FileRow, FileRows, OccurrenceRow, RefRow, SymbolName, SymbolRow,
 };
-use crate::index::versions::{FORMAT, IndexVersion, ModelRecord, Staging, VersionManifest, now};
-use crate::index::{DenseIndex, LexicalDoc, LexicalWriter, SymbolEntry, SymbolIndex};
+use crate::index::versions::{
+    FORMAT, IndexVersion, ModelRecord, SparseRecord, Staging, VersionManifest, now,
+};
+use crate::index::{DenseIndex, LexicalDoc, LexicalWriter, SparseIndex, SymbolEntry, SymbolIndex};
 
 /// Writes one version: the catalog and the lexical index with each file, the other indexes at the end.
 pub struct VersionWriter<'a> {
@@ -41,6 +43,8 @@ pub struct MadeFrom {
     /// The folders and files that were indexed, as absolute paths.
     pub roots: Vec<String>,
     pub model: ModelRecord,
+    /// The model of the sparse index, if the version has one.
+    pub sparse: Option<SparseRecord>,
     /// As in the manifest.
     pub model_state: String,
     pub chunk_tokens_max: usize,
@@ -125,11 +129,12 @@ impl<'a> VersionWriter<'a> {
         Ok(self.catalog.counts()?.chunks == 0)
     }
 
-    /// Writes the indexes and the manifest and makes the version current. `dense` makes the index over
-    /// the vectors of all rows, those of the parent included.
+    /// Writes the indexes and the manifest and makes the version current. `dense` and
+    /// `sparse` make the indexes over all rows, those of the parent included.
     pub fn publish(
         mut self,
         dense: impl FnOnce() -> Result<DenseIndex>,
+        sparse: impl FnOnce() -> Result<Option<SparseIndex>>,
         made_from: MadeFrom,
         progress: &Progress,
         cx: &RunContext,
@@ -144,6 +149,12 @@ impl<'a> VersionWriter<'a> {
             match self.parent {
                 Some(_) => dense.save_delta(&folder.dense())?,
                 None => dense.save(&folder.dense())?,
+            }
+            if let Some(sparse) = sparse()? {
+                match self.parent {
+                    Some(_) => sparse.save_delta(&folder.sparse())?,
+                    None => sparse.save(&folder.sparse())?,
+                }
             }
             s.set(attrs::CHUNKS, total_chunks);
             s.set(attrs::FAISS_INDEX_KIND, dense.kind_name());
@@ -167,6 +178,7 @@ impl<'a> VersionWriter<'a> {
             created_at: now(),
             roots: made_from.roots,
             model: made_from.model,
+            sparse: made_from.sparse,
             chunk_tokens_max: made_from.chunk_tokens_max,
             header_version: HEADER_VERSION,
             chunker: fingerprint(),

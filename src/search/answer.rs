@@ -107,7 +107,7 @@ fn summary(findings: &[Finding], manifest: &VersionManifest, scope: Option<usize
 fn next_steps(findings: &[Finding], query: &Query) -> Vec<String> {
     let mut steps = Vec::new();
     if findings.is_empty() {
-        if query.channels.len() < ChannelName::ALL.len() {
+        if query.names_channels {
             steps.push("search again with every channel".to_owned());
         }
         steps.push("use other words, or a name that occurs in the code".to_owned());

@@ -15,7 +15,7 @@ use super::plan::{Leg, Plan};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::panic::guarded;
-use crate::base::telemetry::{RunContext, StageSpan, attrs};
+use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::index::QueryText;
 
 /// The part of a search's time that is kept for the stages after this one, and its maximum: they
@@ -60,14 +60,17 @@ pub fn gather(
         let (query, scope, cx) = (query.clone(), scope.clone(), cx.clone());
         searches.push((channel, Arc::new(ChannelSearch { query, depth: leg.depth, scope, cx })));
     }
+    if !channels.has(ChannelName::Sparse) {
+        span.cx().skip(Stage::Splade, "off");
+    }
     let (sender, receiver) = unbounded();
-    let compute = |channel: &Arc<dyn Channel>, asked: &Arc<ChannelSearch>, embedded| {
+    let compute = |channel: &Arc<dyn Channel>, asked: &Arc<ChannelSearch>, encoded| {
         let (channel, asked, sender) = (channel.clone(), asked.clone(), sender.clone());
         channels.pool.spawn(move || {
             let name = channel.name();
             let hits = guarded(name.as_str(), || {
                 asked.cx.check_wanted("the search")?;
-                channel.search(&asked, embedded)
+                channel.search(&asked, encoded)
             });
             // After the deadline the receiver is gone.
             let _ = sender.send(Response { channel: name, hits });
@@ -86,7 +89,7 @@ pub fn gather(
     let mut responses = Vec::new();
     for (channel, asked, submission) in waiting {
         match submission.wait() {
-            Ok(embedded) => compute(channel, asked, Some(embedded)),
+            Ok(encoded) => compute(channel, asked, Some(encoded)),
             Err(error) => responses.push(Response { channel: channel.name(), hits: Err(error) }),
         }
     }

@@ -15,7 +15,7 @@ mod rank;
 mod searcher;
 
 pub use answer::{Answer, Freshness};
-pub use channels::ChannelName;
+pub use channels::{ChannelName, Engines};
 pub use fuse::{Contribution, Explanation, Ranking};
 pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};

@@ -19,6 +19,8 @@ pub struct Query {
     pub limit: usize,
     /// The channels to search; the gate decides the depth of each.
     pub channels: Vec<ChannelName>,
+    /// Whether the caller named them. Otherwise they are those that the index has.
+    pub names_channels: bool,
     /// The part of the index to search.
     pub scope: ScopeSpec,
     /// Whether files that were changed recently score higher; `None` if the query decides by what it
@@ -27,7 +29,7 @@ pub struct Query {
 }
 
 impl Query {
-    /// A query over every channel and the whole index.
+    /// A query over every channel of the index and the whole index.
     pub fn new(text: &str, limit: usize, settings: &SearchSettings) -> Result<Self> {
         let text = text.trim();
         if text.is_empty() {
@@ -54,18 +56,20 @@ impl Query {
             text: Arc::new(QueryText::new(text)),
             limit,
             channels: ChannelName::ALL.to_vec(),
+            names_channels: false,
             scope: ScopeSpec::default(),
             recency: None,
         })
     }
 
-    /// The same query with fewer channels.
+    /// The same query over these channels.
     pub fn with_channels(mut self, channels: Vec<ChannelName>) -> Result<Self> {
         if channels.is_empty() {
             let expected = ChannelName::ALL.map(ChannelName::as_str).join(", ");
             return Err(Error::Argument { name: "channels", value: String::new(), expected });
         }
         // A channel that is named twice is searched and counted once.
+        self.names_channels = true;
         self.channels.clear();
         for channel in channels {
             if !self.channels.contains(&channel) {

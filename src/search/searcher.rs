@@ -1,10 +1,10 @@
 //! The read pipeline on one published version: its open files and the order of its stages.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answer::{Answer, AnswerParts};
-use super::channels::Channels;
+use super::channels::{ChannelName, Channels, Engines};
 use super::fuse::{Ranking, fuse};
 use super::gather::gather;
 use super::hydrate::hydrate;
@@ -12,8 +12,9 @@ use super::plan::plan;
 use super::query::Query;
 use super::rank;
 use crate::base::config::{CaptureQuery, SearchSettings, Settings};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkId, ChunkSet, Hit};
+use crate::base::telemetry::labels::Outcome;
 use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::corpus::source::IndexedRoots;
 use crate::embedding::engine::Engine;
@@ -45,18 +46,32 @@ impl Searcher {
         engine: Option<Engine>,
         settings: &Settings,
     ) -> Result<Self> {
+        Self::open_with(version, Engines { dense: engine, sparse: None }, settings)
+    }
+
+    /// As [`Searcher::open`], also with an engine that expands queries. Without that one, an answer
+    /// lacks the sparse channel if the version has a sparse index.
+    pub fn open_with(version: IndexVersion, engines: Engines, settings: &Settings) -> Result<Self> {
         let manifest = &version.manifest;
-        if let Some(engine) = &engine
+        let Engines { dense, sparse } = &engines;
+        let mismatch = |index: String, engine: &Engine| {
+            let asked = engine.identity().to_string();
+            Err(Error::IndexModelMismatch { index, asked })
+        };
+        if let Some(engine) = dense
             && engine.identity().index_key() != manifest.model.key
         {
-            let index = manifest.model.to_string();
-            let asked = engine.identity().to_string();
-            return Err(Error::IndexModelMismatch { index, asked });
+            return mismatch(manifest.model.to_string(), engine);
+        }
+        if let (Some(engine), Some(record)) = (sparse, &manifest.sparse)
+            && engine.identity().index_key() != record.key
+        {
+            return mismatch(format!("sparse model {record}"), engine);
         }
         rank::path::compile();
         let (opened, channels) = rayon::join(
             || open_catalog(&version),
-            || Channels::open(&version, engine, &settings.search),
+            || Channels::open(&version, engines, &settings.search),
         );
         let ((catalog, live), channels) = (opened?, channels?);
         let vectors = channels.dense.index.n();
@@ -110,6 +125,7 @@ impl Searcher {
     /// none.
     pub fn search(&self, query: &Query, cx: &RunContext) -> Result<Answer> {
         let cx = &cx.or_deadline(Duration::from_millis(self.settings.deadline_ms));
+        let began = Instant::now();
         let parts = cx.stage(Stage::Search, |s| {
             let parts = self.stages(query, s);
             // Also of a search that fails.
@@ -118,8 +134,10 @@ impl Searcher {
                 s.set(attrs::WARNINGS, codes);
             }
             parts
-        })?;
-        Ok(Answer::build(query, parts, &self.version.manifest, cx.report()))
+        });
+        let outcome = if parts.is_ok() { Outcome::Run } else { Outcome::Error };
+        cx.instruments().retrieved(outcome, began.elapsed());
+        Ok(Answer::build(query, parts?, &self.version.manifest, cx.report()))
     }
 
     /// The chunks whose vectors are nearest to that of `id`, best first, without `id` itself; `None` if
@@ -145,6 +163,7 @@ impl Searcher {
         let cx = &cx.or_deadline(Duration::from_millis(self.settings.deadline_ms));
         cx.stage(Stage::Search, |s| {
             let cx = s.cx();
+            let (query, _) = &self.over_open_channels(query)?;
             let plan = cx.stage(Stage::Gate, |s| plan(query, &self.channels.vocabulary, s))?;
             let scope = self.scope(&query.scope)?;
             let gather = |s: &mut StageSpan| gather(&self.channels, &query.text, &plan, &scope, s);
@@ -152,14 +171,41 @@ impl Searcher {
         })
     }
 
+    /// Whether the version has this channel.
+    pub fn has(&self, channel: ChannelName) -> bool {
+        self.channels.has(channel)
+    }
+
+    /// The query over those of its channels that the version has. A missing one that the caller named
+    /// is a warning, or an error if no other is left.
+    fn over_open_channels(&self, query: &Query) -> Result<(Query, Option<Warning>)> {
+        let (channels, missing): (Vec<_>, Vec<_>) =
+            query.channels.iter().partition(|channel| self.has(**channel));
+        let why =
+            "the index has no sparse vectors; set index.sparse_model and run `codeintel index`";
+        if channels.is_empty() {
+            let always = ChannelName::ALWAYS.map(ChannelName::as_str).join(", ");
+            let (value, expected) = ("sparse".to_owned(), format!("one of {always}, as {why}"));
+            return Err(Error::Argument { name: "channels", value, expected });
+        }
+        let warning = (query.names_channels && !missing.is_empty()).then(|| {
+            Warning::new("channel-off", format!("the sparse channel was left out: {why}"))
+        });
+        Ok((Query { channels, ..query.clone() }, warning))
+    }
+
     /// Runs the stages of the read pipeline.
     fn stages(&self, query: &Query, s: &mut StageSpan) -> Result<AnswerParts> {
+        s.set(attrs::GEN_AI_OPERATION, "retrieval");
+        s.set(attrs::GEN_AI_PROVIDER, "codeintel");
         if let Some(text) = captured(&query.text.raw, self.capture_query) {
             s.set(attrs::QUERY_TEXT, text);
         }
         s.set(attrs::QUERY_LEN, query.text.raw.chars().count());
         s.set(attrs::TOP_K, query.limit);
         let cx = s.cx();
+        let (query, off) = &self.over_open_channels(query)?;
+        off.iter().for_each(|warning| cx.warn(warning.clone()));
         let plan = cx.stage(Stage::Gate, |s| plan(query, &self.channels.vocabulary, s))?;
         let (mut gathered, scope) = cx.stage(Stage::Gather, |s| {
             let scope = self.scope(&query.scope)?;
@@ -186,7 +232,7 @@ impl Searcher {
         s.set(attrs::CHANNELS_USED, used.collect::<Vec<_>>());
         s.set(attrs::CHANNEL_DEPTHS, plan.depths());
         s.set(attrs::RRF_K, plan.rrf_k);
-        gathered.warnings.extend(plan.warnings.iter().cloned());
+        gathered.warnings.extend(off.iter().chain(&plan.warnings).cloned());
         let restricted = scope.filter(|_| !query.scope.is_empty());
         let scope_chunks = restricted.map(|scope| scope.count());
         Ok(AnswerParts { plan, gathered, scope_chunks, findings, total })

@@ -20,8 +20,8 @@ use crate::corpus::source::Repo;
 use crate::embedding::engine::{Engine, EngineOptions};
 use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
-use crate::ingest::{Ingest, Progress, Watched, watch};
-use crate::search::Searcher;
+use crate::ingest::{Expanders, Ingest, Progress, Watched, watch};
+use crate::search::{ChannelName, Engines, Searcher};
 
 /// How long an update waits for another run that writes the index.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -45,6 +45,7 @@ struct Shared {
     runs: Arc<RunFolder>,
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
+    expanders: Arc<Expanders>,
     loading: Loading,
     changes: Changes,
     /// Of the run of this process that writes the index.
@@ -61,6 +62,7 @@ impl App {
     pub fn new(settings: Settings, telemetry: Telemetry, data: DataFolder) -> Self {
         Self(Arc::new(Shared {
             runs: Arc::new(RunFolder::new(&data, &settings.telemetry)),
+            expanders: Expanders::new(settings.clone()),
             settings,
             telemetry,
             data,
@@ -167,6 +169,7 @@ impl App {
             Ok(engine) => Ok(engine),
             Err(_) => app.start_warm_engine(),
         })
+        .with_expanders(self.0.expanders.clone())
         .with_progress(self.0.progress.clone())
         .waiting_for_others(LOCK_WAIT)
     }
@@ -241,22 +244,46 @@ fn start_engine(settings: &Settings, model: &str, options: EngineOptions) -> Res
 
 /// Methods that open the engine and the index.
 impl App {
-    /// Opens the current version and, with `with_engine`, starts an engine with its model. It is
-    /// meant for a command that runs one query.
-    pub fn open(&self, with_engine: bool) -> Result<()> {
+    /// Opens the current version and, with `with_engines`, starts an engine for each of its models. It
+    /// is meant for a command that runs one query.
+    pub fn open(&self, with_engines: bool) -> Result<()> {
+        self.open_for(if with_engines { &ChannelName::ALL } else { &[] })
+    }
+
+    /// As [`App::open`], with the engines that a search of `channels` needs.
+    pub fn open_for(&self, channels: &[ChannelName]) -> Result<()> {
         let version = self.data().current()?;
-        let engine = if with_engine {
+        let engine = if channels.contains(&ChannelName::Dense) {
             let model = self.model_for(&version);
             Some(start_engine(self.settings(), model, EngineOptions::default())?)
         } else {
             None
         };
-        let searcher = Searcher::open(version, engine.clone(), self.settings())?;
+        let sparse = channels.contains(&ChannelName::Sparse);
+        let sparse = if sparse { self.expander(&version)? } else { None };
+        let engines = Engines { dense: engine.clone(), sparse };
+        let searcher = Searcher::open_with(version, engines, self.settings())?;
         if let Some(engine) = engine {
             self.0.loading.set(&self.0.engine, Ok(engine));
         }
         self.0.loading.set(&self.0.searcher, Ok(Arc::new(searcher)));
         Ok(())
+    }
+
+    /// The engine that expands queries for `version`; `None` if it needs none, or if none can be loaded:
+    /// then the log says why and the channel is left out of the answers.
+    ///
+    /// Returns an error if the settings name another model than that of the version.
+    fn expander(&self, version: &IndexVersion) -> Result<Option<Engine>> {
+        let Some(record) = &version.manifest.sparse else { return Ok(None) };
+        match self.0.expanders.for_queries(record) {
+            Ok(expander) => Ok(Some(expander.engine)),
+            Err(error @ Error::IndexModelMismatch { .. }) => Err(error),
+            Err(error) => {
+                tracing::error!(%error, "the sparse model could not be loaded");
+                Ok(None)
+            }
+        }
     }
 
     /// The model of the settings if one is set, otherwise the model of the index.
@@ -332,10 +359,10 @@ impl App {
         {
             return;
         }
-        let opened = self
-            .data()
-            .current()
-            .and_then(|version| Searcher::open(version, engine, self.settings()).map(Arc::new));
+        let opened = self.data().current().and_then(|version| {
+            let engines = Engines { dense: engine, sparse: self.expander(&version)? };
+            Searcher::open_with(version, engines, self.settings()).map(Arc::new)
+        });
         match &opened {
             Ok(searcher) => tracing::info!(version = searcher.version().manifest.version, "opened"),
             // A version that cannot be opened does not replace one that can.

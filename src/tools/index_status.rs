@@ -31,12 +31,16 @@ impl ToolAnswer for StatusAnswer {
         let roots = self.roots.join(", ");
         let languages: Vec<String> =
             self.languages.iter().map(|l| format!("{} {}", l.name, l.files)).collect();
+        let sparse = match &self.sparse_model {
+            None => String::new(),
+            Some(model) => format!(", sparse {model}"),
+        };
         let changes = match self.dirty_files {
             None => "unknown".to_owned(),
             Some(files) => files.to_string(),
         };
         format!(
-            "version {version} of {indexed_at}\nroots: {roots}\nmodel: {model}\n{files} files, \
+            "version {version} of {indexed_at}\nroots: {roots}\nmodel: {model}{sparse}\n{files} files, \
              {chunks} chunks, {symbols} definitions\nfiles changed since then: {changes}\nfiles by language: {}\n",
             languages.join(", ")
         )

@@ -18,7 +18,8 @@ pub struct SearchInput {
     pub query: String,
     /// The most results, 1 to 200; `search.limit` if absent.
     pub limit: Option<usize>,
-    /// The channels to search, of `dense`, `lexical` and `symbol`; all of them if empty.
+    /// The channels to search, of `dense`, `lexical`, `symbol` and, if the index has it,
+    /// `sparse`; all of them if empty.
     pub channels: Vec<String>,
     /// Only paths that match one of these globs, and none of those that begin with `!`; every path if
     /// empty.

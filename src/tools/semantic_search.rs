@@ -86,7 +86,8 @@ pub struct SemanticSearchProInput {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SearchOptions {
-    /// The channels to search, of `dense`, `lexical` and `symbol`; all of them if empty.
+    /// The channels to search, of `dense`, `lexical`, `symbol` and, if the index has it,
+    /// `sparse`; all of them if empty.
     pub channels: Vec<String>,
     /// Time limit in milliseconds; channels that are late are left out. The limit of the server
     /// applies, too.

@@ -15,7 +15,7 @@ use codeintel::search::{ChannelName, Query, Searcher};
 use crate::support::{Place, ask, cx, only, rust_file};
 
 const EACH: [&[ChannelName]; 4] =
-    [&[ChannelName::Dense], &[ChannelName::Lexical], &[ChannelName::Symbol], &ChannelName::ALL];
+    [&[ChannelName::Dense], &[ChannelName::Lexical], &[ChannelName::Symbol], &ChannelName::ALWAYS];
 
 /// A chunk that was found, without its id.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

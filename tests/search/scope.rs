@@ -36,7 +36,8 @@ fn a_scope_restricts_every_channel_and_does_not_shorten_the_answer() {
             let limit = format!("the scope left {live} of ");
             assert!(answer.limits.iter().any(|l| l.starts_with(&limit)), "{:?}", answer.limits);
             assert_eq!(answer.findings.len(), 5, "{scope:?} {text}");
-            for channels in [&ChannelName::ALL[..], &[ChannelName::Dense], &[ChannelName::Lexical]]
+            for channels in
+                [&ChannelName::ALWAYS[..], &[ChannelName::Dense], &[ChannelName::Lexical]]
             {
                 let answer = ask(&searcher, &only(query.clone(), channels));
                 let outside = answer.findings.iter().find(|f| !inside(&f.row.path));

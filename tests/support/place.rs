@@ -15,8 +15,8 @@ use codeintel::embedding::engine::Engine;
 use codeintel::embedding::models;
 use codeintel::index::catalog::Catalog;
 use codeintel::index::versions::{DataFolder, IndexVersion};
-use codeintel::ingest::{Ingest, IngestReport};
-use codeintel::search::{Answer, ChannelName, Finding, Query, Searcher};
+use codeintel::ingest::{Expanders, Ingest, IngestReport};
+use codeintel::search::{Answer, ChannelName, Engines, Finding, Query, Searcher};
 use tempfile::TempDir;
 
 use super::{BINARY, Ran, tiny_model};
@@ -128,7 +128,12 @@ impl Place {
     }
 
     pub fn searcher_with(&self, engine: Option<Engine>) -> Searcher {
-        Searcher::open(self.version(), engine, &self.settings).unwrap()
+        let version = self.version();
+        let expanders = Expanders::new(self.settings.clone());
+        let sparse = version.manifest.sparse.as_ref();
+        let sparse = sparse.map(|record| expanders.for_queries(record).unwrap().engine);
+        let engines = Engines { dense: engine, sparse };
+        Searcher::open_with(version, engines, &self.settings).unwrap()
     }
 
     pub fn query(&self, text: &str, limit: usize) -> Query {

@@ -91,6 +91,10 @@ fn searches_are_counted_and_their_texts_add_no_series() {
         ("codeintel_embed_requests_total{outcome=\"ok\"}", 1.0),
         ("codeintel_embed_cache_misses_total{lane=\"interactive\"}", 1.0),
         ("gen_ai_client_embeddings_duration_seconds_count{mode=\"inproc\"}", 1.0),
+        (
+            "gen_ai_retrieval_duration_seconds_count{gen_ai_operation_name=\"retrieval\",gen_ai_provider_name=\"codeintel\",outcome=\"run\"}",
+            1.0,
+        ),
     ] {
         assert_eq!(value(&after, name) - value(&before, name), 100.0 * each, "{name}");
     }

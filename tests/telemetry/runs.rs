@@ -48,7 +48,7 @@ fn a_report_is_served_as_json_markdown_and_a_gantt_chart() {
     );
     let names: Vec<_> =
         run["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 10, "{names:?}");
+    assert_eq!(names.len(), 11, "{names:?}");
 
     let markdown = server.get("/v1/runs/run-7.md");
     assert_eq!(markdown.header("content-type"), "text/markdown; charset=utf-8");
@@ -208,5 +208,5 @@ fn the_report_flag_prints_the_run_on_standard_error_only() {
     let report = place.run(&["search", "parse_header", "--report", "--channels", "symbol"]).err;
     assert!(report.contains("hint: the lexical channel (BM25) was not used"), "{report}");
     let skipped = report.lines().filter(|line| line.ends_with("skipped")).count();
-    assert_eq!(skipped, 2, "dense and lexical are skipped: {report}");
+    assert_eq!(skipped, 3, "dense, lexical and splade are skipped: {report}");
 }

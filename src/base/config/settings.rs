@@ -169,6 +169,8 @@ settings! {
     index: IndexSettings {
         dense_kind: DenseKind = DenseKind::Auto,
             "Vector index: auto (by size), flat, ivf_flat, ivf_pq, hnsw";
+        sparse_model: String = String::new(),
+            "Model of the channel `sparse`: the folder of a SPLADE model (a masked-language-model head); empty: that of the index, and none in a new index";
         delta_ratio_max: f32 = 0.05, in 0.0..=1.0,
             "Fraction of rows that may be in the delta or deleted before the next run rebuilds the base index";
     }
@@ -184,6 +186,8 @@ settings! {
             "Inverted lists visited by a search of an ivf index";
         ef_search: usize = 96, in 1..=65_536,
             "Candidates kept during a search of an hnsw index";
+        k_factor: usize = 4, in 1..=1024,
+            "Candidates for each result that a search of an ivf_pq index scores again in full precision, at least 128 in all";
         recency_boost_max: f64 = 0.15, in 0.0..=10.0,
             "How much a commit of now raises the score of its files, where recency is asked for: 0.15 is 15 percent; a question about recent changes asks for twice as much";
         recency_half_life_days: u64 = 30, in 1..=36_500,

@@ -17,7 +17,7 @@ struct Row {
 }
 
 impl Attr {
-    pub fn key(self) -> &'static str {
+    pub const fn key(self) -> &'static str {
         self.0.key
     }
 
@@ -93,7 +93,7 @@ attrs! {
 
     QUERY_TEXT = "retrieval.query_text", "The query, its hash, or nothing, as telemetry.capture_query says";
     QUERY_LEN = "retrieval.query_len", "Length of the query in characters";
-    TOP_K = "retrieval.top_k" | "gen_ai.request.top_k", "Number of results requested";
+    TOP_K = "retrieval.top_k" | "gen_ai.retrieval.top_k", "Number of results requested";
     CHANNELS_USED = "retrieval.channels_used", "Channels that returned candidates";
     CHANNEL_DEPTHS = "retrieval.channel_depths", "Candidates requested from each channel, as JSON";
     CHANNEL_WEIGHTS = "retrieval.channel_weights", "Weight of each channel, as JSON";
@@ -117,6 +117,7 @@ attrs! {
     DENSE = "dense", "Candidates of the dense channel";
     SPARSE = "sparse", "Candidates of BM25, the lexical channel; not of SPLADE";
     SYMBOL = "symbol", "Candidates of the symbol channel";
+    SPLADE = "splade", "Candidates of the channel of learned sparse vectors (SPLADE)";
 
     FAISS_INDEX_KIND = "faiss.index_kind" ~ "index.type", "Flat, IVFFlat, IVF-PQ or HNSW; +sec if there is a delta";
     FAISS_METRIC = "faiss.metric", "IP: inner product";
@@ -140,7 +141,7 @@ attrs! {
     VLLM_GPU_MEMORY_USED = "vllm.gpu.memory_used_bytes", "GPU memory used by all programs, in bytes, at most 0.1 s old";
     VLLM_GPU_MEMORY_TOTAL = "vllm.gpu.memory_total_bytes", "Total GPU memory in bytes";
     VLLM_GPU_MEMORY_PEAK = "vllm.gpu.memory_peak_bytes", "Highest use of GPU memory seen since the engine started, in bytes";
-    GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings";
+    GEN_AI_OPERATION = "gen_ai.operation.name", "embeddings; retrieval on retrieval.search";
     GEN_AI_PROVIDER = "gen_ai.provider.name", "codeintel";
     GEN_AI_INPUT_TOKENS = "gen_ai.usage.input_tokens", "Tokens of all texts, including those with cached vectors";
     CACHE_HITS = "codeintel.cache.hits", "Vectors found in the cache";

@@ -56,7 +56,7 @@ pub fn markdown() -> String {
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
         };
-        let labels = (metric.labels)().join(", ");
+        let labels = (metric.labels)().join(", ").replace('.', "_");
         let Metric { name, unit, scraped, what, .. } = metric;
         let _ = writeln!(text, "| `{scraped}` | `{name}` | {kind} | {unit} | {labels} | {what} |");
     }

@@ -11,7 +11,7 @@ use opentelemetry::metrics::{BoundCounter, BoundGauge, BoundHistogram, Meter};
 use super::batch_facts::BatchFacts;
 use super::labels::{
     DeviceKind, EmbedOutcome, FallbackReason, IndexKind, LabelSet, Lane, Mode, OnGpu, Outcome,
-    Route, RunStatus, StatusClass, Tool,
+    Provider, Retrieval, Route, RunStatus, StatusClass, Tool,
 };
 use super::stage::Stage;
 
@@ -173,6 +173,8 @@ instruments! {
         as "mcp_server_operation_duration_seconds" in GEN_AI_SECONDS, "Duration of one call of a tool over MCP in seconds";
     gen_ai: Histograms<(Mode,)> = "gen_ai.client.embeddings.duration" ["s"]
         as "gen_ai_client_embeddings_duration_seconds" in GEN_AI_SECONDS, "Duration of one embedding request in seconds";
+    retrieval: Histograms<(Retrieval, Provider, Outcome)> = "gen_ai.retrieval.duration" ["s"]
+        as "gen_ai_retrieval_duration_seconds" in SECONDS, "Duration of one search of the index in seconds";
 }
 
 impl Instruments {
@@ -202,6 +204,11 @@ impl Instruments {
     pub fn gated(&self, tool: Tool, rrf_k: usize, ambiguity: f64) {
         self.rrf_k.record((tool,), rrf_k as f64);
         self.ambiguity.record((tool,), ambiguity);
+    }
+
+    /// Records one search, from the query to its answer or failure.
+    pub fn retrieved(&self, outcome: Outcome, took: Duration) {
+        self.retrieval.record((Retrieval, Provider, outcome), took.as_secs_f64());
     }
 
     /// Records one embedding request, from the call to its response.

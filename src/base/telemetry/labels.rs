@@ -2,6 +2,8 @@
 
 use opentelemetry::KeyValue;
 
+use super::attrs::{self, Attr};
+
 /// One label of a metric: a name and a closed list of values.
 pub trait Label: Copy + 'static {
     const NAME: &'static str;
@@ -124,6 +126,35 @@ labels! {
         Cancelled = "cancelled",
         Failed = "failed",
     }
+}
+
+/// Labels with one value that the conventions for generative AI require.
+macro_rules! constant_labels {
+    ($($(#[$doc:meta])* $label:ident: $attr:ident = $value:literal;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy)]
+        pub struct $label;
+
+        impl Label for $label {
+            const NAME: &'static str = Attr::key(attrs::$attr);
+            const ALL: &'static [Self] = &[Self];
+
+            fn value(self) -> &'static str {
+                $value
+            }
+
+            fn place(self) -> usize {
+                0
+            }
+        }
+    )+};
+}
+
+constant_labels! {
+    /// The operation that a search is.
+    Retrieval: GEN_AI_OPERATION = "retrieval";
+    /// Who answers it.
+    Provider: GEN_AI_PROVIDER = "codeintel";
 }
 
 impl Route {

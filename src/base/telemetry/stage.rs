@@ -52,7 +52,7 @@ macro_rules! stages {
 
 stages! {
     Search = "retrieval.search", "search", Internal, in "the interface",
-        [QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, RECENCY_BOOSTED,
+        [GEN_AI_OPERATION, GEN_AI_PROVIDER, QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, RECENCY_BOOSTED,
          WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, QUERY_WORDS, UNIQUE_RATIO, CODE_TOKEN_RATIO, DIGIT_RATIO, SYMBOL_RATIO, OOV_RATIO,
@@ -66,6 +66,7 @@ stages! {
         [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, FAISS_SEARCH_MS, CHANNEL_HITS];
     Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Symbol = "symbol.search", "symbol", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
+    Splade = "splade.search", "splade", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Fuse = "retrieval.fuse", "fuse", Internal, in "retrieval.search", [FUSED_DOCS];
     Hydrate = "retrieval.hydrate", "hydrate", Internal, in "retrieval.search", [HYDRATE_ASKED];
     DuckdbHydrate = "duckdb.hydrate", "duckdb", Internal, in "retrieval.hydrate",
@@ -123,6 +124,6 @@ impl Stage {
 
     /// Whether the stage is a channel of a search.
     pub fn is_channel(self) -> bool {
-        matches!(self, Self::Dense | Self::Lexical | Self::Symbol)
+        matches!(self, Self::Dense | Self::Lexical | Self::Symbol | Self::Splade)
     }
 }

@@ -197,11 +197,20 @@ impl Engine {
         self.submit(request, Some(search), cx).wait()
     }
 
-    /// Expands texts into weights over the vocabulary; otherwise like [`Engine::embed`]. Expansions
-    /// are not cached.
-    pub fn expand(&self, request: EmbedRequest<'_, '_>, cx: &RunContext) -> Result<Expansions> {
+    /// Queues texts to expand into weights over the vocabulary; otherwise like [`Engine::submit`].
+    /// Expansions are not cached.
+    pub fn submit_expansion<'a>(
+        &'a self,
+        request: EmbedRequest<'_, 'a>,
+        cx: &RunContext,
+    ) -> Submission<'a, Expansions> {
         let work = self.work(Task::Expand, request);
-        Submission::new(&self.inner, work, None, cx, Results::into_expansions).wait()
+        Submission::new(&self.inner, work, None, cx, Results::into_expansions)
+    }
+
+    /// Expands texts and waits for the response, as [`Engine::submit_expansion`] describes.
+    pub fn expand(&self, request: EmbedRequest<'_, '_>, cx: &RunContext) -> Result<Expansions> {
+        self.submit_expansion(request, cx).wait()
     }
 
     /// Returns the last hidden state of each token, which late interaction compares; otherwise like

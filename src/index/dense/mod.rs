@@ -116,6 +116,11 @@ impl DenseIndex {
         &self.factory
     }
 
+    /// Inverted lists of the primary index; `None` if it has none.
+    pub fn lists(&self) -> Option<usize> {
+        self.factory.strip_prefix("IVF")?.split(',').next()?.parse().ok()
+    }
+
     /// Row `id` in full precision: `[d]`.
     pub fn vector(&self, id: ChunkId) -> Result<Vec<f32>> {
         self.row(id.row()).map(|row| rows::numbers(row).collect()).ok_or_else(|| Error::Argument {

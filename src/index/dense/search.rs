@@ -13,8 +13,6 @@ use super::{DenseIndex, rows};
 const SCAN_ROWS: usize = 4096;
 /// Candidates beyond `k`, so that rounding does not change which rows are the best `k`.
 pub(super) const MARGIN: usize = 16;
-/// Candidates per hit of a quantised index; they are scored again in full precision.
-const K_FACTOR: usize = 4;
 /// The least number of candidates of a quantised index: at small `k`, four times `k` is too few.
 const REFINE_MIN: usize = 128;
 /// The most that two orders of summation of one inner product of unit vectors may differ by.
@@ -27,13 +25,15 @@ pub struct DenseParams<'a> {
     pub nprobe: usize,
     /// Candidates that a search of an hnsw index keeps.
     pub ef_search: usize,
+    /// Candidates for each hit of a quantised index; they are scored again in full precision.
+    pub k_factor: usize,
     /// The chunks that may be returned; `None` for all. Its universe is all rows of the index.
     pub filter: Option<&'a ChunkSet>,
 }
 
 impl Default for DenseParams<'_> {
     fn default() -> Self {
-        Self { nprobe: 32, ef_search: 96, filter: None }
+        Self { nprobe: 32, ef_search: 96, k_factor: 4, filter: None }
     }
 }
 
@@ -57,6 +57,13 @@ impl DenseIndex {
     pub fn search(&self, query: &[f32], k: usize, params: &DenseParams<'_>) -> Result<Vec<Hit>> {
         let mut hits = self.search_rows(query, k, params)?;
         Ok(hits.pop().unwrap_or_default())
+    }
+
+    /// The nearest `k` chunks of `filter` by a scan of all rows, whatever the kind of the index.
+    ///
+    /// query: `[d]`, L2-normalised, f32.
+    pub fn exact(&self, query: &[f32], k: usize, filter: Option<&ChunkSet>) -> Result<Vec<Hit>> {
+        self.scan(query, k, &self.scope(filter)?)
     }
 
     /// Searches for each row of `queries` `[nq, d]`. Each result equals that of a single search.
@@ -94,7 +101,7 @@ impl DenseIndex {
         if self.scan_is_better(&scope) {
             return queries.chunks_exact(d).map(|query| self.scan(query, k, &scope)).collect();
         }
-        let want = self.candidates_for(k);
+        let want = self.candidates_for(k, params.k_factor);
         self.search_parts(queries, k, want, params, &scope)
     }
 
@@ -202,9 +209,9 @@ impl DenseIndex {
         scope.filter.is_some() && self.kind != DenseKind::Flat && scope.count <= small
     }
 
-    fn candidates_for(&self, k: usize) -> usize {
+    fn candidates_for(&self, k: usize, k_factor: usize) -> usize {
         match self.kind {
-            DenseKind::IvfPq => (K_FACTOR * k).max(REFINE_MIN),
+            DenseKind::IvfPq => (k_factor * k).max(REFINE_MIN),
             _ => k + MARGIN,
         }
     }

@@ -6,7 +6,7 @@ use super::*;
 use crate::base::hit::{ChunkSet, Hit, TopK};
 
 pub(super) fn params(filter: Option<&ChunkSet>) -> DenseParams<'_> {
-    DenseParams { nprobe: 32, ef_search: 96, filter }
+    DenseParams { nprobe: 32, ef_search: 96, k_factor: 4, filter }
 }
 
 pub(super) fn ids(hits: &[Hit]) -> Vec<u32> {
@@ -78,7 +78,7 @@ fn recall_of_the_approximate_kinds_has_a_floor() {
         [(DenseKind::IvfFlat, 0.95), (DenseKind::Hnsw, 0.95), (DenseKind::IvfPq, 0.9)]
     {
         let index = DenseIndex::build(&rows, kind, 7).unwrap();
-        let effort = DenseParams { nprobe: 32, ef_search: 96, filter: None };
+        let effort = DenseParams { nprobe: 32, ef_search: 96, k_factor: 4, filter: None };
         let found = recall(&index, &rows, &effort);
         assert!(found >= floor, "{}: recall@10 {found}", index.factory());
     }
@@ -116,7 +116,7 @@ fn a_scope_is_complete_and_nothing_else_for_every_kind() {
 fn more_hits_than_the_probed_lists_hold_are_still_found() {
     let rows = clustered(5000, 16, 1);
     let index = DenseIndex::build(&rows, DenseKind::IvfFlat, 7).unwrap();
-    let narrow = DenseParams { nprobe: 1, ef_search: 1, filter: None };
+    let narrow = DenseParams { nprobe: 1, ef_search: 1, k_factor: 4, filter: None };
     let hits = index.search(rows.row(3), 2000, &narrow).unwrap();
     assert_eq!(hits, brute_force(&rows, rows.row(3), 2000, None));
     assert_eq!(index.search(rows.row(3), 9000, &narrow).unwrap().len(), 5000);

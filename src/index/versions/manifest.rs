@@ -21,6 +21,9 @@ pub struct VersionManifest {
     /// The folders and files that were indexed, as absolute paths.
     pub roots: Vec<String>,
     pub model: ModelRecord,
+    /// The model of the sparse index; `None` if there is no such index.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sparse: Option<SparseRecord>,
     pub chunk_tokens_max: usize,
     pub header_version: u32,
     /// A fingerprint of the chunker and its grammars; empty in versions of older releases.
@@ -68,6 +71,22 @@ pub struct ModelParts {
     pub tokens_max: usize,
     pub dtype: String,
     pub document_prompt: String,
+}
+
+/// The model that made the sparse vectors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SparseRecord {
+    pub name: String,
+    /// Everything a sparse vector depends on.
+    pub key: String,
+    /// As `model_state`, of the folder of this model.
+    pub state: String,
+}
+
+impl std::fmt::Display for SparseRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.name, self.key)
+    }
 }
 
 impl std::fmt::Display for ModelRecord {

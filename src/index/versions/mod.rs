@@ -12,7 +12,7 @@ mod write_lock;
 mod tests;
 
 pub use data_folder::DataFolder;
-pub use manifest::{FORMAT, ModelParts, ModelRecord, Part, VersionManifest, now};
+pub use manifest::{FORMAT, ModelParts, ModelRecord, Part, SparseRecord, VersionManifest, now};
 pub use staging::Staging;
 pub use version::IndexVersion;
 pub use version_folder::VersionFolder;

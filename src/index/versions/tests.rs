@@ -13,6 +13,7 @@ fn manifest() -> VersionManifest {
         created_at: now(),
         roots: vec!["/src".into()],
         model: ModelRecord { name: "m".into(), key: "m/1".into(), dim: 4, parts: None },
+        sparse: None,
         chunk_tokens_max: 256,
         header_version: 1,
         chunker: String::new(),

@@ -7,6 +7,7 @@
 //!     manifest.json                   what it was made with, and every part with its checksum
 //!     catalog.duckdb                  files, chunks, symbols, references
 //!     dense/  lexical/  symbols/      the files of each index
+//!     sparse/                         the same, if a sparse model is set
 //! <data>/versions/000008.staging/     a version that is being written
 //! ```
 
@@ -61,6 +62,11 @@ impl VersionFolder {
     /// The folder of the symbol index.
     pub fn symbols(&self) -> PathBuf {
         self.path.join("symbols")
+    }
+
+    /// The folder of the sparse index; only versions with a sparse model have it.
+    pub fn sparse(&self) -> PathBuf {
+        self.path.join("sparse")
     }
 
     /// Creates this folder and those of its indexes.

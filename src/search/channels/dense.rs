@@ -7,14 +7,14 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use super::{Channel, ChannelName, ChannelSearch};
+use super::{Channel, ChannelName, ChannelSearch, Encoded, Encoding};
 use crate::base::config::{DenseDevice, SearchSettings};
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet, Hit};
 use crate::base::telemetry::attrs::{self, Attr};
 use crate::base::telemetry::labels::IndexKind;
 use crate::base::telemetry::{RunContext, Stage, StageSpan};
-use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind, Search, Submission};
+use crate::embedding::engine::{EmbedRequest, Engine, PromptKind, Search};
 use crate::index::{DenseIndex, DenseParams, Resident};
 
 /// The vectors of one version, and the engine that embeds queries for them.
@@ -23,6 +23,7 @@ pub struct DenseChannel {
     engine: Option<Engine>,
     nprobe: usize,
     ef_search: usize,
+    k_factor: usize,
     device: DenseDevice,
     /// The vectors on the device that embeds queries, or the reason why they are not there; empty
     /// before [`DenseChannel::place`].
@@ -36,6 +37,7 @@ impl DenseChannel {
             engine,
             nprobe: settings.nprobe,
             ef_search: settings.ef_search,
+            k_factor: settings.k_factor,
             device: settings.dense_device,
             resident: OnceLock::new(),
         }
@@ -100,8 +102,8 @@ impl DenseChannel {
         span: &mut StageSpan,
     ) -> Result<(Vec<Hit>, Duration)> {
         span.set(attrs::FAISS_NPROBE, self.nprobe);
-        let Self { nprobe, ef_search, .. } = *self;
-        let params = DenseParams { nprobe, ef_search, filter: scope };
+        let Self { nprobe, ef_search, k_factor, .. } = *self;
+        let params = DenseParams { nprobe, ef_search, k_factor, filter: scope };
         let began = Instant::now();
         let hits = self.index.search(vector, depth, &params)?;
         Ok((hits, began.elapsed()))
@@ -138,19 +140,19 @@ impl Channel for DenseChannel {
         attrs::DENSE
     }
 
-    fn submit<'a>(&'a self, asked: &'a ChannelSearch) -> Option<Submission<'a, Embeddings>> {
+    fn submit<'a>(&'a self, asked: &'a ChannelSearch) -> Option<Encoding<'a>> {
         let engine = self.engine.as_ref()?;
         let on_device = self.on_device(asked.depth, asked.scope.as_deref());
         let search = on_device.map(|(vectors, k)| Search { index: vectors.index(), k });
         let texts = [asked.query.raw.as_str()];
         let request = EmbedRequest::query(&texts, PromptKind::Query);
-        Some(engine.submit(request, search.as_ref(), &asked.cx))
+        Some(Encoding::Embedding(engine.submit(request, search.as_ref(), &asked.cx)))
     }
 
-    fn search(&self, asked: &ChannelSearch, embedded: Option<Embeddings>) -> Result<Vec<Hit>> {
+    fn search(&self, asked: &ChannelSearch, encoded: Option<Encoded>) -> Result<Vec<Hit>> {
         let ChannelSearch { depth, scope, cx, .. } = asked;
         let (depth, scope) = (*depth, scope.as_deref());
-        let Some(mut embedded) = embedded else {
+        let Some(Encoded::Embedding(mut embedded)) = encoded else {
             // Fail inside a stage, so that the span and the report show it like any other failure.
             return cx.stage(Stage::EmbedQuery, |_| {
                 let what = "the dense channel".to_owned();

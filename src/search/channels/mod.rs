@@ -11,6 +11,7 @@
 
 mod dense;
 mod lexical;
+mod sparse;
 mod symbol;
 
 use std::sync::Arc;
@@ -23,11 +24,12 @@ use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::attrs::Attr;
 use crate::base::telemetry::{RunContext, Stage};
-use crate::embedding::engine::{Embeddings, Engine, Submission};
+use crate::embedding::engine::{Embeddings, Engine, Expansions, Submission};
 use crate::index::versions::IndexVersion;
-use crate::index::{DenseIndex, LexicalIndex, QueryText, SymbolIndex};
+use crate::index::{DenseIndex, LexicalIndex, QueryText, SparseIndex, SymbolIndex};
 use dense::DenseChannel;
 use lexical::LexicalChannel;
+use sparse::SparseChannel;
 use symbol::SymbolChannel;
 
 /// The name of a channel in a query, a plan or an answer.
@@ -36,16 +38,21 @@ pub enum ChannelName {
     Dense,
     Lexical,
     Symbol,
+    /// Only in an index with a sparse model.
+    Sparse,
 }
 
 impl ChannelName {
-    pub const ALL: [ChannelName; 3] = [Self::Dense, Self::Lexical, Self::Symbol];
+    /// The channels that every index has.
+    pub const ALWAYS: [ChannelName; 3] = [Self::Dense, Self::Lexical, Self::Symbol];
+    pub const ALL: [ChannelName; 4] = [Self::Dense, Self::Lexical, Self::Symbol, Self::Sparse];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dense => "dense",
             Self::Lexical => "lexical",
             Self::Symbol => "symbol",
+            Self::Sparse => "sparse",
         }
     }
 
@@ -81,13 +88,42 @@ pub(super) trait Channel: Send + Sync {
 
     /// Submits what the search needs from the engine, without waiting for it; `None` if it needs
     /// nothing.
-    fn submit<'a>(&'a self, _asked: &'a ChannelSearch) -> Option<Submission<'a, Embeddings>> {
+    fn submit<'a>(&'a self, _asked: &'a ChannelSearch) -> Option<Encoding<'a>> {
         None
     }
 
     /// Returns the best `depth` chunks of the scope, best first. The channel records its own stage.
-    /// embedded: the response to what [`Channel::submit`] submitted.
-    fn search(&self, asked: &ChannelSearch, embedded: Option<Embeddings>) -> Result<Vec<Hit>>;
+    /// encoded: the response to what [`Channel::submit`] submitted.
+    fn search(&self, asked: &ChannelSearch, encoded: Option<Encoded>) -> Result<Vec<Hit>>;
+}
+
+/// What a channel submitted to an engine.
+pub(super) enum Encoding<'a> {
+    Embedding(Submission<'a, Embeddings>),
+    Expansion(Submission<'a, Expansions>),
+}
+
+impl Encoding<'_> {
+    pub fn wait(self) -> Result<Encoded> {
+        match self {
+            Self::Embedding(submission) => submission.wait().map(Encoded::Embedding),
+            Self::Expansion(submission) => submission.wait().map(Encoded::Expansion),
+        }
+    }
+}
+
+/// The query as an engine encoded it.
+pub(super) enum Encoded {
+    Embedding(Embeddings),
+    Expansion(Expansions),
+}
+
+/// The engines that encode queries.
+#[derive(Clone, Default)]
+pub struct Engines {
+    pub dense: Option<Engine>,
+    /// Expands queries; it is needed only if the version has a sparse index.
+    pub sparse: Option<Engine>,
 }
 
 /// The channels of one version.
@@ -101,22 +137,32 @@ pub(super) struct Channels {
 }
 
 impl Channels {
-    /// Opens every channel of `version`. Without an engine, the dense channel returns an error.
+    /// Opens every channel of `version`. A channel whose engine is missing returns an error.
     pub(super) fn open(
         version: &IndexVersion,
-        engine: Option<Engine>,
+        engines: Engines,
         settings: &SearchSettings,
     ) -> Result<Self> {
+        let Engines { dense: engine, sparse: expander } = engines;
         let folder = &version.folder;
         let vectors = DenseIndex::open(&folder.dense(), version.manifest.model.dim)?;
         let lexical = Arc::new(LexicalIndex::open(&folder.lexical())?);
         let symbols = Arc::new(SymbolIndex::open(&folder.symbols())?);
         let dense = Arc::new(DenseChannel::new(vectors, engine, settings));
-        let list: Vec<Arc<dyn Channel>> = vec![
+        let mut list: Vec<Arc<dyn Channel>> = vec![
             dense.clone(),
             Arc::new(LexicalChannel(lexical.clone())),
             Arc::new(SymbolChannel(symbols.clone())),
         ];
+        if version.manifest.sparse.is_some() {
+            let index = SparseIndex::open(&folder.sparse())?;
+            let (rows, total) = (index.n(), version.manifest.total_chunks);
+            if rows != total {
+                let detail = format!("it has {rows} chunks, the manifest says {total}");
+                return Err(Error::IndexCorrupt { path: folder.sparse(), detail });
+            }
+            list.push(Arc::new(SparseChannel { index, engine: expander }));
+        }
         let pool = ThreadPoolBuilder::new()
             .num_threads(2 * list.len())
             .thread_name(|i| format!("channel-{i}"))
@@ -124,6 +170,10 @@ impl Channels {
             .map_err(Error::library("rayon", "start the channel threads"))?;
         let vocabulary = IndexVocabulary { lexical, symbols };
         Ok(Self { list, dense, vocabulary, pool })
+    }
+
+    pub(super) fn has(&self, name: ChannelName) -> bool {
+        self.list.iter().any(|channel| channel.name() == name)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Channel>> {
@@ -158,6 +208,6 @@ mod tests {
             assert_eq!(ChannelName::parse(name.as_str()).unwrap(), name);
         }
         let message = ChannelName::parse("vector").unwrap_err().to_string();
-        assert!(message.contains("dense, lexical, symbol"), "{message}");
+        assert!(message.contains("dense, lexical, symbol, sparse"), "{message}");
     }
 }

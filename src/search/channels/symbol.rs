@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Channel, ChannelName, ChannelSearch};
+use super::{Channel, ChannelName, ChannelSearch, Encoded};
 use crate::base::error::Result;
 use crate::base::hit::Hit;
 use crate::base::telemetry::Stage;
 use crate::base::telemetry::attrs::{self, Attr};
-use crate::embedding::engine::Embeddings;
 use crate::index::SymbolIndex;
 use crate::search::rank::kind;
 
@@ -26,7 +25,7 @@ impl Channel for SymbolChannel {
         attrs::SYMBOL
     }
 
-    fn search(&self, asked: &ChannelSearch, _: Option<Embeddings>) -> Result<Vec<Hit>> {
+    fn search(&self, asked: &ChannelSearch, _: Option<Encoded>) -> Result<Vec<Hit>> {
         let ChannelSearch { query, depth, scope, cx } = asked;
         cx.stage(self.stage(), |s| {
             let hits = self.0.search(query, *depth, scope.as_deref(), kind::penalty)?;

@@ -120,6 +120,11 @@ fn budget(channel: ChannelName, profile: &QueryProfile) -> Leg {
         (Symbol, NaturalLanguage) if vague => (50, 0.5),
         (Symbol, NaturalLanguage) => (50, 0.2),
         (Symbol, Mixed) => (50, 0.8),
+
+        (Sparse, Identifier | Path) => (50, 0.2),
+        (Sparse, Literal | ErrorText) => (30, 0.3),
+        (Sparse, NaturalLanguage) if vague => (80, 0.5),
+        (Sparse, NaturalLanguage | Mixed) => (50, 0.5),
     };
     Leg { channel, depth, weight }
 }
@@ -153,15 +158,15 @@ mod tests {
 
     #[test]
     fn each_class_of_query_has_its_own_budgets() {
-        // The columns are rrf_k, then depth and weight of dense, lexical and symbol.
+        // The columns are rrf_k, then depth and weight of dense, lexical, symbol and sparse.
         for (text, expected) in [
-            ("parse_url", "40: 80 0.5, 80 1, 50 2"),
-            ("src/lib.rs", "40: 80 0.4, 80 1.5, 30 0.3"),
-            ("\"a lock is\"", "40: 80 0.7, 80 1.2, 30 0.3"),
-            ("TypeError: data is not iterable", "40: 80 0.7, 80 1.2, 30 0.3"),
-            ("rate limiter", "90: 150 1, 60 0.8, 50 0.5"),
-            ("how is a lock taken", "60: 100 1, 50 0.8, 50 0.2"),
-            ("how does parse_url work", "60: 100 1, 80 1, 50 0.8"),
+            ("parse_url", "40: 80 0.5, 80 1, 50 2, 50 0.2"),
+            ("src/lib.rs", "40: 80 0.4, 80 1.5, 30 0.3, 50 0.2"),
+            ("\"a lock is\"", "40: 80 0.7, 80 1.2, 30 0.3, 30 0.3"),
+            ("TypeError: data is not iterable", "40: 80 0.7, 80 1.2, 30 0.3, 30 0.3"),
+            ("rate limiter", "90: 150 1, 60 0.8, 50 0.5, 80 0.5"),
+            ("how is a lock taken", "60: 100 1, 50 0.8, 50 0.2, 50 0.5"),
+            ("how does parse_url work", "60: 100 1, 80 1, 50 0.8, 50 0.5"),
         ] {
             let plan = plan_of(text, 10);
             let legs: Vec<_> =

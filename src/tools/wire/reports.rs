@@ -24,6 +24,7 @@ pub struct IngestAnswer<'a> {
     chunks: usize,
     chunks_written: usize,
     chunks_embedded: usize,
+    chunks_expanded: usize,
     chunks_truncated: usize,
     tokens: usize,
     bytes_on_disk: u64,
@@ -50,6 +51,7 @@ impl<'a> IngestAnswer<'a> {
             chunks: done.chunks,
             chunks_written: done.chunks_written,
             chunks_embedded: done.chunks_embedded,
+            chunks_expanded: done.chunks_expanded,
             chunks_truncated: done.chunks_truncated,
             tokens: done.tokens,
             bytes_on_disk: done.bytes_on_disk,
@@ -68,6 +70,9 @@ pub struct StatusAnswer {
     pub roots: Vec<String>,
     pub model: String,
     pub dim: usize,
+    /// Model of the sparse channel; absent if that is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparse_model: Option<String>,
     pub dense_kind: String,
     pub dense_factory: String,
     pub files: usize,
@@ -105,6 +110,7 @@ impl StatusAnswer {
             roots: manifest.roots.clone(),
             model: manifest.model.name.clone(),
             dim: manifest.model.dim,
+            sparse_model: manifest.sparse.as_ref().map(|record| record.name.clone()),
             dense_kind: manifest.dense_kind.clone(),
             dense_factory: manifest.dense_factory.clone(),
             files: manifest.files,
