@@ -211,7 +211,8 @@ mod tests {
             let tuning = tune(&index, Some(&live), 100, &cx).unwrap().unwrap();
             let recalls: Vec<f64> = tuning.tried.iter().map(|setting| setting.recall_10).collect();
             let (first, last) = (recalls[0], recalls[recalls.len() - 1]);
-            assert!(recalls.len() > 3 && first < last && last > 0.99, "{kind}: {recalls:?}");
+            assert!(recalls.len() > 3 && first <= last && last > 0.99, "{kind}: {recalls:?}");
+            assert!(kind == DenseKind::Hnsw || first < 0.9, "{kind}: {recalls:?}");
             assert!(tuning.tried[tuning.chosen].recall_10 >= last - RECALL_LOSS_MAX);
             assert!((86..=100).contains(&tuning.queries), "{}", tuning.queries);
         }

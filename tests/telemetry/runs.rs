@@ -63,7 +63,8 @@ fn a_report_is_served_as_json_markdown_and_a_gantt_chart() {
     assert_eq!(tasks.len(), names.len());
     for (name, times) in tasks {
         assert!(!name.contains([':', ';', '#', ',']), "{name}");
-        let (from, to) = times.split_once(", ").unwrap();
+        // A stage that was skipped counts as done.
+        let (from, to) = times.trim_start_matches("done, ").split_once(", ").unwrap();
         assert!(from.parse::<u64>().unwrap() < to.parse::<u64>().unwrap(), "{times}");
     }
 }
