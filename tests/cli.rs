@@ -244,7 +244,9 @@ fn the_flags_of_a_search_are_applied() {
     assert_eq!(joined["query"], "how is it parsed");
 
     let plain = place.run(&["search", "parse_header", "-l", "2", "--explain"]).ok();
-    for part in ["1. ", "2. ", "why: ", "identifier query", "rrf_k", "gather", "duckdb", "trace "] {
+    for part in
+        ["1. ", "2. ", "why: ", "identifier query", "convex fusion", "gather", "duckdb", "trace "]
+    {
         assert!(plain.contains(part), "{part} in {plain}");
     }
     assert!(!plain.contains("3. "));

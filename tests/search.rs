@@ -38,9 +38,8 @@ fn every_score_is_its_contributions_times_its_factors() {
             assert!((sum * product - finding.score).abs() < 1e-12, "{text}: {why:?}");
             assert!(why.factors.iter().any(|factor| factor.name == "path"), "{text}: {why:?}");
             for c in &why.contributions {
-                assert_eq!(c.weight, answer.plan.leg(c.channel).unwrap().weight);
-                let score = c.weight / (why.rrf_k + c.rank) as f64;
-                assert!((score - c.score).abs() < 1e-12, "{text}: {c:?}");
+                assert!(c.weight <= answer.plan.leg(c.channel).unwrap().weight);
+                assert!((0.0..=c.weight).contains(&c.score), "{text}: {c:?}");
                 checked += 1;
             }
         }
@@ -58,14 +57,14 @@ fn the_ranks_of_an_explanation_are_those_of_each_channel_alone() {
         for channel in ChannelName::ALWAYS {
             let alone = ask(&searcher, &only(query.clone(), &[channel]));
             assert_eq!(alone.channels_used, [channel]);
-            // No path in this repository lowers a score, so the position is the rank.
             let of = |f: &codeintel::search::Finding| {
                 let c = f.why.contributions.iter().find(|c| c.channel == channel);
                 c.map(|c| (c.rank, f.row.id, c.raw_score))
             };
             let mut expected: Vec<_> = together.findings.iter().filter_map(of).collect();
             expected.sort_by_key(|(rank, ..)| *rank);
-            let found: Vec<_> = alone.findings.iter().filter_map(of).collect();
+            let mut found: Vec<_> = alone.findings.iter().filter_map(of).collect();
+            found.sort_by_key(|(rank, ..)| *rank);
             let places: Vec<usize> = found.iter().map(|(rank, ..)| *rank).collect();
             assert_eq!(places, (1..=found.len()).collect::<Vec<_>>(), "{text} {channel:?}");
             assert_eq!(found, expected, "{text} {channel:?}");
@@ -139,9 +138,19 @@ fn a_path_query_finds_the_file() {
 
 #[test]
 fn tests_rank_below_the_same_text_elsewhere_unless_asked_for() {
-    let text = "/// How often a request is tried again before it fails.\n\
-        pub fn retry_limit(request: &Request) -> usize {\n    request.attempts.min(5)\n}\n";
-    let files = [("tests/retry.rs", text), ("worker/retry.rs", text), ("tests/a.rs", "fn a() {}")];
+    let text = |attempts: &str| {
+        format!(
+            "/// How often a request is tried again before it fails.\n\
+             pub fn retry_limit(request: &Request) -> usize {{\n    request.attempts.min({attempts})\n}}\n"
+        )
+    };
+    // Different texts, because equal ones are one finding.
+    let [tested, used] = [text("5"), text("6")];
+    let files = [
+        ("tests/retry.rs", tested.as_str()),
+        ("worker/retry.rs", used.as_str()),
+        ("tests/a.rs", "fn a() {}"),
+    ];
     let place = Place::indexed(&files);
     let searcher = place.searcher();
     let lexical = [ChannelName::Lexical, ChannelName::Symbol];
@@ -153,8 +162,11 @@ fn tests_rank_below_the_same_text_elsewhere_unless_asked_for() {
         };
         twins.map(|f| (f.row.path.clone(), of_path(f))).collect()
     };
+    // Of a name the kind of the file counts less.
+    let lowered = |text: &str| if text == "retry_limit" { 0.75f64.powf(0.45) } else { 0.75 };
     for text in ["how is the retry limit computed", "retry_limit", "the latest retry limit"] {
-        let twins = [("worker/retry.rs".to_owned(), 1.0), ("tests/retry.rs".to_owned(), 0.7)];
+        let twins =
+            [("worker/retry.rs".to_owned(), 1.0), ("tests/retry.rs".to_owned(), lowered(text))];
         let near =
             |(a, b): (&(String, f64), &(String, f64))| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6;
         let found = factors(text);

@@ -93,15 +93,15 @@ fn a_search_is_this_tree_of_spans() {
 engine.batch INTERNAL -> vllm.embed_batch
 retrieval.search INTERNAL
   retrieval.fuse INTERNAL -> bm25.search -> faiss.search -> symbol.search
-  retrieval.gather_channels INTERNAL (channels.gathered {dense, sparse, symbol})
+  retrieval.gather_channels INTERNAL (channels.gathered {dense, path, sparse, symbol})
     bm25.search INTERNAL -> retrieval.search
     faiss.search INTERNAL -> retrieval.search
     symbol.search INTERNAL -> retrieval.search
     vllm.embed_batch CLIENT
   retrieval.gating INTERNAL (retrieval.gating.decision {codeintel.warnings, \
 retrieval.channel_depths, retrieval.channel_weights, retrieval.code_token_ratio, \
-retrieval.digit_ratio, retrieval.looks_literal, retrieval.looks_vague, retrieval.oov_ratio, \
-retrieval.query_ambiguity, retrieval.query_class, retrieval.query_words, retrieval.rrf_k, \
+retrieval.digit_ratio, retrieval.fusion, retrieval.looks_literal, retrieval.looks_vague, retrieval.oov_ratio, \
+retrieval.query_ambiguity, retrieval.query_class, retrieval.query_words, \
 retrieval.symbol_ratio, retrieval.unique_ratio})
   retrieval.hydrate INTERNAL
     duckdb.hydrate INTERNAL
@@ -130,10 +130,12 @@ fn spans_carry_the_documented_attributes() {
                 "gen_ai.operation.name",
                 "gen_ai.provider.name",
                 "retrieval.channels_used",
-                "retrieval.rrf_k",
             ],
         ),
-        ("retrieval.gating", &["retrieval.query_class", "retrieval.query_ambiguity"]),
+        (
+            "retrieval.gating",
+            &["retrieval.query_class", "retrieval.query_ambiguity", "retrieval.fusion"],
+        ),
         ("retrieval.gather_channels", &["request.stage"]),
         (
             "faiss.search",

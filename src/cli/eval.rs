@@ -14,8 +14,8 @@ use crate::base::output::OutputFile;
 use crate::base::telemetry::labels::Tool;
 use crate::corpus::source::Repo;
 use crate::eval::{
-    Comparison, Evaluation, MadeSet, MakeOptions, QuestionScores, compare, evaluate, make,
-    read_questions,
+    Comparison, Evaluation, MadeSet, MakeOptions, QuestionCandidates, QuestionScores,
+    TakeCandidates, compare, evaluate, make, read_questions,
 };
 
 /// The file of the questions that `make` writes.
@@ -61,6 +61,10 @@ pub struct RunArgs {
     /// Write the figures, and the scores of each question, as JSON; - prints them instead of the table
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+    /// Write what the ranking knows about the candidates of each question, one JSON object a line, for
+    /// scripts/learn-ranking
+    #[arg(long, value_name = "FILE")]
+    pub candidates: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -158,6 +162,15 @@ fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {
     let file = args.json.as_deref().filter(|_| !is_dash);
     let create = |file| OutputFile::create("--json", Some(file), &cx.files_read());
     let output = file.map(create).transpose()?;
+    let create = |file| OutputFile::create("--candidates", Some(file), &cx.files_read());
+    let mut candidates = args.candidates.as_deref().map(create).transpose()?;
+    let mut write_line = |question: &QuestionCandidates<'_>| {
+        let Some(file) = &mut candidates else { return Ok(()) };
+        let line = serde_json::to_string(question)
+            .map_err(Error::library("serde_json", "write candidates"))?;
+        file.append(format!("{line}\n").as_bytes())
+    };
+    let take: Option<TakeCandidates<'_>> = args.candidates.is_some().then_some(&mut write_line);
     let run = cx.begin(Tool::Eval, &[]);
     let style =
         ProgressStyle::with_template("{pos:>6} of {len} questions {wide_bar:.cyan/dim} eta {eta}");
@@ -165,10 +178,11 @@ fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {
         .with_style(style.expect("the template is well formed"));
     let settings = &cx.app.settings().search;
     let asked = |asked: usize| bar.set_position(asked as u64);
-    let evaluated = evaluate(&searcher, &questions, settings, &run, asked);
+    let evaluated = evaluate(&searcher, &questions, settings, &run, asked, take);
     bar.finish_and_clear();
     cx.finish(&run, evaluated.as_ref().err());
     let evaluation = evaluated?;
+    candidates.map_or(Ok(()), OutputFile::finish)?;
     if is_dash {
         return Ok(cx.out.json(&evaluation)?);
     }

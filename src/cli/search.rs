@@ -93,7 +93,7 @@ fn print(out: &mut Out, answer: &SearchAnswer, explain: bool) -> Result<()> {
             format!("{} {} deep, weight {}", channel.name, channel.depth, channel.weight)
         });
         let depths = depths.collect::<Vec<_>>().join("; ");
-        let line = format!("   {} query: {depths}; rrf_k {}", answer.query_kind, method.rrf_k);
+        let line = format!("   {} query: {depths}; {} fusion", answer.query_kind, method.fusion);
         out.line(paint(DIM, line))?;
         report::print_stages(out, &method.stages, &answer.run_id, &answer.trace_id)?;
     }
@@ -136,6 +136,9 @@ fn print_finding(
     }
     if hidden > 0 {
         out.line(paint(DIM, format!("       ┆ {}", counted(hidden, "more line"))))?;
+    }
+    if !finding.also_in.is_empty() {
+        out.line(paint(DIM, format!("       ┆ also in {}", finding.also_in.join(", "))))?;
     }
     out.line("")
 }

@@ -77,7 +77,7 @@ impl Scores {
     }
 }
 
-fn is_in(found: &Found<'_>, target: &Target) -> bool {
+pub(super) fn is_in(found: &Found<'_>, target: &Target) -> bool {
     found.path == target.path
         && target
             .lines

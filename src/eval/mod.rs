@@ -5,13 +5,15 @@
 //! repository. Nothing is printed here.
 
 mod baselines;
+mod candidates;
 mod documentation;
 mod evaluation;
 mod metrics;
 mod question;
 mod systems;
 
+pub use candidates::QuestionCandidates;
 pub use documentation::{MadeSet, MakeOptions, make};
 pub use evaluation::{Comparison, Evaluation, QuestionScores, compare};
 pub use question::read_questions;
-pub use systems::evaluate;
+pub use systems::{TakeCandidates, evaluate};

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::baselines::WordIndex;
+use super::candidates::QuestionCandidates;
 use super::evaluation::{Evaluation, QuestionScores};
 use super::metrics::{Found, Scores};
 use super::question::Question;
@@ -11,7 +12,7 @@ use crate::base::error::Result;
 use crate::base::hit::{ChunkId, Hit};
 use crate::base::telemetry::RunContext;
 use crate::index::catalog::ChunkRow;
-use crate::search::{ChannelName, LIMIT_MAX, Query, Ranking, Searcher};
+use crate::search::{Candidate, ChannelName, LIMIT_MAX, Query, Ranking, Searcher};
 
 /// The constant of plain reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 const RRF_K: usize = 60;
@@ -68,7 +69,11 @@ impl System {
     }
 }
 
+/// Takes the candidates of one question.
+pub type TakeCandidates<'a> = &'a mut dyn FnMut(&QuestionCandidates<'_>) -> Result<()>;
+
 /// Asks every question of every system. asked: called after each question with their number.
+/// take_candidates: called with what the ranking knows about each.
 ///
 /// Returns the error of the first question that cannot be answered.
 pub fn evaluate(
@@ -77,30 +82,26 @@ pub fn evaluate(
     settings: &SearchSettings,
     cx: &RunContext,
     asked: impl Fn(usize),
+    mut take_candidates: Option<TakeCandidates<'_>>,
 ) -> Result<Evaluation> {
     let catalog = searcher.catalog();
     let chunks = catalog.rows_in(0..u32::try_from(catalog.universe()).unwrap_or(u32::MAX))?;
     let words = WordIndex::new(chunks.iter().map(|chunk| (chunk.id, chunk.text.as_str())));
     let places: HashMap<ChunkId, &ChunkRow> =
         chunks.iter().map(|chunk| (chunk.id, chunk)).collect();
-    let found = |hits: &[Hit]| -> Vec<Found<'_>> {
-        let place = |hit: &Hit| {
-            let chunk = places.get(&hit.id)?;
-            Some(Found {
-                path: &chunk.path,
-                start_line: chunk.start_line,
-                end_line: chunk.end_line,
-            })
-        };
-        hits.iter().filter_map(place).collect()
+    let place = |id: ChunkId| {
+        let ChunkRow { path, start_line, end_line, .. } = places.get(&id)?;
+        Some(Found { path, start_line: *start_line, end_line: *end_line })
     };
     let has_sparse = searcher.has(ChannelName::Sparse);
     let systems = System::ALL.into_iter().filter(|s| *s != System::Sparse || has_sparse);
     let systems: Vec<System> = systems.collect();
+    let found =
+        |hits: &[Hit]| -> Vec<Found<'_>> { hits.iter().filter_map(|hit| place(hit.id)).collect() };
     let mut all = Vec::with_capacity(questions.len());
     for (i, question) in questions.iter().enumerate() {
         let query = Query::new(&question.query, LIMIT_MAX, settings)?;
-        let rankings = searcher.rankings(&query, cx)?;
+        let (plan, rankings) = searcher.rankings(&query, cx)?;
         let of = |channel| {
             let ranking = rankings.iter().find(|ranking: &&Ranking| ranking.channel == channel);
             ranking.map_or(&[][..], |ranking| ranking.hits.as_slice())
@@ -117,6 +118,12 @@ pub fn evaluate(
                 Found { path: &row.path, start_line: row.start_line, end_line: row.end_line }
             })
             .collect();
+        if let Some(take) = &mut take_candidates {
+            let candidates = searcher.candidates(&query, &plan, &rankings)?;
+            let support = searcher.lexical_support(&plan, &rankings);
+            let place = |candidate: &Candidate| place(candidate.fused.id);
+            take(&QuestionCandidates::new(question, &plan, support, &candidates, place))?;
+        }
         let best = channels.iter().copied().max_by(|a, b| a.ndcg_10.total_cmp(&b.ndcg_10));
         let score = |system: &System| match system {
             System::WordsFound => scores(&words.words_found(&query.text, LIMIT_MAX)),

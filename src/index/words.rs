@@ -19,7 +19,7 @@ pub(crate) fn identifiers(text: &str) -> impl Iterator<Item = &str> {
 
 /// The parts of an identifier, split at underscores, before an upper-case letter that follows a
 /// lower-case one, before the last letter of an acronym that begins a word (`HTTP|Server`), and
-/// where digits begin or end.
+/// where digits begin or end, and where a script without spaces does.
 pub(crate) fn parts(word: &str) -> impl Iterator<Item = &str> {
     word.split('_').filter(|run| !run.is_empty()).flat_map(|run| {
         let mut rest = run;
@@ -43,13 +43,22 @@ fn first_border(run: &str) -> usize {
             let camel = before.is_lowercase() && c.is_uppercase();
             let acronym =
                 before.is_uppercase() && c.is_uppercase() && next.is_some_and(char::is_lowercase);
-            if camel || acronym || before.is_numeric() != c.is_numeric() {
+            let script = is_unspaced(before) != is_unspaced(c);
+            if camel || acronym || script || before.is_numeric() != c.is_numeric() {
                 return at;
             }
         }
         before = Some(c);
     }
     run.len()
+}
+
+/// Whether a letter is of a script that puts no spaces between words: Chinese, Japanese, and Thai; or
+/// of Korean, whose words carry their grammar.
+pub(crate) fn is_unspaced(c: char) -> bool {
+    matches!(c, '\u{0e00}'..='\u{0e7f}' | '\u{1100}'..='\u{11ff}' | '\u{3040}'..='\u{30ff}'
+        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{ac00}'..='\u{d7af}'
+        | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}')
 }
 
 /// Lower case by Unicode.
@@ -91,6 +100,7 @@ mod tests {
                 "don t fix größerAls",
                 "don t fix größer Als",
             ),
+            ("login認証_test", "login認証_test", "login認証_test", "login 認証 test"),
         ] {
             let expected = |list: &str| {
                 list.split(' ').filter(|w| !w.is_empty()).map(str::to_owned).collect::<Vec<_>>()

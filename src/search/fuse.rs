@@ -1,15 +1,17 @@
-//! Weighted reciprocal rank fusion of the channels' rankings.
+//! Fusion: the rankings of the channels become one.
 //!
-//! The score of a chunk is the sum over the channels of `weight / (rrf_k + rank)`, rank from 1
-//! (Cormack, Clarke, Büttcher 2009), times the product of its factors. Every summand and every
-//! factor is kept, so that the explanation adds up to the score.
+//! Convex fusion (Bruch, Gai, Ingber 2023) adds the scores of the channels, each scaled to 0 to 1 and
+//! times the channel's weight. Reciprocal rank fusion (Cormack, Clarke, Büttcher 2009) adds
+//! `weight / (rrf_k + rank)`, rank from 1. Every summand is kept, so that the explanation adds up to
+//! the score.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use super::channels::ChannelName;
 use super::rank::Factor;
-use crate::base::hit::{ChunkId, Hit};
+use crate::base::hit::{ChunkId, Hit, Score};
+use crate::index::symbols::rung;
 
 /// The hits of one channel and their weight.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +20,33 @@ pub struct Ranking {
     pub weight: f64,
     /// Best first.
     pub hits: Vec<Hit>,
+}
+
+/// How rankings are fused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fusion {
+    /// By score. near_misses: whether a definition of another name than that of the query may be what
+    /// it means, because the index does not have the name at all.
+    Convex { near_misses: bool },
+    /// By rank alone; `k` damps the difference between ranks.
+    ReciprocalRank { k: usize },
+}
+
+impl Fusion {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Convex { .. } => "convex",
+            Self::ReciprocalRank { .. } => "weighted_rrf",
+        }
+    }
+
+    /// The constant of reciprocal rank fusion.
+    pub fn rrf_k(self) -> Option<usize> {
+        match self {
+            Self::Convex { .. } => None,
+            Self::ReciprocalRank { k } => Some(k),
+        }
+    }
 }
 
 /// The contribution of one channel to the score of a chunk.
@@ -29,7 +58,7 @@ pub struct Contribution {
     /// The score on the channel's own scale.
     pub raw_score: f32,
     pub weight: f64,
-    /// `weight / (rrf_k + rank)`.
+    /// `weight` times the scaled score, or `weight / (rrf_k + rank)`.
     pub score: f64,
 }
 
@@ -37,7 +66,7 @@ pub struct Contribution {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Explanation {
     pub contributions: Vec<Contribution>,
-    pub rrf_k: usize,
+    pub fusion: Fusion,
     pub factors: Vec<Factor>,
 }
 
@@ -64,7 +93,7 @@ impl fmt::Display for Explanation {
     }
 }
 
-/// A chunk with its fused score.
+/// A chunk with its score.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fused {
     pub id: ChunkId,
@@ -72,33 +101,83 @@ pub struct Fused {
     pub why: Explanation,
 }
 
-/// Fuses `rankings`; best first, equal scores by id.
-pub fn fuse(
-    rankings: &[Ranking],
-    rrf_k: usize,
-    factors: impl Fn(ChunkId) -> Vec<Factor>,
-) -> Vec<Fused> {
+/// Fuses `rankings`, without factors; in the order of the chunks.
+pub fn fuse(rankings: &[Ranking], fusion: Fusion) -> Vec<Fused> {
     let mut chunks: HashMap<ChunkId, Vec<Contribution>> = HashMap::new();
     for Ranking { channel, weight, hits } in rankings {
+        let scale = Scale::of(*channel, hits, fusion);
         for (rank, hit) in (1..).zip(hits) {
-            chunks.entry(hit.id).or_default().push(Contribution {
-                channel: *channel,
-                rank,
-                raw_score: hit.score,
-                weight: *weight,
-                score: weight / (rrf_k + rank) as f64,
-            });
+            let score = match fusion {
+                Fusion::Convex { .. } => weight * scale.apply(hit.score),
+                Fusion::ReciprocalRank { k } => weight / (k + rank) as f64,
+            };
+            let (channel, weight, raw_score) = (*channel, *weight, hit.score);
+            let contribution = Contribution { channel, rank, raw_score, weight, score };
+            chunks.entry(hit.id).or_default().push(contribution);
         }
     }
-    let mut fused: Vec<Fused> = chunks
-        .into_iter()
-        .map(|(id, contributions)| {
-            let why = Explanation { contributions, rrf_k, factors: factors(id) };
-            Fused { id, score: why.score(), why }
-        })
-        .collect();
-    fused.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+    let fused = chunks.into_iter().map(|(id, contributions)| {
+        let why = Explanation { contributions, fusion, factors: Vec::new() };
+        Fused { id, score: why.score(), why }
+    });
+    let mut fused: Vec<Fused> = fused.collect();
+    fused.sort_unstable_by_key(|chunk| chunk.id);
     fused
+}
+
+/// From the scale of a channel to 0 to 1.
+enum Scale {
+    /// Linear from the least to the greatest score of the ranking.
+    MinMax { least: f64, greatest: f64 },
+    /// The score is a likeness from 0 to 1 already, the same for every query.
+    Likeness,
+    /// The rungs of the symbol index.
+    Rungs,
+}
+
+impl Scale {
+    fn of(channel: ChannelName, hits: &[Hit], fusion: Fusion) -> Self {
+        match channel {
+            ChannelName::Symbol if fusion == (Fusion::Convex { near_misses: true }) => {
+                Self::Likeness
+            }
+            ChannelName::Symbol => Self::Rungs,
+            ChannelName::Path => Self::Likeness,
+            ChannelName::Dense | ChannelName::Lexical | ChannelName::Sparse => {
+                let score = |hit: Option<&Hit>| hit.map_or(0.0, |hit| f64::from(hit.score));
+                Self::MinMax { least: score(hits.last()), greatest: score(hits.first()) }
+            }
+        }
+    }
+
+    fn apply(&self, score: Score) -> f64 {
+        match *self {
+            Self::MinMax { least, greatest } if greatest > least => {
+                (f64::from(score) - least) / (greatest - least)
+            }
+            Self::MinMax { .. } => 1.0,
+            Self::Likeness => f64::from(score),
+            Self::Rungs => named(score),
+        }
+    }
+}
+
+/// How sure it is that a definition on a rung is what the query names: a near miss is worth little,
+/// and does not outvote the words of the query.
+fn named(score: Score) -> f64 {
+    /// More than the penalty of any kind of definition.
+    const SLACK: Score = 0.01;
+    const WORTH: [(Score, f64); 6] = [
+        (rung::CASE, 1.0),
+        (rung::STYLE, 0.9),
+        (rung::JOINED, 0.7),
+        (rung::LAST_SEGMENT, 0.35),
+        (rung::SUBWORD, 0.2),
+        (0.0, 0.1),
+    ];
+    let row = WORTH.iter().find(|(rung, _)| score >= rung - SLACK);
+    // The score itself orders the definitions of one rung.
+    row.map_or(0.0, |(_, worth)| worth * (0.99 + 0.01 * f64::from(score)))
 }
 
 #[cfg(test)]
@@ -110,48 +189,62 @@ mod tests {
         Ranking { channel, weight, hits: ids.iter().map(hit).collect() }
     }
 
-    fn factors(values: &[f64]) -> Vec<Factor> {
-        values.iter().map(|&value| Factor { name: "path", value }).collect()
+    fn scores(fused: &[Fused]) -> Vec<(u32, f64)> {
+        fused.iter().map(|chunk| (chunk.id.0, chunk.score)).collect()
     }
 
     #[test]
-    fn a_score_is_the_sum_of_its_contributions_times_the_product_of_its_factors() {
+    fn a_score_is_the_sum_of_its_contributions() {
         let rankings = [
-            ranking(ChannelName::Dense, 1.0, &[3, 1, 2]),
+            ranking(ChannelName::Dense, 1.0, &[1, 2, 3]),
             ranking(ChannelName::Lexical, 0.7, &[2, 9]),
-            ranking(ChannelName::Symbol, 1.5, &[9]),
+            ranking(ChannelName::Path, 1.5, &[9]),
         ];
-        let factors_of = |id: ChunkId| match id.0 {
-            9 => factors(&[0.5, 0.8]),
-            3 => factors(&[]),
-            _ => factors(&[1.0]),
-        };
-        let fused = fuse(&rankings, 60, factors_of);
-        assert_eq!(fused.len(), 4);
-        for chunk in &fused {
-            let contributions = chunk.why.contributions.iter();
-            let sum: f64 = contributions.map(|c| c.weight / (60 + c.rank) as f64).sum();
-            let product = if chunk.id.0 == 9 { 0.4 } else { 1.0 };
-            assert!((sum * product - chunk.score).abs() < 1e-15);
-            assert_eq!(chunk.why.score(), chunk.score);
+        for fusion in [Fusion::Convex { near_misses: false }, Fusion::ReciprocalRank { k: 60 }] {
+            let fused = fuse(&rankings, fusion);
+            assert_eq!(fused.len(), 4);
+            for chunk in &fused {
+                let sum: f64 = chunk.why.contributions.iter().map(|c| c.score).sum();
+                assert_eq!(sum, chunk.score);
+                assert_eq!(chunk.why.score(), chunk.score);
+            }
         }
-        assert_eq!(fused[0].id, ChunkId(2), "two channels agree on it");
+        let fused = fuse(&rankings, Fusion::ReciprocalRank { k: 60 });
+        assert_eq!(fused[1].score, 1.0 / 62.0 + 0.7 / 61.0);
     }
 
     #[test]
-    fn an_explanation_prints_the_factors_that_change_the_score() {
-        let rankings = [ranking(ChannelName::Dense, 1.0, &[0, 1])];
-        let fused = fuse(&rankings, 60, |id| factors(&[[1.0, 0.7][id.row()]]));
-        let lines: Vec<String> = fused.iter().map(|f| f.why.to_string()).collect();
-        assert_eq!(lines, ["dense #1 (1.00) 0.0164", "dense #2 (0.50) 0.0161, path x0.7"]);
+    fn convex_fusion_scales_each_ranking_from_its_least_to_its_greatest_score() {
+        let hits = |scores: &[(u32, f32)]| {
+            scores.iter().map(|&(id, score)| Hit { id: ChunkId(id), score }).collect::<Vec<_>>()
+        };
+        let rankings = [
+            Ranking {
+                channel: ChannelName::Dense,
+                weight: 0.5,
+                hits: hits(&[(1, 0.75), (2, 0.5), (3, 0.25)]),
+            },
+            Ranking {
+                channel: ChannelName::Lexical,
+                weight: 2.0,
+                hits: hits(&[(3, 8.0), (2, 4.0)]),
+            },
+        ];
+        let fused = fuse(&rankings, Fusion::Convex { near_misses: false });
+        assert_eq!(scores(&fused), [(1, 0.5), (2, 0.25), (3, 2.0)]);
+        let equal = ranking(ChannelName::Dense, 1.0, &[7]);
+        assert_eq!(scores(&fuse(&[equal], Fusion::Convex { near_misses: false })), [(7, 1.0)]);
     }
 
     #[test]
-    fn equal_scores_are_ordered_by_chunk() {
-        let rankings =
-            [ranking(ChannelName::Dense, 1.0, &[7]), ranking(ChannelName::Lexical, 1.0, &[4])];
-        let fused = fuse(&rankings, 60, |_| Vec::new());
-        let order: Vec<u32> = fused.iter().map(|f| f.id.0).collect();
-        assert_eq!(order, [4, 7]);
+    fn a_near_miss_of_a_name_is_worth_little_and_an_exact_name_all() {
+        let worth = [rung::EXACT, rung::CASE, rung::JOINED, rung::PREFIX - 0.05, rung::EDIT];
+        let worth: Vec<f64> = worth.iter().map(|score| named(*score)).collect();
+        assert!(worth.is_sorted_by(|a, b| a > b), "{worth:?}");
+        assert!(
+            worth[0] == 1.0 && worth[1] > 0.99 && worth[3] < 0.4 && worth[4] < 0.2,
+            "{worth:?}"
+        );
+        assert!(named(rung::EXACT - 0.002) > named(rung::STYLE));
     }
 }

@@ -1,10 +1,12 @@
 //! The rows and texts of the best chunks from the catalog, with the best line of each.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use super::channels::ChannelName;
 use super::fuse::{Explanation, Fused};
+use super::query::Query;
 use crate::base::error::Result;
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::{Stage, StageSpan, attrs};
@@ -26,6 +28,16 @@ pub struct Finding {
     pub file: Option<PathBuf>,
     pub score: f64,
     pub why: Explanation,
+    /// Other places that have the same text.
+    pub copies: Vec<CopyPlace>,
+}
+
+/// Where the text of a finding stands once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyPlace {
+    pub path: String,
+    /// From 1.
+    pub start_line: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,27 +57,55 @@ impl FindingKind {
     }
 }
 
-/// Returns the findings for `fused`, in the same order.
+/// Bytes of the shortest text that is taken for a copy; a closing bracket is not.
+const COPY_BYTES_MIN: usize = 40;
+/// Copies of a finding that are named.
+const COPIES_MAX: usize = 20;
+/// How often more rows are read because the ones before were copies.
+const ROUNDS_MAX: usize = 4;
+
+/// Returns the first findings of `ranked`, in the same order, at most as many as the query asks for. A
+/// chunk with the text of a better one is no finding of its own, but a copy of that one.
 pub fn hydrate(
     catalog: &Catalog,
     roots: &IndexedRoots,
-    query: &QueryText,
-    fused: Vec<Fused>,
+    query: &Query,
+    ranked: Vec<Fused>,
     span: &mut StageSpan,
 ) -> Result<Vec<Finding>> {
-    let ids: Vec<ChunkId> = fused.iter().map(|chunk| chunk.id).collect();
-    let rows = rows(catalog, &ids, span)?;
-    let words = telling_words(query);
-    let finding = |(chunk, row): (Fused, ShownChunk)| {
-        let file = roots.find(&row.path);
-        Finding::new(chunk, row, file, &words)
-    };
-    Ok(fused.into_iter().zip(rows).map(finding).collect())
+    let words = telling_words(&query.text);
+    let mut findings: Vec<Finding> = Vec::new();
+    let mut by_text: HashMap<String, usize> = HashMap::new();
+    let mut ranked = ranked.into_iter();
+    let mut asked = 0;
+    for _ in 0..ROUNDS_MAX {
+        let wanted = query.limit - findings.len();
+        let next: Vec<Fused> = ranked.by_ref().take(wanted).collect();
+        if next.is_empty() {
+            break;
+        }
+        asked += next.len();
+        let ids: Vec<ChunkId> = next.iter().map(|chunk| chunk.id).collect();
+        for (chunk, row) in next.into_iter().zip(rows(catalog, &ids, span)?) {
+            let text = row.text.trim();
+            if let Some(&first) = by_text.get(text).filter(|_| text.len() >= COPY_BYTES_MIN) {
+                findings[first]
+                    .copies
+                    .push(CopyPlace { path: row.path, start_line: row.start_line });
+                continue;
+            }
+            by_text.insert(text.to_owned(), findings.len());
+            let file = roots.find(&row.path);
+            findings.push(Finding::new(chunk, row, file, &words));
+        }
+    }
+    span.set(attrs::HYDRATE_ASKED, asked);
+    findings.iter_mut().for_each(|finding| finding.copies.truncate(COPIES_MAX));
+    Ok(findings)
 }
 
 /// Returns the rows of `ids`, in the same order.
 fn rows(catalog: &Catalog, ids: &[ChunkId], span: &mut StageSpan) -> Result<Vec<ShownChunk>> {
-    span.set(attrs::HYDRATE_ASKED, ids.len());
     span.cx().stage(Stage::DuckdbHydrate, |s| {
         let hydrated = catalog.rows(ids)?;
         s.set(attrs::DUCKDB_ROWS, hydrated.rows.len());
@@ -96,7 +136,8 @@ impl Finding {
         } else {
             row.enclosing.join(" > ")
         };
-        Self { kind, title, focus, row, file, score: chunk.score, why: chunk.why }
+        let copies = Vec::new();
+        Self { kind, title, focus, row, file, score: chunk.score, why: chunk.why, copies }
     }
 }
 

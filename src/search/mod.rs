@@ -1,7 +1,7 @@
 //! How does a query become an answer?
 //!
 //! Gate (what kind of query it is, how deep each channel searches), gather (all channels at once,
-//! under one deadline), fuse (weighted reciprocal rank fusion, times the factors of `rank`),
+//! under one deadline), fuse (one score from those of the channels), rank (its factors),
 //! hydrate (rows from the catalog), answer (with an explanation that adds up to the score).
 
 mod answer;
@@ -9,6 +9,8 @@ mod channels;
 mod fuse;
 mod gather;
 mod hydrate;
+mod mix;
+mod phrase;
 mod plan;
 mod query;
 mod rank;
@@ -16,9 +18,9 @@ mod searcher;
 
 pub use answer::{Answer, Freshness};
 pub use channels::{ChannelName, Engines};
-pub use fuse::{Contribution, Explanation, Ranking};
+pub use fuse::{Contribution, Explanation, Fused, Fusion, Ranking};
 pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};
 pub use query::{LIMIT_MAX, Query};
-pub use rank::{Factor, is_test};
+pub use rank::{Candidate, Factor, is_test};
 pub use searcher::Searcher;

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, AnswerParts};
 use super::channels::{ChannelName, Channels, Engines};
-use super::fuse::{Ranking, fuse};
+use super::fuse::{Fused, Ranking, fuse};
 use super::gather::gather;
 use super::hydrate::hydrate;
-use super::plan::plan;
+use super::mix;
+use super::phrase;
+use super::plan::{Plan, QueryClass, plan};
 use super::query::Query;
-use super::rank;
+use super::rank::{self, Candidate};
 use crate::base::config::{CaptureQuery, SearchSettings, Settings};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkId, ChunkSet, Hit};
@@ -25,7 +27,7 @@ use crate::index::versions::IndexVersion;
 pub struct Searcher {
     version: IndexVersion,
     roots: IndexedRoots,
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     channels: Channels,
     path_rules: rank::path::FileRules,
     /// The chunks that are not deleted; `None` if no chunk is deleted.
@@ -73,7 +75,9 @@ impl Searcher {
             || open_catalog(&version),
             || Channels::open(&version, engines, &settings.search),
         );
-        let ((catalog, live), channels) = (opened?, channels?);
+        let ((catalog, live), mut channels) = (opened?, channels?);
+        let catalog = Arc::new(catalog);
+        channels.add_paths(catalog.clone())?;
         let vectors = channels.dense.index.n();
         let rows = catalog.universe();
         let total = manifest.total_chunks;
@@ -158,16 +162,49 @@ impl Searcher {
         }))
     }
 
-    /// The hits of each channel of a query, at least as deep as its limit, before they are fused.
-    pub fn rankings(&self, query: &Query, cx: &RunContext) -> Result<Vec<Ranking>> {
+    fn candidates_of(
+        &self,
+        fused: Vec<Fused>,
+        query: &Query,
+        class: QueryClass,
+    ) -> Result<Vec<Candidate>> {
+        let subject = rank::Subject::new(&query.text, class);
+        let facts = rank::Facts {
+            files: self.catalog.file_spans()?,
+            rules: &self.path_rules,
+            symbols: self.channels.vocabulary.symbols(),
+        };
+        Ok(rank::candidates(fused, &subject, &facts))
+    }
+
+    /// What the ranking knows about the chunks of `rankings`.
+    pub fn candidates(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        rankings: &[Ranking],
+    ) -> Result<Vec<Candidate>> {
+        self.candidates_of(fuse(rankings, plan.fusion), query, plan.profile.class)
+    }
+
+    /// The share of the query's words, by how rare they are, that the best chunk of the lexical channel
+    /// has.
+    pub fn lexical_support(&self, plan: &Plan, rankings: &[Ranking]) -> f64 {
+        mix::lexical_support(rankings, plan)
+    }
+
+    /// The plan of a query and the hits of each channel, at least as deep as its limit, before they are
+    /// fused.
+    pub fn rankings(&self, query: &Query, cx: &RunContext) -> Result<(Plan, Vec<Ranking>)> {
         let cx = &cx.or_deadline(Duration::from_millis(self.settings.deadline_ms));
         cx.stage(Stage::Search, |s| {
             let cx = s.cx();
             let (query, _) = &self.over_open_channels(query)?;
-            let plan = cx.stage(Stage::Gate, |s| plan(query, &self.channels.vocabulary, s))?;
+            let plan = cx.stage(Stage::Gate, |s| self.plan(query, s))?;
             let scope = self.scope(&query.scope)?;
             let gather = |s: &mut StageSpan| gather(&self.channels, &query.text, &plan, &scope, s);
-            Ok(cx.stage(Stage::Gather, gather)?.rankings)
+            let rankings = cx.stage(Stage::Gather, gather)?.rankings;
+            Ok((plan, rankings))
         })
     }
 
@@ -194,6 +231,10 @@ impl Searcher {
         Ok((Query { channels, ..query.clone() }, warning))
     }
 
+    fn plan(&self, query: &Query, s: &mut StageSpan) -> Result<Plan> {
+        plan(query, &self.channels.vocabulary, self.settings.fusion, s)
+    }
+
     /// Runs the stages of the read pipeline.
     fn stages(&self, query: &Query, s: &mut StageSpan) -> Result<AnswerParts> {
         s.set(attrs::GEN_AI_OPERATION, "retrieval");
@@ -206,7 +247,7 @@ impl Searcher {
         let cx = s.cx();
         let (query, off) = &self.over_open_channels(query)?;
         off.iter().for_each(|warning| cx.warn(warning.clone()));
-        let plan = cx.stage(Stage::Gate, |s| plan(query, &self.channels.vocabulary, s))?;
+        let plan = cx.stage(Stage::Gate, |s| self.plan(query, s))?;
         let (mut gathered, scope) = cx.stage(Stage::Gather, |s| {
             let scope = self.scope(&query.scope)?;
             let channels = &self.channels;
@@ -216,22 +257,29 @@ impl Searcher {
         let class = plan.profile.class;
         let recency = rank::Recency::of(&query.text, class, query.recency, &self.settings);
         s.set(attrs::RECENCY_BOOSTED, recency.is_some());
-        let mut fused = cx.stage(Stage::Fuse, |s| {
-            let factors = rank::factors(&self.catalog, &self.path_rules, &query.text, recency)?;
-            let fused = fuse(&gathered.rankings, plan.rrf_k, factors);
+        let fused = cx.stage(Stage::Fuse, |s| {
+            mix::weigh(&mut gathered.rankings, &plan);
+            let fused = fuse(&gathered.rankings, plan.fusion);
+            s.set(attrs::FUSION, plan.fusion.as_str());
             s.set(attrs::FUSED_DOCS, fused.len());
-            Ok(fused)
+            let candidates = self.candidates_of(fused, query, class)?;
+            let mut ranked = rank::rank(candidates, plan.policy, recency);
+            if phrase::raise(&mut ranked, &query.text, class, &self.catalog)? {
+                let message = "no chunk has the quoted text as it is; these have its words";
+                let warning = Warning::new("quote-not-found", message);
+                s.cx().warn(warning.clone());
+                gathered.warnings.push(warning);
+            }
+            Ok(ranked)
         })?;
         s.set(attrs::FUSED_DOCS, fused.len());
         let total = fused.len();
-        fused.truncate(query.limit);
-        let findings = cx.stage(Stage::Hydrate, |s| {
-            hydrate(&self.catalog, &self.roots, &query.text, fused, s)
-        })?;
+        let findings =
+            cx.stage(Stage::Hydrate, |s| hydrate(&self.catalog, &self.roots, query, fused, s))?;
         let used = gathered.rankings.iter().map(|ranking| ranking.channel.as_str().to_owned());
         s.set(attrs::CHANNELS_USED, used.collect::<Vec<_>>());
         s.set(attrs::CHANNEL_DEPTHS, plan.depths());
-        s.set(attrs::RRF_K, plan.rrf_k);
+        plan.fusion.rrf_k().into_iter().for_each(|k| s.set(attrs::RRF_K, k));
         gathered.warnings.extend(off.iter().chain(&plan.warnings).cloned());
         let restricted = scope.filter(|_| !query.scope.is_empty());
         let scope_chunks = restricted.map(|scope| scope.count());

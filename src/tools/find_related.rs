@@ -148,7 +148,8 @@ fn chunk_at(searcher: &Searcher, path: &str, line: u32) -> Result<ChunkId> {
     let catalog = searcher.catalog();
     let asked = path.strip_prefix("./").unwrap_or(path);
     let Some(file) = catalog.file(asked)? else { return Err(unknown_path(catalog, path)?) };
-    catalog.chunk_at(&file, line)?.ok_or_else(|| Error::Argument {
+    let first = file.first_chunk.0;
+    catalog.chunk_at(first..first + file.chunk_count, line)?.ok_or_else(|| Error::Argument {
         name: "line",
         value: line.to_string(),
         expected: format!("1 to {}, because {} has so many lines", file.lines, file.path),

@@ -23,7 +23,6 @@ fn documented() -> Vec<&'static str> {
         "findings[].chunk_id",
         "findings[].symbols",
         "findings[].why.text",
-        "findings[].why.rrf_k",
         "findings[].why.contributions[].channel",
         "findings[].why.contributions[].rank",
         "findings[].why.contributions[].raw_score",
@@ -32,7 +31,6 @@ fn documented() -> Vec<&'static str> {
         "findings[].why.factors[].name",
         "findings[].why.factors[].value",
         "method.fusion",
-        "method.rrf_k",
         "method.channels[].name",
         "method.channels[].depth",
         "method.channels[].weight",
@@ -108,7 +106,7 @@ fn the_answer_holds_every_documented_field() {
         assert!((score - finding["score"].as_f64().unwrap()).abs() < 1e-12);
     }
     assert_eq!(answer["query_kind"], "identifier");
-    assert_eq!(answer["method"]["fusion"], "weighted_rrf");
+    assert_eq!(answer["method"]["fusion"], "convex");
     assert_eq!(answer["run_report"]["stopped_because"], "completed");
 
     // `--json` prints the same answer; only times and ids may differ.

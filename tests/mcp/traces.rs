@@ -124,7 +124,7 @@ fn the_report_of_a_call_is_found_by_its_run_its_session_and_as_the_latest() {
     assert_eq!(report["run_id"], run_id);
     assert_eq!(report["tool"], "search:semantic");
     assert_eq!(report["stopped_because"], "completed");
-    assert_eq!(report["decision"]["retrieval.rrf_k"], 60, "{report}");
+    assert_eq!(report["decision"]["retrieval.fusion"], "convex", "{report}");
     let unknown = call(&server, "report.latest_run", json!({ "run_id": "none-such" }));
     unknown.fails("invalid-parameter", &["run_id = none-such"]);
 }
@@ -154,7 +154,7 @@ fn the_checklist_of_the_former_service_holds() {
             1.0,
         ),
         ("mcp_server_operation_duration_seconds_count{status=\"error\",tool=\"files:open\"}", 1.0),
-        ("codeintel_retrieval_rrf_k_count{tool=\"search:semantic\"}", 1.0),
+        ("codeintel_retrieval_query_ambiguity_count{tool=\"search:semantic\"}", 1.0),
         ("codeintel_faiss_search_ms_count{gpu=\"false\",index_kind=\"Flat\"}", 1.0),
         ("gen_ai_client_embeddings_duration_seconds_count{mode=\"inproc\"}", 1.0),
     ] {

@@ -84,7 +84,6 @@ fn searches_are_counted_and_their_texts_add_no_series() {
     for (name, each) in [
         ("codeintel_mcp_runs_total{status=\"ok\",tool=\"search:semantic\"}", 1.0),
         ("codeintel_faiss_search_ms_count{gpu=\"false\",index_kind=\"Flat\"}", 1.0),
-        ("codeintel_retrieval_rrf_k_count{tool=\"search:semantic\"}", 1.0),
         ("codeintel_retrieval_query_ambiguity_count{tool=\"search:semantic\"}", 1.0),
         ("codeintel_stage_duration_seconds_count{outcome=\"run\",stage=\"hydrate\"}", 1.0),
         ("codeintel_request_latency_ms_count{route=\"/v1/search\",status=\"2xx\"}", 1.0),

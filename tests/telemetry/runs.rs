@@ -44,7 +44,7 @@ fn a_report_is_served_as_json_markdown_and_a_gantt_chart() {
     assert_eq!(run["decision"]["retrieval.query_class"], "natural_language");
     assert_eq!(
         run["decision"]["retrieval.channel_depths"],
-        r#"{"dense":100,"lexical":50,"symbol":50}"#
+        r#"{"dense":100,"lexical":100,"symbol":50}"#
     );
     let names: Vec<_> =
         run["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
@@ -209,5 +209,5 @@ fn the_report_flag_prints_the_run_on_standard_error_only() {
     let report = place.run(&["search", "parse_header", "--report", "--channels", "symbol"]).err;
     assert!(report.contains("hint: the lexical channel (BM25) was not used"), "{report}");
     let skipped = report.lines().filter(|line| line.ends_with("skipped")).count();
-    assert_eq!(skipped, 3, "dense, lexical and splade are skipped: {report}");
+    assert_eq!(skipped, 4, "dense, lexical, path and splade are skipped: {report}");
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{Secret, user_folder};
 use super::value::{
-    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, IndexNeed, MetricsRoute,
-    SemconvCompat, Value, VllmMode,
+    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice, IndexNeed,
+    MetricsRoute, SemconvCompat, Value, VllmMode,
 };
 
 /// The short name of one variable, kept from the Python version.
@@ -182,6 +182,8 @@ settings! {
             "Maximum length of a query in bytes";
         deadline_ms: u64 = 5_000, in 1..=600_000,
             "Deadline of a search in milliseconds; a channel that misses it is left out and reported";
+        fusion: FusionChoice = FusionChoice::Convex,
+            "How the channels' rankings are fused: convex (weighted sum of their scaled scores), rrf (weighted reciprocal ranks)";
         nprobe: usize = 32, in 1..=65_536,
             "Inverted lists visited by a search of an ivf index";
         ef_search: usize = 96, in 1..=65_536,

@@ -103,6 +103,10 @@ words! {
     DenseKind { Auto = "auto", Flat = "flat", IvfFlat = "ivf_flat", IvfPq = "ivf_pq", Hnsw = "hnsw" }
 }
 words! {
+    /// How the rankings of the channels are fused.
+    FusionChoice { Convex = "convex", Rrf = "rrf" }
+}
+words! {
     /// Where a server searches vectors.
     DenseDevice { Auto = "auto", Cpu = "cpu" }
 }

@@ -98,7 +98,8 @@ attrs! {
     CHANNEL_DEPTHS = "retrieval.channel_depths", "Candidates requested from each channel, as JSON";
     CHANNEL_WEIGHTS = "retrieval.channel_weights", "Weight of each channel, as JSON";
     CHANNEL_HITS = "retrieval.channel_hits", "Candidates returned by the channel";
-    RRF_K = "retrieval.rrf_k", "The constant of reciprocal rank fusion";
+    FUSION = "retrieval.fusion", "How the rankings of the channels are fused: convex or weighted_rrf";
+    RRF_K = "retrieval.rrf_k", "The constant of reciprocal rank fusion, where it is used";
     FUSED_DOCS = "retrieval.fused_docs", "Distinct candidates after fusion";
     RECENCY_BOOSTED = "retrieval.recency_boosted", "Whether files that were changed recently score higher";
     HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows requested from the catalog";
@@ -118,6 +119,7 @@ attrs! {
     SPARSE = "sparse", "Candidates of BM25, the lexical channel; not of SPLADE";
     SYMBOL = "symbol", "Candidates of the symbol channel";
     SPLADE = "splade", "Candidates of the channel of learned sparse vectors (SPLADE)";
+    PATH = "path", "Candidates of the path channel";
 
     FAISS_INDEX_KIND = "faiss.index_kind" ~ "index.type", "Flat, IVFFlat, IVF-PQ or HNSW; +sec if there is a delta";
     FAISS_METRIC = "faiss.metric", "IP: inner product";

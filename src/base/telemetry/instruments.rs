@@ -201,8 +201,10 @@ impl Instruments {
     }
 
     /// Records one decision of the gate in a run of `tool`. ambiguity: 0 to 1.
-    pub fn gated(&self, tool: Tool, rrf_k: usize, ambiguity: f64) {
-        self.rrf_k.record((tool,), rrf_k as f64);
+    pub fn gated(&self, tool: Tool, rrf_k: Option<usize>, ambiguity: f64) {
+        if let Some(k) = rrf_k {
+            self.rrf_k.record((tool,), k as f64);
+        }
         self.ambiguity.record((tool,), ambiguity);
     }
 
@@ -276,7 +278,7 @@ mod tests {
         };
         instruments.batched(Lane::Bulk, &facts(DeviceKind::Cuda));
         (0..3).for_each(|_| instruments.batched(Lane::Bulk, &facts(DeviceKind::Cpu)));
-        instruments.gated(Tool::Bench, 60, 0.5);
+        instruments.gated(Tool::Bench, Some(60), 0.5);
         instruments.fell_back(FallbackReason::CoolDown);
         let scrape = telemetry.scrape().unwrap();
         for sample in [

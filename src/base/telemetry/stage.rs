@@ -56,7 +56,7 @@ stages! {
          WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, QUERY_WORDS, UNIQUE_RATIO, CODE_TOKEN_RATIO, DIGIT_RATIO, SYMBOL_RATIO, OOV_RATIO,
-         LOOKS_LITERAL, LOOKS_VAGUE, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS, WARNINGS];
+         LOOKS_LITERAL, LOOKS_VAGUE, FUSION, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS, WARNINGS];
     Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];
     EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
@@ -67,7 +67,8 @@ stages! {
     Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Symbol = "symbol.search", "symbol", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Splade = "splade.search", "splade", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
-    Fuse = "retrieval.fuse", "fuse", Internal, in "retrieval.search", [FUSED_DOCS];
+    Path = "path.search", "path", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
+    Fuse = "retrieval.fuse", "fuse", Internal, in "retrieval.search", [FUSION, FUSED_DOCS];
     Hydrate = "retrieval.hydrate", "hydrate", Internal, in "retrieval.search", [HYDRATE_ASKED];
     DuckdbHydrate = "duckdb.hydrate", "duckdb", Internal, in "retrieval.hydrate",
         [DUCKDB_ROWS, DUCKDB_SQL_BYTES, DB_SYSTEM, DB_OPERATION, DB_SUMMARY];
@@ -124,6 +125,6 @@ impl Stage {
 
     /// Whether the stage is a channel of a search.
     pub fn is_channel(self) -> bool {
-        matches!(self, Self::Dense | Self::Lexical | Self::Symbol | Self::Splade)
+        matches!(self, Self::Dense | Self::Lexical | Self::Symbol | Self::Path | Self::Splade)
     }
 }

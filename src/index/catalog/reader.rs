@@ -182,12 +182,11 @@ impl Catalog {
         self.query(&sql, params![name, limit as u64], RefRow::read)
     }
 
-    /// The chunk that has this line of a file; `None` if the file has no such line.
-    pub fn chunk_at(&self, file: &FileRow, line: u32) -> Result<Option<ChunkId>> {
+    /// The chunk that has this line of the file with these chunks; `None` if the file has no such line.
+    pub fn chunk_at(&self, chunks: Range<u32>, line: u32) -> Result<Option<ChunkId>> {
         let sql =
             "select id from chunks where id >= ? and id < ? and ? between start_line and end_line";
-        let first = file.first_chunk.0;
-        let params = params![first, first + file.chunk_count, line];
+        let params = params![chunks.start, chunks.end, line];
         Ok(self.query(sql, params, |row| row.get(0).map(ChunkId))?.pop())
     }
 
@@ -247,7 +246,7 @@ impl FileSpan {
         self.first_chunk.0.saturating_add(self.chunk_count)
     }
 
-    pub(super) fn ids(&self) -> Range<u32> {
+    pub(crate) fn ids(&self) -> Range<u32> {
         self.first_chunk.0..self.end()
     }
 }

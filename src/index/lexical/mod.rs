@@ -33,11 +33,12 @@ use tantivy::{Index, ReloadPolicy, Searcher, Term};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 
+pub use stop::is_stop_word;
 pub use writer::LexicalWriter;
 
 use crate::index::versions::file::corrupt;
-use crate::index::words::lower;
 use directory::ReadOnlyDirectory;
+use writer::with_analyzer;
 
 const TEXT: &str = "text";
 const CHUNK: &str = "chunk_id";
@@ -83,6 +84,11 @@ pub struct LexicalIndex {
     chunks: Vec<Arc<dyn ColumnValues<u64>>>,
 }
 
+/// The stem of each part of a word, in lower case; the part itself if it has no other stem.
+pub fn stems(word: &str) -> Vec<String> {
+    with_analyzer(|analyzer| analyzer.stems_of_word(word))
+}
+
 impl LexicalIndex {
     /// Opens `folder` memory-mapped and checks the checksum of every file in it.
     pub fn open(folder: &Path) -> Result<Self> {
@@ -125,7 +131,10 @@ impl LexicalIndex {
     /// How many chunks contain `word` as a whole word or as a part of an identifier; 0 for a word that
     /// is not in the vocabulary. Chunks deleted since the last merge still count.
     pub fn doc_freq(&self, word: &str) -> Result<usize> {
-        let freq = self.searcher.doc_freq(&self.term(&lower(word)));
+        let Some(term) = with_analyzer(|analyzer| analyzer.first_of_word(word)) else {
+            return Ok(0);
+        };
+        let freq = self.searcher.doc_freq(&self.term(&term));
         freq.map(|n| n as usize).map_err(Error::library("tantivy", "read a term"))
     }
 

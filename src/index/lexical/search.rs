@@ -28,6 +28,8 @@ const ROUNDING: f32 = 1e-5;
 struct Scored {
     term: Term,
     weight: Bm25Weight,
+    /// Whether a chunk must have it, because it stands in a quoted text.
+    required: bool,
 }
 
 /// A document that may be among the best.
@@ -52,11 +54,15 @@ impl LexicalIndex {
             return Ok(Vec::new());
         }
         let failed = || Error::library("tantivy", "search an index");
-        let terms = self.query_terms(query).map_err(failed())?;
+        let mut terms = self.query_terms(query).map_err(failed())?;
         if terms.is_empty() {
             return Ok(Vec::new());
         }
-        let candidates = self.candidates(&terms, k, scope).map_err(failed())?;
+        let mut candidates = self.candidates(&terms, k, scope).map_err(failed())?;
+        if candidates.is_empty() && terms.iter().any(|scored| scored.required) {
+            terms.iter_mut().for_each(|scored| scored.required = false);
+            candidates = self.candidates(&terms, k, scope).map_err(failed())?;
+        }
         self.rescore(&terms, candidates, k).map_err(failed())
     }
 
@@ -75,6 +81,14 @@ impl LexicalIndex {
         if seen.iter().any(|term| !is_stop_word(term)) {
             seen.retain(|term| !is_stop_word(term));
         }
+        let mut required = BTreeSet::new();
+        with_analyzer(|analyzer| {
+            for text in &query.quoted {
+                analyzer.each(text, |term| {
+                    required.insert(term.to_owned());
+                });
+            }
+        });
         let mut known = Vec::new();
         for text in seen {
             let term = self.term(&text);
@@ -90,8 +104,9 @@ impl LexicalIndex {
         }
         let docs = self.searcher.total_num_docs()?;
         let length_mean = self.searcher.total_num_tokens(self.text)? as f32 / docs.max(1) as f32;
-        let scored = |(freq, _, term)| Scored {
+        let scored = |(freq, text, term)| Scored {
             term,
+            required: required.contains(&text),
             weight: Bm25Weight::for_one_term_without_explain(freq, docs, length_mean),
         };
         Ok(known.into_iter().map(scored).collect())
@@ -107,7 +122,8 @@ impl LexicalIndex {
     ) -> tantivy::Result<Vec<Candidate>> {
         let clause = |scored: &Scored| -> (Occur, Box<dyn Query>) {
             let query = TermQuery::new(scored.term.clone(), IndexRecordOption::WithFreqs);
-            (Occur::Should, Box::new(query))
+            let occur = if scored.required { Occur::Must } else { Occur::Should };
+            (occur, Box::new(query))
         };
         let query = BooleanQuery::new(terms.iter().map(clause).collect());
         let weight = query.weight(EnableScoring::enabled_from_searcher(&self.searcher))?;
@@ -157,7 +173,7 @@ impl LexicalIndex {
         let mut sums = vec![0f64; run.len()];
         let norms = reader.get_fieldnorms_reader(self.text)?;
         let inverted = reader.inverted_index(self.text)?;
-        for Scored { term, weight } in terms {
+        for Scored { term, weight, .. } in terms {
             let read = inverted.read_postings(term, IndexRecordOption::WithFreqs)?;
             let Some(mut postings) = read else { continue };
             for (sum, candidate) in sums.iter_mut().zip(run) {

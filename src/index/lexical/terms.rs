@@ -3,13 +3,14 @@
 //! An identifier counts as a whole and by its parts: `HTTPServerPool` is `httpserverpool`, `http`,
 //! `server` and `pool`; `max_batch_2` is `max_batch_2`, `max`, `batch` and `2`. A part whose English
 //! stem differs is followed by the stem (`pools`, `pool`), so that a question in prose matches code.
+//! Letters of a script without spaces are terms two by two: `認証機能` is `認証`, `証機` and `機能`.
 
 use std::collections::HashMap;
 
 use tantivy::tokenizer::{Language, RawTokenizer, Stemmer, TextAnalyzer, TokenStream};
 
 use crate::base::text::prefix;
-use crate::index::words::{lower, parts, words};
+use crate::index::words::{is_unspaced, lower, parts, words};
 
 /// Bytes of the longest term; a longer one is cut at a character boundary.
 const TERM_BYTES_MAX: usize = 64;
@@ -29,6 +30,12 @@ impl Default for Analyzer {
             .build();
         Self { stemmer, stems: HashMap::new() }
     }
+}
+
+/// Each letter of `part` with the next one.
+fn pairs(part: &str) -> impl Iterator<Item = &str> {
+    let ends = part.char_indices().skip(2).map(|(at, _)| at).chain([part.len()]);
+    part.char_indices().zip(ends).map(|((start, _), end)| &part[start..end])
 }
 
 impl Analyzer {
@@ -51,6 +58,10 @@ impl Analyzer {
             take(prefix(lower(word).trim_matches('_'), TERM_BYTES_MAX));
         }
         for part in parts(word) {
+            if part.starts_with(is_unspaced) && part.chars().nth(1).is_some() {
+                pairs(part).for_each(&mut take);
+                continue;
+            }
             let part = lower(part);
             let part = prefix(&part, TERM_BYTES_MAX);
             take(part);
@@ -58,6 +69,30 @@ impl Analyzer {
                 take(stem);
             }
         }
+    }
+
+    /// The stem of each part of `word`, or the part.
+    pub(super) fn stems_of_word(&mut self, word: &str) -> Vec<String> {
+        let mut stems = Vec::new();
+        for part in parts(word) {
+            if part.starts_with(is_unspaced) {
+                self.each_of_word(part, |term| stems.push(term.to_owned()));
+                continue;
+            }
+            let part = lower(part);
+            let stem = self.stem(&part).map(str::to_owned);
+            stems.push(stem.unwrap_or(part));
+        }
+        stems
+    }
+
+    /// The first term of `word`, the one that distinguishes it most.
+    pub(super) fn first_of_word(&mut self, word: &str) -> Option<String> {
+        let mut first = None;
+        self.each_of_word(word, |term| {
+            first.get_or_insert_with(|| term.to_owned());
+        });
+        first
     }
 
     /// The stem of a part, if it differs from the part.
@@ -106,7 +141,8 @@ mod tests {
             ("connections pooling", "connections connect pooling pool"),
             ("größerAls", "größerals größer als"),
             ("ДоброеУтро", "доброеутро доброе утро"),
-            ("日本語 text", "日本語 text"),
+            ("日本語 text", "日本 本語 text"),
+            ("用户login认证", "用户login认证 用户 login 认证"),
             ("don't stop", "don t stop"),
             ("___ -- !!", ""),
             ("X_AXIS", "x_axis x axis axi"),

@@ -42,7 +42,7 @@ pub(super) fn is_common(word: &str) -> bool {
 
 /// Whether a word cannot be plain English: an underscore, a separator, a digit, or an upper-case
 /// letter after its first character beside a lower-case one.
-pub(super) fn looks_like_identifier(word: &str) -> bool {
+pub fn looks_like_identifier(word: &str) -> bool {
     let mixed_case = || {
         let has_lower = word.chars().any(char::is_lowercase);
         has_lower && word.chars().skip(1).any(char::is_uppercase)

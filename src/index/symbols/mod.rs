@@ -19,6 +19,7 @@ mod common;
 mod search;
 mod store;
 
+pub use common::looks_like_identifier;
 pub use search::rung;
 pub use store::SymbolIndex;
 
@@ -40,7 +41,7 @@ pub struct SymbolEntry<'a> {
 }
 
 /// A name without case and underscores: the same for `HttpServer`, `http_server` and `HTTP_SERVER`.
-fn folded(name: &str) -> String {
+pub fn folded(name: &str) -> String {
     lower(name).replace('_', "")
 }
 

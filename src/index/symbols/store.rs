@@ -44,6 +44,8 @@ pub struct SymbolIndex {
     pub(super) paths: Keys,
     pub(super) parts: Keys,
     names_count: usize,
+    /// All entries, in the order of their chunks.
+    by_chunk: Vec<u32>,
     kind_of: fn(u32) -> SymbolKind,
 }
 
@@ -169,9 +171,13 @@ impl SymbolIndex {
             bytes: bytes.clone(),
             sections: sections.clone(),
             names_count: 0,
+            by_chunk: Vec::new(),
             kind_of,
         };
         index.names_count = index.count_names();
+        let mut by_chunk: Vec<u32> = (0..index.n() as u32).collect();
+        by_chunk.sort_unstable_by_key(|&i| (index.chunk_of(i), i));
+        index.by_chunk = by_chunk;
         Ok(index)
     }
 
@@ -199,6 +205,17 @@ impl SymbolIndex {
         // The digest was right, so these are the bytes of a `str` that was written.
         let name = std::str::from_utf8(&self.section(1)[range]).unwrap_or_default();
         Entry { name, id: ChunkId(at(2)), kind: (self.kind_of)(at(3)) }
+    }
+
+    fn chunk_of(&self, i: u32) -> ChunkId {
+        ChunkId(self.u32_at(0, i as usize * ENTRY_BYTES / 4 + 2))
+    }
+
+    /// The names that a chunk defines.
+    pub fn defined_in(&self, chunk: ChunkId) -> impl Iterator<Item = &str> {
+        let first = self.by_chunk.partition_point(|&i| self.chunk_of(i) < chunk);
+        let entries = self.by_chunk[first..].iter().map(|&i| self.entry(i));
+        entries.take_while(move |entry| entry.id == chunk).map(|entry| entry.name)
     }
 
     /// Definitions in the index.

@@ -11,6 +11,7 @@
 
 mod dense;
 mod lexical;
+mod path;
 mod sparse;
 mod symbol;
 
@@ -25,10 +26,13 @@ use crate::base::hit::{ChunkSet, Hit};
 use crate::base::telemetry::attrs::Attr;
 use crate::base::telemetry::{RunContext, Stage};
 use crate::embedding::engine::{Embeddings, Engine, Expansions, Submission};
+use crate::index::catalog::Catalog;
 use crate::index::versions::IndexVersion;
 use crate::index::{DenseIndex, LexicalIndex, QueryText, SparseIndex, SymbolIndex};
 use dense::DenseChannel;
 use lexical::LexicalChannel;
+use path::PathChannel;
+pub(super) use path::names_a_file;
 use sparse::SparseChannel;
 use symbol::SymbolChannel;
 
@@ -38,20 +42,23 @@ pub enum ChannelName {
     Dense,
     Lexical,
     Symbol,
+    Path,
     /// Only in an index with a sparse model.
     Sparse,
 }
 
 impl ChannelName {
     /// The channels that every index has.
-    pub const ALWAYS: [ChannelName; 3] = [Self::Dense, Self::Lexical, Self::Symbol];
-    pub const ALL: [ChannelName; 4] = [Self::Dense, Self::Lexical, Self::Symbol, Self::Sparse];
+    pub const ALWAYS: [ChannelName; 4] = [Self::Dense, Self::Lexical, Self::Symbol, Self::Path];
+    pub const ALL: [ChannelName; 5] =
+        [Self::Dense, Self::Lexical, Self::Symbol, Self::Path, Self::Sparse];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Dense => "dense",
             Self::Lexical => "lexical",
             Self::Symbol => "symbol",
+            Self::Path => "path",
             Self::Sparse => "sparse",
         }
     }
@@ -164,7 +171,7 @@ impl Channels {
             list.push(Arc::new(SparseChannel { index, engine: expander }));
         }
         let pool = ThreadPoolBuilder::new()
-            .num_threads(2 * list.len())
+            .num_threads(2 * ChannelName::ALL.len())
             .thread_name(|i| format!("channel-{i}"))
             .build()
             .map_err(Error::library("rayon", "start the channel threads"))?;
@@ -174,6 +181,12 @@ impl Channels {
 
     pub(super) fn has(&self, name: ChannelName) -> bool {
         self.list.iter().any(|channel| channel.name() == name)
+    }
+
+    /// Adds the channel that needs the catalog, which is opened at the same time.
+    pub(super) fn add_paths(&mut self, catalog: Arc<Catalog>) -> Result<()> {
+        self.list.push(Arc::new(PathChannel::new(catalog)?));
+        Ok(())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<dyn Channel>> {
@@ -187,6 +200,12 @@ pub(super) struct IndexVocabulary {
     symbols: Arc<SymbolIndex>,
 }
 
+impl IndexVocabulary {
+    pub(super) fn symbols(&self) -> &SymbolIndex {
+        &self.symbols
+    }
+}
+
 impl Vocabulary for IndexVocabulary {
     fn is_symbol(&self, word: &str) -> bool {
         self.symbols.contains(word)
@@ -195,6 +214,10 @@ impl Vocabulary for IndexVocabulary {
     fn share(&self, word: &str) -> f64 {
         // A frequency that cannot be read counts as 0. The lexical channel reports the error.
         self.lexical.doc_freq(word).unwrap_or(0) as f64 / self.lexical.n().max(1) as f64
+    }
+
+    fn chunks(&self) -> usize {
+        self.lexical.n()
     }
 }
 
@@ -208,6 +231,6 @@ mod tests {
             assert_eq!(ChannelName::parse(name.as_str()).unwrap(), name);
         }
         let message = ChannelName::parse("vector").unwrap_err().to_string();
-        assert!(message.contains("dense, lexical, symbol, sparse"), "{message}");
+        assert!(message.contains("dense, lexical, symbol, path, sparse"), "{message}");
     }
 }

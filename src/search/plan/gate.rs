@@ -1,17 +1,21 @@
 //! The gate: the depth and the weight of each channel for a query.
 
 use super::profile::{QueryClass, QueryProfile, Vocabulary, profile};
+use crate::base::config::FusionChoice;
 use crate::base::error::{Result, Warning};
 use crate::base::telemetry::StageSpan;
 use crate::base::telemetry::attrs::{self, Attr, AttrValue};
-use crate::search::channels::ChannelName;
+use crate::search::channels::{ChannelName, names_a_file};
+use crate::search::fuse::Fusion;
 use crate::search::query::Query;
+use crate::search::rank::Policy;
 
 /// The gate's decisions for one query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     pub profile: QueryProfile,
-    pub rrf_k: usize,
+    pub fusion: Fusion,
+    pub(in crate::search) policy: Policy,
     /// One leg for each requested channel.
     pub legs: Vec<Leg>,
     pub warnings: Vec<Warning>,
@@ -45,7 +49,7 @@ impl Plan {
     fn attributes(&self) -> Vec<(Attr, AttrValue)> {
         let profile = &self.profile;
         let codes = self.warnings.iter().map(|warning| warning.code.to_owned());
-        vec![
+        [
             (attrs::QUERY_CLASS, profile.class.as_str().into()),
             (attrs::AMBIGUITY, profile.ambiguity_score.into()),
             (attrs::QUERY_WORDS, profile.length.into()),
@@ -56,34 +60,51 @@ impl Plan {
             (attrs::OOV_RATIO, profile.oov_ratio.into()),
             (attrs::LOOKS_LITERAL, profile.looks_literal.into()),
             (attrs::LOOKS_VAGUE, profile.looks_vague.into()),
-            (attrs::RRF_K, self.rrf_k.into()),
+            (attrs::FUSION, self.fusion.as_str().into()),
             (attrs::CHANNEL_DEPTHS, self.depths().into()),
             (attrs::CHANNEL_WEIGHTS, self.weights().into()),
             (attrs::WARNINGS, codes.collect::<Vec<_>>().into()),
         ]
+        .into_iter()
+        .chain(self.fusion.rrf_k().map(|k| (attrs::RRF_K, k.into())))
+        .collect()
     }
 }
 
 /// Profiles the query and decides its budgets.
-pub fn plan(query: &Query, vocabulary: &impl Vocabulary, span: &mut StageSpan) -> Result<Plan> {
-    let plan = decide(profile(&query.text, vocabulary), query);
+pub fn plan(
+    query: &Query,
+    vocabulary: &impl Vocabulary,
+    fusion: FusionChoice,
+    span: &mut StageSpan,
+) -> Result<Plan> {
+    let plan = decide(profile(&query.text, vocabulary), query, fusion);
     let attributes = plan.attributes();
     span.event("retrieval.gating.decision", &attributes);
     attributes.into_iter().for_each(|(key, value)| span.set(key, value));
     let cx = span.cx();
     plan.warnings.iter().for_each(|warning| cx.warn(warning.clone()));
-    cx.instruments().gated(cx.tool(), plan.rrf_k, plan.profile.ambiguity_score);
+    cx.instruments().gated(cx.tool(), plan.fusion.rrf_k(), plan.profile.ambiguity_score);
     Ok(plan)
 }
 
-fn decide(profile: QueryProfile, query: &Query) -> Plan {
-    let rrf_k = match profile.class {
+fn decide(profile: QueryProfile, query: &Query, fusion: FusionChoice) -> Plan {
+    let k = match profile.class {
         QueryClass::Identifier | QueryClass::Path => 40,
         QueryClass::Literal | QueryClass::ErrorText => 40,
         QueryClass::NaturalLanguage if profile.looks_vague => 90,
         QueryClass::NaturalLanguage | QueryClass::Mixed => 60,
     };
-    let legs = query.channels.iter().map(|&channel| {
+    let unknown_name = profile.class == QueryClass::Identifier && profile.oov_ratio > 0.0;
+    let fusion = match fusion {
+        FusionChoice::Convex => Fusion::Convex { near_misses: unknown_name },
+        FusionChoice::Rrf => Fusion::ReciprocalRank { k },
+    };
+    // Most queries name no file, and are not looked up among the paths.
+    let is_wanted = |channel: &ChannelName| {
+        *channel != ChannelName::Path || query.channels.len() == 1 || names_a_file(&query.text.raw)
+    };
+    let legs = query.channels.iter().copied().filter(is_wanted).map(|channel| {
         let leg = budget(channel, &profile);
         // A channel returns at least as many hits as the answer may have.
         Leg { depth: leg.depth.max(query.limit), ..leg }
@@ -94,37 +115,55 @@ fn decide(profile: QueryProfile, query: &Query) -> Plan {
         let message = "no word of the query occurs in the index; only the dense channel can match";
         warnings.push(Warning::new("words-not-in-index", message));
     }
-    Plan { rrf_k, legs, warnings, profile }
+    Plan { fusion, policy: class_weights(&profile).policy, legs, warnings, profile }
 }
+
+/// How much the channels count for a class of query, and how far the factors do.
+struct ClassWeights {
+    dense: f64,
+    lexical: f64,
+    symbol: f64,
+    path: f64,
+    policy: Policy,
+}
+
+const fn row(channels: [f64; 4], strength: f64, repetition: f64) -> ClassWeights {
+    let [dense, lexical, symbol, path] = channels;
+    ClassWeights { dense, lexical, symbol, path, policy: Policy { strength, repetition } }
+}
+
+/// The weights of dense, lexical, symbol and path, then the strength of the factors and the factor of
+/// repetitions. A name that
+/// the index does not have at all is looked for among the near misses.
+fn class_weights(profile: &QueryProfile) -> ClassWeights {
+    match profile.class {
+        QueryClass::Identifier if profile.oov_ratio == 0.0 => row([0.1, 0.9, 6.0, 1.0], 0.45, 0.75),
+        QueryClass::Identifier => row([0.0, 1.0, 8.5, 1.0], 0.2, 0.9),
+        QueryClass::Path => row([0.2, 0.8, 0.1, 3.0], 1.0, 0.6),
+        QueryClass::Literal => row([0.15, 0.85, 0.0, 0.5], 0.0, 1.0),
+        QueryClass::ErrorText => row([0.35, 0.65, 0.05, 1.5], 0.0, 1.0),
+        QueryClass::NaturalLanguage => row([0.57, 0.43, 0.2, 0.5], 1.0, 0.6),
+        QueryClass::Mixed => row([0.35, 0.65, 0.3, 0.5], 1.0, 0.7),
+    }
+}
+
+/// The weight of learned sparse vectors, which no set was large enough to learn.
+const SPARSE: f64 = 0.2;
+const SPARSE_LITERAL: f64 = 0.05;
 
 /// Depth and weight of a channel for a class of query.
 fn budget(channel: ChannelName, profile: &QueryProfile) -> Leg {
-    use ChannelName::*;
-    use QueryClass::*;
+    let row = class_weights(profile);
     let vague = profile.looks_vague;
-    let (depth, weight) = match (channel, profile.class) {
-        (Dense, Identifier) => (80, 0.5),
-        (Dense, Path) => (80, 0.4),
-        (Dense, Literal | ErrorText) => (80, 0.7),
-        (Dense, NaturalLanguage) if vague => (150, 1.0),
-        (Dense, NaturalLanguage | Mixed) => (100, 1.0),
-
-        (Lexical, Identifier | Mixed) => (80, 1.0),
-        (Lexical, Path) => (80, 1.5),
-        (Lexical, Literal | ErrorText) => (80, 1.2),
-        (Lexical, NaturalLanguage) if vague => (60, 0.8),
-        (Lexical, NaturalLanguage) => (50, 0.8),
-
-        (Symbol, Identifier) => (50, 2.0),
-        (Symbol, Path | Literal | ErrorText) => (30, 0.3),
-        (Symbol, NaturalLanguage) if vague => (50, 0.5),
-        (Symbol, NaturalLanguage) => (50, 0.2),
-        (Symbol, Mixed) => (50, 0.8),
-
-        (Sparse, Identifier | Path) => (50, 0.2),
-        (Sparse, Literal | ErrorText) => (30, 0.3),
-        (Sparse, NaturalLanguage) if vague => (80, 0.5),
-        (Sparse, NaturalLanguage | Mixed) => (50, 0.5),
+    let (depth, weight) = match channel {
+        ChannelName::Dense if profile.looks_literal => (80, row.dense),
+        ChannelName::Dense => (if vague { 150 } else { 100 }, row.dense),
+        ChannelName::Lexical if profile.looks_literal => (80, row.lexical),
+        ChannelName::Lexical => (100, row.lexical),
+        ChannelName::Symbol => (50, row.symbol),
+        ChannelName::Path => (50, row.path),
+        ChannelName::Sparse if profile.looks_literal => (30, SPARSE_LITERAL),
+        ChannelName::Sparse => (if vague { 80 } else { 50 }, SPARSE),
     };
     Leg { channel, depth, weight }
 }
@@ -140,38 +179,43 @@ mod tests {
             false
         }
         fn share(&self, word: &str) -> f64 {
-            if word == "zzyzx" { 0.0 } else { 0.01 }
+            if word.starts_with("zzyzx") { 0.0 } else { 0.01 }
+        }
+        fn chunks(&self) -> usize {
+            1000
         }
     }
 
     fn plan_of(text: &str, limit: usize) -> Plan {
         let query = Query::new(text, limit, &SearchSettings::default()).unwrap();
-        decide(profile(&query.text, &Words), &query)
+        decide(profile(&query.text, &Words), &query, FusionChoice::Convex)
     }
 
     #[test]
     fn channels_look_at_least_as_deep_as_the_answer_is_long() {
         let plan = plan_of("how is a lock taken", 180);
         assert!(plan.legs.iter().all(|leg| leg.depth >= 180));
-        assert_eq!(plan.rrf_k, 60);
+        assert_eq!(plan.fusion, Fusion::Convex { near_misses: false });
     }
 
     #[test]
     fn each_class_of_query_has_its_own_budgets() {
-        // The columns are rrf_k, then depth and weight of dense, lexical, symbol and sparse.
+        // Depth and weight of dense, lexical, symbol, path if the query has one, and sparse.
         for (text, expected) in [
-            ("parse_url", "40: 80 0.5, 80 1, 50 2, 50 0.2"),
-            ("src/lib.rs", "40: 80 0.4, 80 1.5, 30 0.3, 50 0.2"),
-            ("\"a lock is\"", "40: 80 0.7, 80 1.2, 30 0.3, 30 0.3"),
-            ("TypeError: data is not iterable", "40: 80 0.7, 80 1.2, 30 0.3, 30 0.3"),
-            ("rate limiter", "90: 150 1, 60 0.8, 50 0.5, 80 0.5"),
-            ("how is a lock taken", "60: 100 1, 50 0.8, 50 0.2, 50 0.5"),
-            ("how does parse_url work", "60: 100 1, 80 1, 50 0.8, 50 0.5"),
+            ("parse_url", "80 0.1, 80 0.9, 50 6, 30 0.05"),
+            ("zzyzx_url", "80 0, 80 1, 50 8.5, 30 0.05"),
+            ("src/lib.rs", "80 0.2, 80 0.8, 50 0.1, 50 3, 30 0.05"),
+            ("\"a lock is\"", "80 0.15, 80 0.85, 50 0, 30 0.05"),
+            ("TypeError: data is not iterable", "80 0.35, 80 0.65, 50 0.05, 30 0.05"),
+            ("rate limiter", "150 0.57, 100 0.43, 50 0.2, 80 0.2"),
+            ("how is a lock taken", "100 0.57, 100 0.43, 50 0.2, 50 0.2"),
+            ("how does parse_url work", "100 0.35, 100 0.65, 50 0.3, 50 0.2"),
+            ("how does src/lib.rs work", "100 0.35, 100 0.65, 50 0.3, 50 0.5, 50 0.2"),
         ] {
             let plan = plan_of(text, 10);
             let legs: Vec<_> =
                 plan.legs.iter().map(|leg| format!("{} {}", leg.depth, leg.weight)).collect();
-            assert_eq!(format!("{}: {}", plan.rrf_k, legs.join(", ")), expected, "{text}");
+            assert_eq!(legs.join(", "), expected, "{text}");
         }
         assert_eq!(plan_of("zzyzx", 10).warnings[0].code, "words-not-in-index");
     }

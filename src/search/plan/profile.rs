@@ -9,6 +9,8 @@ use std::collections::HashSet;
 use super::error_text::is_error;
 use super::shape::*;
 use crate::index::QueryText;
+use crate::index::lexical::is_stop_word;
+use crate::index::words::lower;
 
 /// The statistics of the index that the gate uses.
 pub trait Vocabulary {
@@ -16,6 +18,8 @@ pub trait Vocabulary {
     fn is_symbol(&self, word: &str) -> bool;
     /// The fraction of chunks that have the word, 0 to 1.
     fn share(&self, word: &str) -> f64;
+    /// The number of chunks.
+    fn chunks(&self) -> usize;
 }
 
 /// The class of a query.
@@ -66,6 +70,9 @@ pub struct QueryProfile {
     pub symbol_ratio: f64,
     /// Names that occur in no chunk, divided by names.
     pub oov_ratio: f64,
+    /// About the greatest score of BM25 that a chunk can have: the sum over the telling words of their
+    /// inverse document frequency, times 1 + k1.
+    pub lexical_score_max: f64,
     pub looks_literal: bool,
     pub looks_vague: bool,
     /// The ambiguity of the query, from 0 (unambiguous) to 1 (could mean anything).
@@ -105,11 +112,24 @@ pub fn profile(query: &QueryText, vocabulary: &impl Vocabulary) -> QueryProfile 
         digit_ratio: share_of(|c| c.is_ascii_digit()),
         symbol_ratio: share_of(is_code_punctuation),
         oov_ratio: name_ratio(oov),
+        lexical_score_max: lexical_score_max(names, vocabulary),
         looks_literal,
         looks_vague,
         ambiguity_score: ambiguity.clamp(0.0, 1.0),
         class,
     }
+}
+
+fn lexical_score_max(names: &[String], vocabulary: &impl Vocabulary) -> f64 {
+    const K1: f64 = 1.2;
+    let n = vocabulary.chunks() as f64;
+    let telling: HashSet<String> =
+        names.iter().map(|name| lower(name)).filter(|name| !is_stop_word(name)).collect();
+    let idf = |name: &String| {
+        let df = vocabulary.share(name) * n;
+        (1.0 + (n - df + 0.5) / (df + 0.5)).ln()
+    };
+    telling.iter().map(idf).sum::<f64>() * (1.0 + K1)
 }
 
 fn classify(text: &str, words: &[&str], vocabulary: &impl Vocabulary) -> QueryClass {
@@ -165,6 +185,9 @@ mod tests {
                 "zzyzx" => 0.0,
                 _ => 0.01,
             }
+        }
+        fn chunks(&self) -> usize {
+            1000
         }
     }
 

@@ -1,4 +1,5 @@
-//! The path factor, which lowers the score of tests, examples, vendored and generated code.
+//! The path factor, which lowers the score of tests, examples, vendored and generated code, documents
+//! and data, unless the query asks for them.
 
 use std::collections::HashSet;
 use std::sync::{LazyLock, OnceLock};
@@ -24,11 +25,18 @@ const TESTS: &[&str] = &[
     "conftest.py",
 ];
 
-/// Weights and the globs that they apply to. If several globs match, the lowest weight applies.
-const PATH_WEIGHTS: &[(f64, &[&str])] = &[
-    (0.7, TESTS),
-    (0.6, &["testdata", "fixtures", "__snapshots__", "golden"]),
-    (0.5, &["vendor", "vendored", "third_party", "third-party", "node_modules", "site-packages"]),
+/// A kind of file: its weight, the globs that select it, and words of a query that ask for it beside
+/// those in the globs. If several kinds match a file, the lowest weight applies.
+type Kind = (f64, &'static [&'static str], &'static [&'static str]);
+
+const KINDS: &[Kind] = &[
+    (0.75, TESTS, &[]),
+    (0.6, &["testdata", "fixtures", "__snapshots__", "golden"], &[]),
+    (
+        0.5,
+        &["vendor", "vendored", "third_party", "third-party", "node_modules", "site-packages"],
+        &[],
+    ),
     (
         0.5,
         &[
@@ -45,27 +53,106 @@ const PATH_WEIGHTS: &[(f64, &[&str])] = &[
             "*.min.css",
             "dist",
         ],
+        &[],
     ),
-    (0.4, &["*.lock", "package-lock.json", "go.sum", "*.snap"]),
-    (0.8, &["example", "examples", "sample", "samples", "demo", "demos", "bench", "benches"]),
+    (
+        0.6,
+        &[
+            "backup", "backups", "old", "copy", "*.bak", "*.orig", "*.old", "*~", "*_copy.*",
+            "*-copy.*",
+        ],
+        &[],
+    ),
+    (0.4, &["*.lock", "package-lock.json", "go.sum", "*.snap"], &["dependency", "dependencies"]),
+    (
+        0.8,
+        &["example", "examples", "sample", "samples", "demo", "demos", "bench", "benches"],
+        &["benchmark"],
+    ),
+    (
+        0.45,
+        &[
+            "*.md",
+            "*.mdx",
+            "*.markdown",
+            "*.rst",
+            "*.adoc",
+            "*.txt",
+            "README",
+            "CHANGELOG",
+            "LICENSE",
+        ],
+        &[
+            "doc",
+            "documentation",
+            "document",
+            "guide",
+            "tutorial",
+            "readme",
+            "changelog",
+            "license",
+            "contributing",
+            "release",
+            "markdown",
+            "faq",
+            "installation",
+            "overview",
+        ],
+    ),
+    (
+        0.5,
+        &[
+            "*.json", "*.yaml", "*.yml", "*.toml", "*.xml", "*.html", "*.css", "*.csv", "*.ini",
+            "*.cfg",
+        ],
+        &[
+            "json",
+            "yaml",
+            "yml",
+            "toml",
+            "xml",
+            "html",
+            "css",
+            "csv",
+            "ini",
+            "config",
+            "configuration",
+            "setting",
+            "settings",
+            "manifest",
+            "workflow",
+            "pipeline",
+            "ci",
+            "schema",
+            "style",
+            "template",
+            "package",
+            "dependency",
+            "dependencies",
+            "metadata",
+        ],
+    ),
 ];
 
-/// A glob and its weight.
+/// A glob, its weight, and words that ask for such files.
 struct Rule {
     glob: &'static str,
     weight: f64,
+    words: &'static [&'static str],
 }
 
-/// [`PATH_WEIGHTS`], compiled.
+/// [`KINDS`], compiled.
 struct Rules {
     rules: Vec<Rule>,
     globs: Globs,
 }
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
-    let rules: Vec<Rule> = PATH_WEIGHTS
+    let rules: Vec<Rule> = KINDS
         .iter()
-        .flat_map(|&(weight, globs)| globs.iter().map(move |&glob| Rule { glob, weight }))
+        .flat_map(|&(weight, globs, words)| {
+            globs.iter().map(move |&glob| Rule { glob, weight, words })
+        })
         .collect();
     let globs = Globs::new(rules.iter().map(|rule| rule.glob)).expect("the globs above are valid");
     Rules { rules, globs }
@@ -104,7 +191,7 @@ impl FileRules {
     /// query: the words from [`mentioned`].
     pub fn weight(&self, i: usize, path: &str, query: &HashSet<String>) -> f64 {
         let rule = self.0[i].get_or_init(|| RULES.lowest(path));
-        rule.filter(|rule| !mentions(query, rule.glob)).map_or(1.0, |rule| rule.weight)
+        rule.filter(|rule| !rule.asked_for(query)).map_or(1.0, |rule| rule.weight)
     }
 }
 
@@ -114,14 +201,17 @@ pub fn mentioned(query: &QueryText) -> HashSet<String> {
     runs.flat_map(|run| std::iter::once(run).chain(parts(run))).map(lower).collect()
 }
 
-/// Whether the query has a word that names what the glob selects: `test` for `**/tests/**`, but not
-/// `latest`.
-fn mentions(query: &HashSet<String>, glob: &str) -> bool {
-    let stem = glob.rsplit_once('.').map_or(glob, |(stem, _)| stem);
-    let about = stem.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
-    about.map(|word| word.trim_end_matches('s').to_lowercase()).any(|word| {
-        ["", "s", "ed", "ing"].iter().any(|end| query.contains(&format!("{word}{end}")))
-    })
+impl Rule {
+    /// Whether the query has a word that names what the glob selects, `test` for `**/tests/**` but not
+    /// `latest`, or another word that asks for such files.
+    fn asked_for(&self, query: &HashSet<String>) -> bool {
+        let stem = self.glob.rsplit_once('.').map_or(self.glob, |(stem, _)| stem);
+        let about = stem.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() > 2);
+        let about = about.map(|word| word.trim_end_matches('s').to_lowercase());
+        about.chain(self.words.iter().map(|&word| word.to_owned())).any(|word| {
+            ["", "s", "ed", "ing"].iter().any(|end| query.contains(&format!("{word}{end}")))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -139,8 +229,8 @@ mod tests {
     fn tests_vendored_generated_and_example_files_weigh_less() {
         let none = HashSet::new();
         for (path, expected) in [
-            ("tests/a.rs", 0.7),
-            ("pkg/x_test.go", 0.7),
+            ("tests/a.rs", 0.75),
+            ("pkg/x_test.go", 0.75),
             ("vendor/lib/a.c", 0.5),
             ("web/node_modules/a/index.js", 0.5),
             ("api/a.pb.go", 0.5),
@@ -149,6 +239,8 @@ mod tests {
             ("src/lib.rs", 1.0),
             ("src/contest.rs", 1.0),
             ("latest/a.py", 1.0),
+            ("docs/guide.md", 0.45),
+            ("config/app.yaml", 0.5),
             ("src/attestation/x.go", 1.0),
         ] {
             assert_eq!(weight(path, &none), expected, "{path}");
@@ -170,8 +262,10 @@ mod tests {
             ("TestParser", "tests/a.rs", 1.0),
             ("HTTPTest", "tests/a.rs", 1.0),
             ("is it tested", "tests/a.rs", 1.0),
-            ("the latest", "tests/a.rs", 0.7),
-            ("contest", "tests/a.rs", 0.7),
+            ("the latest", "tests/a.rs", 0.75),
+            ("contest", "tests/a.rs", 0.75),
+            ("the installation guide", "docs/a.md", 1.0),
+            ("CI workflow", ".github/a.yml", 1.0),
             ("message_pb2", "api/message_pb2.py", 1.0),
         ] {
             let query = mentioned(&QueryText::new(text));

@@ -52,6 +52,9 @@ pub struct SearchFinding {
     pub why: ScoreExplanation,
     pub chunk_id: u32,
     pub symbols: Vec<String>,
+    /// Other places with the same text, `path:line`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also_in: Vec<String>,
     /// The line of the snippet, from 0, that matches the query best; for the terminal.
     #[serde(skip)]
     pub focus: usize,
@@ -71,7 +74,6 @@ pub struct SnippetLocation {
 #[derive(Debug, Serialize)]
 pub struct ScoreExplanation {
     pub text: String,
-    pub rrf_k: usize,
     pub contributions: Vec<ScoreContribution>,
     pub factors: Vec<ScoreFactor>,
 }
@@ -94,7 +96,9 @@ pub struct ScoreFactor {
 #[derive(Debug, Serialize)]
 pub struct SearchMethod {
     pub fusion: &'static str,
-    pub rrf_k: usize,
+    /// Absent unless ranks are fused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rrf_k: Option<usize>,
     pub channels: Vec<ChannelUse>,
     pub stages: Vec<RunStep>,
 }
@@ -125,8 +129,8 @@ impl From<Answer> for SearchAnswer {
             query: answer.query,
             query_kind: answer.query_kind.as_str(),
             method: SearchMethod {
-                fusion: "weighted_rrf",
-                rrf_k: answer.plan.rrf_k,
+                fusion: answer.plan.fusion.as_str(),
+                rrf_k: answer.plan.fusion.rrf_k(),
                 channels: channels(&answer.plan, &answer.channels_used),
                 stages: steps(report),
             },
@@ -236,12 +240,15 @@ impl SearchAnswer {
 impl ToolAnswer for SearchAnswer {
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.answer);
-        for SearchFinding { rank, location, title, snippet, .. } in &self.findings {
+        for SearchFinding { rank, location, title, snippet, also_in, .. } in &self.findings {
             let SnippetLocation { path, start_line, end_line, .. } = location;
             let title = if title == path { "" } else { title.lines().next().unwrap_or_default() };
             text += &format!("\n{rank}. {path}:{start_line}-{end_line}  {title}\n");
             text += without_blank_runs(snippet.trim_end()).trim_start_matches('\n');
             text += "\n";
+            if !also_in.is_empty() {
+                text += &format!("also in {}\n", also_in.join(", "));
+            }
         }
         self.limits.iter().for_each(|limit| text += &format!("note: {limit}\n"));
         self.next_steps.iter().for_each(|step| text += &format!("next: {step}\n"));
@@ -289,12 +296,16 @@ impl SearchFinding {
             score: finding.score,
             why: ScoreExplanation {
                 text: finding.why.to_string(),
-                rrf_k: finding.why.rrf_k,
                 contributions: contributions.collect(),
                 factors: factors.collect(),
             },
             chunk_id: row.id.0,
             symbols: row.enclosing,
+            also_in: finding
+                .copies
+                .iter()
+                .map(|copy| format!("{}:{}", copy.path, copy.start_line))
+                .collect(),
             focus: finding.focus,
         }
     }

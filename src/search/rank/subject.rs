@@ -1,0 +1,81 @@
+//! What a query speaks of: its terms, and the identifiers in it.
+
+use std::collections::HashSet;
+
+use crate::index::lexical::{is_stop_word, stems};
+use crate::index::symbols::{folded, looks_like_identifier};
+use crate::index::{QueryText, words};
+use crate::search::plan::QueryClass;
+
+/// The words of a query as the ranking compares them with names and paths.
+pub struct Subject {
+    /// Stems of the parts of its words, without stop words unless there is nothing else.
+    terms: HashSet<String>,
+    /// Names as [`folded`] writes them.
+    identifiers: HashSet<String>,
+    /// Its words in lower case, also those inside of identifiers.
+    pub words: HashSet<String>,
+}
+
+impl Subject {
+    pub fn new(query: &QueryText, class: QueryClass) -> Self {
+        let telling = |word: &&String| !is_stop_word(&words::lower(word));
+        let mut terms: HashSet<String> =
+            query.words.iter().filter(telling).flat_map(|word| stems(word)).collect();
+        if terms.is_empty() {
+            terms = query.words.iter().flat_map(|word| stems(word)).collect();
+        }
+        let is_name = |word: &&String| {
+            let capital = word.len() > 2 && word.starts_with(char::is_uppercase);
+            class == QueryClass::Identifier || capital || looks_like_identifier(word)
+        };
+        let names = query.words.iter().filter(telling).filter(is_name);
+        Self {
+            terms,
+            identifiers: names.map(|word| folded(word)).filter(|name| !name.is_empty()).collect(),
+            words: super::path::mentioned(query),
+        }
+    }
+
+    pub fn names(&self, name: &str) -> bool {
+        self.identifiers.contains(&folded(name))
+    }
+
+    /// The share of the query's terms that `text` has, 0 to 1.
+    pub fn covered_by(&self, text: &str) -> f64 {
+        self.common(&terms_of(text)) as f64 / self.terms.len().max(1) as f64
+    }
+
+    /// The share of the terms of `text` that the query has, 0 to 1.
+    pub fn covers(&self, text: &str) -> f64 {
+        let terms = terms_of(text);
+        self.common(&terms) as f64 / terms.len().max(1) as f64
+    }
+
+    fn common(&self, terms: &HashSet<String>) -> usize {
+        terms.iter().filter(|term| self.terms.contains(*term)).count()
+    }
+}
+
+fn terms_of(text: &str) -> HashSet<String> {
+    words::words(text).flat_map(stems).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_compared_with_names_and_paths_by_stems() {
+        let query = QueryText::new("How does the ConnectionPool retry requests?");
+        let subject = Subject::new(&query, QueryClass::Mixed);
+        assert!(subject.names("connection_pool") && !subject.names("retry"));
+        assert!(!subject.names("How"), "a stop word is no name");
+        assert_eq!(subject.covered_by("RequestPool"), 0.5);
+        assert_eq!(subject.covers("retries/request.rs"), 2.0 / 3.0);
+        assert_eq!(subject.covers(""), 0.0);
+        let only_stop_words =
+            Subject::new(&QueryText::new("where is it"), QueryClass::NaturalLanguage);
+        assert_eq!(only_stop_words.covered_by("it"), 1.0 / 3.0);
+    }
+}
