@@ -10,7 +10,7 @@ use codeintel::corpus::source::SkipReason;
 use codeintel::index::versions::{DataFolder, IndexVersion};
 use codeintel::search::{ChannelName, Query, Searcher};
 
-use crate::support::{Place, ask, only, paths, rust_file};
+use crate::support::{CONTENT_CHANNELS, Place, ask, only, paths, rust_file};
 
 /// A place with a published index of one function.
 fn published() -> Place {
@@ -95,7 +95,7 @@ fn files_that_are_not_text_are_skipped_and_counted() {
         assert_eq!(report.skipped.get(reason), files, "{reason:?}");
     }
     let answer = ask(&place.searcher(), &place.query("plain_text", 10));
-    assert_eq!(answer.channels_used, ChannelName::ALWAYS);
+    assert_eq!(answer.channels_used, CONTENT_CHANNELS);
     assert_eq!(paths(&answer), ["a.rs"]);
 }
 

@@ -2,6 +2,7 @@
 
 mod failures;
 mod locations;
+mod names_and_paths;
 mod prompts;
 mod quality;
 mod scip;

@@ -266,9 +266,9 @@ fn the_report_lists_the_stages_in_their_order() {
     assert!(report.steps.windows(2).all(|pair| pair[0].started <= pair[1].started));
     let whole = report.steps[0].duration;
     assert!(report.steps[1..].iter().all(|step| step.duration <= whole));
-    assert_eq!(report.steps.len(), 11);
+    assert_eq!(report.steps.len(), 12);
     let skipped = report.steps.iter().filter(|s| s.status == StepStatus::Skip);
-    assert_eq!(skipped.map(|s| s.stage).collect::<Vec<_>>(), [Stage::Splade]);
+    assert_eq!(skipped.map(|s| s.stage).collect::<Vec<_>>(), [Stage::Path, Stage::Splade]);
 
     let ids: BTreeSet<String> = (0..100).map(|_| cx().run_id().to_owned()).collect();
     assert_eq!(ids.len(), 100, "every run has its own id");

@@ -12,10 +12,10 @@ use codeintel::index::{DenseIndex, DenseParams, LexicalIndex, QueryText, SymbolI
 use codeintel::ingest::IngestOutcome;
 use codeintel::search::{ChannelName, Query, Searcher};
 
-use crate::support::{Place, ask, cx, only, rust_file};
+use crate::support::{CONTENT_CHANNELS, Place, ask, cx, only, rust_file};
 
 const EACH: [&[ChannelName]; 4] =
-    [&[ChannelName::Dense], &[ChannelName::Lexical], &[ChannelName::Symbol], &ChannelName::ALWAYS];
+    [&[ChannelName::Dense], &[ChannelName::Lexical], &[ChannelName::Symbol], &CONTENT_CHANNELS];
 
 /// A chunk that was found, without its id.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -4,7 +4,7 @@ use codeintel::base::error::ErrorKind;
 use codeintel::base::telemetry::{RunReport, Stage, StepStatus};
 use codeintel::search::{ChannelName, Searcher};
 
-use crate::support::{PATIENCE, ask, cx, many, only};
+use crate::support::{CONTENT_CHANNELS, PATIENCE, ask, cx, many, only};
 
 fn has_warning(report: &RunReport, code: &str, channel: &str) -> bool {
     report.warnings.iter().any(|w| w.code == code && w.message.contains(channel))
@@ -59,8 +59,7 @@ fn a_late_channel_is_left_out_at_the_deadline() {
         let cx = cx();
         match searcher.search(&query, &cx) {
             Ok(answer) => {
-                let missing =
-                    ChannelName::ALWAYS.iter().filter(|c| !answer.channels_used.contains(c));
+                let missing = CONTENT_CHANNELS.iter().filter(|c| !answer.channels_used.contains(c));
                 for channel in missing {
                     late += 1;
                     assert!(has_warning(&answer.report, "channel-late", channel.as_str()));
@@ -69,7 +68,7 @@ fn a_late_channel_is_left_out_at_the_deadline() {
                 }
             }
             Err(error) => {
-                late += ChannelName::ALWAYS.len();
+                late += CONTENT_CHANNELS.len();
                 assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
                 assert!(error.to_string().contains("1 ms"), "{error}");
             }
@@ -80,7 +79,7 @@ fn a_late_channel_is_left_out_at_the_deadline() {
     // that of the settings.
     let patient = cx().with_deadline(PATIENCE);
     let answer = searcher.search(&place.query("parse_header", 5), &patient).unwrap();
-    assert_eq!(answer.channels_used, ChannelName::ALWAYS);
+    assert_eq!(answer.channels_used, CONTENT_CHANNELS);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use codeintel::index::{Impacts, SparseIndex};
 use codeintel::ingest::{Expanders, IngestOutcome};
 use codeintel::search::{ChannelName, Searcher};
 
-use crate::support::{Place, ask, cx, fingerprint, golden, many_files, only};
+use crate::support::{CONTENT_CHANNELS, Place, ask, cx, fingerprint, golden, many_files, only};
 
 const SPARSE: [ChannelName; 1] = [ChannelName::Sparse];
 const QUERIES: [&str; 3] = ["how is the header of a packet parsed", "parse_header", "token"];
@@ -60,7 +60,7 @@ fn expected(engine: &Engine, rows: &[ChunkRow], query: &str, k: usize) -> Vec<u3
 fn found(searcher: &Searcher, place: &Place, query: &str, k: usize) -> Vec<u32> {
     let cx = cx();
     let query = only(place.query(query, k), &SPARSE);
-    let rankings = searcher.rankings(&query, &cx).unwrap();
+    let (_, rankings) = searcher.rankings(&query, &cx).unwrap();
     assert_eq!(rankings.len(), 1, "{:?}", cx.report().warnings);
     rankings[0].hits.iter().take(k).map(|hit| hit.id.0).collect()
 }
@@ -107,7 +107,7 @@ fn all_channels_are_searched_together_and_the_sparse_one_is_explained() {
     place.index();
     let searcher = place.searcher();
     let answer = ask(&searcher, &place.query(QUERIES[0], 20));
-    assert_eq!(answer.channels_used, ChannelName::ALL);
+    assert_eq!(answer.channels_used, [&CONTENT_CHANNELS[..], &SPARSE].concat());
     let contributes = |c: &codeintel::search::Contribution| c.channel == ChannelName::Sparse;
     assert!(answer.findings.iter().any(|f| f.why.contributions.iter().any(contributes)));
     let step = answer.report.steps.iter().find(|step| step.stage == Stage::Splade).unwrap();
@@ -118,7 +118,7 @@ fn all_channels_are_searched_together_and_the_sparse_one_is_explained() {
     // Without the model, the channel is left out and named.
     let searcher = Searcher::open(place.version(), Some(place.engine()), &place.settings).unwrap();
     let answer = ask(&searcher, &place.query(QUERIES[0], 20));
-    assert_eq!(answer.channels_used, ChannelName::ALWAYS);
+    assert_eq!(answer.channels_used, CONTENT_CHANNELS);
     let limit = |limit: &&String| limit.contains("sparse") && limit.contains("not loaded");
     assert!(answer.limits.iter().any(|l| limit(&l)), "{:?}", answer.limits);
 }
@@ -130,7 +130,7 @@ fn an_index_without_a_sparse_model_has_no_such_channel_and_says_so_only_if_it_is
     place.index();
     let searcher = place.searcher();
     let answer = ask(&searcher, &place.query("parse_header", 5));
-    assert_eq!((answer.channels_used, answer.limits), (ChannelName::ALWAYS.to_vec(), vec![]));
+    assert_eq!((answer.channels_used, answer.limits), (CONTENT_CHANNELS.to_vec(), vec![]));
     assert!(answer.report.warnings.is_empty(), "{:?}", answer.report.warnings);
     let step = answer.report.steps.iter().find(|step| step.stage == Stage::Splade).unwrap();
     assert_eq!(step.status, StepStatus::Skip);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 pub use endpoint::Endpoint;
 pub use files::{many, many_files, rust_file};
 pub use model::{golden, golden_json, overflow_token, tiny_model};
-pub use place::{Place, ask, cx, engine, fingerprint, only, paths};
+pub use place::{CONTENT_CHANNELS, Place, ask, cx, engine, fingerprint, only, paths};
 pub use ran::Ran;
 pub use serving::{Reply, Serving, agent, is_hex, reply};
 pub use tls::TlsProxy;

@@ -194,6 +194,10 @@ pub fn ask(searcher: &Searcher, query: &Query) -> Answer {
     searcher.search(query, &cx()).unwrap()
 }
 
+/// The channels that are asked if a query names no file, in an index without a sparse model.
+pub const CONTENT_CHANNELS: [ChannelName; 3] =
+    [ChannelName::Dense, ChannelName::Lexical, ChannelName::Symbol];
+
 /// `query` for these channels alone.
 pub fn only(query: Query, channels: &[ChannelName]) -> Query {
     query.with_channels(channels.to_vec()).unwrap()

@@ -38,8 +38,9 @@ const SEARCH: [&str; 10] = [
     "vllm.embed_batch",
 ];
 
-/// Stages of its report that have no span: the sparse channel, which is off.
-const SKIPPED: usize = 1;
+/// Stages of its report that have no span: the channels of paths and of sparse vectors, which are not
+/// asked.
+const SKIPPED: usize = 2;
 
 /// `args` in `place`, with everything exported to `endpoint` at short intervals.
 fn exporting(place: &Place, args: &[&str], protocol: Protocol, endpoint: &str) -> Command {
