@@ -17,6 +17,7 @@ use crate::eval::{
     Comparison, Evaluation, MadeSet, MakeOptions, QuestionCandidates, QuestionScores,
     TakeCandidates, compare, evaluate, make, read_questions,
 };
+use crate::tools::semantic_search::RerankOptions;
 
 /// The file of the questions that `make` writes.
 const SET: &str = "questions.jsonl";
@@ -65,6 +66,9 @@ pub struct RunArgs {
     /// scripts/learn-ranking
     #[arg(long, value_name = "FILE")]
     pub candidates: Option<PathBuf>,
+    /// Compare with the pipeline that ranks the best chunks once more by this method, too
+    #[arg(long, value_name = "METHOD")]
+    pub rerank: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -156,8 +160,11 @@ fn write_set(made: &MadeSet, folder: &Path) -> Result<()> {
 
 fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {
     let questions = read_questions(&args.questions)?;
+    let rerank = RerankOptions { method: args.rerank.clone(), top_k: None }.check()?;
+    let rerank = rerank.method.is_some().then_some(rerank);
     cx.app.open(true)?;
     let searcher = cx.app.searcher()?;
+    searcher.prepare_rerank(rerank.unwrap_or_default());
     let is_dash = args.json.as_deref().is_some_and(|file| file.as_os_str() == "-");
     let file = args.json.as_deref().filter(|_| !is_dash);
     let create = |file| OutputFile::create("--json", Some(file), &cx.files_read());
@@ -178,7 +185,7 @@ fn run_set(cx: &mut Context, args: &RunArgs) -> Result<(), Arc<Error>> {
         .with_style(style.expect("the template is well formed"));
     let settings = &cx.app.settings().search;
     let asked = |asked: usize| bar.set_position(asked as u64);
-    let evaluated = evaluate(&searcher, &questions, settings, &run, asked, take);
+    let evaluated = evaluate(&searcher, &questions, settings, rerank, &run, asked, take);
     bar.finish_and_clear();
     cx.finish(&run, evaluated.as_ref().err());
     let evaluation = evaluated?;
@@ -228,6 +235,8 @@ fn print_figures(out: &mut Out, evaluation: &Evaluation) -> Result<()> {
             ))?;
         }
     }
+    let times = evaluation.search_ms.iter().map(|(system, ms)| format!("{system} {ms:.1} ms"));
+    out.line(format!("\nMean of a search: {}", times.collect::<Vec<_>>().join(", ")))?;
     Ok(())
 }
 

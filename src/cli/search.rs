@@ -9,7 +9,8 @@ use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Caller;
 use crate::tools::search::{self, SearchInput};
-use crate::tools::wire::{SearchAnswer, SearchFinding};
+use crate::tools::semantic_search::RerankOptions;
+use crate::tools::wire::{RerankUse, SearchAnswer, SearchFinding};
 use crate::tools::{changed_note, semantic_search};
 
 /// Maximum lines of a snippet.
@@ -39,6 +40,10 @@ pub struct SearchArgs {
     /// Search only paths that match; a leading ! excludes those that match
     #[arg(long, value_name = "GLOB")]
     pub glob: Vec<String>,
+    /// Rank the best chunks once more: off, exact, maxsim, cross_encoder or listwise
+    /// (docs/searching.md)
+    #[arg(long, value_name = "METHOD")]
+    pub rerank: Option<String>,
     /// Raise files that a recent commit changed
     #[arg(long)]
     pub recent: bool,
@@ -52,10 +57,13 @@ pub fn run(mut cx: Context, args: SearchArgs) -> Result<(), Arc<Error>> {
         globs: args.glob,
         languages: args.lang,
         recency: args.recent.then_some(true),
+        rm3: None,
+        rerank: RerankOptions { method: args.rerank, top_k: None },
     };
     // Check the query before opening the index, which takes longer.
     let query = input.clone().check(&cx.app.settings().search)?;
     cx.app.open_for(&query.channels)?;
+    cx.app.searcher()?.prepare_rerank(query.rerank);
     let run = semantic_search::SPEC.begin(&cx.app, Caller::nobody(), None);
     let result = search::run(&cx.app, input, &run);
     cx.finish(&run, result.as_ref().err().map(|error| &**error));
@@ -95,6 +103,10 @@ fn print(out: &mut Out, answer: &SearchAnswer, explain: bool) -> Result<()> {
         let depths = depths.collect::<Vec<_>>().join("; ");
         let line = format!("   {} query: {depths}; {} fusion", answer.query_kind, method.fusion);
         out.line(paint(DIM, line))?;
+        if let Some(RerankUse { method, candidates, scored }) = &method.rerank {
+            let line = format!("   {scored} of {} chunks reranked by {method}", candidates.len());
+            out.line(paint(DIM, line))?;
+        }
         report::print_stages(out, &method.stages, &answer.run_id, &answer.trace_id)?;
     }
     Ok(())

@@ -21,6 +21,8 @@ pub struct Evaluation {
     pub questions: usize,
     /// The means of each system, in the order of [`System::ALL`].
     pub systems: Vec<SystemFigures>,
+    /// The mean milliseconds of a search for 200 results, by the systems that are the whole pipeline.
+    pub search_ms: BTreeMap<&'static str, f64>,
     /// Of each question.
     pub scores: Vec<QuestionScores>,
 }
@@ -70,6 +72,7 @@ impl Evaluation {
     pub(super) fn new(
         manifest: &VersionManifest,
         systems: &[System],
+        search_ms: BTreeMap<&'static str, f64>,
         scores: Vec<QuestionScores>,
     ) -> Self {
         let mut categories: Vec<&str> = scores.iter().map(|q| q.category.as_str()).collect();
@@ -90,6 +93,7 @@ impl Evaluation {
             chunks: manifest.live_chunks,
             questions: scores.len(),
             systems: systems.iter().enumerate().map(figures).collect(),
+            search_ms,
             scores,
         }
     }

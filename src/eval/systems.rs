@@ -1,6 +1,7 @@
 //! The systems that are compared on one index.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
 
 use super::baselines::WordIndex;
 use super::candidates::QuestionCandidates;
@@ -12,7 +13,9 @@ use crate::base::error::Result;
 use crate::base::hit::{ChunkId, Hit};
 use crate::base::telemetry::RunContext;
 use crate::index::catalog::ChunkRow;
-use crate::search::{Candidate, ChannelName, LIMIT_MAX, Query, Ranking, Searcher};
+use crate::search::{
+    Answer, Candidate, ChannelName, LIMIT_MAX, Query, Ranking, RerankChoice, Searcher,
+};
 
 /// The constant of plain reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 const RRF_K: usize = 60;
@@ -35,12 +38,14 @@ pub enum System {
     Convex,
     /// The whole pipeline.
     Full,
+    /// The whole pipeline, whose best chunks are ranked once more; only if it is asked for.
+    Reranked,
     /// The best of the dense, the lexical and the symbol channel, chosen for each question by its nDCG.
     Oracle,
 }
 
 impl System {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::WordsFound,
         Self::Bm25,
         Self::Dense,
@@ -50,6 +55,7 @@ impl System {
         Self::Rrf,
         Self::Convex,
         Self::Full,
+        Self::Reranked,
         Self::Oracle,
     ];
 
@@ -64,6 +70,7 @@ impl System {
             Self::Rrf => "rrf",
             Self::Convex => "convex",
             Self::Full => "full",
+            Self::Reranked => "reranked",
             Self::Oracle => "oracle",
         }
     }
@@ -72,7 +79,7 @@ impl System {
 /// Takes the candidates of one question.
 pub type TakeCandidates<'a> = &'a mut dyn FnMut(&QuestionCandidates<'_>) -> Result<()>;
 
-/// Asks every question of every system. asked: called after each question with their number.
+/// Asks every question of every system. rerank: how the system `reranked` does it. asked: called after each question with their number.
 /// take_candidates: called with what the ranking knows about each.
 ///
 /// Returns the error of the first question that cannot be answered.
@@ -80,6 +87,7 @@ pub fn evaluate(
     searcher: &Searcher,
     questions: &[Question],
     settings: &SearchSettings,
+    rerank: Option<RerankChoice>,
     cx: &RunContext,
     asked: impl Fn(usize),
     mut take_candidates: Option<TakeCandidates<'_>>,
@@ -94,10 +102,15 @@ pub fn evaluate(
         Some(Found { path, start_line: *start_line, end_line: *end_line })
     };
     let has_sparse = searcher.has(ChannelName::Sparse);
-    let systems = System::ALL.into_iter().filter(|s| *s != System::Sparse || has_sparse);
+    let systems = System::ALL.into_iter().filter(|system| match system {
+        System::Sparse => has_sparse,
+        System::Reranked => rerank.is_some(),
+        _ => true,
+    });
     let systems: Vec<System> = systems.collect();
     let found =
         |hits: &[Hit]| -> Vec<Found<'_>> { hits.iter().filter_map(|hit| place(hit.id)).collect() };
+    let mut took = Took::default();
     let mut all = Vec::with_capacity(questions.len());
     for (i, question) in questions.iter().enumerate() {
         let query = Query::new(&question.query, LIMIT_MAX, settings)?;
@@ -109,15 +122,17 @@ pub fn evaluate(
         let (dense, lexical) = (of(ChannelName::Dense), of(ChannelName::Lexical));
         let scores = |hits: &[Hit]| Scores::of(&found(hits), &question.relevant);
         let channels = [dense, lexical, of(ChannelName::Symbol)].map(scores);
-        let answer = searcher.search(&query, cx)?;
-        let full: Vec<Found<'_>> = answer
-            .findings
-            .iter()
-            .map(|finding| {
-                let row = &finding.row;
-                Found { path: &row.path, start_line: row.start_line, end_line: row.end_line }
-            })
-            .collect();
+        let pipeline = |query: &Query, took: &mut Duration| -> Result<Scores> {
+            let began = Instant::now();
+            let answer = searcher.search(query, cx)?;
+            *took += began.elapsed();
+            Ok(Scores::of(&findings(&answer), &question.relevant))
+        };
+        let full = pipeline(&query, &mut took.full)?;
+        let reranked = match rerank {
+            Some(choice) => pipeline(&query.clone().with_rerank(choice)?, &mut took.reranked)?,
+            None => Scores::default(),
+        };
         if let Some(take) = &mut take_candidates {
             let candidates = searcher.candidates(&query, &plan, &rankings)?;
             let support = searcher.lexical_support(&plan, &rankings);
@@ -134,14 +149,35 @@ pub fn evaluate(
             System::Sparse => scores(of(ChannelName::Sparse)),
             System::Rrf => scores(&reciprocal_ranks(&[dense, lexical])),
             System::Convex => scores(&scaled(&[dense, lexical])),
-            System::Full => Scores::of(&full, &question.relevant),
+            System::Full => full,
+            System::Reranked => reranked,
             System::Oracle => best.unwrap_or_default(),
         };
         let scores: Vec<Scores> = systems.iter().map(score).collect();
         all.push(QuestionScores::new(question, &systems, &scores));
         asked(i + 1);
     }
-    Ok(Evaluation::new(&searcher.version().manifest, &systems, all))
+    let mean_ms = |sum: Duration| sum.as_secs_f64() * 1e3 / questions.len().max(1) as f64;
+    let mut search_ms = BTreeMap::from([(System::Full.as_str(), mean_ms(took.full))]);
+    if rerank.is_some() {
+        search_ms.insert(System::Reranked.as_str(), mean_ms(took.reranked));
+    }
+    Ok(Evaluation::new(&searcher.version().manifest, &systems, search_ms, all))
+}
+
+/// The time of all searches of the pipeline.
+#[derive(Default)]
+struct Took {
+    full: Duration,
+    reranked: Duration,
+}
+
+fn findings(answer: &Answer) -> Vec<Found<'_>> {
+    let found = answer.findings.iter().map(|finding| {
+        let row = &finding.row;
+        Found { path: &row.path, start_line: row.start_line, end_line: row.end_line }
+    });
+    found.collect()
 }
 
 fn reciprocal_ranks(rankings: &[&[Hit]]) -> Vec<Hit> {

@@ -20,7 +20,7 @@ pub mod versions;
 pub(crate) mod words;
 
 pub use dense::{DenseIndex, DenseParams, Resident};
-pub use lexical::{LexicalDoc, LexicalIndex, LexicalWriter};
+pub use lexical::{FEEDBACK_DOCS, Feedback, LexicalDoc, LexicalIndex, LexicalWriter};
 pub use query_text::QueryText;
 pub use sparse::{Impacts, SparseIndex};
 pub use symbols::{SymbolEntry, SymbolIndex};

@@ -5,6 +5,7 @@ use super::gather::Gathered;
 use super::hydrate::Finding;
 use super::plan::{Plan, QueryClass};
 use super::query::Query;
+use super::rerank::Reranked;
 use crate::base::telemetry::RunReport;
 use crate::index::versions::VersionManifest;
 
@@ -18,6 +19,8 @@ pub struct Answer {
     /// The gate's decision.
     pub plan: Plan,
     pub channels_used: Vec<ChannelName>,
+    /// What was ranked once more; `None` if nothing was.
+    pub reranked: Option<Reranked>,
     /// Best first.
     pub findings: Vec<Finding>,
     /// Chunks that any channel found, of which the best are the findings.
@@ -44,6 +47,7 @@ pub(super) struct AnswerParts {
     pub gathered: Gathered,
     /// Chunks in the scope of the query; `None` if the scope is unrestricted.
     pub scope_chunks: Option<usize>,
+    pub reranked: Option<Reranked>,
     /// Best first.
     pub findings: Vec<Finding>,
     /// Chunks after fusion.
@@ -57,7 +61,7 @@ impl Answer {
         manifest: &VersionManifest,
         report: RunReport,
     ) -> Self {
-        let AnswerParts { plan, gathered, scope_chunks, findings, total } = parts;
+        let AnswerParts { plan, gathered, scope_chunks, reranked, findings, total } = parts;
         let mut limits: Vec<String> = gathered.warnings.into_iter().map(|w| w.message).collect();
         if let Some(chunks) = scope_chunks {
             limits.push(format!("the scope left {chunks} of {} chunks", manifest.live_chunks));
@@ -68,6 +72,7 @@ impl Answer {
             query_kind: plan.profile.class,
             plan,
             channels_used: gathered.rankings.iter().map(|ranking| ranking.channel).collect(),
+            reranked,
             next_steps: next_steps(&findings, query),
             findings,
             total,

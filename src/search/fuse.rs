@@ -40,6 +40,22 @@ impl Fusion {
         }
     }
 
+    /// What a chunk of `rank`, from 1, and `raw_score` in `ranking` contributes.
+    pub(super) fn contribution(
+        self,
+        ranking: &Ranking,
+        rank: usize,
+        raw_score: Score,
+    ) -> Contribution {
+        let Ranking { channel, weight, ref hits } = *ranking;
+        let score = match self {
+            // Scores beyond the ranking are those of chunks that an approximate search missed.
+            Self::Convex { .. } => weight * Scale::of(channel, hits, self).apply(raw_score),
+            Self::ReciprocalRank { k } => weight / (k + rank) as f64,
+        };
+        Contribution { channel, rank, raw_score, weight, score }
+    }
+
     /// The constant of reciprocal rank fusion.
     pub fn rrf_k(self) -> Option<usize> {
         match self {
@@ -104,15 +120,9 @@ pub struct Fused {
 /// Fuses `rankings`, without factors; in the order of the chunks.
 pub fn fuse(rankings: &[Ranking], fusion: Fusion) -> Vec<Fused> {
     let mut chunks: HashMap<ChunkId, Vec<Contribution>> = HashMap::new();
-    for Ranking { channel, weight, hits } in rankings {
-        let scale = Scale::of(*channel, hits, fusion);
-        for (rank, hit) in (1..).zip(hits) {
-            let score = match fusion {
-                Fusion::Convex { .. } => weight * scale.apply(hit.score),
-                Fusion::ReciprocalRank { k } => weight / (k + rank) as f64,
-            };
-            let (channel, weight, raw_score) = (*channel, *weight, hit.score);
-            let contribution = Contribution { channel, rank, raw_score, weight, score };
+    for ranking in rankings {
+        for (rank, hit) in (1..).zip(&ranking.hits) {
+            let contribution = fusion.contribution(ranking, rank, hit.score);
             chunks.entry(hit.id).or_default().push(contribution);
         }
     }

@@ -58,7 +58,8 @@ pub fn gather(
             continue;
         };
         let (query, scope, cx) = (query.clone(), scope.clone(), cx.clone());
-        searches.push((channel, Arc::new(ChannelSearch { query, depth: leg.depth, scope, cx })));
+        let asked = ChannelSearch { query, depth: leg.depth, rm3: plan.rm3, scope, cx };
+        searches.push((channel, Arc::new(asked)));
     }
     if !channels.has(ChannelName::Sparse) {
         span.cx().skip(Stage::Splade, "off");

@@ -1,8 +1,9 @@
 //! How does a query become an answer?
 //!
 //! Gate (what kind of query it is, how deep each channel searches), gather (all channels at once,
-//! under one deadline), fuse (one score from those of the channels), rank (its factors),
-//! hydrate (rows from the catalog), answer (with an explanation that adds up to the score).
+//! under one deadline), pool (the distinct chunks), fuse (one score from those of the channels), rank
+//! (its factors), rerank (a closer look at the best, if it is asked for), hydrate (rows from the
+//! catalog), answer (with an explanation that adds up to the score).
 
 mod answer;
 mod channels;
@@ -12,8 +13,10 @@ mod hydrate;
 mod mix;
 mod phrase;
 mod plan;
+mod pool;
 mod query;
 mod rank;
+mod rerank;
 mod searcher;
 
 pub use answer::{Answer, Freshness};
@@ -23,4 +26,5 @@ pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};
 pub use query::{LIMIT_MAX, Query};
 pub use rank::{Candidate, Factor, is_test};
-pub use searcher::Searcher;
+pub use rerank::{RerankChoice, RerankEngines, Reranked};
+pub use searcher::{Searcher, model_for};

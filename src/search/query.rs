@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::channels::ChannelName;
+use super::rerank::RerankChoice;
 use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
 use crate::index::QueryText;
@@ -26,6 +27,11 @@ pub struct Query {
     /// Whether files that were changed recently score higher; `None` if the query decides by what it
     /// asks for.
     pub recency: Option<bool>,
+    /// Whether the lexical channel searches again with words of its best chunks (RM3); `None` if the
+    /// settings decide.
+    pub rm3: Option<bool>,
+    /// How the best chunks are ranked once more.
+    pub rerank: RerankChoice,
 }
 
 impl Query {
@@ -59,6 +65,8 @@ impl Query {
             names_channels: false,
             scope: ScopeSpec::default(),
             recency: None,
+            rm3: None,
+            rerank: RerankChoice::default(),
         })
     }
 
@@ -88,6 +96,25 @@ impl Query {
     pub fn with_recency(mut self, recency: Option<bool>) -> Self {
         self.recency = recency;
         self
+    }
+
+    /// The same query, whose lexical channel does as the settings say if `rm3` is `None`.
+    pub fn with_rm3(mut self, rm3: Option<bool>) -> Self {
+        self.rm3 = rm3;
+        self
+    }
+
+    /// The same query, reranked by `choice`.
+    pub fn with_rerank(mut self, choice: RerankChoice) -> Result<Self> {
+        if let Some(top_k) = choice.top_k.filter(|top_k| !(1..=LIMIT_MAX).contains(top_k)) {
+            return Err(Error::Argument {
+                name: "rerank.top_k",
+                value: top_k.to_string(),
+                expected: format!("1 to {LIMIT_MAX}"),
+            });
+        }
+        self.rerank = choice;
+        Ok(self)
     }
 }
 

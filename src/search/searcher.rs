@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use super::answer::{Answer, AnswerParts};
 use super::channels::{ChannelName, Channels, Engines};
 use super::fuse::{Fused, Ranking, fuse};
-use super::gather::gather;
+use super::gather::{Gathered, gather};
 use super::hydrate::hydrate;
 use super::mix;
 use super::phrase;
 use super::plan::{Plan, QueryClass, plan};
+use super::pool::pool;
 use super::query::Query;
 use super::rank::{self, Candidate};
-use crate::base::config::{CaptureQuery, SearchSettings, Settings};
+use super::rerank::{RerankChoice, RerankEngines, Reranked, Reranker, Sources};
+use crate::base::config::{CaptureQuery, RerankMethod, SearchSettings, Settings};
 use crate::base::error::{Error, Result, Warning};
 use crate::base::hit::{ChunkId, ChunkSet, Hit};
 use crate::base::telemetry::labels::Outcome;
@@ -21,7 +23,7 @@ use crate::base::telemetry::{RunContext, Stage, StageSpan, attrs};
 use crate::corpus::source::IndexedRoots;
 use crate::embedding::engine::Engine;
 use crate::index::catalog::{Catalog, ScopeSpec};
-use crate::index::versions::IndexVersion;
+use crate::index::versions::{IndexVersion, VersionManifest};
 
 /// Answers queries on exactly one published version. Any number of threads may search concurrently.
 pub struct Searcher {
@@ -30,6 +32,7 @@ pub struct Searcher {
     catalog: Arc<Catalog>,
     channels: Channels,
     path_rules: rank::path::FileRules,
+    reranker: Reranker,
     /// The chunks that are not deleted; `None` if no chunk is deleted.
     live: Option<Arc<ChunkSet>>,
     settings: SearchSettings,
@@ -38,7 +41,8 @@ pub struct Searcher {
 
 impl Searcher {
     /// The stages that a run of [`Searcher::search`] is expected to complete.
-    pub const PLANNED: [Stage; 4] = [Stage::Gate, Stage::Gather, Stage::Fuse, Stage::Hydrate];
+    pub const PLANNED: [Stage; 5] =
+        [Stage::Gate, Stage::Gather, Stage::Pool, Stage::Fuse, Stage::Hydrate];
 
     /// Opens `version`. Without an engine, every answer lacks the dense channel.
     ///
@@ -48,14 +52,14 @@ impl Searcher {
         engine: Option<Engine>,
         settings: &Settings,
     ) -> Result<Self> {
-        Self::open_with(version, Engines { dense: engine, sparse: None }, settings)
+        Self::open_with(version, Engines { dense: engine, ..Engines::default() }, settings)
     }
 
     /// As [`Searcher::open`], also with an engine that expands queries. Without that one, an answer
     /// lacks the sparse channel if the version has a sparse index.
     pub fn open_with(version: IndexVersion, engines: Engines, settings: &Settings) -> Result<Self> {
         let manifest = &version.manifest;
-        let Engines { dense, sparse } = &engines;
+        let Engines { dense, sparse, rerank } = &engines;
         let mismatch = |index: String, engine: &Engine| {
             let asked = engine.identity().to_string();
             Err(Error::IndexModelMismatch { index, asked })
@@ -70,6 +74,9 @@ impl Searcher {
         {
             return mismatch(format!("sparse model {record}"), engine);
         }
+        let rerank = rerank.clone().unwrap_or_else(|| RerankEngines::new(settings.clone()));
+        let model = model_for(settings, manifest).to_owned();
+        let reranker = Reranker::new(rerank, model, settings);
         rank::path::compile();
         let (opened, channels) = rayon::join(
             || open_catalog(&version),
@@ -77,7 +84,7 @@ impl Searcher {
         );
         let ((catalog, live), mut channels) = (opened?, channels?);
         let catalog = Arc::new(catalog);
-        channels.add_paths(catalog.clone())?;
+        channels.add_catalog(catalog.clone())?;
         let vectors = channels.dense.index.n();
         let rows = catalog.universe();
         let total = manifest.total_chunks;
@@ -90,6 +97,7 @@ impl Searcher {
         }
         Ok(Self {
             live: (live.count() < live.universe()).then(|| Arc::new(live)),
+            reranker,
             roots: IndexedRoots::new(&version.manifest.roots),
             path_rules: rank::path::FileRules::new(catalog.file_spans()?.len()),
             catalog,
@@ -110,6 +118,11 @@ impl Searcher {
     /// Why the CPU searches vectors; `None` if a GPU does.
     pub fn why_on_cpu(&self) -> Option<&str> {
         self.channels.dense.why_on_cpu()
+    }
+
+    /// Starts what reranks by `choice`, which a search would else wait for.
+    pub fn prepare_rerank(&self, choice: RerankChoice) {
+        self.reranker.prepare(choice);
     }
 
     pub fn version(&self) -> &IndexVersion {
@@ -232,7 +245,7 @@ impl Searcher {
     }
 
     fn plan(&self, query: &Query, s: &mut StageSpan) -> Result<Plan> {
-        plan(query, &self.channels.vocabulary, self.settings.fusion, s)
+        plan(query, &self.channels.vocabulary, &self.settings, s)
     }
 
     /// Runs the stages of the read pipeline.
@@ -254,10 +267,14 @@ impl Searcher {
             let gathered = gather(channels, &query.text, &plan, &scope, s)?;
             Ok((gathered, scope))
         })?;
+        cx.stage(Stage::Pool, |s| {
+            pool(&mut gathered.rankings, self.settings.pool_max, s);
+            Ok(())
+        })?;
         let class = plan.profile.class;
         let recency = rank::Recency::of(&query.text, class, query.recency, &self.settings);
         s.set(attrs::RECENCY_BOOSTED, recency.is_some());
-        let fused = cx.stage(Stage::Fuse, |s| {
+        let mut fused = cx.stage(Stage::Fuse, |s| {
             mix::weigh(&mut gathered.rankings, &plan);
             let fused = fuse(&gathered.rankings, plan.fusion);
             s.set(attrs::FUSION, plan.fusion.as_str());
@@ -274,6 +291,7 @@ impl Searcher {
         })?;
         s.set(attrs::FUSED_DOCS, fused.len());
         let total = fused.len();
+        let reranked = self.rerank(query, &plan, &mut fused, &mut gathered, &cx)?;
         let findings =
             cx.stage(Stage::Hydrate, |s| hydrate(&self.catalog, &self.roots, query, fused, s))?;
         let used = gathered.rankings.iter().map(|ranking| ranking.channel.as_str().to_owned());
@@ -283,7 +301,44 @@ impl Searcher {
         gathered.warnings.extend(off.iter().chain(&plan.warnings).cloned());
         let restricted = scope.filter(|_| !query.scope.is_empty());
         let scope_chunks = restricted.map(|scope| scope.count());
-        Ok(AnswerParts { plan, gathered, scope_chunks, findings, total })
+        Ok(AnswerParts { plan, gathered, scope_chunks, reranked, findings, total })
+    }
+
+    /// Ranks the best of `ranked` once more. A method that fails is left out, with a warning.
+    fn rerank(
+        &self,
+        query: &Query,
+        plan: &Plan,
+        ranked: &mut [Fused],
+        gathered: &mut Gathered,
+        cx: &RunContext,
+    ) -> Result<Option<Reranked>> {
+        let method = self.reranker.method(query.rerank);
+        if method == RerankMethod::Off || ranked.is_empty() {
+            cx.skip(Stage::Rerank, if ranked.is_empty() { "nothing-found" } else { "off" });
+            return Ok(None);
+        }
+        let sources = Sources {
+            query: &query.text.raw,
+            catalog: &self.catalog,
+            dense: &self.channels.dense,
+            rankings: &gathered.rankings,
+            fusion: plan.fusion,
+        };
+        let rerank = |s: &mut StageSpan| self.reranker.rerank(query.rerank, ranked, &sources, s);
+        let (reranked, warning) = match cx.stage(Stage::Rerank, rerank) {
+            Ok((reranked, warning)) => (Some(reranked), warning),
+            Err(Error::Cancelled) => return Err(Error::Cancelled),
+            Err(error) => {
+                let message = format!("reranking by {method} was left out: {error}");
+                (None, Some(Warning::new("rerank-failed", message)))
+            }
+        };
+        if let Some(warning) = warning {
+            cx.warn(warning.clone());
+            gathered.warnings.push(warning);
+        }
+        Ok(reranked)
     }
 
     /// The chunks that a search may return; `None` for all chunks.
@@ -294,6 +349,12 @@ impl Searcher {
         // The catalog's files list no deleted chunk.
         Ok(Some(Arc::new(self.catalog.scope(spec)?)))
     }
+}
+
+/// The embedding model for a version: that of the settings if one is set, else its own.
+pub fn model_for<'a>(settings: &'a Settings, manifest: &'a VersionManifest) -> &'a str {
+    let set = &settings.model.name;
+    if *set == Settings::default().model.name { &manifest.model.name } else { set }
 }
 
 /// Opens the catalog of `version`, ready to answer, and the set of its chunks that are not deleted.

@@ -21,7 +21,7 @@ use crate::embedding::engine::{Engine, EngineOptions};
 use crate::embedding::models;
 use crate::index::versions::{DataFolder, IndexVersion};
 use crate::ingest::{Expanders, Ingest, Progress, Watched, watch};
-use crate::search::{ChannelName, Engines, Searcher};
+use crate::search::{ChannelName, Engines, RerankChoice, RerankEngines, Searcher, model_for};
 
 /// How long an update waits for another run that writes the index.
 const LOCK_WAIT: Duration = Duration::from_secs(60);
@@ -46,6 +46,7 @@ struct Shared {
     engine: Slot<Engine>,
     searcher: Slot<Arc<Searcher>>,
     expanders: Arc<Expanders>,
+    rerank: Arc<RerankEngines>,
     loading: Loading,
     changes: Changes,
     /// Of the run of this process that writes the index.
@@ -63,6 +64,7 @@ impl App {
         Self(Arc::new(Shared {
             runs: Arc::new(RunFolder::new(&data, &settings.telemetry)),
             expanders: Expanders::new(settings.clone()),
+            rerank: RerankEngines::new(settings.clone()),
             settings,
             telemetry,
             data,
@@ -254,14 +256,15 @@ impl App {
     pub fn open_for(&self, channels: &[ChannelName]) -> Result<()> {
         let version = self.data().current()?;
         let engine = if channels.contains(&ChannelName::Dense) {
-            let model = self.model_for(&version);
+            let model = model_for(self.settings(), &version.manifest);
             Some(start_engine(self.settings(), model, EngineOptions::default())?)
         } else {
             None
         };
         let sparse = channels.contains(&ChannelName::Sparse);
         let sparse = if sparse { self.expander(&version)? } else { None };
-        let engines = Engines { dense: engine.clone(), sparse };
+        let engines =
+            Engines { dense: engine.clone(), sparse, rerank: Some(self.0.rerank.clone()) };
         let searcher = Searcher::open_with(version, engines, self.settings())?;
         if let Some(engine) = engine {
             self.0.loading.set(&self.0.engine, Ok(engine));
@@ -284,12 +287,6 @@ impl App {
                 Ok(None)
             }
         }
-    }
-
-    /// The model of the settings if one is set, otherwise the model of the index.
-    fn model_for<'a>(&'a self, version: &'a IndexVersion) -> &'a str {
-        let set = &self.settings().model.name;
-        if *set == Settings::default().model.name { &version.manifest.model.name } else { set }
     }
 
     /// Starts the engine with `start` and opens the current version; each becomes ready on its own.
@@ -360,7 +357,8 @@ impl App {
             return;
         }
         let opened = self.data().current().and_then(|version| {
-            let engines = Engines { dense: engine, sparse: self.expander(&version)? };
+            let rerank = Some(self.0.rerank.clone());
+            let engines = Engines { dense: engine, sparse: self.expander(&version)?, rerank };
             Searcher::open_with(version, engines, self.settings()).map(Arc::new)
         });
         match &opened {
@@ -377,6 +375,7 @@ impl App {
         self.0.loading.set(&self.0.searcher, opened);
         if let Some(searcher) = searcher {
             searcher.place();
+            searcher.prepare_rerank(RerankChoice::default());
         }
     }
 }

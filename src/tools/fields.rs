@@ -1,5 +1,6 @@
 //! Fields: the fields of a JSON object that a client sent, read one by one.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::tool::JsonObject;
@@ -86,6 +87,13 @@ impl Fields {
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(other) => Err(refused(name, &other, "true or false")),
         }
+    }
+
+    /// An object with the fields of `T`.
+    pub fn object<T: DeserializeOwned>(&mut self, name: &'static str) -> Result<Option<T>> {
+        let Some(value) = self.value(name) else { return Ok(None) };
+        let read = T::deserialize(&value);
+        read.map(Some).map_err(|error| refused(name, &value, &format!("an object ({error})")))
     }
 
     /// A list of strings, or a single one.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::semantic_search::RerankOptions;
 use super::wire::SearchAnswer;
 use super::{App, Fields, FromFields, empty};
 use crate::base::config::SearchSettings;
@@ -29,6 +30,10 @@ pub struct SearchInput {
     /// Whether files that were changed recently score higher; if absent, they do if the query speaks
     /// of recent changes.
     pub recency: Option<bool>,
+    /// Whether the lexical channel searches again with words of its best chunks; `search.rm3` if absent.
+    pub rm3: Option<bool>,
+    /// How the best chunks are ranked once more.
+    pub rerank: RerankOptions,
 }
 
 impl FromFields for SearchInput {
@@ -45,8 +50,11 @@ impl FromFields for SearchInput {
             globs: fields.texts("globs")?.unwrap_or_default(),
             languages: fields.texts("languages")?.unwrap_or_default(),
             recency: fields.flag("recency")?,
+            rm3: fields.flag("rm3")?,
+            rerank: fields.object("rerank")?.unwrap_or_default(),
         };
-        fields.refuse_others("query, limit, channels, globs, languages and recency")?;
+        fields
+            .refuse_others("query, limit, channels, globs, languages, recency, rm3 and rerank")?;
         Ok(input)
     }
 }
@@ -56,8 +64,11 @@ impl SearchInput {
     pub fn check(self, settings: &SearchSettings) -> Result<Query> {
         let scope = ScopeSpec { globs: self.globs, languages: self.languages };
         let limit = self.limit.unwrap_or(settings.limit);
-        let query =
-            Query::new(&self.query, limit, settings)?.with_scope(scope).with_recency(self.recency);
+        let query = Query::new(&self.query, limit, settings)?
+            .with_scope(scope)
+            .with_recency(self.recency)
+            .with_rm3(self.rm3)
+            .with_rerank(self.rerank.check()?)?;
         if self.channels.is_empty() {
             return Ok(query);
         }

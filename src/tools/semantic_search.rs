@@ -9,10 +9,11 @@ use super::cursor::Pages;
 use super::scope::{self, ScopeInput};
 use super::wire::SearchAnswer;
 use super::{App, ToolSpec, empty};
+use crate::base::config::{RerankMethod, Value};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::search::{ChannelName, LIMIT_MAX, Query};
+use crate::search::{ChannelName, LIMIT_MAX, Query, RerankChoice};
 
 pub const SPEC: ToolSpec = ToolSpec {
     name: "semantic_search",
@@ -27,7 +28,7 @@ pub const SPEC: ToolSpec = ToolSpec {
 pub const PRO_SPEC: ToolSpec = ToolSpec {
     name: "semantic_search_pro",
     title: "Search code with options",
-    description: "As semantic_search, with options: channels, recency, and a time limit. Use it \
+    description: "As semantic_search, with options: channels, recency, reranking, and a time limit. Use it \
                   to compare channels, or when semantic_search was too slow or missed an exact word.",
     label: Tool::SearchPro,
     ..ToolSpec::SEARCHES
@@ -95,6 +96,33 @@ pub struct SearchOptions {
     pub budget_ms: Option<u64>,
     /// Raise files that were changed recently; absent: if the query speaks of recent changes.
     pub recency: Option<bool>,
+    /// Search the words again with words of their best chunks (RM3).
+    pub rm3: Option<bool>,
+    /// Rank the best chunks once more.
+    pub rerank: RerankOptions,
+}
+
+/// How to rank the best chunks once more; absent: as the server is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct RerankOptions {
+    /// off, exact, maxsim, cross_encoder or listwise.
+    pub method: Option<String>,
+    /// Chunks to rank.
+    #[schemars(range(min = 1, max = 200))]
+    pub top_k: Option<usize>,
+}
+
+impl RerankOptions {
+    /// The method by its name.
+    pub fn check(&self) -> Result<RerankChoice> {
+        let parse = |name: &String| {
+            let wrong =
+                |expected| Error::Argument { name: "rerank.method", value: name.clone(), expected };
+            RerankMethod::parse(name).map_err(wrong)
+        };
+        Ok(RerankChoice { method: self.method.as_ref().map(parse).transpose()?, top_k: self.top_k })
+    }
 }
 
 pub(super) fn run(
@@ -125,14 +153,16 @@ fn page(
 ) -> Result<SearchAnswer, Arc<Error>> {
     let searcher = app.searcher()?;
     let scope = scope::resolve(app, input.scope.clone(), input.scope_id.as_deref(), cx)?;
-    let SearchOptions { channels, recency, budget_ms } = &options;
+    let SearchOptions { channels, recency, rm3, rerank, budget_ms } = &options;
     let key = (&input.query, input.limit, &scope.globs, &scope.languages, channels, recency);
+    let key = (key, rm3, rerank);
     let pages = Pages::new(&searcher.version().manifest.version, &key);
     let offset = pages.offset(input.cursor.as_deref())?;
     // The page itself must be within bounds before later pages extend it.
     let settings = &app.settings().search;
     let mut query =
         Query::new(&input.query, input.limit, settings)?.with_scope(scope).with_recency(*recency);
+    query = query.with_rm3(*rm3).with_rerank(rerank.check()?)?;
     query.limit = LIMIT_MAX.min(offset + input.limit);
     if !channels.is_empty() {
         let channels = channels.iter().map(|name| ChannelName::parse(name));

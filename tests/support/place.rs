@@ -132,7 +132,7 @@ impl Place {
         let expanders = Expanders::new(self.settings.clone());
         let sparse = version.manifest.sparse.as_ref();
         let sparse = sparse.map(|record| expanders.for_queries(record).unwrap().engine);
-        let engines = Engines { dense: engine, sparse };
+        let engines = Engines { dense: engine, sparse, rerank: None };
         Searcher::open_with(version, engines, &self.settings).unwrap()
     }
 

@@ -12,6 +12,8 @@ pub const FILE_NAME: &str = "codeintel.toml";
 
 /// The variable that holds the key of the endpoint.
 const API_KEY: &str = "CODEINTEL_ENDPOINT_API_KEY";
+/// The variable of the key of the chat endpoint that reranks.
+const RERANK_API_KEY: &str = "CODEINTEL_SEARCH_RERANK_API_KEY";
 
 /// The variable that held it before.
 const API_KEY_OLD: &str = "CODEINTEL_VLLM_API_KEY";
@@ -58,6 +60,7 @@ impl Settings {
         });
         settings.apply_layer(flags.collect(), &mut warnings)?;
         settings.endpoint.api_key = Secret::new(read_api_key(&env, &mut warnings)?);
+        settings.search.rerank_api_key = Secret::new(env(RERANK_API_KEY));
         Ok((settings, warnings.0))
     }
 
@@ -269,9 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn the_endpoint_s_key_comes_from_the_environment_and_is_never_shown() {
-        let settings = load("", &[("CODEINTEL_ENDPOINT_API_KEY", "sesame")], &[]).unwrap();
+    fn the_keys_of_endpoints_come_from_the_environment_and_are_never_shown() {
+        let variables = ["CODEINTEL_ENDPOINT_API_KEY", "CODEINTEL_SEARCH_RERANK_API_KEY"]
+            .map(|v| (v, "sesame"));
+        let settings = load("", &variables, &[]).unwrap();
         assert_eq!(settings.endpoint.api_key.reveal(), Some("sesame"));
+        assert_eq!(settings.search.rerank_api_key.reveal(), Some("sesame"));
         assert!(!format!("{settings:?}").contains("sesame"));
         assert!(KEYS.iter().all(|key| !key.value(&settings).contains("sesame")));
     }

@@ -17,5 +17,5 @@ pub use settings::{
 };
 pub use value::{
     CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice, IndexNeed,
-    MetricsRoute, SemconvCompat, VllmMode,
+    MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
 };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{Secret, user_folder};
 use super::value::{
     CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice, IndexNeed,
-    MetricsRoute, SemconvCompat, Value, VllmMode,
+    MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
 };
 
 /// The short name of one variable, kept from the Python version.
@@ -184,6 +184,24 @@ settings! {
             "Deadline of a search in milliseconds; a channel that misses it is left out and reported";
         fusion: FusionChoice = FusionChoice::Convex,
             "How the channels' rankings are fused: convex (weighted sum of their scaled scores), rrf (weighted reciprocal ranks)";
+        pool_max: usize = 1_000, in 200..=10_000,
+            "Maximum chunks that the channels found together and that are ranked; those that every channel ranks low are dropped first";
+        rm3: bool = false,
+            "Whether the lexical channel searches again with words of its ten best chunks (RM3)";
+        rerank: RerankMethod = RerankMethod::Off,
+            "How the best chunks are ranked once more: off, exact (vectors in full precision, for what an approximate index missed), maxsim (token vectors of the embedding model), cross_encoder (search.rerank_model), listwise (a chat model at search.rerank_url)";
+        rerank_top_k: usize = 50, in 1..=200,
+            "Number of chunks that are ranked once more";
+        rerank_budget_ms: u64 = 1_000, in 1..=600_000,
+            "Maximum milliseconds of that; when they are over, the remaining chunks keep their order";
+        rerank_weight: f64 = 0.0, in 0.0..=1.0,
+            "Weight of that against the score before, 0 to 1, where 1 is its order alone; 0: the weight of the method (docs/searching.md)";
+        rerank_model: String = String::new(),
+            "Model of cross_encoder: a name, or a folder with a classifier of one label";
+        rerank_url: String = String::new(),
+            "Base URL of an OpenAI-compatible chat endpoint for listwise, which receives the texts of the chunks; its API key is read only from CODEINTEL_SEARCH_RERANK_API_KEY";
+        rerank_chat_model: String = String::new(),
+            "Name of the model at that endpoint";
         nprobe: usize = 32, in 1..=65_536,
             "Inverted lists visited by a search of an ivf index";
         ef_search: usize = 96, in 1..=65_536,
@@ -196,6 +214,7 @@ settings! {
             "Days after which that boost has halved";
         dense_device: DenseDevice = DenseDevice::Auto,
             "Where `serve` searches vectors: auto (in the memory of the GPU that embeds queries if there is one and they fit, otherwise on the CPU), cpu";
+        + rerank_api_key, "API key of the chat endpoint, read only from the environment.";
     }
     /// The HTTP server.
     serve: ServeSettings {

@@ -107,6 +107,12 @@ words! {
     FusionChoice { Convex = "convex", Rrf = "rrf" }
 }
 words! {
+    /// How the best chunks of a search are ranked once more.
+    RerankMethod {
+        Off = "off", Exact = "exact", MaxSim = "maxsim", CrossEncoder = "cross_encoder", Listwise = "listwise",
+    }
+}
+words! {
     /// Where a server searches vectors.
     DenseDevice { Auto = "auto", Cpu = "cpu" }
 }

@@ -101,6 +101,14 @@ attrs! {
     FUSION = "retrieval.fusion", "How the rankings of the channels are fused: convex or weighted_rrf";
     RRF_K = "retrieval.rrf_k", "The constant of reciprocal rank fusion, where it is used";
     FUSED_DOCS = "retrieval.fused_docs", "Distinct candidates after fusion";
+    POOL_DOCS = "retrieval.pool_docs", "Distinct candidates of all channels that are ranked";
+    POOL_DROPPED = "retrieval.pool_dropped", "Distinct candidates beyond search.pool_max, which are not";
+    RM3 = "retrieval.rm3_enabled", "Whether the lexical channel searches again with words of its best chunks";
+    RM3_TERMS = "retrieval.rm3_terms", "Words that this second search added to the query";
+    RERANK_METHOD = "retrieval.rerank_method", "How the best candidates are ranked once more: exact, maxsim, cross_encoder or listwise";
+    RERANK_CANDIDATES = "retrieval.rerank_candidates", "Candidates to rank once more";
+    RERANK_SCORED = "retrieval.rerank_scored", "Candidates that were, within the budget";
+    RERANK_BUDGET_MS = "retrieval.rerank_budget_ms", "Time limit of the stage in milliseconds";
     RECENCY_BOOSTED = "retrieval.recency_boosted", "Whether files that were changed recently score higher";
     HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows requested from the catalog";
     QUERY_CLASS = "retrieval.query_class", "Class of the query, as decided by the gate";

@@ -56,19 +56,22 @@ stages! {
          WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, QUERY_WORDS, UNIQUE_RATIO, CODE_TOKEN_RATIO, DIGIT_RATIO, SYMBOL_RATIO, OOV_RATIO,
-         LOOKS_LITERAL, LOOKS_VAGUE, FUSION, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS, WARNINGS];
+         LOOKS_LITERAL, LOOKS_VAGUE, FUSION, RRF_K, CHANNEL_DEPTHS, CHANNEL_WEIGHTS, RM3, WARNINGS];
     Gather = "retrieval.gather_channels", "gather", Internal, in "retrieval.search", [DEADLINE_MS];
-    EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, or the interface",
+    EmbedQuery = "vllm.embed_batch", "embed_query", Client, in "retrieval.gather_channels, retrieval.rerank, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];
     Dense = "faiss.search", "dense", Internal, in "retrieval.gather_channels",
         [FAISS_INDEX_KIND, FAISS_METRIC, FAISS_DIM, FAISS_K, FAISS_NPROBE, FAISS_GPU, FAISS_SEARCH_MS, CHANNEL_HITS];
-    Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
+    Lexical = "bm25.search", "lexical", Internal, in "retrieval.gather_channels", [CHANNEL_HITS, RM3_TERMS];
     Symbol = "symbol.search", "symbol", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Splade = "splade.search", "splade", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
     Path = "path.search", "path", Internal, in "retrieval.gather_channels", [CHANNEL_HITS];
+    Pool = "retrieval.pool", "pool", Internal, in "retrieval.search", [POOL_DOCS, POOL_DROPPED];
     Fuse = "retrieval.fuse", "fuse", Internal, in "retrieval.search", [FUSION, FUSED_DOCS];
+    Rerank = "retrieval.rerank", "rerank", Internal, in "retrieval.search",
+        [RERANK_METHOD, RERANK_CANDIDATES, RERANK_SCORED, RERANK_BUDGET_MS];
     Hydrate = "retrieval.hydrate", "hydrate", Internal, in "retrieval.search", [HYDRATE_ASKED];
     DuckdbHydrate = "duckdb.hydrate", "duckdb", Internal, in "retrieval.hydrate",
         [DUCKDB_ROWS, DUCKDB_SQL_BYTES, DB_SYSTEM, DB_OPERATION, DB_SUMMARY];
@@ -76,7 +79,7 @@ stages! {
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];
-    Score = "vllm.score_batch", "score", Client, in "the interface",
+    Score = "vllm.score_batch", "score", Client, in "retrieval.rerank, or the interface",
         [GEN_AI_OPERATION, GEN_AI_PROVIDER, VLLM_MODE, VLLM_MODEL, VLLM_DIM, VLLM_BATCH_SIZE, VLLM_DEVICE,
          VLLM_DTYPE, VLLM_QUEUE_MS, VLLM_GPU_MEMORY_USED, VLLM_GPU_MEMORY_TOTAL, VLLM_GPU_MEMORY_PEAK,
          GEN_AI_INPUT_TOKENS, CACHE_HITS, VLLM_FALLBACK];

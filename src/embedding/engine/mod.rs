@@ -26,7 +26,7 @@ mod worker;
 
 pub use crate::base::telemetry::labels::Lane;
 pub use crate::embedding::models::Task;
-pub use endpoint::{Answer, Endpoint};
+pub use endpoint::{Answer, Chat, Endpoint};
 pub use engine::{Engine, EngineOptions};
 pub use load::probe;
 pub use request::{

@@ -66,6 +66,11 @@ impl DenseIndex {
         self.scan(query, k, &self.scope(filter)?)
     }
 
+    /// The inner product of `query` `[d]` with each row of `ids`, in full precision.
+    pub fn scores(&self, query: &[f32], ids: &[ChunkId]) -> Result<Vec<f32>> {
+        ids.iter().map(|id| Ok(self.score(query, id.row())?.score)).collect()
+    }
+
     /// Searches for each row of `queries` `[nq, d]`. Each result equals that of a single search.
     pub fn search_batch(
         &self,

@@ -16,6 +16,7 @@
 //! Readers take no lock and write nothing.
 
 mod directory;
+mod feedback;
 mod search;
 mod stop;
 mod terms;
@@ -33,6 +34,7 @@ use tantivy::{Index, ReloadPolicy, Searcher, Term};
 use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 
+pub use feedback::{FEEDBACK_DOCS, Feedback};
 pub use stop::is_stop_word;
 pub use writer::LexicalWriter;
 

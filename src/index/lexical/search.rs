@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use ordered_float::OrderedFloat;
-use tantivy::query::{Bm25StatisticsProvider, Bm25Weight, BooleanQuery, EnableScoring};
+use tantivy::query::{Bm25StatisticsProvider, Bm25Weight, BooleanQuery, BoostQuery, EnableScoring};
 use tantivy::query::{Occur, Query, TermQuery};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{DocId, DocSet, SegmentReader, Term};
@@ -25,11 +25,20 @@ const QUERY_TERMS_SEEN_MAX: usize = 4096;
 const ROUNDING: f32 = 1e-5;
 
 /// A term of a query with what its score needs.
-struct Scored {
-    term: Term,
+pub(super) struct Scored {
+    pub term: Term,
     weight: Bm25Weight,
+    /// What the weight was multiplied by.
+    boost: f32,
     /// Whether a chunk must have it, because it stands in a quoted text.
     required: bool,
+}
+
+impl Scored {
+    pub fn boost_by(&mut self, boost: f32) {
+        self.weight = self.weight.boost_by(boost);
+        self.boost *= boost;
+    }
 }
 
 /// A document that may be among the best.
@@ -50,14 +59,23 @@ impl LexicalIndex {
         k: usize,
         scope: Option<&ChunkSet>,
     ) -> Result<Vec<Hit>> {
-        if k == 0 {
+        let terms =
+            self.query_terms(query).map_err(Error::library("tantivy", "search an index"))?;
+        self.find(terms, k, scope)
+    }
+
+    /// The best `k` chunks of `scope` that contain at least one of `terms`, and all that are required if
+    /// any chunk does.
+    pub(super) fn find(
+        &self,
+        mut terms: Vec<Scored>,
+        k: usize,
+        scope: Option<&ChunkSet>,
+    ) -> Result<Vec<Hit>> {
+        if k == 0 || terms.is_empty() {
             return Ok(Vec::new());
         }
         let failed = || Error::library("tantivy", "search an index");
-        let mut terms = self.query_terms(query).map_err(failed())?;
-        if terms.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut candidates = self.candidates(&terms, k, scope).map_err(failed())?;
         if candidates.is_empty() && terms.iter().any(|scored| scored.required) {
             terms.iter_mut().for_each(|scored| scored.required = false);
@@ -67,7 +85,7 @@ impl LexicalIndex {
     }
 
     /// The terms of a query that the index knows, in the order of their text.
-    fn query_terms(&self, query: &QueryText) -> tantivy::Result<Vec<Scored>> {
+    pub(super) fn query_terms(&self, query: &QueryText) -> tantivy::Result<Vec<Scored>> {
         let mut seen = BTreeSet::new();
         with_analyzer(|analyzer| {
             for word in &query.words {
@@ -102,14 +120,18 @@ impl LexicalIndex {
             known.truncate(QUERY_TERMS_MAX);
             known.sort_by(|a, b| a.1.cmp(&b.1));
         }
+        let scored = |(freq, text, term)| {
+            Ok(Scored { required: required.contains(&text), ..self.scored(freq, term)? })
+        };
+        known.into_iter().map(scored).collect()
+    }
+
+    /// A term that `freq` documents have, with the weight of BM25.
+    pub(super) fn scored(&self, freq: u64, term: Term) -> tantivy::Result<Scored> {
         let docs = self.searcher.total_num_docs()?;
         let length_mean = self.searcher.total_num_tokens(self.text)? as f32 / docs.max(1) as f32;
-        let scored = |(freq, text, term)| Scored {
-            term,
-            required: required.contains(&text),
-            weight: Bm25Weight::for_one_term_without_explain(freq, docs, length_mean),
-        };
-        Ok(known.into_iter().map(scored).collect())
+        let weight = Bm25Weight::for_one_term_without_explain(freq, docs, length_mean);
+        Ok(Scored { term, weight, boost: 1.0, required: false })
     }
 
     /// Every document whose score may be among the best `k`, by block-max WAND (Ding and Suel
@@ -122,6 +144,7 @@ impl LexicalIndex {
     ) -> tantivy::Result<Vec<Candidate>> {
         let clause = |scored: &Scored| -> (Occur, Box<dyn Query>) {
             let query = TermQuery::new(scored.term.clone(), IndexRecordOption::WithFreqs);
+            let query = BoostQuery::new(Box::new(query), scored.boost);
             let occur = if scored.required { Occur::Must } else { Occur::Should };
             (occur, Box::new(query))
         };

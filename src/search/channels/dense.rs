@@ -86,6 +86,16 @@ impl DenseChannel {
         })
     }
 
+    /// The inner products of the query with the stored vectors of `ids`, `[n]`, in full precision.
+    pub fn exact(&self, query: &str, ids: &[ChunkId], cx: &RunContext) -> Result<Vec<f32>> {
+        let engine = self.engine.as_ref().ok_or_else(|| Error::Unavailable {
+            what: "exact".to_owned(),
+            remedy: "no embedding model is loaded".to_owned(),
+        })?;
+        let embedded = engine.embed(EmbedRequest::query(&[query], PromptKind::Query), cx)?;
+        self.index.scores(embedded.unit(engine.identity()).vectors.row(0), ids)
+    }
+
     fn describe(&self, kind: IndexKind, depth: usize, on_gpu: bool, span: &mut StageSpan) {
         span.set(attrs::FAISS_INDEX_KIND, kind.as_str());
         span.set(attrs::FAISS_METRIC, "IP");

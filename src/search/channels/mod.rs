@@ -20,6 +20,7 @@ use std::sync::Arc;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::plan::profile::Vocabulary;
+use super::rerank::RerankEngines;
 use crate::base::config::SearchSettings;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
@@ -29,7 +30,7 @@ use crate::embedding::engine::{Embeddings, Engine, Expansions, Submission};
 use crate::index::catalog::Catalog;
 use crate::index::versions::IndexVersion;
 use crate::index::{DenseIndex, LexicalIndex, QueryText, SparseIndex, SymbolIndex};
-use dense::DenseChannel;
+pub(super) use dense::DenseChannel;
 use lexical::LexicalChannel;
 use path::PathChannel;
 pub(super) use path::names_a_file;
@@ -77,6 +78,8 @@ pub(super) struct ChannelSearch {
     pub query: Arc<QueryText>,
     /// Chunks to find.
     pub depth: usize,
+    /// Whether words of the best chunks join the words of the query (RM3).
+    pub rm3: bool,
     /// The chunks that may be found; `None` for all.
     pub scope: Option<Arc<ChunkSet>>,
     pub cx: RunContext,
@@ -131,6 +134,8 @@ pub struct Engines {
     pub dense: Option<Engine>,
     /// Expands queries; it is needed only if the version has a sparse index.
     pub sparse: Option<Engine>,
+    /// Started when a search is reranked; its own if absent.
+    pub rerank: Option<Arc<RerankEngines>>,
 }
 
 /// The channels of one version.
@@ -150,17 +155,14 @@ impl Channels {
         engines: Engines,
         settings: &SearchSettings,
     ) -> Result<Self> {
-        let Engines { dense: engine, sparse: expander } = engines;
+        let Engines { dense: engine, sparse: expander, .. } = engines;
         let folder = &version.folder;
         let vectors = DenseIndex::open(&folder.dense(), version.manifest.model.dim)?;
         let lexical = Arc::new(LexicalIndex::open(&folder.lexical())?);
         let symbols = Arc::new(SymbolIndex::open(&folder.symbols())?);
         let dense = Arc::new(DenseChannel::new(vectors, engine, settings));
-        let mut list: Vec<Arc<dyn Channel>> = vec![
-            dense.clone(),
-            Arc::new(LexicalChannel(lexical.clone())),
-            Arc::new(SymbolChannel(symbols.clone())),
-        ];
+        let mut list: Vec<Arc<dyn Channel>> =
+            vec![dense.clone(), Arc::new(SymbolChannel(symbols.clone()))];
         if version.manifest.sparse.is_some() {
             let index = SparseIndex::open(&folder.sparse())?;
             let (rows, total) = (index.n(), version.manifest.total_chunks);
@@ -183,8 +185,10 @@ impl Channels {
         self.list.iter().any(|channel| channel.name() == name)
     }
 
-    /// Adds the channel that needs the catalog, which is opened at the same time.
-    pub(super) fn add_paths(&mut self, catalog: Arc<Catalog>) -> Result<()> {
+    /// Adds the channels that need the catalog, which is opened at the same time.
+    pub(super) fn add_catalog(&mut self, catalog: Arc<Catalog>) -> Result<()> {
+        let index = self.vocabulary.lexical.clone();
+        self.list.insert(1, Arc::new(LexicalChannel { index, catalog: catalog.clone() }));
         self.list.push(Arc::new(PathChannel::new(catalog)?));
         Ok(())
     }

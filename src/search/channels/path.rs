@@ -207,7 +207,7 @@ impl Channel for PathChannel {
     }
 
     fn search(&self, asked: &ChannelSearch, _: Option<Encoded>) -> Result<Vec<Hit>> {
-        let ChannelSearch { query, depth, scope, cx } = asked;
+        let ChannelSearch { query, depth, scope, cx, .. } = asked;
         cx.stage(self.stage(), |s| {
             let hits = self.hits(&query.raw, *depth, scope.as_deref())?;
             s.set(attrs::CHANNEL_HITS, hits.len());

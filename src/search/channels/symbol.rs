@@ -26,7 +26,7 @@ impl Channel for SymbolChannel {
     }
 
     fn search(&self, asked: &ChannelSearch, _: Option<Encoded>) -> Result<Vec<Hit>> {
-        let ChannelSearch { query, depth, scope, cx } = asked;
+        let ChannelSearch { query, depth, scope, cx, .. } = asked;
         cx.stage(self.stage(), |s| {
             let hits = self.0.search(query, *depth, scope.as_deref(), kind::penalty)?;
             s.set(attrs::CHANNEL_HITS, hits.len());

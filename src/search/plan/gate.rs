@@ -1,7 +1,7 @@
 //! The gate: the depth and the weight of each channel for a query.
 
 use super::profile::{QueryClass, QueryProfile, Vocabulary, profile};
-use crate::base::config::FusionChoice;
+use crate::base::config::{FusionChoice, SearchSettings};
 use crate::base::error::{Result, Warning};
 use crate::base::telemetry::StageSpan;
 use crate::base::telemetry::attrs::{self, Attr, AttrValue};
@@ -16,6 +16,8 @@ pub struct Plan {
     pub profile: QueryProfile,
     pub fusion: Fusion,
     pub(in crate::search) policy: Policy,
+    /// Whether the lexical channel searches again with words of its best chunks.
+    pub rm3: bool,
     /// One leg for each requested channel.
     pub legs: Vec<Leg>,
     pub warnings: Vec<Warning>,
@@ -63,6 +65,7 @@ impl Plan {
             (attrs::FUSION, self.fusion.as_str().into()),
             (attrs::CHANNEL_DEPTHS, self.depths().into()),
             (attrs::CHANNEL_WEIGHTS, self.weights().into()),
+            (attrs::RM3, self.rm3.into()),
             (attrs::WARNINGS, codes.collect::<Vec<_>>().into()),
         ]
         .into_iter()
@@ -75,10 +78,10 @@ impl Plan {
 pub fn plan(
     query: &Query,
     vocabulary: &impl Vocabulary,
-    fusion: FusionChoice,
+    settings: &SearchSettings,
     span: &mut StageSpan,
 ) -> Result<Plan> {
-    let plan = decide(profile(&query.text, vocabulary), query, fusion);
+    let plan = decide(profile(&query.text, vocabulary), query, settings);
     let attributes = plan.attributes();
     span.event("retrieval.gating.decision", &attributes);
     attributes.into_iter().for_each(|(key, value)| span.set(key, value));
@@ -88,7 +91,7 @@ pub fn plan(
     Ok(plan)
 }
 
-fn decide(profile: QueryProfile, query: &Query, fusion: FusionChoice) -> Plan {
+fn decide(profile: QueryProfile, query: &Query, settings: &SearchSettings) -> Plan {
     let k = match profile.class {
         QueryClass::Identifier | QueryClass::Path => 40,
         QueryClass::Literal | QueryClass::ErrorText => 40,
@@ -96,7 +99,7 @@ fn decide(profile: QueryProfile, query: &Query, fusion: FusionChoice) -> Plan {
         QueryClass::NaturalLanguage | QueryClass::Mixed => 60,
     };
     let unknown_name = profile.class == QueryClass::Identifier && profile.oov_ratio > 0.0;
-    let fusion = match fusion {
+    let fusion = match settings.fusion {
         FusionChoice::Convex => Fusion::Convex { near_misses: unknown_name },
         FusionChoice::Rrf => Fusion::ReciprocalRank { k },
     };
@@ -115,7 +118,8 @@ fn decide(profile: QueryProfile, query: &Query, fusion: FusionChoice) -> Plan {
         let message = "no word of the query occurs in the index; only the dense channel can match";
         warnings.push(Warning::new("words-not-in-index", message));
     }
-    Plan { fusion, policy: class_weights(&profile).policy, legs, warnings, profile }
+    let (policy, rm3) = (class_weights(&profile).policy, query.rm3.unwrap_or(settings.rm3));
+    Plan { fusion, policy, rm3, legs, warnings, profile }
 }
 
 /// How much the channels count for a class of query, and how far the factors do.
@@ -171,7 +175,6 @@ fn budget(channel: ChannelName, profile: &QueryProfile) -> Leg {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::config::SearchSettings;
 
     struct Words;
     impl Vocabulary for Words {
@@ -187,8 +190,9 @@ mod tests {
     }
 
     fn plan_of(text: &str, limit: usize) -> Plan {
-        let query = Query::new(text, limit, &SearchSettings::default()).unwrap();
-        decide(profile(&query.text, &Words), &query, FusionChoice::Convex)
+        let settings = SearchSettings::default();
+        let query = Query::new(text, limit, &settings).unwrap();
+        decide(profile(&query.text, &Words), &query, &settings)
     }
 
     #[test]

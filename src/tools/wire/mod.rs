@@ -20,7 +20,7 @@ pub use reports::{
 };
 pub use runs::{Budgets, Note, RunRecord, RunResult, RunStep, SpanRecord, TraceAnswer};
 pub use search::{
-    ChannelUse, IndexFreshness, ScoreContribution, ScoreExplanation, SearchAnswer, SearchFinding,
-    SearchMethod, SnippetLocation, snippet,
+    ChannelUse, IndexFreshness, RerankUse, ScoreContribution, ScoreExplanation, SearchAnswer,
+    SearchFinding, SearchMethod, SnippetLocation, snippet,
 };
 pub use tool::ToolDescription;

@@ -100,7 +100,19 @@ pub struct SearchMethod {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rrf_k: Option<usize>,
     pub channels: Vec<ChannelUse>,
+    /// Absent if nothing was ranked once more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<RerankUse>,
     pub stages: Vec<RunStep>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RerankUse {
+    pub method: &'static str,
+    /// The ids of the chunks that the method was to see, in the order before it.
+    pub candidates: Vec<u32>,
+    /// How many of them, from the first on, it saw within its budget.
+    pub scored: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -132,6 +144,11 @@ impl From<Answer> for SearchAnswer {
                 fusion: answer.plan.fusion.as_str(),
                 rrf_k: answer.plan.fusion.rrf_k(),
                 channels: channels(&answer.plan, &answer.channels_used),
+                rerank: answer.reranked.map(|reranked| RerankUse {
+                    method: reranked.method.as_str(),
+                    candidates: reranked.candidates.iter().map(|id| id.0).collect(),
+                    scored: reranked.scored,
+                }),
                 stages: steps(report),
             },
             limits: answer.limits,

@@ -12,7 +12,7 @@ use reqwest::{Client as Http, Response, StatusCode, Url};
 use tokio::runtime::{Builder, Runtime};
 
 use super::PROBE;
-use super::address::{address, authorization};
+use super::address::{Names, address, authorization};
 use super::breaker::Breaker;
 use super::failure::{Failure, Fault, clip};
 use super::wire::{self, Answer, Defect};
@@ -120,14 +120,15 @@ impl Client {
     pub fn new(settings: &EndpointSettings, name: &str, policy: Policy) -> Result<Self> {
         let asked = settings.model.as_str();
         let model = if asked.is_empty() { name } else { asked }.to_owned();
-        let (base, url) = address(&settings.url)?;
+        let (base, url) = address(Names::EMBEDDINGS, &settings.url, "embeddings")?;
         let ca_file = settings.ca_file.as_str();
         // A redirect is not followed, so the key reaches no other server.
         let http = Http::builder().no_proxy().redirect(reqwest::redirect::Policy::none());
         let http = tls::with_certificates(http, url.scheme() == "https", ca_file)?
             .build()
             .map_err(|error| tls::not_started(error, ca_file))?;
-        let authorization = settings.api_key.reveal().map(authorization).transpose()?;
+        let key = settings.api_key.reveal();
+        let authorization = key.map(|key| authorization(Names::EMBEDDINGS, key)).transpose()?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(Error::library("tokio", "start"))?;
         Ok(Self {

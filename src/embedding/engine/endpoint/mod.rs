@@ -7,6 +7,7 @@
 
 mod address;
 pub(super) mod breaker;
+mod chat;
 mod client;
 #[allow(clippy::module_inception)] // The file is named after its main type.
 mod endpoint;
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 
+pub use chat::Chat;
 pub(super) use client::{Ask, Policy};
 pub use endpoint::Endpoint;
 pub use wire::Answer;

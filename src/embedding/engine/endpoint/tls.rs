@@ -18,13 +18,18 @@ pub fn with_certificates(
     is_https: bool,
     ca_file: &str,
 ) -> Result<ClientBuilder> {
-    let own = if ca_file.is_empty() { Vec::new() } else { read(ca_file)? };
+    let own = own(ca_file)?;
     if is_https {
         Ok(builder.tls_certs_merge(own))
     } else {
         // Plain HTTP also works on a machine without certificates.
         Ok(builder.tls_certs_only([]))
     }
+}
+
+/// The certificates of `ca_file`; none if it is empty.
+pub fn own(ca_file: &str) -> Result<Vec<Certificate>> {
+    if ca_file.is_empty() { Ok(Vec::new()) } else { read(ca_file) }
 }
 
 /// The error for a client that cannot be built.
