@@ -5,6 +5,7 @@ mod locations;
 mod names_and_paths;
 mod prompts;
 mod quality;
+mod rerank;
 mod scip;
 mod scope;
 mod sparse;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{expected, lines, piped};
-use crate::support::{Place, golden, golden_json};
+use crate::support::{Place, golden, golden_json, many};
 
 /// The pairs of the reference as lines of JSON.
 fn pairs() -> String {
@@ -106,4 +106,52 @@ fn a_bad_line_is_named_and_a_model_without_the_head_is_refused() {
     let ran = piped(&Place::new(&[]), &["rerank"], good.as_bytes());
     assert_ne!(ran.code, Some(0));
     assert!(ran.err.contains("ForSequenceClassification"), "{}", ran.err);
+}
+
+#[test]
+fn a_search_and_an_evaluation_are_reranked_by_the_method_that_is_named() {
+    let place = many();
+    let args = ["search", "how is a header parsed", "--rerank", "maxsim"];
+    let budget = ["--set", "search.rerank_budget_ms=600000"];
+    let answer = place.run(&[&args[..], &budget, &["--json"]].concat()).json();
+    let used = &answer["method"]["rerank"];
+    assert_eq!((&used["method"], &used["scored"]), (&json!("maxsim"), &json!(50)));
+    assert_eq!(used["candidates"].as_array().unwrap().len(), 50);
+    let best = &answer["findings"][0];
+    assert!(used["candidates"].as_array().unwrap().contains(&best["chunk_id"]));
+    let factors = best["why"]["factors"].as_array().unwrap();
+    assert!(factors.iter().any(|factor| factor["name"] == "rerank"), "{factors:?}");
+    let shown = place.run(&[&args[..], &budget, &["--explain"]].concat()).ok();
+    assert!(shown.contains("50 of 50 chunks reranked by maxsim"), "{shown}");
+    let plain = place.run(&["search", "how is a header parsed", "--json"]).json();
+    assert!(plain["method"].get("rerank").is_none(), "{plain}");
+    place.run(&["search", "a", "--rerank", "best"]).fails(2, &["rerank.method", "cross_encoder"]);
+
+    let options = json!({ "query": "header", "options": {
+        "rm3": true, "rerank": { "method": "exact", "top_k": 7 } } });
+    let tool = |options: &str| place.run(&["tool", "semantic_search_pro", "--json", options]);
+    let called = tool(&options.to_string()).json();
+    let used = &called["method"]["rerank"];
+    assert_eq!((&used["method"], &used["scored"]), (&json!("exact"), &json!(7)), "{called}");
+    let wrong = json!({ "query": "header", "options": { "rerank": { "top_k": 0 } } }).to_string();
+    let ran = tool(&wrong);
+    assert!(ran.err.contains("top_k"), "{ran:?}");
+
+    let set = place.path().join("set.jsonl");
+    let question =
+        json!({ "query": "how is a header parsed", "relevant": ["src/header/parse.rs"] });
+    std::fs::write(&set, format!("{question}\n")).unwrap();
+    let set = set.to_str().unwrap();
+    let figures = place.run(&["eval", "run", set, "--rerank", "exact", "--json", "-"]).json();
+    let systems = figures["systems"].as_array().unwrap();
+    let mean = |name: &str| {
+        let system = systems.iter().find(|system| system["system"] == name).unwrap();
+        system["categories"][0]["ndcg_10"].clone()
+    };
+    assert_eq!(mean("reranked"), mean("full"), "a flat index is exact");
+    assert!(
+        figures["search_ms"]["reranked"].is_number() && figures["search_ms"]["full"].is_number()
+    );
+    let without = place.run(&["eval", "run", set, "--json", "-"]).json();
+    assert!(without["search_ms"].get("reranked").is_none());
 }

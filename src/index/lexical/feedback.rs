@@ -3,10 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-
+use super::LexicalIndex;
 use super::stop::is_stop_word;
 use super::writer::with_analyzer;
-use super::LexicalIndex;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkSet, Hit};
 use crate::index::QueryText;
