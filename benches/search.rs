@@ -40,13 +40,14 @@ use support::{size, smoke, version};
 mod support;
 
 /// The rows of the table that are stages, in the order in which they begin.
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage::Gate,
     Stage::EmbedQuery,
     Stage::Dense,
     Stage::Lexical,
     Stage::Symbol,
     Stage::Gather,
+    Stage::Pool,
     Stage::Fuse,
     Stage::Hydrate,
     Stage::Search,

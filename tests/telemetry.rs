@@ -101,10 +101,11 @@ retrieval.search INTERNAL
   retrieval.gating INTERNAL (retrieval.gating.decision {codeintel.warnings, \
 retrieval.channel_depths, retrieval.channel_weights, retrieval.code_token_ratio, \
 retrieval.digit_ratio, retrieval.fusion, retrieval.looks_literal, retrieval.looks_vague, retrieval.oov_ratio, \
-retrieval.query_ambiguity, retrieval.query_class, retrieval.query_words, \
+retrieval.query_ambiguity, retrieval.query_class, retrieval.query_words, retrieval.rm3_enabled, \
 retrieval.symbol_ratio, retrieval.unique_ratio})
   retrieval.hydrate INTERNAL
     duckdb.hydrate INTERNAL
+  retrieval.pool INTERNAL
 ";
     assert_eq!(tree(&spans), expected);
     // A batch can serve many traces, so it has its own.
@@ -117,7 +118,7 @@ retrieval.symbol_ratio, retrieval.unique_ratio})
 fn spans_carry_the_documented_attributes() {
     let place = many();
     let (spans, _) = search(&place, &place.searcher(), "how is a header parsed");
-    let documented: [(&str, &[&str]); 9] = [
+    let documented: [(&str, &[&str]); 10] = [
         (
             "retrieval.search",
             &[
@@ -166,6 +167,7 @@ fn spans_carry_the_documented_attributes() {
                 "vllm.dtype",
             ],
         ),
+        ("retrieval.pool", &["retrieval.pool_docs", "retrieval.pool_dropped"]),
         ("retrieval.fuse", &["retrieval.fused_docs"]),
         (
             "duckdb.hydrate",
@@ -200,6 +202,7 @@ fn spans_carry_the_documented_attributes() {
         ("retrieval.search", "search"),
         ("retrieval.gating", "gate"),
         ("retrieval.gather_channels", "gather"),
+        ("retrieval.pool", "pool"),
         ("retrieval.fuse", "fuse"),
         ("retrieval.hydrate", "hydrate"),
     ];
@@ -262,13 +265,14 @@ fn the_report_lists_the_stages_in_their_order() {
     assert_eq!(report.first_missing_stage, None);
     let top: Vec<_> =
         report.steps.iter().filter(|s| s.depth <= 1).map(|s| s.stage.name()).collect();
-    assert_eq!(top, ["search", "gate", "gather", "fuse", "hydrate"]);
+    assert_eq!(top, ["search", "gate", "gather", "pool", "fuse", "rerank", "hydrate"]);
     assert!(report.steps.windows(2).all(|pair| pair[0].started <= pair[1].started));
     let whole = report.steps[0].duration;
     assert!(report.steps[1..].iter().all(|step| step.duration <= whole));
-    assert_eq!(report.steps.len(), 12);
+    assert_eq!(report.steps.len(), 14);
     let skipped = report.steps.iter().filter(|s| s.status == StepStatus::Skip);
-    assert_eq!(skipped.map(|s| s.stage).collect::<Vec<_>>(), [Stage::Path, Stage::Splade]);
+    let expected = [Stage::Path, Stage::Splade, Stage::Rerank];
+    assert_eq!(skipped.map(|s| s.stage).collect::<Vec<_>>(), expected);
 
     let ids: BTreeSet<String> = (0..100).map(|_| cx().run_id().to_owned()).collect();
     assert_eq!(ids.len(), 100, "every run has its own id");

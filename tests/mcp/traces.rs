@@ -40,7 +40,7 @@ fn parents(spans: &[Value]) -> BTreeMap<&str, &str> {
     spans.iter().map(|span| (span["name"].as_str().unwrap(), pair(span))).collect()
 }
 
-const BELOW_THE_CALL: [(&str, &str); 10] = [
+const BELOW_THE_CALL: [(&str, &str); 11] = [
     ("bm25.search", "retrieval.gather_channels"),
     ("duckdb.hydrate", "retrieval.hydrate"),
     ("faiss.search", "retrieval.gather_channels"),
@@ -48,6 +48,7 @@ const BELOW_THE_CALL: [(&str, &str); 10] = [
     ("retrieval.gather_channels", "retrieval.search"),
     ("retrieval.gating", "retrieval.search"),
     ("retrieval.hydrate", "retrieval.search"),
+    ("retrieval.pool", "retrieval.search"),
     ("retrieval.search", "mcp.semantic_search"),
     ("symbol.search", "retrieval.gather_channels"),
     ("vllm.embed_batch", "retrieval.gather_channels"),

@@ -25,7 +25,7 @@ const FILES: [(&str, &str); 3] = [
 ];
 
 /// The spans of one search, without that of its interface.
-const SEARCH: [&str; 10] = [
+const SEARCH: [&str; 11] = [
     "bm25.search",
     "duckdb.hydrate",
     "faiss.search",
@@ -33,14 +33,15 @@ const SEARCH: [&str; 10] = [
     "retrieval.gather_channels",
     "retrieval.gating",
     "retrieval.hydrate",
+    "retrieval.pool",
     "retrieval.search",
     "symbol.search",
     "vllm.embed_batch",
 ];
 
-/// Stages of its report that have no span: the channels of paths and of sparse vectors, which are not
-/// asked.
-const SKIPPED: usize = 2;
+/// Stages of its report that have no span, because they are not asked for: the channels of paths and of
+/// sparse vectors, and reranking.
+const SKIPPED: usize = 3;
 
 /// `args` in `place`, with everything exported to `endpoint` at short intervals.
 fn exporting(place: &Place, args: &[&str], protocol: Protocol, endpoint: &str) -> Command {

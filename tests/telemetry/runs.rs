@@ -48,7 +48,7 @@ fn a_report_is_served_as_json_markdown_and_a_gantt_chart() {
     );
     let names: Vec<_> =
         run["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
-    assert_eq!(names.len(), 12, "{names:?}");
+    assert_eq!(names.len(), 14, "{names:?}");
 
     let markdown = server.get("/v1/runs/run-7.md");
     assert_eq!(markdown.header("content-type"), "text/markdown; charset=utf-8");
