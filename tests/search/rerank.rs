@@ -192,12 +192,15 @@ fn chunks_that_an_approximate_search_missed_get_their_dense_contribution() {
     }
 }
 
+/// The head and the body of each request.
+type Requests = Arc<Mutex<Vec<(String, Value)>>>;
+
 /// A chat endpoint that answers each request with the next of `answers`, a status and a text, and
 /// keeps what it was asked.
-fn chat(answers: Vec<(u16, String)>) -> (String, Arc<Mutex<Vec<(String, Value)>>>) {
+fn chat(answers: Vec<(u16, String)>) -> (String, Requests) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let asked = Arc::<Mutex<Vec<(String, Value)>>>::default();
+    let asked = Requests::default();
     let seen = asked.clone();
     std::thread::spawn(move || {
         for ((status, text), stream) in answers.into_iter().zip(listener.incoming()) {
