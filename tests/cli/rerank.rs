@@ -115,14 +115,14 @@ fn a_search_and_an_evaluation_are_reranked_by_the_method_that_is_named() {
     let budget = ["--set", "search.rerank_budget_ms=600000"];
     let answer = place.run(&[&args[..], &budget, &["--json"]].concat()).json();
     let used = &answer["method"]["rerank"];
-    assert_eq!((&used["method"], &used["scored"]), (&json!("maxsim"), &json!(50)));
-    assert_eq!(used["candidates"].as_array().unwrap().len(), 50);
+    assert_eq!((&used["method"], &used["scored"]), (&json!("maxsim"), &json!(20)));
+    assert_eq!(used["candidates"].as_array().unwrap().len(), 20);
     let best = &answer["findings"][0];
     assert!(used["candidates"].as_array().unwrap().contains(&best["chunk_id"]));
     let factors = best["why"]["factors"].as_array().unwrap();
     assert!(factors.iter().any(|factor| factor["name"] == "rerank"), "{factors:?}");
     let shown = place.run(&[&args[..], &budget, &["--explain"]].concat()).ok();
-    assert!(shown.contains("50 of 50 chunks reranked by maxsim"), "{shown}");
+    assert!(shown.contains("20 of 20 chunks reranked by maxsim"), "{shown}");
     let plain = place.run(&["search", "how is a header parsed", "--json"]).json();
     assert!(plain["method"].get("rerank").is_none(), "{plain}");
     place.run(&["search", "a", "--rerank", "best"]).fails(2, &["rerank.method", "cross_encoder"]);

@@ -190,7 +190,7 @@ settings! {
             "Whether the lexical channel searches again with words of its ten best chunks (RM3)";
         rerank: RerankMethod = RerankMethod::Off,
             "How the best chunks are ranked once more: off, exact (vectors in full precision, for what an approximate index missed), maxsim (token vectors of the embedding model), cross_encoder (search.rerank_model), listwise (a chat model at search.rerank_url)";
-        rerank_top_k: usize = 50, in 1..=200,
+        rerank_top_k: usize = 20, in 1..=200,
             "Number of chunks that are ranked once more";
         rerank_budget_ms: u64 = 1_000, in 1..=600_000,
             "Maximum milliseconds of that; when they are over, the remaining chunks keep their order";

@@ -29,7 +29,7 @@ fn request<'s, 't>(texts: &'s [&'t str], prompt: PromptKind) -> EmbedRequest<'s,
 
 impl Scorer for MaxSim<'_> {
     const BATCH: usize = 8;
-    const WEIGHT: f64 = 0.3;
+    const WEIGHT: f64 = 0.2;
 
     fn scores(&self, texts: &[&str], cx: &RunContext) -> Result<Vec<f64>> {
         let found = self.engine.token_vectors(request(texts, PromptKind::Document), cx)?;
