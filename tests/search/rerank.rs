@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use codeintel::base::config::{DenseKind, RerankMethod, Secret, process_env};
+use codeintel::base::config::{RerankMethod, Secret, process_env};
 use codeintel::base::hit::ChunkId;
 use codeintel::base::telemetry::{Stage, StepRecord, StepStatus, attrs};
 use codeintel::embedding::engine::{
@@ -12,10 +12,10 @@ use codeintel::embedding::engine::{
 };
 use codeintel::embedding::models;
 use codeintel::index::catalog::ShownChunk;
-use codeintel::search::{Answer, ChannelName, Contribution, Query, RerankChoice};
+use codeintel::search::{Answer, ChannelName, Query, RerankChoice};
 use serde_json::{Value, json};
 
-use crate::support::{Place, ask, fingerprint, golden, many, many_files, only, paths};
+use crate::support::{Place, ask, fingerprint, golden, many, only, paths};
 
 const QUERY: &str = "how is the header of a packet parsed";
 
@@ -156,40 +156,15 @@ fn what_cannot_rerank_is_left_out_with_a_warning_and_the_answer_stays() {
 }
 
 #[test]
-fn chunks_that_an_approximate_search_missed_get_their_dense_contribution() {
-    let files = many_files();
-    let files: Vec<(&str, &str)> = files.iter().map(|(p, t)| (p.as_str(), t.as_str())).collect();
-    let flat = Place::indexed(&files);
-    let query = |place: &Place| place.query(QUERY, 200);
-    let exact = |place: &Place| by(query(place), RerankMethod::Exact, 200);
-    let searcher = flat.searcher();
-    let (before, after) = (ask(&searcher, &query(&flat)), ask(&searcher, &exact(&flat)));
-    assert_eq!(fingerprint(&before), fingerprint(&after), "a flat index is exact");
-
-    let mut place = Place::new(&files);
-    place.settings.index.dense_kind = DenseKind::IvfFlat;
-    place.index();
-    let dense = |answer: &Answer| -> Vec<(ChunkId, f32)> {
-        let of = |f: &codeintel::search::Finding| {
-            let is_dense = |c: &&Contribution| c.channel == ChannelName::Dense;
-            Some((f.row.id, f.why.contributions.iter().find(is_dense)?.raw_score))
-        };
-        let mut found: Vec<_> = answer.findings.iter().filter_map(of).collect();
-        found.sort_unstable_by_key(|(id, _)| *id);
-        found
-    };
-    place.settings.search.nprobe = 65_536;
-    let all = dense(&ask(&place.searcher(), &query(&place)));
-    place.settings.search.nprobe = 1;
+fn vectors_in_full_precision_change_nothing_where_the_index_is_exact() {
+    let place = many();
     let searcher = place.searcher();
-    let (before, after) = (ask(&searcher, &query(&place)), ask(&searcher, &exact(&place)));
-    let (missed, mended) = (dense(&before), dense(&after));
-    assert!(missed.len() < mended.len(), "{} {}", missed.len(), mended.len());
-    assert!(mended.iter().all(|found| all.contains(found)), "{mended:?} {all:?}");
-    assert!(missed.iter().all(|found| mended.contains(found)));
-    for finding in &after.findings {
-        assert!((finding.why.score() - finding.score).abs() < 1e-12, "{}", finding.why);
-    }
+    let query = place.query(QUERY, 200);
+    let (before, after) =
+        (ask(&searcher, &query), ask(&searcher, &by(query.clone(), RerankMethod::Exact, 200)));
+    assert_eq!(fingerprint(&before), fingerprint(&after));
+    let reranked = after.reranked.as_ref().unwrap();
+    assert_eq!((reranked.scored, &reranked.candidates), (before.total, &ids(&before)));
 }
 
 /// The head and the body of each request.

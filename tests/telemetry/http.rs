@@ -29,7 +29,7 @@ fn parent_and_known_baggage_reach_every_span_and_other_keys_none() {
     );
     assert_eq!((answer.header("x-run-id"), answer.header("x-trace-id")), ("run-7", TRACE));
     let spans = spans(&server, TRACE);
-    assert_eq!(spans.len(), 11, "one of the request and ten of the search");
+    assert_eq!(spans.len(), 12, "one of the request and eleven of the search");
     for span in &spans {
         assert_eq!(span["attributes"]["run.id"], "run-7", "{span}");
         assert_eq!(span["attributes"]["session.id"], "session-9", "{span}");

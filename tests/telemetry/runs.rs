@@ -106,7 +106,7 @@ fn a_command_keeps_its_run_which_trace_draws() {
     assert_eq!(report["trace_id"], answer["trace_id"]);
     assert_eq!(report["run_id"], id);
     let spans = report["spans"].as_array().unwrap();
-    assert_eq!(spans.len(), 10, "the report has the spans of the trace");
+    assert_eq!(spans.len(), 11, "the report has the spans of the trace");
     assert!(text(&place, &["trace", id, "--format", "mermaid"]).starts_with("gantt\n"));
     assert!(text(&place, &["trace", id, "--format", "markdown"]).contains("```mermaid"));
 
@@ -209,5 +209,5 @@ fn the_report_flag_prints_the_run_on_standard_error_only() {
     let report = place.run(&["search", "parse_header", "--report", "--channels", "symbol"]).err;
     assert!(report.contains("hint: the lexical channel (BM25) was not used"), "{report}");
     let skipped = report.lines().filter(|line| line.ends_with("skipped")).count();
-    assert_eq!(skipped, 4, "dense, lexical, path and splade are skipped: {report}");
+    assert_eq!(skipped, 5, "dense, lexical, path, splade and rerank are skipped: {report}");
 }

@@ -224,6 +224,9 @@ fn in_time<S: Scorer>(scorer: &S, texts: &[&str], cx: &RunContext) -> Result<Vec
     Ok(scores)
 }
 
+/// How far the worst chunk of a method stays before those that it did not see, as a share of the range.
+const AHEAD: f64 = 0.01;
+
 /// Mixes `scores` of the first chunks of `ranked`, which is best first, with those that they have.
 ///
 /// weight: 0 to 1; at 1 `scores` alone order these chunks.
@@ -236,6 +239,7 @@ fn blend(ranked: &mut [Fused], scores: &[f64], weight: f64) {
     };
     for (chunk, score) in ranked.iter_mut().zip(scores) {
         let share = if greatest > least { (score - least) / (greatest - least) } else { 1.0 };
+        let share = AHEAD + (1.0 - AHEAD) * share;
         let mixed = (1.0 - weight) * chunk.score + weight * (rest + share * (top - rest));
         // A score of 0 is 0 times any factor.
         multiply(chunk, "rerank", if chunk.score > 0.0 { mixed / chunk.score } else { 1.0 });

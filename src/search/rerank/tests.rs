@@ -1,3 +1,5 @@
+//! How far a method counts, and what it gets to before its deadline.
+
 use super::*;
 use crate::base::telemetry::Telemetry;
 use crate::base::telemetry::labels::Tool;
@@ -30,6 +32,7 @@ fn the_weight_decides_how_far_the_new_order_counts_and_the_scores_still_multiply
         for chunk in &ranked {
             assert!((chunk.why.score() - chunk.score).abs() < 1e-12);
         }
+        assert!(ranked[..3].iter().all(|chunk| chunk.score > 0.5), "they stay before the rest");
         assert_eq!(ranked[2].why.factors[0].name, "rerank");
         assert!(ranked[3].why.factors.is_empty(), "it was not seen");
     }
