@@ -15,6 +15,7 @@ use std::path::Path;
 
 use codeintel::base::hit::ChunkId;
 use codeintel::corpus::chunk::SymbolKind;
+use codeintel::corpus::source::{Channels, FileIdentity, FileKind};
 use codeintel::index::catalog::{
     Catalog, CatalogWriter, ChunkRow, FileRow, FileRows, RefRow, ScopeSpec, SymbolRow,
 };
@@ -79,6 +80,12 @@ fn write(at: &Path) {
             commit_time_s: None,
             author: None,
             indexed_at_s: 1,
+            identity: FileIdentity::default(),
+            kind: FileKind::Code,
+            channels: Channels::Every,
+            why: String::new(),
+            marks: String::new(),
+            encoding: None,
         };
         let chunks: Vec<_> = ids.clone().map(|id| chunk(&path, id, &mut random)).collect();
         let symbol = |id: u32| SymbolRow {

@@ -48,7 +48,7 @@ fn a_folder_with_nothing_to_index_names_the_rule_that_removed_the_files() {
     let place = published();
     let rules: [(&str, &[u8], &str); 4] = [
         ("x.bin", b"MZ\0\x01\x02", "1 binary"),
-        ("latin1.txt", b"caf\xe9 au lait\n", "1 not UTF-8"),
+        ("empty.rs", b"", "1 empty"),
         (".hidden.rs", b"fn hidden() {}\n", "1 hidden"),
         ("large.txt", &[b'x'; (1 << 20) + 1], "1 too large"),
     ];
@@ -56,18 +56,20 @@ fn a_folder_with_nothing_to_index_names_the_rule_that_removed_the_files() {
         let folder = place.path().join(format!("folder_{i}"));
         fs::create_dir(&folder).unwrap();
         let folder_text = text(&folder);
-        place.run(&["index", &folder_text]).fails(5, &[&folder_text, "there are no files"]);
+        let index =
+            |flags: &[&str]| place.run(&[&["index", &folder_text, "--replace"], flags].concat());
+        index(&[]).fails(5, &[&folder_text, "there are no files"]);
         fs::write(folder.join(name), bytes).unwrap();
         // Once as an update of the published index, once as a first build.
-        place.run(&["index", &folder_text]).fails(5, &[&folder_text, rule, "change the rule"]);
+        index(&[]).fails(5, &[&folder_text, rule, "change the rule"]);
         let data = text(&place.path().join("elsewhere"));
-        place.run(&["index", &folder_text, "--data", &data]).fails(5, &[&folder_text, rule]);
+        index(&["--data", &data]).fails(5, &[&folder_text, rule]);
     }
     let folder = place.path().join("ignored");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join(".gitignore"), "*.rs\n").unwrap();
     fs::write(folder.join("a.rs"), "fn ignored() {}\n").unwrap();
-    place.run(&["index", &text(&folder)]).fails(5, &["1 excluded by .gitignore"]);
+    place.run(&["index", &text(&folder), "--replace"]).fails(5, &["1 excluded by .gitignore"]);
     still_answers(&place);
 
     place.write("a.rs", b"\0binary now");
@@ -79,19 +81,16 @@ fn a_folder_with_nothing_to_index_names_the_rule_that_removed_the_files() {
 fn files_that_are_not_text_are_skipped_and_counted() {
     let place = Place::uncached(&[("a.rs", "fn plain_text() {}\n")]);
     place.write("binary.rs", b"fn binary() {}\0");
-    place.write("latin1.rs", b"fn caf\xe9() {}\n");
+    place.write("document.txt", b"%PDF-1.7\nxref\n");
     place.write("huge.js", vec![b'x'; 50 << 20]);
     symlink(".", place.repo().join("loop")).unwrap();
     symlink("a.rs", place.repo().join("link.rs")).unwrap();
     symlink("nowhere", place.repo().join("dangling.rs")).unwrap();
     let report = place.index();
     assert_eq!((report.files, report.skipped.total()), (1, 6), "{report:?}");
-    for (reason, files) in [
-        (SkipReason::Binary, 1),
-        (SkipReason::NotUtf8, 1),
-        (SkipReason::TooLarge, 1),
-        (SkipReason::Symlink, 3),
-    ] {
+    for (reason, files) in
+        [(SkipReason::Binary, 2), (SkipReason::TooLarge, 1), (SkipReason::Symlink, 3)]
+    {
         assert_eq!(report.skipped.get(reason), files, "{reason:?}");
     }
     let answer = ask(&place.searcher(), &place.query("plain_text", 10));
@@ -103,6 +102,7 @@ fn files_that_are_not_text_are_skipped_and_counted() {
 fn a_line_of_megabytes_is_one_truncated_chunk() {
     let mut place = Place::uncached(&[("a.rs", "fn plain_text() {}\n")]);
     place.settings.source.file_bytes_max = 8 << 20;
+    place.settings.index.every_channel = "min.js".to_owned();
     let line = "var minified=function(a,b){return a+b};".repeat((2 << 20) / 39);
     assert!(line.len() > (2 << 20) - 100 && !line.contains('\n'));
     place.write("min.js", &line);

@@ -11,6 +11,7 @@ mod install;
 mod output;
 mod outputs;
 mod rerank;
+mod roots;
 mod rows;
 mod settings;
 

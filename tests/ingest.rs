@@ -2,6 +2,8 @@
 
 mod content;
 mod fulldisk;
+mod git_listing;
 mod increments;
+mod kinds;
 mod processes;
 mod staleness;

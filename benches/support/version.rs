@@ -93,6 +93,7 @@ fn build(
         },
         sparse: None,
         model_state: String::new(),
+        policy: String::new(),
         scip: String::new(),
         chunk_tokens_max: CHUNK_TOKENS_MAX,
     };

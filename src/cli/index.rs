@@ -31,6 +31,9 @@ pub struct IndexArgs {
     /// Read every file again, even if the model or the format of the index changed
     #[arg(long)]
     pub full: bool,
+    /// Index only these paths, although the index holds others
+    #[arg(long)]
+    pub replace: bool,
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
@@ -64,12 +67,23 @@ pub fn run(mut cx: Context, mut args: IndexArgs) -> Result<()> {
         let app = app.clone();
         move || app.start_warm_engine()
     });
+    if !args.replace
+        && let Some(roots) = ingest.roots_instead(&args.paths)?
+    {
+        let (given, data) = (list(&args.paths), app.data().path().display());
+        args.paths = roots;
+        eprintln!(
+            "{given} is part of {}, whose index in {data} is updated; --replace indexes only the part",
+            list(&args.paths)
+        );
+    }
     once(&mut cx, &ingest, &args, args.full)?;
     if !args.watch {
         return Ok(());
     }
     eprintln!("watching {}; stop with Ctrl-C", list(&args.paths));
-    watch(&args.paths, app.data().path(), Arc::default(), |saved| {
+    let (data, settings) = (app.data().path(), app.settings());
+    watch(&args.paths, data, settings, Arc::default(), print_warning, |saved| {
         match once(&mut cx, &ingest, &args, false) {
             Ok(IngestOutcome::Unchanged) => {}
             Ok(_) => eprintln!("searchable {} after it was saved", duration(saved.elapsed())),

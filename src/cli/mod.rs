@@ -26,6 +26,7 @@ mod search;
 mod serve;
 mod short;
 mod status;
+mod status_files;
 mod tool;
 mod trace;
 mod tune;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Context;
 use super::out::{BOLD, DIM, GOOD, PATH, bytes, count, counted, paint};
+use super::status_files::{self, PageArgs};
 use crate::base::error::Result;
 use crate::corpus::source::Repo;
 use crate::index::catalog::Catalog;
@@ -22,6 +23,14 @@ pub struct StatusArgs {
     /// Compare every file of the index with its checksum
     #[arg(long)]
     pub verify: bool,
+    /// List each indexed file with its kind, how it is found and why
+    #[arg(long, conflicts_with_all = ["verify", "skipped"])]
+    pub files: bool,
+    /// List each file under the roots that is not indexed, with the reason
+    #[arg(long, conflicts_with = "verify")]
+    pub skipped: bool,
+    #[command(flatten)]
+    pub page: PageArgs,
 }
 
 pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
@@ -31,6 +40,13 @@ pub fn run(mut cx: Context, args: StatusArgs) -> Result<()> {
         version.verify()?;
     }
     let catalog = Catalog::open(&version.folder.catalog())?;
+    if args.files {
+        return status_files::files(&mut cx, &catalog, &args.page, args.json);
+    }
+    if args.skipped {
+        let roots: Vec<_> = version.manifest.roots.iter().map(PathBuf::from).collect();
+        return status_files::skipped(&mut cx, &catalog, &roots, &args.page, args.json);
+    }
     let mut status = StatusAnswer::new(data.path(), &version, &catalog)?;
     let roots = version.manifest.roots.iter().map(PathBuf::from);
     let repo = Repo::open(&roots.collect::<Vec<_>>(), cx.app.settings());

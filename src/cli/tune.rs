@@ -20,11 +20,11 @@ pub struct TuneArgs {
 
 pub fn run(mut cx: Context, args: TuneArgs) -> Result<()> {
     let version = cx.app.data().current()?;
-    let live = Catalog::open(&version.folder.catalog())?.live()?;
+    let searched = Catalog::open(&version.folder.catalog())?.with_vectors()?;
     let index = DenseIndex::open(&version.folder.dense(), version.manifest.model.dim)?;
     let run = cx.begin(Tool::Bench, &[]);
-    let live = (live.count() < live.universe()).then_some(&live);
-    let tuned = tune(&index, live, args.queries as usize, &run);
+    let searched = (searched.count() < searched.universe()).then_some(&searched);
+    let tuned = tune(&index, searched, args.queries as usize, &run);
     cx.finish(&run, tuned.as_ref().err());
     let tuned = tuned?;
     let out = &mut cx.out;

@@ -5,6 +5,7 @@ use super::args::JsonArgs;
 use super::out::{BOLD, GOOD, bytes, counted, paint};
 use crate::base::config::help;
 use crate::base::error::{Error, Result};
+use crate::index::versions::STAGING;
 use crate::tools::wire::VersionAnswer;
 
 #[derive(clap::Args)]
@@ -57,8 +58,17 @@ pub fn gc(mut cx: Context, args: GcArgs) -> Result<()> {
     let data = cx.app.data().clone();
     let kept = args.keep.unwrap_or(cx.app.settings().data.versions_kept).max(1);
     let removed = data.gc(&data.lock()?, kept)?;
-    match removed.as_slice() {
-        [] => cx.out.line("Nothing to remove"),
-        removed => cx.out.line(format!("Removed {}", removed.join(", "))),
+    let (leftovers, versions): (Vec<_>, Vec<_>) =
+        removed.iter().map(String::as_str).partition(|name| name.ends_with(STAGING));
+    if removed.is_empty() {
+        return cx.out.line("Nothing to remove");
     }
+    if !versions.is_empty() {
+        cx.out.line(format!("Removed {}", versions.join(", ")))?;
+    }
+    if !leftovers.is_empty() {
+        let folders = leftovers.join(", ");
+        cx.out.line(format!("Removed what killed runs had left: {folders}"))?;
+    }
+    Ok(())
 }

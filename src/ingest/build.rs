@@ -20,7 +20,7 @@ use crate::base::vector::Matrix;
 use crate::corpus::chunk::{Chunk, Chunker};
 use crate::corpus::git::Commit;
 use crate::corpus::scip::ScipIndex;
-use crate::corpus::source::{Entry, Repo, RepoPath, Skipped};
+use crate::corpus::source::{Channels, Entry, Repo, RepoPath, Skipped};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
 use crate::index::{DenseIndex, Impacts, SparseIndex};
 
@@ -38,8 +38,10 @@ pub struct Known<'a> {
 }
 
 impl Known<'_> {
-    fn vector(&self, hash: &[u8; 32]) -> Option<Result<Vec<f32>>> {
-        self.rows.get(hash).map(|id| self.dense.vector(*id))
+    /// The vector of a text. Zeros stand for none.
+    fn vector(&self, hash: &[u8; 32]) -> Result<Option<Vec<f32>>> {
+        let vector = self.rows.get(hash).map(|id| self.dense.vector(*id)).transpose()?;
+        Ok(vector.filter(|vector| vector.iter().any(|value| *value != 0.0)))
     }
 }
 
@@ -125,7 +127,11 @@ fn embed_blocks(
 }
 
 fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<Embedded> {
-    let chunks: Vec<&Chunk> = block.files.iter().flat_map(|f| &f.chunks.chunks).collect();
+    let chunks = block.files.iter().flat_map(|prepared| {
+        let channels = prepared.file.choice.channels;
+        prepared.chunks.chunks.iter().map(move |chunk| (chunk, channels))
+    });
+    let chunks: Vec<(&Chunk, Channels)> = chunks.collect();
     let expanded = match sources.expander {
         Some(engine) => expand(engine, &chunks, sources.known, cx)?,
         None => Expanded::default(),
@@ -133,15 +139,18 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
     for (chunk, error) in &expanded.failed {
         cx.warn(left_out(&block, *chunk, "sparse vector", error));
     }
-    let old: Vec<Option<Vec<f32>>> = chunks
-        .iter()
-        .map(|chunk| sources.known.and_then(|known| known.vector(&chunk.hash)).transpose())
-        .collect::<Result<_>>()?;
+    let zeros = vec![0.0; sources.engine.identity().dim];
+    let known = |(chunk, channels): &(&Chunk, Channels)| match (channels, sources.known) {
+        (Channels::Words, _) => Ok(Some(zeros.clone())),
+        (Channels::Every, Some(known)) => known.vector(&chunk.hash),
+        (Channels::Every, None) => Ok(None),
+    };
+    let old: Vec<Option<Vec<f32>>> = chunks.iter().map(known).collect::<Result<_>>()?;
     let texts: Vec<String> = chunks
         .iter()
         .zip(&old)
         .filter(|(_, old)| old.is_none())
-        .map(|(chunk, _)| chunk.embedded_text())
+        .map(|((chunk, _), _)| chunk.embedded_text())
         .collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let counted = Arc::new(count_block(sources, &block, &old));
@@ -150,7 +159,6 @@ fn embed_block(sources: &Sources<'_>, block: Block, cx: &RunContext) -> Result<E
         move |texts| counted.embedded(texts)
     });
     let Fresh { embeddings, failed } = embed_texts(sources.engine, &texts, cx)?;
-    let zeros = vec![0.0; embeddings.vectors.d()];
     let mut vectors = Matrix::with_capacity(chunks.len(), zeros.len());
     let mut rows = embeddings.vectors.rows();
     let mut fresh = (0..texts.len()).map(|text| match failed.get(&text) {

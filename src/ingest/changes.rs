@@ -13,8 +13,8 @@ use crate::index::catalog::{Catalog, FileState};
 /// The number of files under `repo` that were edited, added or removed since the version of `catalog`;
 /// `None` if it was not known at `deadline`.
 ///
-/// A file is opened only if its time changed and its size did not, or if it may be new, because an edit
-/// can be undone and not every file is indexed.
+/// A file is opened only if it looks changed and its size is the same, or if it may be new, because an
+/// edit can be undone and not every file is indexed.
 pub fn changed_files(repo: &Repo, catalog: &Catalog, deadline: Instant) -> Result<Option<usize>> {
     let is_over = || Instant::now() >= deadline;
     let listing = repo.list_until(&is_over)?;
@@ -34,7 +34,7 @@ pub fn changed_files(repo: &Repo, catalog: &Catalog, deadline: Instant) -> Resul
         here += usize::from(state.is_some());
         match state {
             Some(state) if state.size_bytes != entry.size_bytes => changed += 1,
-            Some(state) if state.modified_ns == entry.modified_ns => {}
+            Some(state) if state.is(entry) => {}
             Some(_) => unsure.push((entry, state)),
             None if exists_since_s(&entry.absolute) >= began_s => unsure.push((entry, None)),
             None => {}
@@ -46,7 +46,7 @@ pub fn changed_files(repo: &Repo, catalog: &Catalog, deadline: Instant) -> Resul
         }
         let file = repo.read(entry)?;
         Ok(usize::from(match (file, state) {
-            (Ok(file), Some(state)) => file.hash != state.hash,
+            (Ok(file), Some(state)) => !state.holds(&file),
             (Ok(_), None) | (Err(_), Some(_)) => true,
             (Err(_), None) => false,
         }))

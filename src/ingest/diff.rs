@@ -6,9 +6,7 @@ use rayon::prelude::*;
 
 use crate::base::error::Result;
 use crate::corpus::source::{Entry, Listing, Repo, SkipReason, Skipped};
-use crate::index::catalog::FileRow;
-
-const NS_PER_S: i64 = 1_000_000_000;
+use crate::index::catalog::FileState;
 
 /// What a new version must add and remove.
 #[derive(Debug, Default)]
@@ -35,15 +33,16 @@ enum Verdict {
     Skipped(SkipReason),
 }
 
-/// Compares `listing` with the files of the previous version. A file with the same size and time is not
-/// read; for other files the content decides.
-pub fn diff(repo: &Repo, listing: Listing, known: &[FileRow]) -> Result<Difference> {
+/// Compares `listing` with the files of the previous version. A file that looks the same is not
+/// read; for other files the content and the attributes decide.
+pub fn diff(repo: &Repo, listing: Listing, known: &[FileState]) -> Result<Difference> {
     let mut difference = Difference { skipped: listing.skipped, ..Difference::default() };
     if known.is_empty() {
         difference.changed = listing.entries;
         return Ok(difference);
     }
-    let known: HashMap<&str, &FileRow> = known.iter().map(|row| (row.path.as_str(), row)).collect();
+    let known: HashMap<&str, &FileState> =
+        known.iter().map(|state| (state.path.as_str(), state)).collect();
     let verdicts: Vec<(Entry, Verdict)> = listing
         .entries
         .into_par_iter()
@@ -77,18 +76,12 @@ pub fn diff(repo: &Repo, listing: Listing, known: &[FileRow]) -> Result<Differen
     Ok(difference)
 }
 
-fn compare(repo: &Repo, entry: &Entry, known: Option<&FileRow>) -> Result<Verdict> {
-    if let Some(row) = known
-        && row.size_bytes == entry.size_bytes
-        && row.modified_ns == entry.modified_ns
-        // A file that was written in the second in which it was read may have been written again within
-        // one tick of the file system's clock.
-        && entry.modified_ns < row.indexed_at_s * NS_PER_S
-    {
+fn compare(repo: &Repo, entry: &Entry, known: Option<&FileState>) -> Result<Verdict> {
+    if known.is_some_and(|state| state.is(entry)) {
         return Ok(Verdict::Same);
     }
     Ok(match repo.read(entry)? {
-        Ok(file) if known.is_some_and(|row| row.hash == file.hash) => Verdict::Same,
+        Ok(file) if known.is_some_and(|state| state.holds(&file)) => Verdict::Same,
         Ok(_) => Verdict::Changed,
         Err(reason) => Verdict::Skipped(reason),
     })

@@ -8,6 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::hit::ChunkId;
 use crate::base::telemetry::RunContext;
 use crate::corpus::chunk::Chunk;
+use crate::corpus::source::Channels;
 use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 use crate::index::Impacts;
 
@@ -23,21 +24,32 @@ pub struct Expanded {
     pub failed: BTreeMap<usize, Arc<Error>>,
 }
 
-/// Expands `chunks`, `[n]`, without those that the previous version has.
+/// Expands `chunks`, `[n]`, without those that the previous version has. Those that are found by their
+/// words only have no impacts.
 pub fn expand(
     engine: &Engine,
-    chunks: &[&Chunk],
+    chunks: &[(&Chunk, Channels)],
     known: Option<Known<'_>>,
     cx: &RunContext,
 ) -> Result<Expanded> {
     let known = known.and_then(|known| Some((known.rows, known.sparse?)));
-    let known_id = |chunk: &&Chunk| known.and_then(|(rows, _)| rows.get(&chunk.hash).copied());
+    let known_id = |(chunk, _): &(&Chunk, Channels)| {
+        known.and_then(|(rows, _)| rows.get(&chunk.hash).copied())
+    };
     let ids: Vec<Option<ChunkId>> = chunks.iter().map(known_id).collect();
     let found: Vec<ChunkId> = ids.iter().flatten().copied().collect();
     let mut old = known.map(|(_, sparse)| sparse.rows(&found)).unwrap_or_default().into_iter();
+    let old = ids.iter().zip(chunks).map(|(id, (_, channels))| {
+        let old = id.map(|_| old.next().expect("the impacts of each known chunk"));
+        match channels {
+            Channels::Words => Some(Impacts::default()),
+            Channels::Every => old.filter(|impacts| !impacts.0.is_empty()),
+        }
+    });
+    let old: Vec<Option<Impacts>> = old.collect();
 
-    let fresh: Vec<usize> = (0..chunks.len()).filter(|chunk| ids[*chunk].is_none()).collect();
-    let texts: Vec<String> = fresh.iter().map(|chunk| chunks[*chunk].embedded_text()).collect();
+    let fresh: Vec<usize> = (0..chunks.len()).filter(|chunk| old[*chunk].is_none()).collect();
+    let texts: Vec<String> = fresh.iter().map(|chunk| chunks[*chunk].0.embedded_text()).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let compute =
         |texts: &[&str]| engine.expand(EmbedRequest::bulk(texts, PromptKind::Document), cx);
@@ -46,9 +58,9 @@ pub fn expand(
         failed.into_iter().map(|(text, error)| (fresh[text], error)).collect();
     let mut new = expansions.vectors.iter();
     let mut impacts = Vec::with_capacity(chunks.len());
-    for (chunk, id) in ids.iter().enumerate() {
-        impacts.push(match id {
-            Some(_) => old.next().expect("the impacts of each known chunk"),
+    for (chunk, old) in old.into_iter().enumerate() {
+        impacts.push(match old {
+            Some(impacts) => impacts,
             None if failed.contains_key(&chunk) => Impacts::default(),
             None => Impacts::new(new.next().expect("an expansion of each other text"))?,
         });

@@ -13,6 +13,7 @@ mod facts;
 mod pipeline;
 mod prepare;
 mod progress;
+mod roots;
 mod sparse_model;
 mod staleness;
 mod version_job;

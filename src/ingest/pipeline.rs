@@ -131,6 +131,10 @@ impl Ingest {
         Self { lock_wait, ..self }
     }
 
+    pub(super) fn data(&self) -> &DataFolder {
+        &self.data
+    }
+
     pub fn progress(&self) -> Arc<Progress> {
         self.progress.clone()
     }
@@ -216,7 +220,7 @@ impl Ingest {
         self.progress.enter(Phase::Comparing);
         cx.stage(Stage::Diff, |s| {
             let known = match parent {
-                Some(version) => Catalog::open(&version.folder.catalog())?.files()?,
+                Some(version) => Catalog::open(&version.folder.catalog())?.file_states()?,
                 None => Vec::new(),
             };
             let difference = diff(repo, listing, &known)?;

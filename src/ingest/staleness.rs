@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use crate::base::config::{Settings, process_env};
 use crate::base::error::{Error, Result};
-use crate::corpus::source::Repo;
+use crate::corpus::source::{Repo, policy_fingerprint};
 use crate::corpus::{chunk, scip};
 use crate::embedding::models::{self, ModelIdentity};
 use crate::index::DenseIndex;
@@ -27,6 +27,12 @@ pub fn of_chunks(manifest: &VersionManifest, settings: &Settings, repo: &Repo) -
     }
     if manifest.chunker != chunk::fingerprint() {
         reasons.push("another release of codeintel split the files".to_owned());
+    }
+    let policy = policy_fingerprint(&settings.index);
+    if manifest.policy != policy {
+        let (now, before) = (policy.as_str(), manifest.policy.as_str());
+        let before = if before.is_empty() { "none" } else { before };
+        reasons.push(format!("the rules for kinds of files are {now}, they were {before}"));
     }
     let VersionManifest { base_chunks, dense_factory, .. } = manifest;
     let (kind, dim) = (settings.index.dense_kind, manifest.model.dim);

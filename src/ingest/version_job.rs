@@ -18,7 +18,7 @@ use crate::base::telemetry::{RunContext, Stage, attrs};
 use crate::corpus::chunk::Chunker;
 use crate::corpus::git::Commit;
 use crate::corpus::scip::ScipIndex;
-use crate::corpus::source::{Repo, RepoPath};
+use crate::corpus::source::{Repo, RepoPath, SkipReason, policy_fingerprint};
 use crate::embedding::engine::Engine;
 use crate::index::catalog::Catalog;
 use crate::index::versions::{IndexVersion, ModelRecord, Staging};
@@ -80,6 +80,7 @@ impl VersionJob<'_> {
             if writer.is_empty()? {
                 let mut skipped = self.difference.skipped.clone();
                 skipped.merge(&built.skipped);
+                skipped.add_many(SkipReason::Empty, writer.catalog().paths().len());
                 return Err(self.repo.nothing_to_index(&skipped));
             }
             s.set(attrs::CHUNKS, built.chunks);
@@ -204,6 +205,7 @@ impl VersionJob<'_> {
             sparse: self.expander.map(|expander| expander.record.clone()),
             model_state: self.model_state.clone(),
             chunk_tokens_max: self.settings.chunk.tokens_max,
+            policy: policy_fingerprint(&self.settings.index),
             scip: scip.to_owned(),
         }
     }

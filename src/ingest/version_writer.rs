@@ -49,6 +49,8 @@ pub struct MadeFrom {
     pub model_state: String,
     pub chunk_tokens_max: usize,
     /// As in the manifest.
+    pub policy: String,
+    /// As in the manifest.
     pub scip: String,
 }
 
@@ -182,6 +184,7 @@ impl<'a> VersionWriter<'a> {
             chunk_tokens_max: made_from.chunk_tokens_max,
             header_version: HEADER_VERSION,
             chunker: fingerprint(),
+            policy: made_from.policy,
             model_state: made_from.model_state,
             scip: made_from.scip,
             base_chunks: self.parent.map_or(total_chunks, |parent| parent.manifest.base_chunks),
@@ -287,6 +290,12 @@ fn file_rows(
             commit_time_s: origin.commit.map(|commit| commit.time_s),
             author: origin.commit.map(|commit| commit.author.clone()),
             indexed_at_s: origin.read_at_s,
+            identity: file.identity,
+            kind: file.choice.kind,
+            channels: file.choice.channels,
+            why: file.choice.why.to_owned(),
+            marks: file.marks.to_string(),
+            encoding: file.encoding,
         },
     }
 }

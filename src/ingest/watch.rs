@@ -1,19 +1,27 @@
-//! Watches folders for changes.
+//! Watches the folders of roots for changes, without those that ignore rules exclude.
 
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use notify::{EventKind, RecursiveMode, Watcher};
+use notify::event::ModifyKind;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
+use crate::base::config::Settings;
 use crate::base::error::{Error, Result};
+use crate::corpus::source::{Repo, SkipReason};
 
 /// Quiet time after a change before it is reported, because editors write in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
 /// A change is reported after this time even if more follow.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// How often the roots are looked at, because a root that is replaced has no event of its own.
+const ROOTS_INTERVAL: Duration = Duration::from_secs(1);
+/// Files whose content decides which folders are watched.
+const RULE_FILES: [&str; 2] = [".gitignore", ".codeintelignore"];
 
 /// What a watch knows: whether files have changed since the last update began that succeeded.
 #[derive(Debug)]
@@ -57,25 +65,126 @@ fn resolved(path: &Path) -> PathBuf {
     }
 }
 
+/// What tells a folder from another one that replaced it, perhaps with the number of its inode: device,
+/// inode and time of creation. `None` if there is none.
+type Identity = Option<(u64, u64, Option<SystemTime>)>;
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino(), metadata.created().ok()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Identity {
+    path.exists().then_some((0, 0, None))
+}
+
+/// The folders that are watched. A folder that cannot be is named once, and left out.
+struct Folders<'a, F> {
+    roots: &'a [PathBuf],
+    settings: &'a Settings,
+    /// Called with the sentence about a folder that is left out.
+    warn: F,
+    watcher: RecommendedWatcher,
+    watched: HashMap<PathBuf, Identity>,
+    named: HashSet<String>,
+}
+
+impl<F: Fn(&str)> Folders<'_, F> {
+    /// Watches the folders that are there now. The system's limit of watches is an error.
+    fn follow(&mut self) -> Result<()> {
+        loop {
+            match self.follow_once() {
+                // A folder that was made before the one above it was watched has no event.
+                Ok(true) => {}
+                // A root that is gone is looked for until it is back.
+                Ok(false) | Err(Error::PathNotFound { .. } | Error::PathUnreadable { .. }) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Returns whether there were folders that had not been watched.
+    fn follow_once(&mut self) -> Result<bool> {
+        let repo = Repo::open(self.roots, self.settings)?;
+        let listing = repo.list_until(&|| false)?;
+        let files = repo.roots().filter(|root| root.is_file()).filter_map(Path::parent);
+        let here = listing.folders.into_iter().chain(files.map(Path::to_path_buf));
+        let here: HashMap<PathBuf, Identity> =
+            here.map(|folder| (folder.clone(), identity(&folder))).collect();
+        let gone = |(path, was): &(&PathBuf, &Identity)| here.get(*path) != Some(*was);
+        let gone: Vec<PathBuf> =
+            self.watched.iter().filter(gone).map(|(path, _)| path.clone()).collect();
+        for path in gone {
+            self.watched.remove(&path);
+            // The system has forgotten a folder that was removed.
+            let _ = self.watcher.unwatch(&path);
+        }
+        let mut has_new = false;
+        for (path, identity) in here {
+            if self.watched.contains_key(&path) {
+                continue;
+            }
+            match self.watcher.watch(&path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    has_new = true;
+                    self.watched.insert(path, identity);
+                }
+                Err(error) if is_limit(&error) => return Err(failed(error)),
+                Err(error) => self.name(path.display().to_string(), &error.to_string()),
+            }
+        }
+        for left in listing.left_out {
+            if left.reason == SkipReason::Unreadable {
+                self.name(left.path, "it cannot be read");
+            }
+        }
+        Ok(has_new)
+    }
+
+    fn name(&mut self, path: String, why: &str) {
+        if self.named.insert(path.clone()) {
+            (self.warn)(&format!("{path} is not watched: {why}"));
+        }
+    }
+}
+
+fn is_limit(error: &notify::Error) -> bool {
+    match &error.kind {
+        notify::ErrorKind::MaxFilesWatch => true,
+        notify::ErrorKind::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
+        _ => false,
+    }
+}
+
+fn failed(source: notify::Error) -> Error {
+    Error::Library {
+        part: "notify",
+        action: "watch the folders (see fs.inotify.max_user_watches)",
+        source: source.into(),
+    }
+}
+
 /// Calls `changed` when the watch has begun, so that no earlier change is missed, and after each burst of
 /// changes under `roots`, with the instant of the first one. Returns when `changed` returns an error or
-/// false.
+/// false. A root that is removed or replaced is a change, and is watched again once it is there.
 ///
 /// Changes inside `ignored`, the folder of the index itself, are ignored. `watched` counts the others at
-/// once, also while `changed` runs.
+/// once, also while `changed` runs. `warn` is called once for each folder that cannot be watched.
 pub fn watch(
     roots: &[PathBuf],
     ignored: &Path,
+    settings: &Settings,
     watched: Arc<Watched>,
+    warn: impl Fn(&str),
     mut changed: impl FnMut(Instant) -> Result<bool>,
 ) -> Result<()> {
     // One message stands for any number of changes.
     let (sender, events) = sync_channel(1);
-    let failed = |source: notify::Error| Error::Library {
-        part: "notify",
-        action: "watch the folders (see fs.inotify.max_user_watches)",
-        source: source.into(),
-    };
     let ignored = resolved(ignored);
     let counts = move |event: &notify::Event| {
         let reads = matches!(event.kind, EventKind::Access(_));
@@ -85,22 +194,43 @@ pub fn watch(
         // Events that were lost may have been about any file.
         event.need_rescan() || !reads && !event.paths.iter().all(inside)
     };
-    let noticed = move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| counts(&event)) {
+    // Whether folders may have come or gone.
+    let restructured = Arc::new(AtomicBool::new(false));
+    let noticed = {
+        let (watched, restructured) = (watched.clone(), restructured.clone());
+        move |event: notify::Result<notify::Event>| {
+            let Some(event) = event.ok().filter(&counts) else { return };
+            let is_rules = |path: &PathBuf| RULE_FILES.iter().any(|name| path.ends_with(name));
+            let is_content = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)));
+            if !is_content || event.paths.iter().any(is_rules) {
+                restructured.store(true, Ordering::SeqCst);
+            }
             watched.seen.fetch_add(1, Ordering::SeqCst);
             // It is full while an earlier change waits, and its receiver is gone when the watch has ended.
             let _ = sender.try_send(());
         }
     };
-    let mut watcher = notify::recommended_watcher(noticed).map_err(failed)?;
-    for root in roots {
-        watcher.watch(root, RecursiveMode::Recursive).map_err(failed)?;
-    }
+    let watcher = notify::recommended_watcher(noticed).map_err(failed)?;
+    let (named, following) = (HashSet::new(), HashMap::new());
+    let mut folders = Folders { roots, settings, warn, watcher, watched: following, named };
+    let identities = || roots.iter().map(|root| identity(root)).collect::<Vec<_>>();
+    // Before the folders are listed, so that a root that is replaced meanwhile is noticed.
+    let mut known = identities();
+    folders.follow()?;
     // Changes from before the watch have no event.
     if !changed(Instant::now())? {
         return Ok(());
     }
-    while let Ok(()) = events.recv() {
+    loop {
+        match events.recv_timeout(ROOTS_INTERVAL) {
+            Ok(()) => {}
+            Err(RecvTimeoutError::Timeout) if identities() == known => continue,
+            Err(RecvTimeoutError::Timeout) => {
+                watched.seen.fetch_add(1, Ordering::SeqCst);
+                restructured.store(true, Ordering::SeqCst);
+            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(()),
+        }
         let first = Instant::now();
         loop {
             match events.recv_timeout(SETTLE) {
@@ -109,11 +239,14 @@ pub fn watch(
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
         }
+        known = identities();
+        if restructured.swap(false, Ordering::SeqCst) {
+            folders.follow()?;
+        }
         if !changed(first)? {
             return Ok(());
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]

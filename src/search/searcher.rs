@@ -95,6 +95,10 @@ impl Searcher {
             );
             return Err(Error::IndexCorrupt { path: version.folder.path().to_path_buf(), detail });
         }
+        let with_vectors = catalog.with_vectors()?;
+        if with_vectors.count() < live.count() {
+            channels.dense.limit_to(with_vectors);
+        }
         Ok(Self {
             live: (live.count() < live.universe()).then(|| Arc::new(live)),
             reranker,

@@ -191,9 +191,12 @@ impl App {
     pub fn watch(&self, roots: Vec<PathBuf>) -> Result<()> {
         let roots = if roots.is_empty() { self.roots() } else { roots };
         let ingest = self.ingest();
+        let roots = ingest.roots_instead(&roots)?.unwrap_or(roots);
         let watched = Arc::new(Watched::default());
         self.0.changes.follow(Some(watched.clone()));
-        let result = watch(&roots, self.data().path(), watched.clone(), |_| {
+        let (data, settings) = (self.data().path(), self.settings());
+        let warn = |message: &str| tracing::warn!("{message}");
+        let result = watch(&roots, data, settings, watched.clone(), warn, |_| {
             let seen = watched.seen();
             let run = RunContext::new(self.telemetry(), Tool::Ingest, &Ingest::PLANNED);
             let result = ingest.run(&roots, false, &run);

@@ -12,7 +12,8 @@ use super::{App, FileLink, ToolAnswer, ToolSpec, file_uri};
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::base::text::{prefix, without_byte_order_mark};
+use crate::base::text::prefix;
+use crate::corpus::source::decode;
 use crate::index::catalog::{Catalog, FileRow};
 use crate::search::Searcher;
 
@@ -162,8 +163,8 @@ pub(super) fn open(searcher: &Searcher, path: &str) -> Result<OpenedFile> {
             if !is_indexed_state {
                 notes.push("the file has changed since it was indexed".to_owned());
             }
-            let bytes = without_byte_order_mark(&bytes).unwrap_or(&bytes);
-            (String::from_utf8_lossy(bytes).into_owned(), is_indexed_state)
+            let lossy = String::from_utf8_lossy(&bytes).into_owned();
+            (decode(bytes).map_or(lossy, |decoded| decoded.text), is_indexed_state)
         }
         None => {
             notes.push("the file is no longer on disk; this is its indexed text".to_owned());

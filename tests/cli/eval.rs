@@ -18,7 +18,7 @@ fn a_set_is_made_asked_and_compared() {
     assert!(!sources.path().join("set.partial").exists());
     sources.run(&["eval", "make", repo, "-o", output]).fails(2, &["output = ", "not exist"]);
 
-    sources.run(&["index", &corpus]).ok();
+    sources.run(&["index", &corpus, "--replace"]).ok();
     let run = |file: &str| {
         let file = format!("{output}/{file}");
         let out = sources.run(&["eval", "run", &set, "--json", &file]).ok();

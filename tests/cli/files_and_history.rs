@@ -153,7 +153,7 @@ fn pages_of_a_text_search_have_each_match_once_even_if_the_index_changes() {
 
 #[test]
 fn long_answers_of_a_text_search_are_cut_and_continue() {
-    let line = format!("needle {}\n", "x".repeat(400));
+    let line = format!("needle {}\n", "of x ".repeat(80));
     let place = Place::indexed(&[("long.txt", &line.repeat(450))]);
     let input = json!({ "query": "needle", "max_results": 500 });
     let first = tool(&place, "search_text", &input);

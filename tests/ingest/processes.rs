@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::{Place, Ran, rust_file, signal, wait_for, wait_until};
@@ -150,6 +152,71 @@ fn a_watched_folder_is_searchable_soon_after_a_save() {
         place.found("in_a_new_folder", &[]).iter().any(|text| text.contains("in_a_new_folder"))
     });
     assert!(child.0.try_wait().unwrap().is_none(), "it is still watching");
+}
+
+#[test]
+fn a_root_that_is_replaced_while_it_is_watched_is_found_again() {
+    let place = small(0);
+    let mut child = Killed::spawn(place.command(&["index", "repo", "--watch"]));
+    let mut lines = BufReader::new(child.0.stderr.take().unwrap()).lines();
+    assert!(lines.by_ref().map_while(Result::ok).any(|line| line.contains("watching")));
+    let limit = Duration::from_secs(20);
+    fs::rename(place.repo(), place.path().join("before")).unwrap();
+    fs::create_dir(place.repo()).unwrap();
+    write_generation(&place, 1);
+    wait_until("the new root", limit, || found_generation(&place) == Some(1));
+    // Away for longer than an interval of looking for it.
+    fs::remove_dir_all(place.repo()).unwrap();
+    std::thread::sleep(Duration::from_millis(2500));
+    fs::create_dir(place.repo()).unwrap();
+    for generation in 2..=3 {
+        write_generation(&place, generation);
+        wait_until("the root again", limit, || found_generation(&place) == Some(generation));
+    }
+    assert!(child.0.try_wait().unwrap().is_none(), "it is still watching");
+}
+
+#[test]
+fn a_folder_that_cannot_be_read_is_named_once_and_does_not_end_a_watch() {
+    let place = small(0);
+    place.write("closed/a.rs", "fn closed() {}\n");
+    let closed = place.repo().join("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let command = place.command(&["index", "repo", "--watch"]);
+    // The superuser reads every folder unless this is taken from it.
+    let mut limited = Command::new("setpriv");
+    limited.args(["--bounding-set", "-dac_override,-dac_read_search"]);
+    limited.arg(command.get_program()).args(command.get_args());
+    limited.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let is_superuser = fs::read_dir(&closed).is_ok();
+    let mut child = Killed::spawn(if is_superuser { limited } else { command });
+    let lines = BufReader::new(child.0.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let reader = std::thread::spawn({
+        let said = said.clone();
+        move || lines.for_each(|line| said.lock().unwrap().push(line))
+    });
+    let watches = || said.lock().unwrap().iter().any(|line: &String| line.contains("watching"));
+    wait_for("the watch", watches);
+    for generation in 1..=3 {
+        write_generation(&place, generation);
+        place.write(&format!("new_{generation}/a.rs"), "fn a() {}\n");
+        let is_found = || found_generation(&place) == Some(generation);
+        wait_until("the saved generation", Duration::from_secs(20), is_found);
+    }
+    assert!(child.0.try_wait().unwrap().is_none(), "it is still watching");
+    drop(child);
+    reader.join().unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    let said = said.lock().unwrap();
+    let named = said.iter().filter(|line| line.contains("closed") && line.contains("not watched"));
+    assert_eq!(named.count(), 1, "{said:?}");
 }
 
 #[test]

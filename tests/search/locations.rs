@@ -70,12 +70,12 @@ fn a_uri_opens_the_file_whatever_its_name_and_its_root_hold() {
         std::fs::create_dir(&folder).unwrap();
         std::fs::write(folder.join("x y.py"), text(root)).unwrap();
     }
-    place.run(&["index", "one #1", "./zwei?ö", "one #1/../50% 日本"]).ok();
+    place.run(&["index", "one #1", "./zwei?ö", "one #1/../50% 日本", "--replace"]).ok();
     check(&place, roots.len());
 
     // A single file, and a file beside a folder.
     let file = "repo/deep & 50%/a#b.py";
-    place.run(&["index", file]).ok();
+    place.run(&["index", file, "--replace"]).ok();
     check(&place, 1);
     place.run(&["index", file, "one #1"]).ok();
     check(&place, 2);

@@ -173,6 +173,12 @@ settings! {
             "Model of the channel `sparse`: the folder of a SPLADE model (a masked-language-model head); empty: that of the index, and none in a new index";
         delta_ratio_max: f32 = 0.05, in 0.0..=1.0,
             "Fraction of rows that may be in the delta or deleted before the next run rebuilds the base index";
+        skip: String = String::new(),
+            "Globs of files that are not indexed, with commas between them, such as testdata/**,*.snap; before the other two lists";
+        every_channel: String = String::new(),
+            "Globs of files that are embedded although their kind says otherwise, such as data, generated and minified files; before index.words_only";
+        words_only: String = String::new(),
+            "Globs of files that are found by their words and names only, and not embedded";
     }
     /// Searches.
     search: SearchSettings {

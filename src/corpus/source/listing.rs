@@ -3,20 +3,17 @@
 use std::fs::Metadata;
 use std::path::PathBuf;
 
-use ignore::{DirEntry, WalkBuilder, WalkState};
-use parking_lot::Mutex;
-
 use super::repo::Root;
-use super::{Repo, RepoPath, SkipReason, Skipped};
+use super::walk::{Rules, Walk};
+use super::work_tree::WorkTree;
+use super::{Marks, Repo, RepoPath, SkipReason, Skipped};
 use crate::base::error::{Error, Result};
 
 /// The most files examined to explain why none is indexed.
 const EXPLAIN_FILES_MAX: usize = 100_000;
-/// Ignore rules that only this program reads, in the syntax of `.gitignore`.
-const IGNORE_FILE_NAME: &str = ".codeintelignore";
 /// An index of symbols, which is read where it lies at the top of a root, and is not searched.
 pub const SCIP_FILE_NAME: &str = "index.scip";
-const NEVER: [&str; 3] = [".git", ".codeintel", SCIP_FILE_NAME];
+pub(super) const NEVER: [&str; 3] = [".git", ".codeintel", SCIP_FILE_NAME];
 
 /// A file that was listed and not opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +23,59 @@ pub struct Entry {
     pub size_bytes: u64,
     /// Nanoseconds since 1970.
     pub modified_ns: i64,
+    pub identity: FileIdentity,
+    /// What git's attributes say about it.
+    pub marks: Marks,
+}
+
+/// What tells a file from another one of the same size and time at its path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FileIdentity {
+    /// The number of its inode; 0 where there are none.
+    pub inode: u64,
+    /// When its content, its name or its metadata changed, nanoseconds since 1970; 0 where that is not
+    /// recorded.
+    pub changed_ns: i64,
+}
+
+impl FileIdentity {
+    #[cfg(unix)]
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let changed_ns = metadata.ctime().saturating_mul(1_000_000_000) + metadata.ctime_nsec();
+        Self { inode: metadata.ino(), changed_ns }
+    }
+
+    #[cfg(not(unix))]
+    pub(super) fn of(_: &Metadata) -> Self {
+        Self::default()
+    }
+}
+
+impl Entry {
+    pub(super) fn new(
+        path: RepoPath,
+        absolute: PathBuf,
+        metadata: &Metadata,
+        marks: Marks,
+    ) -> Self {
+        Self {
+            path,
+            absolute,
+            size_bytes: metadata.len(),
+            modified_ns: modified_ns(metadata),
+            identity: FileIdentity::of(metadata),
+            marks,
+        }
+    }
+}
+
+/// A file that is not indexed, or a folder whose files are not, and why.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LeftOut {
+    /// As in the index; a folder ends with `/`.
+    pub path: String,
+    pub reason: SkipReason,
 }
 
 /// The result of a walk.
@@ -33,16 +83,29 @@ pub struct Entry {
 pub struct Listing {
     /// Sorted by path, each path once.
     pub entries: Vec<Entry>,
-    /// Files that were skipped. Those that an ignore rule excludes are not seen, so they are not counted.
+    /// How many files were skipped. Those that an ignore rule excludes are not counted, because the
+    /// folders that it excludes are not read.
     pub skipped: Skipped,
+    /// The files that were skipped, and the files and folders that a rule excludes.
+    pub left_out: Vec<LeftOut>,
+    /// The folders that were read, absolute.
+    pub folders: Vec<PathBuf>,
 }
 
-/// The sets of rules that a walk applies.
-#[derive(Clone, Copy)]
-struct Rules {
-    git: bool,
-    codeintel: bool,
-    hidden: bool,
+impl Listing {
+    pub(super) fn skip(&mut self, path: String, reason: SkipReason) {
+        self.skipped.add(reason);
+        self.left_out.push(LeftOut { path, reason });
+    }
+
+    pub(super) fn name_excluded(&mut self, path: String, reason: SkipReason, is_dir: bool) {
+        let path = if is_dir { path + "/" } else { path };
+        self.left_out.push(LeftOut { path, reason });
+    }
+
+    fn files(&self) -> usize {
+        self.entries.len() + self.skipped.total()
+    }
 }
 
 impl Repo {
@@ -59,9 +122,10 @@ impl Repo {
     pub fn list_until(&self, is_over: &(dyn Fn() -> bool + Sync)) -> Result<Listing> {
         let mut listing = Listing::default();
         for root in &self.roots {
-            self.walk_root(root, is_over, &mut listing)?;
+            listing = self.walk_root(root, self.rules(), is_over, listing)?;
         }
         listing.entries.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        listing.left_out.sort_unstable();
         if self.roots.len() > 1 {
             drop_repeats(&mut listing.entries);
         }
@@ -93,64 +157,21 @@ impl Repo {
     fn walk_root(
         &self,
         root: &Root,
+        rules: Rules,
         is_over: &(dyn Fn() -> bool + Sync),
-        listing: &mut Listing,
-    ) -> Result<()> {
+        listing: Listing,
+    ) -> Result<Listing> {
+        let mut walk = Walk { repo: self, root, rules, is_over, found: listing };
+        let gone = || Error::PathNotFound { path: root.path.clone() };
         if root.is_file {
-            let metadata = std::fs::metadata(&root.path)
-                .map_err(|_| Error::PathNotFound { path: root.path.clone() })?;
-            let path = RepoPath::new(&root.label);
-            self.take(path, root.path.clone(), &metadata, listing);
-            return Ok(());
+            let metadata = std::fs::metadata(&root.path).map_err(|_| gone())?;
+            let folder = root.path.parent().unwrap_or(&root.path);
+            let marks = WorkTree::of(folder).marks(&root.path);
+            walk.take(root.path.clone(), &metadata, marks);
+            return Ok(walk.found);
         }
-        // Each thread collects entries of its own and adds them to the others when it ends.
-        let shared = Mutex::new(std::mem::take(listing));
-        self.builder(root, self.rules()).build_parallel().run(|| {
-            let mut part = Part { shared: &shared, own: Listing::default() };
-            Box::new(move |found| {
-                if is_over() {
-                    return WalkState::Quit;
-                }
-                self.visit(root, found, &mut part.own);
-                WalkState::Continue
-            })
-        });
-        *listing = shared.into_inner();
-        if root.path.is_dir() {
-            Ok(())
-        } else {
-            Err(Error::PathNotFound { path: root.path.clone() })
-        }
-    }
-
-    fn visit(&self, root: &Root, found: Result<DirEntry, ignore::Error>, listing: &mut Listing) {
-        let Ok(found) = found else { return listing.skipped.add(SkipReason::Unreadable) };
-        let kind = found.file_type();
-        if kind.is_some_and(|kind| kind.is_dir()) {
-            return;
-        }
-        if kind.is_some_and(|kind| kind.is_symlink()) {
-            return listing.skipped.add(SkipReason::Symlink);
-        }
-        let Ok(metadata) = found.metadata() else {
-            return listing.skipped.add(SkipReason::Vanished);
-        };
-        let relative = found.path().strip_prefix(&root.path).unwrap_or(found.path());
-        match RepoPath::from_parts(&root.label, relative) {
-            Some(path) => self.take(path, found.into_path(), &metadata, listing),
-            None => listing.skipped.add(SkipReason::NotUtf8),
-        }
-    }
-
-    fn take(&self, path: RepoPath, absolute: PathBuf, metadata: &Metadata, listing: &mut Listing) {
-        if !metadata.is_file() {
-            return listing.skipped.add(SkipReason::NotRegular);
-        }
-        if metadata.len() > self.file_bytes_max {
-            return listing.skipped.add(SkipReason::TooLarge);
-        }
-        let modified_ns = modified_ns(metadata);
-        listing.entries.push(Entry { path, absolute, size_bytes: metadata.len(), modified_ns });
+        let listing = walk.run();
+        if root.path.is_dir() { Ok(listing) } else { Err(gone()) }
     }
 
     fn rules(&self) -> Rules {
@@ -158,50 +179,15 @@ impl Repo {
         Rules { git: obeys, codeintel: obeys, hidden: !self.hidden }
     }
 
-    fn builder(&self, root: &Root, rules: Rules) -> WalkBuilder {
-        let mut builder = WalkBuilder::new(&root.path);
-        builder
-            .standard_filters(false)
-            .hidden(rules.hidden)
-            .parents(true)
-            .git_ignore(rules.git)
-            .git_global(rules.git)
-            .git_exclude(rules.git)
-            .require_git(false)
-            .follow_links(false);
-        if rules.codeintel {
-            builder.add_custom_ignore_filename(IGNORE_FILE_NAME);
-        }
-        let data_folder = self.data_folder.clone();
-        builder.filter_entry(move |entry| {
-            let never = NEVER.iter().any(|name| entry.file_name() == *name);
-            entry.depth() == 0 || !never && data_folder.as_deref() != Some(entry.path())
-        });
-        builder
-    }
-
     /// The number of files that `rules` do not exclude, at most [`EXPLAIN_FILES_MAX`].
     fn count(&self, rules: Rules) -> usize {
-        let files = |root: &Root| {
-            let files = self.builder(root, rules).build().filter_map(|found| found.ok());
-            let files = files.filter(|found| found.file_type().is_some_and(|kind| !kind.is_dir()));
-            files.take(EXPLAIN_FILES_MAX).count()
-        };
-        self.roots.iter().map(files).sum::<usize>().min(EXPLAIN_FILES_MAX)
-    }
-}
-
-/// The files that one thread of a walk found.
-struct Part<'a> {
-    shared: &'a Mutex<Listing>,
-    own: Listing,
-}
-
-impl Drop for Part<'_> {
-    fn drop(&mut self) {
-        let mut all = self.shared.lock();
-        all.entries.append(&mut self.own.entries);
-        all.skipped.merge(&self.own.skipped);
+        let mut files = 0;
+        for root in &self.roots {
+            // A root that is gone has no files.
+            let listing = self.walk_root(root, rules, &|| false, Listing::default());
+            files += listing.map_or(0, |listing| listing.files());
+        }
+        files.min(EXPLAIN_FILES_MAX)
     }
 }
 

@@ -4,6 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::RepoPath;
+use super::file_policy::FilePolicy;
+use super::walk::GIT_DATA;
 use crate::base::config::Settings;
 use crate::base::error::{Error, Result};
 
@@ -17,6 +19,8 @@ pub struct Repo {
     pub(super) obeys_ignore_rules: bool,
     /// The folder of the index itself, which is never walked.
     pub(super) data_folder: Option<PathBuf>,
+    /// What is indexed of each file.
+    pub(super) policy: FilePolicy,
 }
 
 /// Finds the files of an index that was made earlier, perhaps on another machine.
@@ -53,6 +57,7 @@ impl Repo {
             hidden: settings.source.hidden,
             obeys_ignore_rules: true,
             data_folder: Path::new(&settings.data.dir).canonicalize().ok(),
+            policy: FilePolicy::new(&settings.index)?,
         })
     }
 
@@ -162,6 +167,17 @@ fn check(path: &Path) -> Result<Root> {
         std::fs::File::open(&resolved).map_err(unreadable)?;
     } else {
         std::fs::read_dir(&resolved).map_err(unreadable)?;
+        if GIT_DATA.iter().all(|name| resolved.join(name).exists()) {
+            let path = resolved.display();
+            return Err(Error::Argument {
+                name: "PATH",
+                value: path.to_string(),
+                expected: format!(
+                    "a folder of files, and this is a git repository without a work tree; index a \
+                     clone of it: file://{path}"
+                ),
+            });
+        }
     }
     Ok(Root { path: resolved, is_file, label: String::new() })
 }

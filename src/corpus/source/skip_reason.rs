@@ -27,12 +27,24 @@ reasons! {
     CodeintelIgnored = "excluded by .codeintelignore",
     /// The name of the file, or of a folder above it, starts with a dot.
     Hidden = "hidden",
-    /// A NUL byte in the first 8 KiB.
+    /// Neither text nor in an encoding that is recognised.
     Binary = "binary",
     /// More bytes than `source.file_bytes_max`.
     TooLarge = "too large",
-    NotUtf8 = "not UTF-8",
+    /// The name of the file, or of a folder above it.
+    NotUtf8 = "with names that are not UTF-8",
+    /// A file or a folder.
     Unreadable = "unreadable",
+    /// `index.skip` names it.
+    Setting = "excluded by index.skip",
+    /// The map from generated code to its source.
+    SourceMap = "source maps",
+    /// Text that is mostly base64 or hexadecimal digits.
+    Encoded = "encoded data",
+    /// The folder of a git repository without a work tree.
+    GitData = "git repositories without a work tree",
+    /// Without a line; it is in the index, and has nothing to find.
+    Empty = "empty",
     /// Never followed: a link may loop, or lead out of its root.
     Symlink = "symbolic links",
     /// A socket, a pipe or a device.

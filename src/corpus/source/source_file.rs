@@ -5,13 +5,12 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
+use super::file_policy::{Choice, FilePolicy};
 use super::listing::modified_ns;
-use super::{Entry, Language, Repo, RepoPath, SkipReason, notebook};
+use super::text_encoding::{Decoded, decode};
+use super::{Entry, FileIdentity, Language, Marks, Repo, RepoPath, SkipReason, notebook};
 use crate::base::error::{Error, Result};
-use crate::base::text::without_byte_order_mark;
 
-/// Bytes searched for a NUL, which text files do not contain.
-const BINARY_PROBE_BYTES: usize = 8 << 10;
 /// How often a file that changes while it is read is read again before it is skipped.
 const READS_MAX: usize = 8;
 /// The coarsest resolution of a file system's clock: two writes within it may have the same time.
@@ -22,14 +21,19 @@ const TICK: Duration = Duration::from_millis(10);
 pub struct SourceFile {
     pub path: RepoPath,
     pub language: Language,
-    /// Without a byte order mark; line ends as in the file. Of a notebook only the sources of its cells,
-    /// each on its line.
+    /// As [`Decoded::text`]; of a notebook only the sources of its cells, each on its line.
     pub text: String,
+    /// As [`Decoded::encoding`].
+    pub encoding: Option<String>,
     /// BLAKE3 of the file's bytes.
     pub hash: [u8; 32],
     pub size_bytes: u64,
     /// Nanoseconds since 1970.
     pub modified_ns: i64,
+    pub identity: FileIdentity,
+    pub marks: Marks,
+    /// What goes into an index of it.
+    pub choice: Choice,
 }
 
 impl SourceFile {
@@ -38,7 +42,18 @@ impl SourceFile {
         let (path, text) = (RepoPath::new(path), text.into());
         let (hash, size_bytes) = (blake3::hash(text.as_bytes()).into(), text.len() as u64);
         let (language, text) = language_and_text(&path, text);
-        Self { language, hash, size_bytes, modified_ns: 0, path, text }
+        Self {
+            language,
+            choice: Choice::every_channel(language),
+            encoding: None,
+            identity: FileIdentity::default(),
+            marks: Marks::default(),
+            hash,
+            size_bytes,
+            modified_ns: 0,
+            path,
+            text,
+        }
     }
 }
 
@@ -57,7 +72,7 @@ impl Repo {
         for _ in 0..READS_MAX {
             match attempt(&entry.absolute, self.file_bytes_max) {
                 Ok(Attempt::Whole(bytes, metadata)) => {
-                    return Ok(decode(entry.path.clone(), bytes, &metadata));
+                    return Ok(source_file(entry, bytes, &metadata, &self.policy));
                 }
                 Ok(Attempt::Skip(reason)) => return Ok(Err(reason)),
                 Ok(Attempt::Changed) => {}
@@ -124,27 +139,27 @@ pub(in crate::corpus) fn open(path: &Path) -> io::Result<File> {
     File::open(path)
 }
 
-fn decode(
-    path: RepoPath,
-    mut bytes: Vec<u8>,
+fn source_file(
+    entry: &Entry,
+    bytes: Vec<u8>,
     metadata: &Metadata,
+    policy: &FilePolicy,
 ) -> std::result::Result<SourceFile, SkipReason> {
-    if bytes[..bytes.len().min(BINARY_PROBE_BYTES)].contains(&0) {
-        return Err(SkipReason::Binary);
-    }
     let hash = blake3::hash(&bytes).into();
-    let text = without_byte_order_mark(&bytes).map_err(|_| SkipReason::NotUtf8)?;
-    let mark = bytes.len() - text.len();
-    bytes.drain(..mark);
-    let text = String::from_utf8(bytes).map_err(|_| SkipReason::NotUtf8)?;
+    let Decoded { text, encoding } = decode(bytes).ok_or(SkipReason::Binary)?;
+    let path = entry.path.clone();
     let (language, text) = language_and_text(&path, text);
     Ok(SourceFile {
+        choice: policy.choose(&path, language, &text, entry.marks)?,
         language,
         path,
         text,
+        encoding,
         hash,
         size_bytes: metadata.len(),
         modified_ns: modified_ns(metadata),
+        identity: FileIdentity::of(metadata),
+        marks: entry.marks,
     })
 }
 

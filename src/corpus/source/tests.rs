@@ -152,11 +152,11 @@ fn only_text_is_read() {
     let fixture = Fixture::new(&[
         ("bom.py", b"\xEF\xBB\xBFimport os\r\n"),
         ("binary.rs", b"fn\0main"),
-        ("latin.rs", b"// caf\xE9"),
+        ("latin.rs", b"// caf\xE9\r// au lait\r"),
         ("large.rs", b"12345678901234567890123"),
         ("empty.rs", b""),
     ]);
-    let repo = fixture.repo_with(|settings| settings.source.file_bytes_max = 20);
+    let repo = fixture.repo_with(|settings| settings.source.file_bytes_max = 22);
     let listing = repo.walk().unwrap();
     assert_eq!(listing.skipped.get(SkipReason::TooLarge), 1);
     let file = read(&repo, "bom.py").unwrap();
@@ -165,9 +165,11 @@ fn only_text_is_read() {
     assert_eq!(file.size_bytes, 14);
     assert!(file.modified_ns > 1_600_000_000_000_000_000);
     assert_eq!(read(&repo, "binary.rs"), Err(SkipReason::Binary));
-    assert_eq!(read(&repo, "latin.rs"), Err(SkipReason::NotUtf8));
+    let file = read(&repo, "latin.rs").unwrap();
+    assert_eq!(file.text, "// café\n// au lait\n");
+    assert_eq!(file.encoding.as_deref(), Some("windows-1252"));
     assert_eq!(read(&repo, "empty.rs").unwrap().text, "");
-    fixture.write("empty.rs", &[b'x'; 21]);
+    fixture.write("empty.rs", &[b'x'; 23]);
     let grown = listing.entries.iter().find(|entry| entry.path.as_str() == "empty.rs").unwrap();
     assert_eq!(repo.read(grown).unwrap(), Err(SkipReason::TooLarge));
 }

@@ -6,6 +6,7 @@
 
 mod duckdb_error;
 mod facts;
+mod file_span;
 mod hydrate;
 mod occurrences;
 mod pool;
@@ -21,10 +22,11 @@ mod writer;
 mod tests;
 
 pub use facts::{Documentation, FileEdge, FileFacts, UsedSymbol, note};
+pub use file_span::FileSpan;
 pub use hydrate::Hydrated;
 pub use occurrences::OccurrenceRow;
 pub use reader::{Catalog, Counts, LanguageCount};
-pub use rows::{ChunkRow, FileRow, FileRows, FileSpan, RefRow, ShownChunk, SymbolName, SymbolRow};
+pub use rows::{ChunkRow, FileRow, FileRows, RefRow, ShownChunk, SymbolName, SymbolRow};
 pub use scope::ScopeSpec;
 pub use states::FileState;
 pub use symbols::{FoundSymbols, SymbolQuery};

@@ -7,12 +7,14 @@ use std::sync::OnceLock;
 use duckdb::{Connection, Params, Row, params};
 
 use super::duckdb_error::read_error;
+use super::file_span::FileSpan;
 use super::occurrences;
 use super::pool::Pool;
-use super::rows::{ChunkRow, FileRow, FileSpan, RefRow, SymbolName, SymbolRow, hash};
+use super::rows::{ChunkRow, FileRow, RefRow, SymbolName, SymbolRow, hash};
 use super::schema;
 use crate::base::error::{Error, Result};
 use crate::base::hit::{ChunkId, ChunkSet};
+use crate::corpus::source::Channels;
 use crate::index::versions::file::corrupt;
 
 /// One published catalog, read-only and shared by all threads.
@@ -24,6 +26,8 @@ pub struct Catalog {
     /// One more than the highest chunk id ever assigned.
     universe: u32,
     pub(super) has_occurrences: bool,
+    /// As [`schema::files_table`].
+    pub(super) files_table: String,
     spans: OnceLock<Vec<FileSpan>>,
 }
 
@@ -72,12 +76,12 @@ impl Catalog {
             return Err(corrupt(path, "the file is missing"));
         }
         let pool = Pool::open(path)?;
-        let (universe, has_occurrences) = pool.with(|conn| {
-            schema::check_length(conn, path)?;
-            let universe = schema::check(conn, path)?;
-            Ok((universe, occurrences::exist(conn).map_err(read_error(path))?))
-        })?;
-        Ok(Self { pool, universe, has_occurrences, spans: OnceLock::new() })
+        pool.with(|conn| schema::check_length(conn, path))?;
+        let universe = pool.with(|conn| schema::check(conn, path))?;
+        let has_occurrences =
+            pool.with(|conn| occurrences::exist(conn).map_err(read_error(path)))?;
+        let files_table = pool.with(|conn| schema::files_table(conn, path))?;
+        Ok(Self { pool, universe, has_occurrences, files_table, spans: OnceLock::new() })
     }
 
     pub fn path(&self) -> &Path {
@@ -92,11 +96,13 @@ impl Catalog {
 
     /// All files, ordered by path.
     pub fn files(&self) -> Result<Vec<FileRow>> {
-        self.all(&format!("select {} from files order by path", FileRow::COLUMNS), FileRow::read)
+        let (columns, table) = (FileRow::COLUMNS, &self.files_table);
+        self.all(&format!("select {columns} from {table} order by path"), FileRow::read)
     }
 
     pub fn file(&self, path: &str) -> Result<Option<FileRow>> {
-        let sql = format!("select {} from files where path = ?", FileRow::COLUMNS);
+        let (columns, table) = (FileRow::COLUMNS, &self.files_table);
+        let sql = format!("select {columns} from {table} where path = ?");
         Ok(self.query(&sql, [path], FileRow::read)?.pop())
     }
 
@@ -105,8 +111,8 @@ impl Catalog {
         if let Some(spans) = self.spans.get() {
             return Ok(spans);
         }
-        let columns = FileSpan::COLUMNS;
-        let sql = format!("select {columns} from files order by first_chunk, path");
+        let (columns, table) = (FileSpan::COLUMNS, &self.files_table);
+        let sql = format!("select {columns} from {table} order by first_chunk, path");
         let spans = self.all(&sql, FileSpan::read)?;
         if let Some(span) = spans.iter().find(|span| span.end() > self.universe) {
             let (path, end, universe) = (&span.path, span.end(), self.universe);
@@ -130,6 +136,14 @@ impl Catalog {
         for id in self.file_spans()?.iter().flat_map(FileSpan::ids) {
             set.insert(ChunkId(id));
         }
+        Ok(set)
+    }
+
+    /// Every chunk that is not deleted and has a vector.
+    pub fn with_vectors(&self) -> Result<ChunkSet> {
+        let mut set = ChunkSet::none(self.universe());
+        let spans = self.file_spans()?.iter().filter(|span| span.channels == Channels::Every);
+        spans.flat_map(FileSpan::ids).for_each(|id| set.insert(ChunkId(id)));
         Ok(set)
     }
 
@@ -237,16 +251,5 @@ impl Catalog {
             conn.prepare(sql)?.query_map(params, read)?.collect()
         };
         self.pool.with(|conn| run(conn).map_err(read_error(self.path())))
-    }
-}
-
-impl FileSpan {
-    /// One more than its last chunk id, saturating.
-    pub(super) fn end(&self) -> u32 {
-        self.first_chunk.0.saturating_add(self.chunk_count)
-    }
-
-    pub(crate) fn ids(&self) -> Range<u32> {
-        self.first_chunk.0..self.end()
     }
 }

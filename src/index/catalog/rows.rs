@@ -5,6 +5,7 @@ use duckdb::{Error as DuckError, Row, params};
 use super::occurrences::OccurrenceRow;
 use crate::base::hit::ChunkId;
 use crate::corpus::chunk::{SymbolKind, embedded_text};
+use crate::corpus::source::{Channels, FileIdentity, FileKind};
 
 type Appended = duckdb::Result<()>;
 type Appender<'a> = duckdb::Appender<'a>;
@@ -29,6 +30,16 @@ pub struct FileRow {
     pub commit_time_s: Option<i64>,
     pub author: Option<String>,
     pub indexed_at_s: i64,
+    pub identity: FileIdentity,
+    pub kind: FileKind,
+    /// Chunks that are found by their words only have a vector of zeros.
+    pub channels: Channels,
+    /// What decided that; empty if the kind did.
+    pub why: String,
+    /// The attributes that git had for it.
+    pub marks: String,
+    /// `None` for UTF-8.
+    pub encoding: Option<String>,
 }
 
 /// A chunk of a file.
@@ -119,21 +130,10 @@ pub struct RefRow {
     pub line: u32,
 }
 
-/// The parts of a file that are needed often. Its chunks are `first_chunk .. first_chunk + chunk_count`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileSpan {
-    pub path: String,
-    pub language: String,
-    pub size_bytes: u64,
-    pub first_chunk: ChunkId,
-    pub chunk_count: u32,
-    /// When a commit last changed it, seconds since 1970.
-    pub commit_time_s: Option<i64>,
-}
-
 impl FileRow {
     pub(super) const COLUMNS: &str = "path, root, language, size_bytes, modified_ns, hash, lines, \
-        first_chunk, chunk_count, commit_id, commit_time_s, author, indexed_at_s";
+        first_chunk, chunk_count, commit_id, commit_time_s, author, indexed_at_s, inode, changed_ns, \
+        kind, channels, why, marks, encoding";
 
     pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
         Ok(Self {
@@ -150,6 +150,12 @@ impl FileRow {
             commit_time_s: row.get(10)?,
             author: row.get(11)?,
             indexed_at_s: row.get(12)?,
+            identity: FileIdentity { inode: row.get(13)?, changed_ns: row.get(14)? },
+            kind: word(row, 15, FileKind::parse)?,
+            channels: word(row, 16, Channels::parse)?,
+            why: row.get(17)?,
+            marks: row.get(18)?,
+            encoding: row.get(19)?,
         })
     }
 
@@ -168,6 +174,13 @@ impl FileRow {
             self.commit_time_s,
             self.author,
             self.indexed_at_s,
+            self.identity.inode,
+            self.identity.changed_ns,
+            self.kind.as_str(),
+            self.channels.as_str(),
+            self.why,
+            self.marks,
+            self.encoding,
         ])
     }
 }
@@ -300,28 +313,21 @@ impl RefRow {
     }
 }
 
-impl FileSpan {
-    pub(super) const COLUMNS: &str =
-        "path, language, size_bytes, first_chunk, chunk_count, commit_time_s";
-
-    pub(super) fn read(row: &Row<'_>) -> duckdb::Result<Self> {
-        Ok(Self {
-            path: row.get(0)?,
-            language: row.get(1)?,
-            size_bytes: row.get(2)?,
-            first_chunk: ChunkId(row.get(3)?),
-            chunk_count: row.get(4)?,
-            commit_time_s: row.get(5)?,
-        })
-    }
-}
-
 /// The kind of definition in column `i`.
 fn kind(row: &Row<'_>, i: usize) -> duckdb::Result<SymbolKind> {
+    word(row, i, SymbolKind::parse)
+}
+
+/// The value whose word is in column `i`.
+pub(super) fn word<T>(
+    row: &Row<'_>,
+    i: usize,
+    parse: impl Fn(&str) -> Option<T>,
+) -> duckdb::Result<T> {
     let value = row.get_ref(i)?;
     let word = value.as_str()?;
-    SymbolKind::parse(word).ok_or_else(|| {
-        let found = format!("{word:?} is no kind of definition");
+    parse(word).ok_or_else(|| {
+        let found = format!("{word:?} is a word of another release");
         DuckError::FromSqlConversionFailure(i, value.data_type(), found.into())
     })
 }

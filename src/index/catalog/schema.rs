@@ -10,11 +10,23 @@ use crate::base::error::Result;
 use crate::index::versions::file::corrupt;
 
 /// Raised by every change of a table; a file with a higher number is refused.
-pub(super) const SCHEMA_VERSION: u32 = 3;
-/// The oldest schema that is read: 1 had the tables [`DROPPED`], too, and 2 no occurrences and facts.
+pub(super) const SCHEMA_VERSION: u32 = 4;
+/// The oldest schema that is read: 1 had the tables [`DROPPED`], too, and 2 no occurrences and facts,
+/// 3 not the columns [`ADDED`].
 const SCHEMA_VERSION_MIN: u32 = 1;
 /// Tables that an older release wrote and nothing reads.
 const DROPPED: [&str; 4] = ["path_weights", "kind_weights", "runs", "versions"];
+
+/// The columns of `files` that an older catalog lacks, each with what stands for it.
+const ADDED: [(&str, &str, &str); 7] = [
+    ("inode", "ubigint", "0"),
+    ("changed_ns", "bigint", "0"),
+    ("kind", "varchar", "'code'"),
+    ("channels", "varchar", "'every'"),
+    ("why", "varchar", "''"),
+    ("marks", "varchar", "''"),
+    ("encoding", "varchar", "null"),
+];
 
 /// The tables.
 ///
@@ -32,7 +44,9 @@ create table files (
     path varchar not null, root varchar not null, language varchar not null,
     size_bytes ubigint not null, modified_ns bigint not null, hash blob not null,
     lines uinteger not null, first_chunk uinteger not null, chunk_count uinteger not null,
-    commit_id varchar, commit_time_s bigint, author varchar, indexed_at_s bigint not null);
+    commit_id varchar, commit_time_s bigint, author varchar, indexed_at_s bigint not null,
+    inode ubigint not null, changed_ns bigint not null, kind varchar not null,
+    channels varchar not null, why varchar not null, marks varchar not null, encoding varchar);
 create table chunks (
     id uinteger primary key,
     path varchar not null using compression uncompressed,
@@ -76,6 +90,10 @@ pub(super) fn upgrade(conn: &Connection) -> duckdb::Result<()> {
     }
     conn.execute_batch(occurrences::TABLE)?;
     conn.execute_batch(facts::TABLE)?;
+    for (name, kind, default) in ADDED {
+        let column = format!("{name} {kind} default {default}");
+        conn.execute_batch(&format!("alter table files add column if not exists {column}"))?;
+    }
     let sql = "update meta set value = ? where key = 'schema'";
     conn.execute(sql, [SCHEMA_VERSION.to_string()]).map(drop)
 }
@@ -102,6 +120,20 @@ pub(super) fn check(conn: &Connection, path: &Path) -> Result<u32> {
         ));
     }
     meta(conn, path, "universe")
+}
+
+/// The table of files as it is read: in an older catalog, with what stands for the columns it lacks.
+pub(super) fn files_table(conn: &Connection, path: &Path) -> Result<String> {
+    let sql =
+        "select count(*) from duckdb_columns() where table_name = 'files' and column_name = ?";
+    let (first, ..) = ADDED[0];
+    let has_all: u64 = conn.query_row(sql, [first], |row| row.get(0)).map_err(read_error(path))?;
+    if has_all > 0 {
+        return Ok("files".to_owned());
+    }
+    let columns = ADDED.iter().map(|(name, kind, value)| format!("({value})::{kind} as {name}"));
+    let columns: Vec<String> = columns.collect();
+    Ok(format!("(select *, {} from files)", columns.join(", ")))
 }
 
 fn meta(conn: &Connection, path: &Path, key: &str) -> Result<u32> {

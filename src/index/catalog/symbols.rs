@@ -50,7 +50,7 @@ impl Catalog {
         let sql = format!(
             "with ranked as (select symbols.*, files.language as language, {TIER} as tier \
                from symbols join files on files.path = symbols.path \
-               where (?4 = '' or kind = ?4) and (?5 = '' or lower(files.language) = ?5)) \
+               where (?4 = '' or symbols.kind = ?4) and (?5 = '' or lower(files.language) = ?5)) \
              select {columns}, language, count(*) over () from ranked as symbols \
              where tier is not null \
              order by tier, kind in ('field', 'variant'), length(name), symbols.path, start_line limit ?6"

@@ -140,16 +140,24 @@ impl DenseIndex {
     }
 }
 
-/// The rows to train on, `[sample, d]`: all of them, or a seeded sample without repetition.
+/// The rows to train on, `[sample, d]`: all of them, or a seeded sample without repetition. Rows of
+/// zeros, of chunks without a vector, are left out unless they are most of all.
 fn training_sample(vectors: &Matrix, seed: u64) -> Vec<f32> {
     let points_max = (kind::nlist(vectors.n()) * kind::POINTS_PER_LIST_MAX).max(1 << 16);
-    if vectors.n() <= points_max {
+    let has_vector = |row: &u32| vectors.row(*row as usize).iter().any(|value| *value != 0.0);
+    let mut rows: Vec<u32> = (0..vectors.n() as u32).into_par_iter().filter(has_vector).collect();
+    if rows.len() * 2 < vectors.n() {
+        rows = (0..vectors.n() as u32).collect();
+    }
+    if rows.len() == vectors.n() && rows.len() <= points_max {
         return vectors.as_slice().to_vec();
     }
     let mut keyed: Vec<(u64, u32)> =
-        (0..vectors.n() as u32).into_par_iter().map(|i| (mix(seed, u64::from(i)), i)).collect();
-    keyed.select_nth_unstable(points_max);
-    keyed.truncate(points_max);
+        rows.into_par_iter().map(|i| (mix(seed, u64::from(i)), i)).collect();
+    if keyed.len() > points_max {
+        keyed.select_nth_unstable(points_max);
+        keyed.truncate(points_max);
+    }
     keyed.sort_unstable_by_key(|(_, row)| *row);
     keyed.iter().flat_map(|(_, row)| vectors.row(*row as usize)).copied().collect()
 }

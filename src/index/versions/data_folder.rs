@@ -93,9 +93,12 @@ impl DataFolder {
         Staging::create(self.clone(), name, folder)
     }
 
-    fn remove_staging(&self) -> Result<()> {
-        let names = self.names()?;
-        names.iter().filter(|name| name.ends_with(STAGING)).try_for_each(|name| self.remove(name))
+    /// Removes what killed writers left, and returns the names of its folders.
+    fn remove_staging(&self) -> Result<Vec<String>> {
+        let mut names = self.names()?;
+        names.retain(|name| name.ends_with(STAGING));
+        names.iter().try_for_each(|name| self.remove(name))?;
+        Ok(names)
     }
 
     fn remove(&self, name: &str) -> Result<()> {
@@ -125,13 +128,12 @@ impl DataFolder {
     }
 
     /// Removes what killed writers left and all but the newest `kept` versions, but never the current
-    /// one. Returns the names of the versions that were removed.
+    /// one. Returns the names of the folders that were removed.
     pub fn gc(&self, _lock: &WriteLock, kept: usize) -> Result<Vec<String>> {
-        self.remove_staging()?;
+        let mut removed = self.remove_staging()?;
         let current = self.current_name()?;
         let names = self.names()?;
         let old = names.len().saturating_sub(kept);
-        let mut removed = Vec::new();
         for name in names.iter().take(old).filter(|name| Some(*name) != current.as_ref()) {
             self.remove(name)?;
             removed.push(name.clone());

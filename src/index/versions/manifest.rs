@@ -29,6 +29,10 @@ pub struct VersionManifest {
     /// A fingerprint of the chunker and its grammars; empty in versions of older releases.
     #[serde(default)]
     pub chunker: String,
+    /// The version of the rules for kinds of files, and the settings that add to them; empty in
+    /// versions of older releases.
+    #[serde(default)]
+    pub policy: String,
     /// A fingerprint of the model's folder and of the settings that select what embeds; empty in
     /// versions of older releases. If it is the same, the model is the same, without loading it.
     #[serde(default)]

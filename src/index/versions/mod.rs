@@ -15,5 +15,5 @@ pub use data_folder::DataFolder;
 pub use manifest::{FORMAT, ModelParts, ModelRecord, Part, SparseRecord, VersionManifest, now};
 pub use staging::Staging;
 pub use version::IndexVersion;
-pub use version_folder::VersionFolder;
+pub use version_folder::{STAGING, VersionFolder};
 pub use write_lock::WriteLock;

@@ -18,6 +18,7 @@ fn manifest() -> VersionManifest {
         header_version: 1,
         chunker: String::new(),
         scip: String::new(),
+        policy: String::new(),
         model_state: String::new(),
         base_chunks: 0,
         total_chunks: 0,

@@ -20,7 +20,7 @@ pub(super) const CURRENT: &str = "CURRENT";
 pub(super) const LOCK: &str = "LOCK";
 pub(super) const VERSIONS: &str = "versions";
 /// Ends the name of a folder that is being written.
-pub(super) const STAGING: &str = ".staging";
+pub const STAGING: &str = ".staging";
 
 /// Path of the catalog below the folder of a version: the one part that is written in place.
 pub(super) const CATALOG: &str = "catalog.duckdb";

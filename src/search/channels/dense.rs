@@ -4,6 +4,7 @@
 //! of the GPU that embeds its queries. Embedding and search are then one pass on the GPU, and only
 //! ids and scores are copied back.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,8 @@ pub struct DenseChannel {
     /// The vectors on the device that embeds queries, or the reason why they are not there; empty
     /// before [`DenseChannel::place`].
     resident: OnceLock<std::result::Result<Resident, String>>,
+    /// The chunks that are not deleted and have a vector; empty while all that are not deleted have one.
+    with_vectors: OnceLock<ChunkSet>,
 }
 
 impl DenseChannel {
@@ -40,12 +43,33 @@ impl DenseChannel {
             k_factor: settings.k_factor,
             device: settings.dense_device,
             resident: OnceLock::new(),
+            with_vectors: OnceLock::new(),
+        }
+    }
+
+    /// Leaves out the chunks that have no vector, because they are found by their words only.
+    pub fn limit_to(&self, with_vectors: ChunkSet) {
+        // A version is opened once.
+        let _ = self.with_vectors.set(with_vectors);
+    }
+
+    /// The chunks of `scope` that have a vector.
+    fn within<'a>(&'a self, scope: Option<&'a ChunkSet>) -> Option<Cow<'a, ChunkSet>> {
+        match (self.with_vectors.get(), scope) {
+            (None, scope) => scope.map(Cow::Borrowed),
+            (Some(all), None) => Some(Cow::Borrowed(all)),
+            (Some(all), Some(scope)) => {
+                let mut both = scope.clone();
+                both.intersect(all);
+                Some(Cow::Owned(both))
+            }
         }
     }
 
     /// Copies the vectors of `live` chunks, or of all chunks, to the device that embeds queries.
     pub fn place(&self, live: Option<&ChunkSet>) {
-        match self.resident.get_or_init(|| self.copy(live)) {
+        let live = self.within(live);
+        match self.resident.get_or_init(|| self.copy(live.as_deref())) {
             Ok(resident) => tracing::info!(vectors = resident.n(), "the GPU searches vectors"),
             Err(why) => tracing::info!(why, "the CPU searches vectors"),
         }
@@ -79,7 +103,8 @@ impl DenseChannel {
                 return Ok(None);
             }
             self.describe(self.index.kind_label(), depth, false, s);
-            let (hits, took) = self.on_cpu(&vector, depth, scope, s)?;
+            let scope = self.within(scope);
+            let (hits, took) = self.on_cpu(&vector, depth, scope.as_deref(), s)?;
             s.set(attrs::FAISS_SEARCH_MS, took.as_secs_f64() * 1e3);
             s.set(attrs::CHANNEL_HITS, hits.len());
             Ok(Some(hits))
@@ -152,7 +177,8 @@ impl Channel for DenseChannel {
 
     fn submit<'a>(&'a self, asked: &'a ChannelSearch) -> Option<Encoding<'a>> {
         let engine = self.engine.as_ref()?;
-        let on_device = self.on_device(asked.depth, asked.scope.as_deref());
+        let scope = self.within(asked.scope.as_deref());
+        let on_device = self.on_device(asked.depth, scope.as_deref());
         let search = on_device.map(|(vectors, k)| Search { index: vectors.index(), k });
         let texts = [asked.query.raw.as_str()];
         let request = EmbedRequest::query(&texts, PromptKind::Query);
@@ -161,6 +187,7 @@ impl Channel for DenseChannel {
 
     fn search(&self, asked: &ChannelSearch, encoded: Option<Encoded>) -> Result<Vec<Hit>> {
         let ChannelSearch { depth, scope, cx, .. } = asked;
+        let scope = self.within(scope.as_deref());
         let (depth, scope) = (*depth, scope.as_deref());
         let Some(Encoded::Embedding(mut embedded)) = encoded else {
             // Fail inside a stage, so that the span and the report show it like any other failure.

@@ -81,7 +81,10 @@ pub(super) fn candidates(
         let place = file_of(fused.id, facts.files)?;
         let FileSpan { path, commit_time_s, .. } = &facts.files[place];
         let (file_name, kind) = *known.entry(place).or_insert_with(|| {
-            (FileName::of(subject, path), facts.rules.weight(place, path, &subject.words))
+            (
+                FileName::of(subject, path),
+                facts.rules.weight(place, &facts.files[place], &subject.words),
+            )
         });
         let definition = Definition::of(subject, facts.symbols.defined_in(fused.id));
         let commit_time_s = *commit_time_s;

@@ -4,8 +4,10 @@
 use std::collections::HashSet;
 use std::sync::{LazyLock, OnceLock};
 
-use crate::corpus::source::Globs;
+use crate::corpus::source::file_names::{GENERATED, LOCK_FILES, MINIFIED, VENDORED};
+use crate::corpus::source::{FileKind, Globs};
 use crate::index::QueryText;
+use crate::index::catalog::FileSpan;
 use crate::index::words::{lower, parts};
 
 /// Names of folders and files of tests.
@@ -27,51 +29,30 @@ const TESTS: &[&str] = &[
 
 /// A kind of file: its weight, the globs that select it, and words of a query that ask for it beside
 /// those in the globs. If several kinds match a file, the lowest weight applies.
-type Kind = (f64, &'static [&'static str], &'static [&'static str]);
+type Kind = (f64, &'static [&'static [&'static str]], &'static [&'static str]);
 
 const KINDS: &[Kind] = &[
-    (0.75, TESTS, &[]),
-    (0.6, &["testdata", "fixtures", "__snapshots__", "golden"], &[]),
-    (
-        0.5,
-        &["vendor", "vendored", "third_party", "third-party", "node_modules", "site-packages"],
-        &[],
-    ),
-    (
-        0.5,
-        &[
-            "generated",
-            "*.generated.*",
-            "*_generated.*",
-            "*.pb.go",
-            "*.pb.cc",
-            "*.pb.h",
-            "*_pb2.py",
-            "*_pb2_grpc.py",
-            "*.g.cs",
-            "*.min.js",
-            "*.min.css",
-            "dist",
-        ],
-        &[],
-    ),
+    (0.75, &[TESTS], &[]),
+    (0.6, &[&["testdata", "fixtures", "__snapshots__", "golden"]], &[]),
+    (0.5, &[VENDORED], &[]),
+    (0.5, &[GENERATED, MINIFIED, &["generated", "dist"]], &[]),
     (
         0.6,
-        &[
+        &[&[
             "backup", "backups", "old", "copy", "*.bak", "*.orig", "*.old", "*~", "*_copy.*",
             "*-copy.*",
-        ],
+        ]],
         &[],
     ),
-    (0.4, &["*.lock", "package-lock.json", "go.sum", "*.snap"], &["dependency", "dependencies"]),
+    (0.4, &[LOCK_FILES, &["*.snap"]], &["dependency", "dependencies"]),
     (
         0.8,
-        &["example", "examples", "sample", "samples", "demo", "demos", "bench", "benches"],
+        &[&["example", "examples", "sample", "samples", "demo", "demos", "bench", "benches"]],
         &["benchmark"],
     ),
     (
         0.45,
-        &[
+        &[&[
             "*.md",
             "*.mdx",
             "*.markdown",
@@ -81,7 +62,7 @@ const KINDS: &[Kind] = &[
             "README",
             "CHANGELOG",
             "LICENSE",
-        ],
+        ]],
         &[
             "doc",
             "documentation",
@@ -101,10 +82,10 @@ const KINDS: &[Kind] = &[
     ),
     (
         0.5,
-        &[
+        &[&[
             "*.json", "*.yaml", "*.yml", "*.toml", "*.xml", "*.html", "*.css", "*.csv", "*.ini",
             "*.cfg",
-        ],
+        ]],
         &[
             "json",
             "yaml",
@@ -151,7 +132,7 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
     let rules: Vec<Rule> = KINDS
         .iter()
         .flat_map(|&(weight, globs, words)| {
-            globs.iter().map(move |&glob| Rule { glob, weight, words })
+            globs.iter().copied().flatten().map(move |&glob| Rule { glob, weight, words })
         })
         .collect();
     let globs = Globs::new(rules.iter().map(|rule| rule.glob)).expect("the globs above are valid");
@@ -169,9 +150,16 @@ pub fn compile() {
 }
 
 impl Rules {
-    /// The rule with the lowest weight among those that match.
-    fn lowest(&self, path: &str) -> Option<&Rule> {
-        let matching = self.globs.matching(path).map(|i| &self.rules[i]);
+    /// The rule with the lowest weight among those that match. A file that is generated or vendored by
+    /// its content or git's attributes is taken for one in a folder of such files.
+    fn lowest(&self, file: &FileSpan) -> Option<&Rule> {
+        let folder = match file.kind {
+            FileKind::Generated => Some("generated/file"),
+            FileKind::Vendored => Some("vendored/file"),
+            _ => None,
+        };
+        let matching = folder.into_iter().chain([file.path.as_str()]);
+        let matching = matching.flat_map(|path| self.globs.matching(path)).map(|i| &self.rules[i]);
         matching.min_by(|a, b| a.weight.total_cmp(&b.weight))
     }
 }
@@ -189,8 +177,8 @@ impl FileRules {
     /// The weight of file `i`, 0 to 1. A path that the query mentions has weight 1.
     ///
     /// query: the words from [`mentioned`].
-    pub fn weight(&self, i: usize, path: &str, query: &HashSet<String>) -> f64 {
-        let rule = self.0[i].get_or_init(|| RULES.lowest(path));
+    pub fn weight(&self, i: usize, file: &FileSpan, query: &HashSet<String>) -> f64 {
+        let rule = self.0[i].get_or_init(|| RULES.lowest(file));
         rule.filter(|rule| !rule.asked_for(query)).map_or(1.0, |rule| rule.weight)
     }
 }
@@ -217,10 +205,26 @@ impl Rule {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::hit::ChunkId;
+    use crate::corpus::source::Channels;
 
     fn weight(path: &str, query: &HashSet<String>) -> f64 {
+        weight_of(path, FileKind::Code, query)
+    }
+
+    fn weight_of(path: &str, kind: FileKind, query: &HashSet<String>) -> f64 {
+        let file = FileSpan {
+            path: path.to_owned(),
+            language: "rust".to_owned(),
+            size_bytes: 1,
+            first_chunk: ChunkId(0),
+            chunk_count: 1,
+            commit_time_s: None,
+            kind,
+            channels: Channels::Every,
+        };
         let files = FileRules::new(1);
-        let weights = [files.weight(0, path, query), files.weight(0, path, query)];
+        let weights = [files.weight(0, &file, query), files.weight(0, &file, query)];
         assert_eq!(weights[0], weights[1]);
         weights[0]
     }
@@ -245,6 +249,16 @@ mod tests {
         ] {
             assert_eq!(weight(path, &none), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn a_file_of_a_kind_that_its_path_does_not_tell_weighs_less() {
+        let none = HashSet::new();
+        let asked = mentioned(&QueryText::new("the generated parser"));
+        assert_eq!(weight_of("src/parser.c", FileKind::Generated, &none), 0.5);
+        assert_eq!(weight_of("src/parser.c", FileKind::Vendored, &none), 0.5);
+        assert_eq!(weight_of("docs/a.md", FileKind::Vendored, &none), 0.45);
+        assert_eq!(weight_of("src/parser.c", FileKind::Generated, &asked), 1.0);
     }
 
     #[test]

@@ -42,7 +42,7 @@ fn another_schema_is_refused_with_both_numbers() {
     let path = path_in(&folder);
     let sql = "update meta set value = '99' where key = 'schema'";
     duckdb::Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-    refused(&path, "its schema is 99 and this program reads 1 to 3");
+    refused(&path, "its schema is 99 and this program reads 1 to 4");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use super::{
 };
 use crate::base::hit::ChunkId;
 use crate::corpus::chunk::SymbolKind;
+use crate::corpus::source::{Channels, FileIdentity, FileKind};
 
 /// A file of `chunk_count` chunks from `first`, with one definition and one reference in each.
 fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> FileRows {
@@ -33,6 +34,12 @@ fn whole(path: &str, language: &str, first: u32, chunk_count: u32) -> FileRows {
         commit_time_s: Some(1_700_000_000),
         author: Some("Zoë \"Z\" O'Hara".to_owned()),
         indexed_at_s: 1_700_000_100,
+        identity: FileIdentity { inode: 7, changed_ns: 1_700_000_000_123_456_789 },
+        kind: FileKind::Generated,
+        channels: Channels::Words,
+        why: "minified".to_owned(),
+        marks: "generated ".to_owned(),
+        encoding: Some("UTF-16LE".to_owned()),
     };
     let ids = first..first + chunk_count;
     let symbol = |id: u32| SymbolRow {
