@@ -19,7 +19,7 @@ const EACH: [&[ChannelName]; 4] =
 
 /// A chunk that was found, without its id.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Found {
+pub(super) struct Found {
     path: String,
     start_line: u32,
     end_line: u32,
@@ -33,7 +33,7 @@ impl From<ShownChunk> for Found {
 }
 
 /// As many results of these channels as there are, best first.
-fn found(searcher: &Searcher, text: &str, channels: &[ChannelName]) -> Vec<Found> {
+pub(super) fn found(searcher: &Searcher, text: &str, channels: &[ChannelName]) -> Vec<Found> {
     let query = Query::new(text, 200, &SearchSettings::default()).unwrap();
     let answer = ask(searcher, &only(query, channels));
     assert_eq!(answer.channels_used, channels, "{:?}", answer.report.warnings);
@@ -172,7 +172,7 @@ fn answers(place: &Place) -> Vec<Vec<Found>> {
 }
 
 /// A new index of the files of `place`. Because of the cache, both have the same vectors.
-fn fresh(place: &Place) -> Place {
+pub(super) fn fresh(place: &Place) -> Place {
     let fresh = place.beside();
     fresh.try_index(true).unwrap();
     fresh
@@ -205,7 +205,7 @@ fn known(place: &Place) -> Vec<Vec<Found>> {
 
 /// Asserts that `place`, whose version has no delta, answers as `fresh` does.
 #[track_caller]
-fn equals(place: &Place, fresh: &Place) {
+pub(super) fn equals(place: &Place, fresh: &Place) {
     let cases = QUERIES.iter().flat_map(|query| EACH.map(|channels| (query, channels)));
     let both = answers(place).into_iter().zip(answers(fresh));
     for ((query, channels), (ours, theirs)) in cases.zip(both) {
@@ -235,7 +235,7 @@ fn dense_scores(place: &Place, query: &str) -> BTreeMap<(String, u32), (f32, Vec
 /// the rounding of a score in FAISS depends on the position of its row, chunks of equal score are
 /// ordered by id, and deleted chunks count in the term statistics until the index is compacted.
 #[track_caller]
-fn knows_the_same(place: &Place, fresh: &Place) {
+pub(super) fn knows_the_same(place: &Place, fresh: &Place) {
     assert_eq!(known(place), known(fresh));
     for query in QUERIES {
         let ours = dense_scores(place, query);
