@@ -237,6 +237,9 @@ fn print_figures(out: &mut Out, evaluation: &Evaluation) -> Result<()> {
     }
     let times = evaluation.search_ms.iter().map(|(system, ms)| format!("{system} {ms:.1} ms"));
     out.line(format!("\nMean of a search: {}", times.collect::<Vec<_>>().join(", ")))?;
+    if let Some(error) = evaluation.calibration_error {
+        out.line(format!("\nexpected calibration error of the confidence: {error:.3}"))?;
+    }
     Ok(())
 }
 

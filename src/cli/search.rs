@@ -102,6 +102,8 @@ fn print(out: &mut Out, answer: &SearchAnswer, explain: bool) -> Result<()> {
         });
         let depths = depths.collect::<Vec<_>>().join("; ");
         let line = format!("   {} query: {depths}; {} fusion", answer.query_kind, method.fusion);
+        let confidence = answer.confidence.map(|p| format!("; confidence {p}"));
+        let line = line + &confidence.unwrap_or_default();
         out.line(paint(DIM, line))?;
         if let Some(RerankUse { method, candidates, scored }) = &method.rerank {
             let line = format!("   {scored} of {} chunks reranked by {method}", candidates.len());

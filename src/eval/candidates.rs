@@ -15,6 +15,7 @@ pub struct QuestionCandidates<'a> {
     query: &'a str,
     category: &'a str,
     class: &'static str,
+    is_question: bool,
     /// Whether all words of the query are in the index.
     is_known: bool,
     /// See [`crate::search::Searcher::lexical_support`].
@@ -62,6 +63,7 @@ impl<'a> QuestionCandidates<'a> {
             query: &question.query,
             category: &question.category,
             class: plan.profile.class.as_str(),
+            is_question: plan.profile.is_question,
             is_known: plan.profile.oov_ratio == 0.0,
             lexical_support,
             targets: question.relevant.len(),

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::metrics::{Interval, Scores, interval};
+use super::metrics::{Interval, Scores, calibration_error, interval};
 use super::question::Question;
 use super::systems::System;
 use crate::index::versions::VersionManifest;
+use crate::search::Evidence;
 
 /// The category of the means over all questions.
 const ALL: &str = "all";
@@ -21,8 +22,10 @@ pub struct Evaluation {
     pub questions: usize,
     /// The means of each system, in the order of [`System::ALL`].
     pub systems: Vec<SystemFigures>,
-    /// The mean milliseconds of a search for 200 results, by the systems that are the whole pipeline.
+    /// The mean milliseconds of a search for 50 results, by the systems that are the whole pipeline.
     pub search_ms: BTreeMap<&'static str, f64>,
+    /// Of the confidence of the whole pipeline in its first results; from 0 to 1.
+    pub calibration_error: Option<f64>,
     /// Of each question.
     pub scores: Vec<QuestionScores>,
 }
@@ -51,17 +54,35 @@ pub struct QuestionScores {
     pub category: String,
     /// nDCG@10 by the name of the system.
     pub ndcg_10: BTreeMap<String, f64>,
+    /// The answer of the whole pipeline; `None` without a result.
+    #[serde(default)]
+    pub first: Option<FirstResult>,
     #[serde(skip)]
     scores: Vec<Scores>,
 }
 
+/// The first result of the whole pipeline, from which `scripts/learn-confidence` learns.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FirstResult {
+    pub class: String,
+    pub evidence: Evidence,
+    pub confidence: f64,
+    pub is_right: bool,
+}
+
 impl QuestionScores {
-    pub(super) fn new(question: &Question, systems: &[System], scores: &[Scores]) -> Self {
+    pub(super) fn new(
+        question: &Question,
+        systems: &[System],
+        scores: &[Scores],
+        first: Option<FirstResult>,
+    ) -> Self {
         let named = systems.iter().zip(scores);
         Self {
             query: question.query.clone(),
             category: question.category.clone(),
             ndcg_10: named.map(|(s, scores)| (s.as_str().to_owned(), scores.ndcg_10)).collect(),
+            first,
             scores: scores.to_vec(),
         }
     }
@@ -80,6 +101,8 @@ impl Evaluation {
         categories.dedup();
         categories.retain(|category| *category != ALL);
         categories.insert(0, ALL);
+        let firsts = scores.iter().filter_map(|question| question.first.as_ref());
+        let stated: Vec<_> = firsts.map(|first| (first.confidence, first.is_right)).collect();
         let figures = |(place, system): (usize, &System)| SystemFigures {
             system: system.as_str(),
             categories: categories
@@ -94,6 +117,7 @@ impl Evaluation {
             questions: scores.len(),
             systems: systems.iter().enumerate().map(figures).collect(),
             search_ms,
+            calibration_error: calibration_error(&stated),
             scores,
         }
     }
@@ -175,7 +199,13 @@ mod tests {
     fn scores(query: &str, full: f64) -> QuestionScores {
         let ndcg_10 = [("full".to_owned(), full)].into();
         let category = "x".to_owned();
-        QuestionScores { query: query.to_owned(), category, ndcg_10, scores: Vec::new() }
+        QuestionScores {
+            query: query.to_owned(),
+            category,
+            ndcg_10,
+            first: None,
+            scores: Vec::new(),
+        }
     }
 
     #[test]

@@ -112,6 +112,20 @@ impl SplitMix {
     }
 }
 
+/// The mean distance of stated probabilities and what came true, over ten equal ranges of probability, each
+/// counted by its answers (expected calibration error; Guo, Pleiss, Sun, Weinberger 2017). `None` without
+/// an answer.
+pub fn calibration_error(stated: &[(f64, bool)]) -> Option<f64> {
+    let mut bins = [(0.0, 0.0); 10];
+    for (probability, is_right) in stated {
+        let (sum, right) = &mut bins[((probability * 10.0) as usize).min(9)];
+        *sum += probability;
+        *right += f64::from(u8::from(*is_right));
+    }
+    let distance: f64 = bins.iter().map(|(sum, right)| (sum - right).abs()).sum();
+    (!stated.is_empty()).then(|| distance / stated.len() as f64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +136,16 @@ mod tests {
 
     fn target(path: &str, lines: Option<(u32, u32)>) -> Target {
         Target { path: path.to_owned(), lines }
+    }
+
+    #[test]
+    fn the_calibration_error_is_the_distance_of_what_was_stated_and_what_came_true() {
+        assert_eq!(calibration_error(&[]), None);
+        let right = [(0.95, true); 9];
+        let all = [&right[..], &[(0.95, false)], &[(0.25, true)]].concat();
+        let expected = (10.0 * 0.05 + 0.75) / 11.0;
+        assert!((calibration_error(&all).unwrap() - expected).abs() < 1e-12);
+        assert!(calibration_error(&[(1.0, true), (0.0, false)]).unwrap() < 1e-12);
     }
 
     #[test]

@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 
 use super::baselines::WordIndex;
 use super::candidates::QuestionCandidates;
-use super::evaluation::{Evaluation, QuestionScores};
-use super::metrics::{Found, Scores};
+use super::evaluation::{Evaluation, FirstResult, QuestionScores};
+use super::metrics::{Found, RECALL_AT, Scores};
 use super::question::Question;
 use crate::base::config::SearchSettings;
 use crate::base::error::Result;
 use crate::base::hit::{ChunkId, Hit};
 use crate::base::telemetry::RunContext;
 use crate::index::catalog::ChunkRow;
-use crate::search::{
-    Answer, Candidate, ChannelName, LIMIT_MAX, Query, Ranking, RerankChoice, Searcher,
-};
+use crate::search::{Answer, Candidate, ChannelName, Query, Ranking, RerankChoice, Searcher};
 
+/// Results of each system: as many as the deepest figure needs, and no more than the channels look deep
+/// for a short answer, so that the figures are those of a short answer.
+const LIMIT: usize = RECALL_AT[2];
 /// The constant of plain reciprocal rank fusion (Cormack, Clarke, Büttcher 2009).
 const RRF_K: usize = 60;
 
@@ -113,7 +114,7 @@ pub fn evaluate(
     let mut took = Took::default();
     let mut all = Vec::with_capacity(questions.len());
     for (i, question) in questions.iter().enumerate() {
-        let query = Query::new(&question.query, LIMIT_MAX, settings)?;
+        let query = Query::new(&question.query, LIMIT, settings)?;
         let (plan, rankings) = searcher.rankings(&query, cx)?;
         let of = |channel| {
             let ranking = rankings.iter().find(|ranking: &&Ranking| ranking.channel == channel);
@@ -141,8 +142,8 @@ pub fn evaluate(
         }
         let best = channels.iter().copied().max_by(|a, b| a.ndcg_10.total_cmp(&b.ndcg_10));
         let score = |system: &System| match system {
-            System::WordsFound => scores(&words.words_found(&query.text, LIMIT_MAX)),
-            System::Bm25 => scores(&words.bm25(&query.text, LIMIT_MAX)),
+            System::WordsFound => scores(&words.words_found(&query.text, LIMIT)),
+            System::Bm25 => scores(&words.bm25(&query.text, LIMIT)),
             System::Dense => channels[0],
             System::Lexical => channels[1],
             System::Symbol => channels[2],
@@ -154,7 +155,13 @@ pub fn evaluate(
             System::Oracle => best.unwrap_or_default(),
         };
         let scores: Vec<Scores> = systems.iter().map(score).collect();
-        all.push(QuestionScores::new(question, &systems, &scores));
+        let first = answer.evidence.map(|evidence| FirstResult {
+            class: answer.query_kind.as_str().to_owned(),
+            evidence,
+            confidence: evidence.confidence(answer.query_kind),
+            is_right: Scores::of(&full[..1], &question.relevant).mrr_10 > 0.0,
+        });
+        all.push(QuestionScores::new(question, &systems, &scores, first));
         asked(i + 1);
     }
     let mean_ms = |sum: Duration| sum.as_secs_f64() * 1e3 / questions.len().max(1) as f64;

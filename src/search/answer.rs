@@ -1,6 +1,7 @@
 //! The answer to a query: findings, explanations and limits.
 
 use super::channels::ChannelName;
+use super::confidence::Evidence;
 use super::gather::Gathered;
 use super::hydrate::Finding;
 use super::plan::{Plan, QueryClass};
@@ -25,12 +26,21 @@ pub struct Answer {
     pub findings: Vec<Finding>,
     /// Chunks that any channel found, of which the best are the findings.
     pub total: usize,
+    /// What speaks for the first result; `None` if nothing was found.
+    pub evidence: Option<Evidence>,
     /// The parts that are missing from the answer, with reasons.
     pub limits: Vec<String>,
     pub next_steps: Vec<String>,
     pub freshness: Freshness,
     /// The report of every stage, with the run, session and trace ids.
     pub report: RunReport,
+}
+
+impl Answer {
+    /// The probability that the first result is right; `None` without a result.
+    pub fn confidence(&self) -> Option<f64> {
+        self.evidence.map(|evidence| evidence.confidence(self.query_kind))
+    }
 }
 
 /// How old the index is.
@@ -45,6 +55,8 @@ pub struct Freshness {
 pub(super) struct AnswerParts {
     pub plan: Plan,
     pub gathered: Gathered,
+    /// `None` if nothing was found.
+    pub evidence: Option<Evidence>,
     /// Chunks in the scope of the query; `None` if the scope is unrestricted.
     pub scope_chunks: Option<usize>,
     pub reranked: Option<Reranked>,
@@ -61,7 +73,8 @@ impl Answer {
         manifest: &VersionManifest,
         report: RunReport,
     ) -> Self {
-        let AnswerParts { plan, gathered, scope_chunks, reranked, findings, total } = parts;
+        let AnswerParts { plan, gathered, evidence, scope_chunks, reranked, findings, total } =
+            parts;
         let mut limits: Vec<String> = gathered.warnings.into_iter().map(|w| w.message).collect();
         if let Some(chunks) = scope_chunks {
             limits.push(format!("the scope left {chunks} of {} chunks", manifest.live_chunks));
@@ -76,6 +89,7 @@ impl Answer {
             next_steps: next_steps(&findings, query),
             findings,
             total,
+            evidence,
             limits,
             freshness: Freshness {
                 version: manifest.version.clone(),

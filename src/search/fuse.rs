@@ -177,13 +177,14 @@ impl Scale {
 fn named(score: Score) -> f64 {
     /// More than the penalty of any kind of definition.
     const SLACK: Score = 0.01;
-    const WORTH: [(Score, f64); 6] = [
-        (rung::CASE, 1.0),
-        (rung::STYLE, 0.9),
-        (rung::JOINED, 0.7),
-        (rung::LAST_SEGMENT, 0.35),
-        (rung::SUBWORD, 0.2),
-        (0.0, 0.1),
+    const WORTH: [(Score, f64); 7] = [
+        (rung::QUALIFIED, 1.0),
+        (rung::CASE, 0.7),
+        (rung::STYLE, 0.6),
+        (rung::JOINED, 0.5),
+        (rung::LAST_SEGMENT, 0.02),
+        (rung::SUBWORD, 0.015),
+        (0.0, 0.01),
     ];
     let row = WORTH.iter().find(|(rung, _)| score >= rung - SLACK);
     // The score itself orders the definitions of one rung.
@@ -252,7 +253,7 @@ mod tests {
         let worth: Vec<f64> = worth.iter().map(|score| named(*score)).collect();
         assert!(worth.is_sorted_by(|a, b| a > b), "{worth:?}");
         assert!(
-            worth[0] == 1.0 && worth[1] > 0.99 && worth[3] < 0.4 && worth[4] < 0.2,
+            worth[0] == 1.0 && worth[1] < 0.75 && worth[2] > 0.45 && worth[3] < 0.05,
             "{worth:?}"
         );
         assert!(named(rung::EXACT - 0.002) > named(rung::STYLE));

@@ -3,10 +3,12 @@
 //! Gate (what kind of query it is, how deep each channel searches), gather (all channels at once,
 //! under one deadline), pool (the distinct chunks), fuse (one score from those of the channels), rank
 //! (its factors), rerank (a closer look at the best, if it is asked for), hydrate (rows from the
-//! catalog), answer (with an explanation that adds up to the score).
+//! catalog), answer (with an explanation that adds up to the score, and the confidence in the first
+//! result).
 
 mod answer;
 mod channels;
+mod confidence;
 mod fuse;
 mod gather;
 mod hydrate;
@@ -21,6 +23,7 @@ mod searcher;
 
 pub use answer::{Answer, Freshness};
 pub use channels::{ChannelName, Engines};
+pub use confidence::Evidence;
 pub use fuse::{Contribution, Explanation, Fused, Fusion, Ranking};
 pub use hydrate::{Finding, FindingKind};
 pub use plan::{Leg, Plan, QueryClass, QueryProfile};

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::answer::{Answer, AnswerParts};
 use super::channels::{ChannelName, Channels, Engines};
+use super::confidence::Evidence;
 use super::fuse::{Fused, Ranking, fuse};
 use super::gather::{Gathered, gather};
 use super::hydrate::hydrate;
 use super::mix;
 use super::phrase;
-use super::plan::{Plan, QueryClass, plan};
+use super::plan::{Plan, QueryProfile, plan};
 use super::pool::pool;
 use super::query::Query;
 use super::rank::{self, Candidate};
@@ -183,9 +184,9 @@ impl Searcher {
         &self,
         fused: Vec<Fused>,
         query: &Query,
-        class: QueryClass,
+        profile: &QueryProfile,
     ) -> Result<Vec<Candidate>> {
-        let subject = rank::Subject::new(&query.text, class);
+        let subject = rank::Subject::new(&query.text, profile.class, profile.oov_ratio == 0.0);
         let facts = rank::Facts {
             files: self.catalog.file_spans()?,
             rules: &self.path_rules,
@@ -201,7 +202,7 @@ impl Searcher {
         plan: &Plan,
         rankings: &[Ranking],
     ) -> Result<Vec<Candidate>> {
-        self.candidates_of(fuse(rankings, plan.fusion), query, plan.profile.class)
+        self.candidates_of(fuse(rankings, plan.fusion), query, &plan.profile)
     }
 
     /// The share of the query's words, by how rare they are, that the best chunk of the lexical channel
@@ -283,9 +284,11 @@ impl Searcher {
             let fused = fuse(&gathered.rankings, plan.fusion);
             s.set(attrs::FUSION, plan.fusion.as_str());
             s.set(attrs::FUSED_DOCS, fused.len());
-            let candidates = self.candidates_of(fused, query, class)?;
+            let candidates = self.candidates_of(fused, query, &plan.profile)?;
             let mut ranked = rank::rank(candidates, plan.policy, recency);
-            if phrase::raise(&mut ranked, &query.text, class, &self.catalog)? {
+            let support = mix::lexical_support(&gathered.rankings, &plan);
+            let run_min = phrase::run_min(&plan.profile, support);
+            if phrase::raise(&mut ranked, &query.text, run_min, &self.catalog)? {
                 let message = "no chunk has the quoted text as it is; these have its words";
                 let warning = Warning::new("quote-not-found", message);
                 s.cx().warn(warning.clone());
@@ -296,6 +299,12 @@ impl Searcher {
         s.set(attrs::FUSED_DOCS, fused.len());
         let total = fused.len();
         let reranked = self.rerank(query, &plan, &mut fused, &mut gathered, &cx)?;
+        let files = self.catalog.file_spans()?;
+        let file = |chunk: &Fused| rank::file_of(chunk.id, files);
+        let evidence = Evidence::of(&fused, &gathered.rankings, &plan, file);
+        if let Some(evidence) = &evidence {
+            s.set(attrs::CONFIDENCE, evidence.confidence(class));
+        }
         let findings =
             cx.stage(Stage::Hydrate, |s| hydrate(&self.catalog, &self.roots, query, fused, s))?;
         let used = gathered.rankings.iter().map(|ranking| ranking.channel.as_str().to_owned());
@@ -305,7 +314,7 @@ impl Searcher {
         gathered.warnings.extend(off.iter().chain(&plan.warnings).cloned());
         let restricted = scope.filter(|_| !query.scope.is_empty());
         let scope_chunks = restricted.map(|scope| scope.count());
-        Ok(AnswerParts { plan, gathered, scope_chunks, reranked, findings, total })
+        Ok(AnswerParts { plan, gathered, evidence, scope_chunks, reranked, findings, total })
     }
 
     /// Ranks the best of `ranked` once more. A method that fails is left out, with a warning.

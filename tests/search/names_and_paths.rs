@@ -9,6 +9,41 @@ fn indexed(files: &[(String, String)]) -> Place {
     place
 }
 
+const VERBS: [&str; 8] = ["flush", "drain", "probe", "retry", "shard", "merge", "trim", "poll"];
+const NOUNS: [&str; 5] = ["window", "ledger", "socket", "journal", "cursor"];
+
+#[test]
+fn a_name_that_is_no_definition_comes_before_definitions_that_resemble_it() {
+    let mut files = Vec::new();
+    for verb in VERBS {
+        for noun in NOUNS {
+            let uses = format!(
+                "fn start(settings: &Settings) {{\n    let wait = settings.read(\"{verb}_{noun}_ms\");\n    \
+                 sleep(wait);\n}}\n"
+            );
+            files.push((format!("src/use/{verb}_{noun}.rs"), uses));
+            let like = format!(
+                "pub fn {verb}_{noun}_s() {{}}\npub fn {verb}_{noun}s_ms() {{}}\n\
+                 pub fn {verb}_{noun}_ms_max() {{}}\npub fn {verb}_{noun}() {{}}\n"
+            );
+            files.push((format!("src/like/{noun}_{verb}.rs"), like));
+        }
+    }
+    let place = indexed(&files);
+    let searcher = place.searcher();
+    let mut wrong = Vec::new();
+    for verb in VERBS {
+        for noun in NOUNS {
+            let name = format!("{verb}_{noun}_ms");
+            let answer = ask(&searcher, &place.query(&name, 5));
+            if paths(&answer)[0] != format!("src/use/{verb}_{noun}.rs") {
+                wrong.push(format!("{name}: {}", answer.findings[0].why));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Twelve functions of six lines in each of three files, two of which have the same name.
 fn modules() -> Place {
     let functions = |word: &str| -> String {
@@ -75,6 +110,37 @@ fn the_file_of_a_traceback_that_raised_comes_before_its_frames() {
     let best = &answer.findings[0];
     assert_eq!(best.row.path, "src/net/pool.py", "{}", best.why);
     assert!((best.row.start_line..=best.row.end_line).contains(&21), "{}", best.row.start_line);
+}
+
+#[test]
+fn words_of_scripts_without_spaces_are_found_and_no_word_is_said_to_be_missing_that_is_there() {
+    let mut files: Vec<(String, String)> = (0..20)
+        .map(|i| (format!("src/other_{i}.py"), format!("# 数据缓存 {i}\ndef other_{i}(): pass\n")))
+        .collect();
+    for (path, text) in [
+        ("src/zh.py", "# 用户登录认证失败时重试\ndef first(): pass\n"),
+        ("src/ja.py", "# サーバーの接続を閉じる\ndef second(): pass\n"),
+        ("src/ko.py", "# 사용자 인증을 확인한다\ndef third(): pass\n"),
+        ("src/mixed.py", "# 检查token是否过期\ndef fourth(): pass\n"),
+        ("src/class.py", "class Pool:\n    def __init__(self):\n        self.items = []\n"),
+    ] {
+        files.push((path.to_owned(), text.to_owned()));
+    }
+    let place = indexed(&files);
+    let searcher = place.searcher();
+    for (query, path) in [
+        ("认证", "src/zh.py"),
+        ("登录认证失败", "src/zh.py"),
+        ("接続を閉じる", "src/ja.py"),
+        ("인증을", "src/ko.py"),
+        ("token是否过期", "src/mixed.py"),
+        ("__init__", "src/class.py"),
+    ] {
+        let answer = ask(&searcher, &place.query(query, 5));
+        assert_eq!(paths(&answer)[0], path, "{query}: {}", answer.findings[0].why);
+        let warnings = &answer.report.warnings;
+        assert!(warnings.iter().all(|w| w.code != "words-not-in-index"), "{query}: {warnings:?}");
+    }
 }
 
 #[test]

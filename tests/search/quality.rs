@@ -2,7 +2,7 @@
 
 use codeintel::base::config::Settings;
 
-use crate::support::{Place, ask, many_files};
+use crate::support::{Place, ask, many_files, paths};
 
 fn minilm(files: &[(&str, &str)]) -> Place {
     let place = Place::with_model(files, &Settings::default().model.name);
@@ -121,32 +121,58 @@ public class RecentCache<K, V> extends LinkedHashMap<K, V> {
 }
 "#;
 
-#[test]
-fn a_question_in_other_words_finds_the_right_function_first() {
-    let place = minilm(&[
-        ("server/limits.rs", RATE_LIMIT),
-        ("accounts/secrets.py", PASSWORDS),
-        ("billing/mail.go", MAIL),
-        ("web/geo.js", GEOMETRY),
-        ("store/RecentCache.java", STORE),
-        ("README.md", "# Shop\n\nA small shop with a web page and a mailer.\n"),
-    ]);
+const SHOP: [(&str, &str); 5] = [
+    ("server/limits.rs", RATE_LIMIT),
+    ("accounts/secrets.py", PASSWORDS),
+    ("billing/mail.go", MAIL),
+    ("web/geo.js", GEOMETRY),
+    ("store/RecentCache.java", STORE),
+];
+
+/// Questions about the shop, each with the file and a part of the function that answers it.
+const QUESTIONS: [(&str, &str, &str); 5] = [
+    ("how do we throttle clients that send too many requests", "limits.rs", "fn allow"),
+    ("where are login credentials encrypted before saving", "secrets.py", "def hash_password"),
+    ("how does a customer get the bill by email", "mail.go", "func SendInvoice"),
+    ("how far apart are two coordinates", "geo.js", "function haversine"),
+    ("which entry is evicted when memory is full", "RecentCache.java", "removeEldestEntry"),
+];
+
+/// Asserts that each question finds its function first.
+fn check(place: &Place) {
     let searcher = place.searcher();
-    let expected = [
-        ("how do we throttle clients that send too many requests", "limits.rs", "fn allow"),
-        ("where are login credentials encrypted before saving", "secrets.py", "def hash_password"),
-        ("how does a customer get the bill by email", "mail.go", "func SendInvoice"),
-        ("how far apart are two coordinates", "geo.js", "function haversine"),
-        ("which entry is evicted when memory is full", "RecentCache.java", "removeEldestEntry"),
-    ];
     let mut wrong = Vec::new();
-    for (question, file, function) in expected {
+    for (question, file, function) in QUESTIONS {
         let answer = ask(&searcher, &place.query(question, 5));
         assert_eq!(answer.query_kind.as_str(), "natural_language", "{question}");
-        let best = &answer.findings[0].row;
-        if !(best.path.ends_with(file) && best.text.contains(function)) {
-            wrong.push(format!("{question}: {}:{}", best.path, best.start_line));
+        let best = &answer.findings[0];
+        if !(best.row.path.ends_with(file) && best.row.text.contains(function)) {
+            wrong.push(format!("{question}: {} {}", best.row.path, best.why));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_question_in_other_words_finds_the_right_function_first() {
+    let readme = ("README.md", "# Shop\n\nA small shop with a web page and a mailer.\n");
+    check(&minilm(&[&SHOP[..], &[readme]].concat()));
+}
+
+#[test]
+fn code_comes_before_the_document_that_repeats_the_question_unless_documents_are_asked_for() {
+    let section = |(question, ..): &(&str, &str, &str)| {
+        format!("## {question}?\n\nThis tells {question}. It is done by the code of the shop.\n\n")
+    };
+    let readme = QUESTIONS.iter().map(section).collect::<String>();
+    let place = minilm(&[&SHOP[..], &[("README.md", &readme)]].concat());
+    check(&place);
+    let searcher = place.searcher();
+    for (question, ..) in QUESTIONS {
+        let answer = ask(&searcher, &place.query(question, 5));
+        assert!(paths(&answer).contains(&"README.md"), "{question}");
+        let documented = format!("what does the readme say about {question}");
+        let answer = ask(&searcher, &place.query(&documented, 5));
+        assert_eq!(paths(&answer)[0], "README.md", "{}", answer.findings[0].why);
+    }
 }

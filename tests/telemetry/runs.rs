@@ -44,7 +44,7 @@ fn a_report_is_served_as_json_markdown_and_a_gantt_chart() {
     assert_eq!(run["decision"]["retrieval.query_class"], "natural_language");
     assert_eq!(
         run["decision"]["retrieval.channel_depths"],
-        r#"{"dense":100,"lexical":100,"symbol":50}"#
+        r#"{"dense":200,"lexical":200,"symbol":100}"#
     );
     let names: Vec<_> =
         run["stages"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();

@@ -109,6 +109,7 @@ attrs! {
     RERANK_CANDIDATES = "retrieval.rerank_candidates", "Candidates to rank once more";
     RERANK_SCORED = "retrieval.rerank_scored", "Candidates that were, within the budget";
     RERANK_BUDGET_MS = "retrieval.rerank_budget_ms", "Time limit of the stage in milliseconds";
+    CONFIDENCE = "retrieval.confidence", "The probability that the first result is right";
     RECENCY_BOOSTED = "retrieval.recency_boosted", "Whether files that were changed recently score higher";
     HYDRATE_ASKED = "retrieval.hydrate_asked", "Rows requested from the catalog";
     QUERY_CLASS = "retrieval.query_class", "Class of the query, as decided by the gate";

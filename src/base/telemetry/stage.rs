@@ -52,7 +52,7 @@ macro_rules! stages {
 
 stages! {
     Search = "retrieval.search", "search", Internal, in "the interface",
-        [GEN_AI_OPERATION, GEN_AI_PROVIDER, QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, RECENCY_BOOSTED,
+        [GEN_AI_OPERATION, GEN_AI_PROVIDER, QUERY_TEXT, QUERY_LEN, TOP_K, CHANNELS_USED, CHANNEL_DEPTHS, RRF_K, FUSED_DOCS, CONFIDENCE, RECENCY_BOOSTED,
          WARNINGS];
     Gate = "retrieval.gating", "gate", Internal, in "retrieval.search",
         [QUERY_CLASS, AMBIGUITY, QUERY_WORDS, UNIQUE_RATIO, CODE_TOKEN_RATIO, DIGIT_RATIO, SYMBOL_RATIO, OOV_RATIO,

@@ -86,9 +86,12 @@ impl Analyzer {
         stems
     }
 
-    /// The first term of `word`, the one that distinguishes it most.
+    /// The first term of `word`, the one that distinguishes it most. A word with a script without spaces
+    /// is a sentence rather than a name: the first term of its parts.
     pub(super) fn first_of_word(&mut self, word: &str) -> Option<String> {
         let mut first = None;
+        let is_sentence = word.contains(is_unspaced);
+        let word = if is_sentence { parts(word).next()? } else { word };
         self.each_of_word(word, |term| {
             first.get_or_insert_with(|| term.to_owned());
         });

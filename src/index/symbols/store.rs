@@ -211,11 +211,12 @@ impl SymbolIndex {
         ChunkId(self.u32_at(0, i as usize * ENTRY_BYTES / 4 + 2))
     }
 
-    /// The names that a chunk defines.
+    /// The names that a chunk defines, without the headings of a text.
     pub fn defined_in(&self, chunk: ChunkId) -> impl Iterator<Item = &str> {
         let first = self.by_chunk.partition_point(|&i| self.chunk_of(i) < chunk);
         let entries = self.by_chunk[first..].iter().map(|&i| self.entry(i));
-        entries.take_while(move |entry| entry.id == chunk).map(|entry| entry.name)
+        let here = entries.take_while(move |entry| entry.id == chunk);
+        here.filter(|entry| entry.kind != SymbolKind::Section).map(|entry| entry.name)
     }
 
     /// Definitions in the index.

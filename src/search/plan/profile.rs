@@ -10,7 +10,7 @@ use super::error_text::is_error;
 use super::shape::*;
 use crate::index::QueryText;
 use crate::index::lexical::is_stop_word;
-use crate::index::words::lower;
+use crate::index::words::{is_unspaced, lower};
 
 /// The statistics of the index that the gate uses.
 pub trait Vocabulary {
@@ -75,6 +75,9 @@ pub struct QueryProfile {
     pub lexical_score_max: f64,
     pub looks_literal: bool,
     pub looks_vague: bool,
+    /// Whether it is worded as a question, which the code answers in other words, and not as a
+    /// description, of which it has some.
+    pub is_question: bool,
     /// The ambiguity of the query, from 0 (unambiguous) to 1 (could mean anything).
     pub ambiguity_score: f64,
     pub class: QueryClass,
@@ -115,6 +118,7 @@ pub fn profile(query: &QueryText, vocabulary: &impl Vocabulary) -> QueryProfile 
         lexical_score_max: lexical_score_max(names, vocabulary),
         looks_literal,
         looks_vague,
+        is_question: is_question(text),
         ambiguity_score: ambiguity.clamp(0.0, 1.0),
         class,
     }
@@ -164,7 +168,9 @@ fn classify_word(word: &str, vocabulary: &impl Vocabulary) -> QueryClass {
     if is_fragment(word) {
         return QueryClass::Literal;
     }
-    if is_code(word) || is_constant(word) || vocabulary.is_symbol(bare(word)) {
+    // A lone word that occurs nowhere is more likely a name with a mistake than a question.
+    let is_unknown = || !word.contains(is_unspaced) && vocabulary.share(word) == 0.0;
+    if is_code(word) || is_constant(word) || vocabulary.is_symbol(bare(word)) || is_unknown() {
         return QueryClass::Identifier;
     }
     QueryClass::NaturalLanguage

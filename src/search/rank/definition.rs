@@ -22,7 +22,7 @@ impl Definition {
             named |= subject.names(name);
             covered = covered.max(subject.covered_by(name));
         }
-        Self { named, covered }
+        Self { named, covered: if subject.is_exact && !named { 0.0 } else { covered } }
     }
 
     /// At least 1.

@@ -140,7 +140,7 @@ pub(super) fn best_first(a: &Fused, b: &Fused) -> std::cmp::Ordering {
 }
 
 /// The number of the file that holds a chunk.
-fn file_of(id: ChunkId, files: &[FileSpan]) -> Option<usize> {
+pub(super) fn file_of(id: ChunkId, files: &[FileSpan]) -> Option<usize> {
     files.partition_point(|span| span.first_chunk <= id).checked_sub(1)
 }
 

@@ -13,12 +13,15 @@ pub struct Subject {
     terms: HashSet<String>,
     /// Names as [`folded`] writes them.
     identifiers: HashSet<String>,
+    /// Whether it is a name that the index has, so that a longer name is another one.
+    pub is_exact: bool,
     /// Its words in lower case, also those inside of identifiers.
     pub words: HashSet<String>,
 }
 
 impl Subject {
-    pub fn new(query: &QueryText, class: QueryClass) -> Self {
+    /// is_known: whether all words of the query are in the index.
+    pub fn new(query: &QueryText, class: QueryClass, is_known: bool) -> Self {
         let telling = |word: &&String| !is_stop_word(&words::lower(word));
         let mut terms: HashSet<String> =
             query.words.iter().filter(telling).flat_map(|word| stems(word)).collect();
@@ -33,6 +36,7 @@ impl Subject {
         Self {
             terms,
             identifiers: names.map(|word| folded(word)).filter(|name| !name.is_empty()).collect(),
+            is_exact: class == QueryClass::Identifier && is_known,
             words: super::path::mentioned(query),
         }
     }
@@ -68,14 +72,14 @@ mod tests {
     #[test]
     fn a_query_is_compared_with_names_and_paths_by_stems() {
         let query = QueryText::new("How does the ConnectionPool retry requests?");
-        let subject = Subject::new(&query, QueryClass::Mixed);
+        let subject = Subject::new(&query, QueryClass::Mixed, true);
         assert!(subject.names("connection_pool") && !subject.names("retry"));
         assert!(!subject.names("How"), "a stop word is no name");
         assert_eq!(subject.covered_by("RequestPool"), 0.5);
         assert_eq!(subject.covers("retries/request.rs"), 2.0 / 3.0);
         assert_eq!(subject.covers(""), 0.0);
         let only_stop_words =
-            Subject::new(&QueryText::new("where is it"), QueryClass::NaturalLanguage);
+            Subject::new(&QueryText::new("where is it"), QueryClass::NaturalLanguage, true);
         assert_eq!(only_stop_words.covered_by("it"), 1.0 / 3.0);
     }
 }

@@ -18,6 +18,9 @@ pub struct SearchAnswer {
     pub query_kind: &'static str,
     /// Best first.
     pub findings: Vec<SearchFinding>,
+    /// The probability that the first finding is right; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<f64>,
     /// Chunks that any channel found, of which the best are the findings.
     #[serde(skip)]
     pub total: usize,
@@ -134,8 +137,10 @@ pub struct IndexFreshness {
 impl From<Answer> for SearchAnswer {
     fn from(answer: Answer) -> Self {
         let report = &answer.report;
+        let confidence = answer.confidence().map(|p| (100.0 * p).round() / 100.0);
         let findings = answer.findings.into_iter().enumerate();
         Self {
+            confidence,
             answer: answer.summary,
             total: answer.total,
             query: answer.query,
@@ -256,7 +261,11 @@ impl SearchAnswer {
 
 impl ToolAnswer for SearchAnswer {
     fn text(&self) -> String {
-        let mut text = format!("{}\n", self.answer);
+        let mut text = self.answer.clone();
+        if let Some(confidence) = self.confidence {
+            text += &format!(" Confidence {confidence}.");
+        }
+        text += "\n";
         for SearchFinding { rank, location, title, snippet, also_in, .. } in &self.findings {
             let SnippetLocation { path, start_line, end_line, .. } = location;
             let title = if title == path { "" } else { title.lines().next().unwrap_or_default() };
