@@ -123,15 +123,15 @@ pub fn evaluate(
         let (dense, lexical) = (of(ChannelName::Dense), of(ChannelName::Lexical));
         let scores = |hits: &[Hit]| Scores::of(&found(hits), &question.relevant);
         let channels = [dense, lexical, of(ChannelName::Symbol)].map(scores);
-        let pipeline = |query: &Query, took: &mut Duration| -> Result<Scores> {
+        let pipeline = |query: &Query, took: &mut Duration| -> Result<(Scores, Answer)> {
             let began = Instant::now();
             let answer = searcher.search(query, cx)?;
             *took += began.elapsed();
-            Ok(Scores::of(&findings(&answer), &question.relevant))
+            Ok((Scores::of(&findings(&answer), &question.relevant), answer))
         };
-        let full = pipeline(&query, &mut took.full)?;
+        let (full, answer) = pipeline(&query, &mut took.full)?;
         let reranked = match rerank {
-            Some(choice) => pipeline(&query.clone().with_rerank(choice)?, &mut took.reranked)?,
+            Some(choice) => pipeline(&query.clone().with_rerank(choice)?, &mut took.reranked)?.0,
             None => Scores::default(),
         };
         if let Some(take) = &mut take_candidates {
@@ -159,7 +159,7 @@ pub fn evaluate(
             class: answer.query_kind.as_str().to_owned(),
             evidence,
             confidence: evidence.confidence(answer.query_kind),
-            is_right: Scores::of(&full[..1], &question.relevant).mrr_10 > 0.0,
+            is_right: full.mrr_10 == 1.0,
         });
         all.push(QuestionScores::new(question, &systems, &scores, first));
         asked(i + 1);

@@ -43,6 +43,8 @@ pub struct Factor {
 pub struct Policy {
     /// The power of the factors of names, files and kinds; at 0 only the fusion orders the chunks.
     pub strength: f64,
+    /// The further power of the factor of definitions.
+    pub definition: f64,
     /// The factor of the second chunk of a file, of the third its square, and so on.
     pub repetition: f64,
 }
@@ -104,7 +106,11 @@ pub(super) fn rank(
     let files: Vec<usize> = candidates.iter().map(|candidate| candidate.file).collect();
     let with_factors = |candidate: Candidate| {
         let Candidate { mut fused, definition, file_name, kind, commit_time_s, .. } = candidate;
-        multiply(&mut fused, "definition", definition.factor().powf(policy.strength));
+        multiply(
+            &mut fused,
+            "definition",
+            definition.factor().powf(policy.strength * policy.definition),
+        );
         multiply(&mut fused, "file_name", file_name.factor().powf(policy.strength));
         multiply(&mut fused, "path", kind.powf(policy.strength));
         if let Some(recency) = &recency {
@@ -149,7 +155,7 @@ mod tests {
     use super::*;
     use crate::search::fuse::{Explanation, Fusion};
 
-    const POLICY: Policy = Policy { strength: 1.0, repetition: 0.5 };
+    const POLICY: Policy = Policy { strength: 1.0, definition: 1.0, repetition: 0.5 };
 
     fn candidate(id: u32, file: usize, score: f64, kind: f64) -> Candidate {
         let contribution = crate::search::fuse::Contribution {
@@ -197,7 +203,7 @@ mod tests {
 
     #[test]
     fn without_strength_only_the_fusion_orders_the_chunks() {
-        let policy = Policy { strength: 0.0, repetition: 1.0 };
+        let policy = Policy { strength: 0.0, definition: 1.0, repetition: 1.0 };
         let candidates = vec![candidate(3, 0, 0.7, 0.1), candidate(5, 1, 0.8, 1.0)];
         let scores: Vec<f64> = rank(candidates, policy, None).iter().map(|c| c.score).collect();
         assert_eq!(scores, [0.8, 0.7]);
