@@ -10,6 +10,7 @@ fn documented() -> Vec<&'static str> {
         "answer",
         "query",
         "query_kind",
+        "confidence",
         "findings[].rank",
         "findings[].type",
         "findings[].title",
@@ -106,14 +107,24 @@ fn the_answer_holds_every_documented_field() {
         assert!((score - finding["score"].as_f64().unwrap()).abs() < 1e-12);
     }
     assert_eq!(answer["query_kind"], "identifier");
+    let confidence = answer["confidence"].as_f64().unwrap();
+    assert!(0.5 < confidence && confidence < 1.0, "{confidence}: an exact name");
     assert_eq!(answer["method"]["fusion"], "convex");
     assert_eq!(answer["run_report"]["stopped_because"], "completed");
 
     // `--json` prints the same answer; only times and ids may differ.
     let printed = place.run(&["search", "parse_header", "--limit", "7", "--json"]).json();
     assert_eq!(lacking(&printed), [""; 0]);
-    for field in ["answer", "query", "query_kind", "findings", "limits", "next_steps", "freshness"]
-    {
+    for field in [
+        "answer",
+        "query",
+        "query_kind",
+        "confidence",
+        "findings",
+        "limits",
+        "next_steps",
+        "freshness",
+    ] {
         assert_eq!(printed[field], answer[field], "{field}");
     }
     assert_eq!(printed["method"]["channels"], answer["method"]["channels"]);
