@@ -30,12 +30,12 @@ pub struct Evidence {
 /// The intercept of a class of query, then the weights of the fields of [`Evidence`] in their order.
 fn weights(class: QueryClass) -> (f64, [f64; 6]) {
     let intercept = match class {
-        QueryClass::Identifier => -0.66,
-        QueryClass::Path => -0.43,
-        QueryClass::Literal | QueryClass::ErrorText => -1.71,
-        QueryClass::NaturalLanguage | QueryClass::Mixed => -2.52,
+        QueryClass::Identifier => -0.63,
+        QueryClass::Path => -0.44,
+        QueryClass::Literal | QueryClass::ErrorText => -1.82,
+        QueryClass::NaturalLanguage | QueryClass::Mixed => -2.54,
     };
-    (intercept, [2.72, 1.35, 0.54, 0.22, 0.27, 1.24])
+    (intercept, [2.83, 1.20, 0.64, 0.26, 0.23, 1.22])
 }
 
 impl Evidence {
