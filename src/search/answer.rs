@@ -26,7 +26,8 @@ pub struct Answer {
     pub findings: Vec<Finding>,
     /// Chunks that any channel found, of which the best are the findings.
     pub total: usize,
-    /// What speaks for the first result; `None` if nothing was found.
+    /// What speaks for the first result; `None` if nothing was found, or the query names channels, is
+    /// reranked, or fuses ranks.
     pub evidence: Option<Evidence>,
     /// The parts that are missing from the answer, with reasons.
     pub limits: Vec<String>,
@@ -37,7 +38,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The probability that the first result is right; `None` without a result.
+    /// The probability that the first result is right; `None` without evidence.
     pub fn confidence(&self) -> Option<f64> {
         self.evidence.map(|evidence| evidence.confidence(self.query_kind))
     }
@@ -55,7 +56,7 @@ pub struct Freshness {
 pub(super) struct AnswerParts {
     pub plan: Plan,
     pub gathered: Gathered,
-    /// `None` if nothing was found.
+    /// `None` if nothing was found, or the scores are not those that it is calibrated for.
     pub evidence: Option<Evidence>,
     /// Chunks in the scope of the query; `None` if the scope is unrestricted.
     pub scope_chunks: Option<usize>,

@@ -21,7 +21,7 @@ const QUOTED_CHUNKS_MAX: usize = 400;
 /// Words of a query that are compared; of a longer one the last, because a report of an error ends
 /// with what went wrong.
 const WORDS_MAX: usize = 64;
-/// The shares of a query's words that count as a run, in a literal and in prose. A question stands in
+/// A run counts if it has more than this share of a query's words, in a literal and in prose. A question stands in
 /// the code as a whole, as the text of an error does, or is no quotation.
 const RUN_MIN: f64 = 0.0;
 const RUN_MIN_PROSE: f64 = 0.8;
@@ -33,7 +33,7 @@ const SUPPORT_MIN: f64 = 0.35;
 const RUN_ALL: f64 = 8.0;
 const RUN_POWER: i32 = 5;
 
-/// The least share of the words that counts as a run; `None` if a query is no quotation.
+/// The share of the words that a run must exceed; `None` if a query is no quotation.
 ///
 /// support: the share of the query's words that the best chunk of the lexical channel has.
 pub fn run_min(profile: &QueryProfile, support: f64) -> Option<f64> {

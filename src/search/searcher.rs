@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::answer::{Answer, AnswerParts};
 use super::channels::{ChannelName, Channels, Engines};
 use super::confidence::Evidence;
-use super::fuse::{Fused, Ranking, fuse};
+use super::fuse::{Fused, Fusion, Ranking, fuse};
 use super::gather::{Gathered, gather};
 use super::hydrate::hydrate;
 use super::mix;
@@ -289,7 +289,8 @@ impl Searcher {
             let support = mix::lexical_support(&gathered.rankings, &plan);
             let run_min = phrase::run_min(&plan.profile, support);
             if phrase::raise(&mut ranked, &query.text, run_min, &self.catalog)? {
-                let message = "no chunk has the quoted text as it is; these have its words";
+                let message =
+                    "none of the chunks found has the quoted text as it is; these have its words";
                 let warning = Warning::new("quote-not-found", message);
                 s.cx().warn(warning.clone());
                 gathered.warnings.push(warning);
@@ -301,7 +302,12 @@ impl Searcher {
         let reranked = self.rerank(query, &plan, &mut fused, &mut gathered, &cx)?;
         let files = self.catalog.file_spans()?;
         let file = |chunk: &Fused| rank::file_of(chunk.id, files);
-        let evidence = Evidence::of(&fused, &gathered.rankings, &plan, file);
+        // The model was learnt from scores of the default fusion of all channels.
+        let is_calibrated = matches!(plan.fusion, Fusion::Convex { .. })
+            && reranked.is_none()
+            && !query.names_channels;
+        let evidence =
+            Evidence::of(&fused, &gathered.rankings, &plan, file).filter(|_| is_calibrated);
         if let Some(evidence) = &evidence {
             s.set(attrs::CONFIDENCE, evidence.confidence(class));
         }

@@ -18,7 +18,7 @@ pub struct SearchAnswer {
     pub query_kind: &'static str,
     /// Best first.
     pub findings: Vec<SearchFinding>,
-    /// The probability that the first finding is right; absent without one.
+    /// The probability that the first finding is right; absent where it is not calibrated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confidence: Option<f64>,
     /// Chunks that any channel found, of which the best are the findings.
