@@ -3,7 +3,7 @@
 use super::cpu::ops;
 #[cfg(feature = "cuda")]
 use super::cuda::Gpu;
-use super::{Cpu, Dtype};
+use super::{Candle, Cpu, Dtype};
 use crate::base::error::Result;
 use crate::base::telemetry::MemoryInfo;
 
@@ -12,6 +12,7 @@ use crate::base::telemetry::MemoryInfo;
 #[derive(Clone)]
 pub enum Device {
     Cpu(Cpu),
+    Candle(Candle),
     #[cfg(feature = "cuda")]
     Cuda(Gpu),
 }
@@ -27,39 +28,46 @@ impl Device {
     pub fn host(&self) -> &Cpu {
         match self {
             Self::Cpu(cpu) => cpu,
+            Self::Candle(candle) => &candle.host,
             #[cfg(feature = "cuda")]
             Self::Cuda(gpu) => &gpu.host,
         }
     }
 
-    /// Where networks compute, if not on the CPU.
+    /// The GPU whose kernels are ours, if networks compute there.
     #[cfg(feature = "cuda")]
     pub fn gpu(&self) -> Option<&Gpu> {
         match self {
-            Self::Cpu(_) => None,
+            Self::Cpu(_) | Self::Candle(_) => None,
             Self::Cuda(gpu) => Some(gpu),
         }
     }
 
     /// Whether networks compute on a GPU.
     pub fn is_gpu(&self) -> bool {
-        !matches!(self, Self::Cpu(_))
+        match self {
+            Self::Cpu(_) => false,
+            Self::Candle(candle) => candle.is_gpu(),
+            #[cfg(feature = "cuda")]
+            Self::Cuda(_) => true,
+        }
     }
 
     /// `cpu avx512`, or `cuda:0 NVIDIA H100 80GB HBM3`.
     pub fn name(&self) -> String {
         match self {
             Self::Cpu(cpu) => cpu.name(),
+            Self::Candle(candle) => candle.name(),
             #[cfg(feature = "cuda")]
             Self::Cuda(gpu) => gpu.cuda.name(),
         }
     }
 
     /// The device's own memory, at most some moments ago; `None` for a CPU, which shares the
-    /// process's.
+    /// process's, and for a GPU of candle, which does not tell.
     pub fn memory(&self) -> Option<MemoryInfo> {
         match self {
-            Self::Cpu(_) => None,
+            Self::Cpu(_) | Self::Candle(_) => None,
             #[cfg(feature = "cuda")]
             Self::Cuda(gpu) => gpu.cuda.recent_memory(),
         }
@@ -69,6 +77,7 @@ impl Device {
     pub fn dtype(&self) -> Dtype {
         match self {
             Self::Cpu(cpu) => cpu.dtype(),
+            Self::Candle(candle) => candle.dtype,
             #[cfg(feature = "cuda")]
             Self::Cuda(gpu) => gpu.dtype,
         }
@@ -79,6 +88,7 @@ impl Device {
     pub fn peak_gflops(&self) -> Result<f64> {
         match self {
             Self::Cpu(cpu) => Ok(ops::peak_gflops(cpu)),
+            Self::Candle(candle) => candle.peak_gflops(),
             #[cfg(feature = "cuda")]
             Self::Cuda(gpu) => gpu.peak_gflops(),
         }

@@ -1,6 +1,7 @@
 //! Where do numbers live, and what computes?
 
 mod backend;
+pub mod candle;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
@@ -12,6 +13,7 @@ mod rows;
 mod select;
 
 pub use backend::Backend;
+pub use candle::Candle;
 pub use cpu::{Cpu, CpuBatch, Dtype, InstructionSet, process_cpu_time};
 pub use device::Device;
 pub use device_index::DeviceIndex;

@@ -2,9 +2,9 @@
 
 #[cfg(feature = "cuda")]
 use super::cuda::Gpu;
-use super::{Cpu, Device};
-use crate::base::config::{DeviceChoice, EngineSettings};
-use crate::base::error::Result;
+use super::{Candle, Cpu, Device};
+use crate::base::config::{BackendChoice, DeviceChoice, EngineSettings};
+use crate::base::error::{Error, Result};
 
 /// A device, and why it is this one.
 pub struct Selection {
@@ -14,24 +14,56 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What `engine.device` asks for; an error if it is not available. `auto` takes a GPU if there
-    /// is one, unless `engine.dtype` names numbers that only the CPU multiplies.
+    /// What `engine.device` and `engine.backend` ask for; an error if it is not available. `auto`
+    /// takes a GPU if there is one, unless `engine.dtype` names numbers that only the CPU
+    /// multiplies.
     pub fn open(settings: &EngineSettings) -> Result<Self> {
-        match settings.device {
-            DeviceChoice::Cpu => Self::cpu(settings, "engine.device = cpu"),
-            DeviceChoice::Cuda(ordinal) => Self::cuda(settings, ordinal),
-            DeviceChoice::Auto if cfg!(not(feature = "cuda")) => {
-                Self::cpu(settings, "this build has no GPU support")
+        match (settings.backend, settings.device) {
+            (BackendChoice::Candle, _) | (BackendChoice::Auto, DeviceChoice::Metal) => {
+                Self::candle(settings)
             }
-            DeviceChoice::Auto => Self::cuda(settings, 0)
-                .or_else(|error| Self::cpu(settings, &format!("auto: {error}"))),
+            (BackendChoice::Native, DeviceChoice::Metal) => Err(Error::Argument {
+                name: "engine.backend",
+                value: BackendChoice::Native.to_string(),
+                expected: "auto or candle with engine.device = metal".to_owned(),
+            }),
+            (_, DeviceChoice::Cpu) => Self::cpu(settings, "engine.device = cpu"),
+            (_, DeviceChoice::Cuda(ordinal)) => Self::cuda(settings, ordinal),
+            (backend, DeviceChoice::Auto) => Self::auto(settings, backend),
         }
     }
 
-    /// The CPU, whatever `engine.device` asks for.
+    /// The CPU with our kernels, whatever `engine.device` asks for.
     pub fn cpu(settings: &EngineSettings, reason: &str) -> Result<Self> {
         let cpu = Cpu::new(settings.threads)?.with_dtype(settings.dtype)?;
         Ok(Self { device: Device::Cpu(cpu), reason: reason.to_owned() })
+    }
+
+    /// The CPU with the operations of candle, whatever `engine.device` asks for.
+    pub fn candle_cpu(settings: &EngineSettings, reason: &str) -> Result<Self> {
+        let candle = Candle::on_cpu(Cpu::new(settings.threads)?);
+        Ok(Self { device: Device::Candle(candle), reason: reason.to_owned() })
+    }
+
+    /// The first GPU that can be used, by our kernels or by candle, or else the CPU.
+    fn auto(settings: &EngineSettings, backend: BackendChoice) -> Result<Self> {
+        let native = if cfg!(feature = "cuda") {
+            Self::cuda(settings, 0).map_err(|error| format!("auto: {error}"))
+        } else {
+            Err("this build has no GPU support".to_owned())
+        };
+        native.or_else(|why| match backend {
+            BackendChoice::Auto if Candle::has_gpu() => Self::candle(settings)
+                .or_else(|error| Self::cpu(settings, &format!("auto: {error}"))),
+            _ => Self::cpu(settings, &why),
+        })
+    }
+
+    /// The device of candle that the settings ask for.
+    pub fn candle(settings: &EngineSettings) -> Result<Self> {
+        let device = Device::Candle(Candle::open(settings)?);
+        let EngineSettings { backend, device: asked, .. } = settings;
+        Ok(Self { device, reason: format!("engine.backend = {backend}, engine.device = {asked}") })
     }
 
     #[cfg(feature = "cuda")]
@@ -41,8 +73,11 @@ impl Selection {
     }
 
     #[cfg(not(feature = "cuda"))]
-    fn cuda(_: &EngineSettings, ordinal: usize) -> Result<Self> {
-        Err(crate::base::error::Error::Unavailable {
+    fn cuda(settings: &EngineSettings, ordinal: usize) -> Result<Self> {
+        if Candle::has_gpu() && settings.backend == BackendChoice::Auto {
+            return Self::candle(settings);
+        }
+        Err(Error::Unavailable {
             what: format!("cuda:{ordinal}"),
             remedy: "this build has no GPU support; build one with `cargo build --release \
                      --features cuda`, or use engine.device = cpu"
@@ -50,7 +85,6 @@ impl Selection {
         })
     }
 }
-
 #[cfg(all(test, not(feature = "cuda")))]
 mod tests {
     use super::*;

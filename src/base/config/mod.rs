@@ -16,6 +16,6 @@ pub use settings::{
     TelemetrySettings, VllmSettings, clone_folder, default_file, help,
 };
 pub use value::{
-    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice, IndexNeed,
-    MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
+    BackendChoice, CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice,
+    IndexNeed, MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
 };

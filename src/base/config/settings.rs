@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::environment::{Secret, user_folder};
 use super::value::{
-    CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice, IndexNeed,
-    MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
+    BackendChoice, CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice,
+    IndexNeed, MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
 };
 
 /// The short name of one variable, kept from the Python version.
@@ -110,7 +110,11 @@ settings! {
         threads: usize = 0, in 0..=1024,
             "CPU threads for embedding and chunking; 0: one per core";
         device: DeviceChoice = DeviceChoice::Auto,
-            "Device that runs the model: auto (a GPU if the build, the machine and the model allow it, otherwise the CPU), cpu, cuda (the first GPU) or cuda:N";
+            "Device that runs the model: auto (a GPU if the build, the machine and the model allow it, otherwise the CPU), cpu, cuda (the first GPU), cuda:N or metal";
+        backend: BackendChoice = BackendChoice::Auto,
+            "What computes the networks: auto (our kernels; candle for families and devices that they do not have), native (our kernels alone) or candle (the operations of candle: portable, slower on a CPU)";
+        verify: bool = true,
+            "Whether a model that is loaded on a GPU embeds three texts there and with the CPU in f32, and is refused below a cosine of 0.999 (with engine.device = auto the CPU computes then)";
         gpu_memory_utilization: f32 = 0.9, in 0.01..=1.0,
             "Fraction of GPU memory that weights, activations and the index's vectors may use";
         dtype: DtypeChoice = DtypeChoice::Auto,

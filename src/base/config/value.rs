@@ -39,6 +39,8 @@ pub enum DeviceChoice {
     Cpu,
     /// The GPU with this number.
     Cuda(usize),
+    /// The GPU of an Apple processor.
+    Metal,
 }
 
 impl Display for DeviceChoice {
@@ -47,6 +49,7 @@ impl Display for DeviceChoice {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda(ordinal) => write!(f, "cuda:{ordinal}"),
+            Self::Metal => f.write_str("metal"),
         }
     }
 }
@@ -58,9 +61,10 @@ impl Value for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "cuda" => Ok(Self::Cuda(0)),
+            "metal" => Ok(Self::Metal),
             _ => ordinal(text)
                 .map(Self::Cuda)
-                .ok_or_else(|| "auto, cpu, cuda or cuda:N, such as cuda:0".to_owned()),
+                .ok_or_else(|| "auto, cpu, cuda, cuda:N, such as cuda:0, or metal".to_owned()),
         }
     }
     fn toml(&self) -> String {
@@ -115,6 +119,10 @@ words! {
 words! {
     /// Where a server searches vectors.
     DenseDevice { Auto = "auto", Cpu = "cpu" }
+}
+words! {
+    /// What computes the networks.
+    BackendChoice { Auto = "auto", Native = "native", Candle = "candle" }
 }
 words! {
     /// Number format of the linear layers.

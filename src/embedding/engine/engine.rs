@@ -25,7 +25,7 @@ use crate::base::telemetry::{RunContext, Stage, Telemetry};
 use crate::device::Device;
 use crate::embedding::models::{ModelFolder, ModelIdentity, Task};
 use crate::embedding::nn::{Cuts, Encoder, Pooling, Prompts, SentenceConfig, TextConfig};
-use crate::embedding::token::Tokenizer;
+use crate::embedding::token::{PairTemplate, Tokenizer};
 
 /// Approximate tokens of one warm-up text: the length of a chunk.
 const WARM_UP_TOKENS: usize = 256;
@@ -46,10 +46,22 @@ pub struct Engine {
     inner: Arc<Inner>,
 }
 
+/// The device that computes, or the address of the endpoint, and why it is this one.
+pub(super) struct DeviceLabel {
+    pub name: String,
+    pub reason: String,
+}
+
+impl DeviceLabel {
+    pub fn new(name: &str, reason: &str) -> Self {
+        Self { name: name.to_owned(), reason: reason.to_owned() }
+    }
+}
+
 pub(super) struct Inner {
     pub identity: ModelIdentity,
     prompts: Prompts,
-    pub device: String,
+    pub device: DeviceLabel,
     pub tokenizer: Tokenizer,
     pub cache: Option<VectorCache>,
     pub placement: Placement,
@@ -95,13 +107,13 @@ impl Engine {
                 }
             }
         };
-        let Loaded { identity, device, compute, busy_tokens } = loaded;
+        let Loaded { identity, device, reason, compute, busy_tokens } = loaded;
         let limits = WorkerLimits::new(&settings.engine, busy_tokens, device.is_gpu());
-        let name = device.name();
+        let label = DeviceLabel::new(&device.name(), &reason);
         let device = DeviceCompute { limits, compute, device: Some(device) };
         let workers = Workers::start(settings.engine.queue_tokens_max, vec![device])?;
         let placement = Placement::new(workers, remote);
-        Self::open(identity, name, folder, settings, cache_folder, placement)
+        Self::open(identity, label, folder, settings, cache_folder, placement)
     }
 
     /// An engine that sends requests to `remote`. failed: why the model could not be loaded in this
@@ -118,14 +130,15 @@ impl Engine {
         if let Some(why) = &reason {
             tracing::warn!(endpoint = remote.base(), why, "the endpoint embeds");
         }
-        let device = remote.base().to_owned();
+        let why = reason.as_deref().unwrap_or("vllm.mode = http");
+        let device = DeviceLabel::new(remote.base(), why);
         let placement = Placement::Remote { remote, reason };
         Self::open(identity, device, folder, settings, cache_folder, placement)
     }
 
     fn open(
         mut identity: ModelIdentity,
-        device: String,
+        device: DeviceLabel,
         folder: &ModelFolder,
         settings: &Settings,
         cache_folder: Option<&Path>,
@@ -139,6 +152,11 @@ impl Engine {
             prompts = SentenceConfig::read(&folder.path)?.prompts;
         }
         let mut tokenizer = Tokenizer::open_with(&network, identity.max_tokens, options)?;
+        if identity.task == Task::Score
+            && let Some(template) = PairTemplate::read(&folder.path)?
+        {
+            tokenizer = tokenizer.with_template(template)?;
+        }
         if identity.mode == Mode::Inproc {
             tokenizer = tokenizer.fit(Encoder::tables(&folder.path)?)?;
         }
@@ -148,7 +166,7 @@ impl Engine {
     pub(super) fn assemble(
         identity: ModelIdentity,
         prompts: Prompts,
-        device: String,
+        device: DeviceLabel,
         tokenizer: Tokenizer,
         settings: &Settings,
         cache_folder: Option<&Path>,
@@ -286,7 +304,12 @@ impl Engine {
 
     /// The name of the device, such as `cpu avx512`, or the endpoint's address.
     pub fn device_name(&self) -> &str {
-        &self.inner.device
+        &self.inner.device.name
+    }
+
+    /// Why it is this device, in a few words.
+    pub fn device_reason(&self) -> &str {
+        &self.inner.device.reason
     }
 
     pub fn stats(&self) -> EngineStats {

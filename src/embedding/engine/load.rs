@@ -2,7 +2,7 @@
 
 use super::worker::compute::{BatchRequest, BatchRows, Compute, Launch};
 use super::{EngineOptions, PromptKind};
-use crate::base::config::{DeviceChoice, EndpointSettings, EngineSettings};
+use crate::base::config::{BackendChoice, DeviceChoice, EndpointSettings, EngineSettings};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
 use crate::base::vector::Matrix;
@@ -11,7 +11,8 @@ use crate::embedding::engine::endpoint::Remote;
 use crate::embedding::models::identity::{ModelIdentity, revision};
 use crate::embedding::models::{ModelFolder, Task};
 use crate::embedding::nn::{
-    Classifier, Cuts, Encoder, Pooler, Pooling, ScoreActivation, SentenceConfig, Splade, TextConfig,
+    AGREEMENT_MIN, Classifier, Cuts, Encoder, NetworkKind, Pooler, Pooling, ScoreActivation,
+    SentenceConfig, Splade, TextConfig, agreement,
 };
 use crate::embedding::token::Ragged;
 
@@ -22,6 +23,8 @@ const TOKENS_MAX_UNKNOWN: usize = 512;
 pub(super) struct Loaded {
     pub identity: ModelIdentity,
     pub device: Device,
+    /// Why it is this device.
+    pub reason: String,
     pub compute: Box<dyn Compute>,
     /// The fewest tokens in a batch that keep the whole device busy.
     pub busy_tokens: usize,
@@ -46,7 +49,8 @@ fn load_embedder(
     settings: &EngineSettings,
     options: EngineOptions,
 ) -> Result<Loaded> {
-    let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
+    let load = |device: &Device| Encoder::load(&folder.path, device);
+    let (Selection { device, reason }, encoder) = on_device(folder, settings, load, |it| it)?;
     let mut sentence = SentenceConfig::read(&folder.path)?;
     sentence.pooling = options.pooling.map_or(sentence.pooling, Into::into);
     sentence.normalize = options.normalize.unwrap_or(sentence.normalize);
@@ -68,28 +72,31 @@ fn load_embedder(
     };
     let busy_tokens = encoder.busy_tokens();
     let compute = compute(encoder, pooler);
-    Ok(Loaded { identity, device, compute, busy_tokens })
+    Ok(Loaded { identity, device, reason, compute, busy_tokens })
 }
 
 /// A model with a classification head.
 fn load_classifier(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded> {
     let load = |device: &Device| Classifier::load(&folder.path, device);
-    let (device, classifier) = on_device(settings, load)?;
+    let (Selection { device, reason }, classifier) =
+        on_device(folder, settings, load, Classifier::encoder)?;
     let (labels, positions) = (classifier.labels(), classifier.max_positions());
     let identity = head_identity(folder, &device, Task::Score, labels, positions)?;
     let busy_tokens = classifier.busy_tokens();
     let compute = Box::new(move |batch: &Ragged| classifier.logits(batch));
-    Ok(Loaded { identity, device, compute, busy_tokens })
+    Ok(Loaded { identity, device, reason, compute, busy_tokens })
 }
 
 /// A model with a masked-language-model head.
 fn load_splade(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded> {
     let load = |device: &Device| Splade::load(&folder.path, device);
-    let (device, splade) = on_device(settings, load)?;
+    let (Selection { device, reason }, splade) =
+        on_device(folder, settings, load, Splade::encoder)?;
     let (vocab, positions) = (splade.vocab_size(), splade.max_positions());
     let identity = head_identity(folder, &device, Task::Expand, vocab, positions)?;
     let busy_tokens = splade.busy_tokens();
-    Ok(Loaded { identity, device, compute: Box::new(Expander(splade)), busy_tokens })
+    let compute = Box::new(Expander(splade));
+    Ok(Loaded { identity, device, reason, compute, busy_tokens })
 }
 
 /// positions: tokens of the longest sequence that the network accepts.
@@ -123,11 +130,13 @@ fn head_identity(
 
 /// A model whose hidden states are the results.
 fn load_encoder(folder: &ModelFolder, settings: &EngineSettings) -> Result<Loaded> {
-    let (device, encoder) = on_device(settings, |device| Encoder::load(&folder.path, device))?;
+    let load = |device: &Device| Encoder::load(&folder.path, device);
+    let (Selection { device, reason }, encoder) = on_device(folder, settings, load, |it| it)?;
     let (d, positions) = (encoder.hidden_dim(), encoder.max_positions());
     let identity = head_identity(folder, &device, Task::TokenVectors, d, positions)?;
     let busy_tokens = encoder.busy_tokens();
-    Ok(Loaded { identity, device, compute: Box::new(TokenEncoder(encoder)), busy_tokens })
+    let compute = Box::new(TokenEncoder(encoder));
+    Ok(Loaded { identity, device, reason, compute, busy_tokens })
 }
 
 struct TokenEncoder(Encoder);
@@ -162,29 +171,80 @@ fn compute(encoder: Encoder, pooler: Pooler) -> Box<dyn Compute> {
 }
 
 /// Calls `load` with the device of the settings. If the settings leave the choice open, a model
-/// that cannot be loaded on the GPU is loaded on the CPU.
+/// that cannot be loaded on the GPU, or that computes something else there, is loaded on the CPU.
+/// encoder: the network in what was loaded.
 fn on_device<M>(
+    folder: &ModelFolder,
     settings: &EngineSettings,
     load: impl Fn(&Device) -> Result<M>,
-) -> Result<(Device, M)> {
-    let mut selection = Selection::open(settings)?;
-    let auto = settings.device == DeviceChoice::Auto;
-    let mut loaded = load(&selection.device);
+    encoder: impl Fn(&M) -> &Encoder,
+) -> Result<(Selection, M)> {
+    let kind = NetworkKind::read(&folder.path)?;
+    let mut selection = match kind {
+        NetworkKind::Layers => Selection::open(settings)?,
+        NetworkKind::CandleTransformers => open_candle(folder, settings)?,
+    };
+    let load_checked = |device: &Device| {
+        let loaded = load(device)?;
+        if settings.verify && device.is_gpu() {
+            verify(folder, encoder(&loaded))?;
+        }
+        Ok(loaded)
+    };
+    let mut loaded = load_checked(&selection.device);
     if let Err(
         error @ (Error::ModelUnsupported { .. }
         | Error::Unavailable { .. }
         | Error::OutOfMemory { .. }),
     ) = &loaded
-        && auto
+        && settings.device == DeviceChoice::Auto
         && selection.device.is_gpu()
     {
-        selection = Selection::cpu(settings, &format!("auto: {error}"))?;
+        let why = format!("auto: {error}");
+        selection = match kind {
+            NetworkKind::Layers => Selection::cpu(settings, &why)?,
+            NetworkKind::CandleTransformers => Selection::candle_cpu(settings, &why)?,
+        };
         loaded = load(&selection.device);
     }
-    let Selection { device, reason: why } = selection;
+    let Selection { device, reason: why } = &selection;
     let (name, dtype) = (device.name(), device.dtype().as_str());
     tracing::info!(device = name, dtype, why, "the network's device");
-    Ok((device, loaded?))
+    Ok((selection, loaded?))
+}
+
+/// The device for a network of candle-transformers.
+fn open_candle(folder: &ModelFolder, settings: &EngineSettings) -> Result<Selection> {
+    if settings.backend == BackendChoice::Native {
+        return Err(Error::ModelUnsupported {
+            found: format!("{} with engine.backend = native", folder.name),
+            supported:
+                "engine.backend = auto or candle for this family, which candle-transformers \
+                        computes"
+                    .to_owned(),
+        });
+    }
+    let mut selection = Selection::candle(settings)?;
+    selection.reason = "candle-transformers computes this family".to_owned();
+    Ok(selection)
+}
+
+/// Refuses a device whose vectors are not those of the CPU.
+fn verify(folder: &ModelFolder, encoder: &Encoder) -> Result<()> {
+    let cosine = agreement(&folder.path, encoder)?;
+    if cosine >= AGREEMENT_MIN {
+        return Ok(());
+    }
+    Err(Error::Unavailable {
+        what: format!(
+            "the device {} for {}, whose vectors there have a cosine of {cosine:.4} to those of the \
+             CPU in f32, less than {AGREEMENT_MIN}",
+            encoder.device().name(),
+            folder.name
+        ),
+        remedy: "use engine.device = cpu, or engine.verify = false to accept these vectors"
+            .to_owned(),
+    })
 }
 
 /// Queries the endpoint for the length of its vectors and compares it with that of the folder.

@@ -124,7 +124,7 @@ fn describe_origin(engine: &Inner, origin: Origin, span: &mut StageSpan) {
         }
         None => {
             span.set(attrs::VLLM_MODEL, identity.name.clone());
-            span.set(attrs::VLLM_DEVICE, device.clone());
+            span.set(attrs::VLLM_DEVICE, device.name.clone());
             span.set(attrs::VLLM_DTYPE, identity.dtype.as_str());
         }
     }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use opentelemetry::trace::{SpanKind, Status};
 use opentelemetry_sdk::trace::InMemorySpanExporter;
 
+use super::engine::DeviceLabel;
 use super::load::{Loaded, load};
 use super::placement::Placement;
 use super::worker::compute::{BatchOutput, BatchRequest, BatchRows, Compute, Launch};
@@ -135,7 +136,7 @@ fn engine_for(
     let devices = computes.into_iter().map(device).collect();
     let workers = Workers::start(settings.engine.queue_tokens_max, devices).unwrap();
     let placement = Placement::new(workers, remote);
-    let (prompts, device) = (Prompts::default(), "cpu".to_owned());
+    let (prompts, device) = (Prompts::default(), DeviceLabel::new("cpu", "a test"));
     Engine::assemble(identity, prompts, device, tokenizer, settings, cache, placement).unwrap()
 }
 

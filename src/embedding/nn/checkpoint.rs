@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::config::Raw;
+use super::architecture::Architecture;
+use super::config::{Raw, unsupported};
 use super::description::Description;
 use super::family::{Family, family};
 use super::part::Part;
@@ -15,7 +16,7 @@ use crate::device::Backend;
 pub struct Checkpoint {
     pub raw: Raw,
     pub family: &'static Family,
-    pub description: Description,
+    pub architecture: Architecture,
     pub weights: Weights,
 }
 
@@ -25,14 +26,26 @@ impl Checkpoint {
         let folder = &network_folder(folder)?;
         let raw = Raw::read(folder)?;
         let family = family(&raw)?;
-        let description = (family.describe)(&raw)?;
+        let architecture = (family.architecture)(&raw)?;
         let weights = Weights::open(folder)?;
-        Ok(Self { raw, family, description, weights })
+        Ok(Self { raw, family, architecture, weights })
+    }
+
+    /// The description of our layers; an error if candle-transformers computes the network.
+    pub fn layers(&self) -> Result<&Description> {
+        match &self.architecture {
+            Architecture::Layers(description) => Ok(description),
+            Architecture::CandleTransformers(_) => {
+                let model_type = self.raw.text_or("model_type", "")?;
+                let found = format!("model type {model_type:?} in this way");
+                Err(unsupported(found, "a family that our layers compute"))
+            }
+        }
     }
 
     /// The tensors of the encoder, for layers on `on`.
     pub fn encoder<'a, B: Backend>(&'a self, on: &'a B) -> Result<Part<'a, B>> {
-        let names = self.description.names;
+        let names = self.layers()?.names;
         let probe = format!("{}.weight", names.word_embeddings);
         Part::find(&self.weights, names.prefixes, &probe, on)
     }

@@ -28,6 +28,12 @@ impl Raw {
         Ok(Self { path, object })
     }
 
+    /// All keys as a `T`, such as a config of candle-transformers.
+    pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.object.clone()))
+            .map_err(|error| self.broken(error.to_string()))
+    }
+
     /// The object under `key`.
     pub fn object(&self, key: &str) -> Option<Self> {
         let object = self.object.get(key)?.as_object()?.clone();

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::config::Raw;
+use super::architecture::{Architecture, Shape};
 use super::cpu_network::GROUP_TOKENS;
 use super::description::{Description, Widths};
-use super::family::family;
 use super::sentence::network_folder;
+use super::weights::Weights;
 use crate::base::error::Result;
 use crate::device::Dtype;
 use crate::device::cpu::ops::Mask;
@@ -30,10 +30,32 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// The cost of the network that `config.json` of `folder` describes; no weights are read.
+    /// The cost of the network that `config.json` of `folder` describes; of the weights only
+    /// the sizes are read.
     pub fn read(folder: &Path) -> Result<Self> {
-        let raw = Raw::read(&network_folder(folder)?)?;
-        Ok(Self::new(&(family(&raw)?.describe)(&raw)?))
+        match Architecture::read(folder)? {
+            Architecture::Layers(description) => Ok(Self::new(&description)),
+            Architecture::CandleTransformers(adapter) => {
+                let weights = Weights::open(&network_folder(folder)?)?;
+                Ok(Self::by_parameters(&adapter.shape, weights.parameters()))
+            }
+        }
+    }
+
+    /// The cost of a network of which only the size is known: a multiply-add for each parameter
+    /// that is no word embedding. Attention is left out.
+    fn by_parameters(shape: &Shape, parameters: usize) -> Self {
+        let Shape { vocab_size, hidden_dim, max_tokens, .. } = *shape;
+        let word_embeddings = vocab_size * hidden_dim;
+        Self {
+            linear: parameters.saturating_sub(word_embeddings) as f64,
+            pair: 0.0,
+            masks: Vec::new(),
+            word_embeddings,
+            // Three of the hidden size, its keys and values, and a perceptron of four times the width.
+            activations: 10 * hidden_dim,
+            tokens_max: max_tokens,
+        }
     }
 
     fn new(network: &Description) -> Self {

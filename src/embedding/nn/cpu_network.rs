@@ -23,7 +23,7 @@ pub struct CpuNetwork {
 
 impl CpuNetwork {
     pub fn load(checkpoint: &Checkpoint, cpu: &Cpu) -> Result<Self> {
-        let network = Network::load(&checkpoint.encoder(cpu)?, &checkpoint.description)?;
+        let network = Network::load(&checkpoint.encoder(cpu)?, checkpoint.layers()?)?;
         Ok(Self { cpu: cpu.clone(), network, states: Mutex::default() })
     }
 
@@ -73,7 +73,7 @@ mod tests {
             let reserved = state.scratch.capacities();
             network.forward(&cpu, &batch, &mut state).unwrap();
             assert_eq!(state.scratch.capacities(), reserved, "{family}");
-            let longest = GROUP_TOKENS.max(checkpoint.description.max_tokens);
+            let longest = GROUP_TOKENS.max(checkpoint.layers().unwrap().max_tokens);
             network.reserve(&cpu, longest, &mut state).unwrap();
             let held = size_of::<f32>() * state.scratch.capacities().iter().sum::<usize>();
             assert!(held as u64 <= cost.scratch_bytes(), "{family}: {held} bytes");

@@ -26,6 +26,10 @@ pub struct Description {
     pub absolute: Option<Absolute>,
     /// Rows of the table of biases by the distance between key and query.
     pub relative_buckets: Option<usize>,
+    /// Whether each head adds a bias in proportion to the distance (ALiBi).
+    pub alibi: bool,
+    /// Values that each norm of queries and of keys covers.
+    pub head_norm_dim: usize,
     /// The rotary embeddings of the layers, each of which names one.
     pub rotaries: Vec<Rotary>,
     pub layers: Vec<LayerConfig>,
@@ -71,6 +75,8 @@ impl Description {
             token_types: None,
             absolute: None,
             relative_buckets: None,
+            alibi: false,
+            head_norm_dim: head_dim,
             rotaries: Vec::new(),
             layers,
             norm,
@@ -184,7 +190,7 @@ pub struct Names {
     pub layer: &'static str,
     /// Queries, keys and values: one name, or three.
     pub qkv: &'static [&'static str],
-    /// The norms of each head of queries and of keys.
+    /// The norms of queries and of keys, of each head or of all together.
     pub head_norms: Option<[&'static str; 2]>,
     pub o_proj: &'static str,
     pub attention_norms: NormNames,
@@ -202,12 +208,15 @@ pub struct NormNames {
     pub before_first: bool,
     /// Of the output of the half.
     pub after: Option<&'static str>,
+    /// Of the sum of the output and the residual, which is then added to the residual once more.
+    pub after_sum: Option<&'static str>,
     /// Of the sum of the residual and the output.
     pub joined: Option<&'static str>,
 }
 
 impl NormNames {
-    const NONE: Self = Self { before: None, before_first: true, after: None, joined: None };
+    const NONE: Self =
+        Self { before: None, before_first: true, after: None, after_sum: None, joined: None };
 
     /// A norm of the input (pre-norm).
     pub const fn before(name: &'static str) -> Self {

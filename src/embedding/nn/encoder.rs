@@ -5,18 +5,17 @@ use std::path::Path;
 #[cfg(feature = "cuda")]
 use half::{bf16, f16};
 
+use super::architecture::{Architecture, Shape};
+use super::candle_network::CandleNetwork;
+use super::candle_transformers_network::CandleTransformersNetwork;
 use super::checkpoint::Checkpoint;
-use super::config::Raw;
 use super::cpu_network::{CpuNetwork, GROUP_TOKENS};
-use super::description::Description;
-use super::family::family;
 #[cfg(feature = "cuda")]
 use super::gpu_network::GpuNetwork;
-use super::sentence::network_folder;
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Pooling};
-use crate::device::{Device, Rows};
+use crate::device::{Candle, Device, Rows};
 #[cfg(feature = "cuda")]
 use crate::device::{Dtype, cuda::SlotGuard};
 use crate::embedding::token::{Ragged, Tables};
@@ -29,15 +28,15 @@ const GPU_BUSY_TOKENS: usize = 16_384;
 /// values.
 pub struct Encoder {
     device: Device,
-    vocab_size: usize,
-    max_tokens: usize,
-    hidden_dim: usize,
+    shape: Shape,
     network: AnyNetwork,
 }
 
 /// A network of any device and type of numbers.
 enum AnyNetwork {
     Cpu(CpuNetwork),
+    Candle(CandleNetwork),
+    CandleTransformers(CandleTransformersNetwork),
     #[cfg(feature = "cuda")]
     Bf16(GpuNetwork<bf16>),
     #[cfg(feature = "cuda")]
@@ -53,30 +52,32 @@ impl Encoder {
     /// Values of a hidden state and tokens of the longest sequence, by `config.json` of `folder`;
     /// no weights are read.
     pub fn limits(folder: &Path) -> Result<(usize, usize)> {
-        let description = describe(folder)?;
-        Ok((description.hidden_dim, description.max_tokens))
+        let Shape { hidden_dim, max_tokens, .. } = Architecture::read(folder)?.shape();
+        Ok((hidden_dim, max_tokens))
     }
 
     /// The sizes of the tables that read the tokenizer's ids, by `config.json` of `folder`.
     pub fn tables(folder: &Path) -> Result<Tables> {
-        let Description { vocab_size, token_types, .. } = describe(folder)?;
+        let Shape { vocab_size, token_types, .. } = Architecture::read(folder)?.shape();
         Ok(Tables { vocab_size, token_types })
     }
 
     pub(super) fn from_checkpoint(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
-        let description = &checkpoint.description;
         Ok(Self {
             device: device.clone(),
-            vocab_size: description.vocab_size,
-            max_tokens: description.max_tokens,
-            hidden_dim: description.hidden_dim,
+            shape: checkpoint.architecture.shape(),
             network: AnyNetwork::load(checkpoint, device)?,
         })
     }
 
+    /// Where it computes.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
     /// Values of a hidden state.
     pub fn hidden_dim(&self) -> usize {
-        self.hidden_dim
+        self.shape.hidden_dim
     }
 
     /// Tokens of a batch that keeps the whole device busy.
@@ -90,7 +91,7 @@ impl Encoder {
 
     /// Tokens of the longest sequence that the network takes.
     pub fn max_positions(&self) -> usize {
-        self.max_tokens
+        self.shape.max_tokens
     }
 
     /// The hidden state of every token: `[tokens, hidden_dim]`.
@@ -99,7 +100,7 @@ impl Encoder {
     /// that does not fit the memory are errors.
     pub fn forward(&self, batch: &Ragged) -> Result<Matrix> {
         let groups = self.forward_then(batch, |_, hidden| hidden.as_slice().to_vec())?;
-        Matrix::new(groups.concat(), self.hidden_dim)
+        Matrix::new(groups.concat(), self.shape.hidden_dim)
     }
 
     /// One vector for each sequence, `[n * poolings * hidden_dim]` row-major, of length 1 if
@@ -117,7 +118,7 @@ impl Encoder {
         {
             self.check(batch)?;
             match &self.network {
-                AnyNetwork::Cpu(_) => {}
+                AnyNetwork::Cpu(_) | AnyNetwork::Candle(_) | AnyNetwork::CandleTransformers(_) => {}
                 AnyNetwork::Bf16(network) => return network.pooled(batch, pooling, normalize),
                 AnyNetwork::F16(network) => return network.pooled(batch, pooling, normalize),
             }
@@ -140,9 +141,9 @@ impl Encoder {
     ) -> Result<SlotGuard> {
         self.check(batch)?;
         match &self.network {
-            AnyNetwork::Cpu(_) => panic!("the network is on the CPU"),
             AnyNetwork::Bf16(network) => network.launch(batch, pooling, normalize),
             AnyNetwork::F16(network) => network.launch(batch, pooling, normalize),
+            _ => panic!("the network is not on a GPU of ours"),
         }
     }
 
@@ -157,6 +158,11 @@ impl Encoder {
         self.check(batch)?;
         match &self.network {
             AnyNetwork::Cpu(network) => network.forward_then(batch, then),
+            AnyNetwork::Candle(network) => self.as_one_group(batch, network.hidden(batch)?, then),
+            AnyNetwork::CandleTransformers(network) => {
+                let (sequences, hidden) = network.hidden(batch)?;
+                self.as_one_group(&sequences, hidden, then)
+            }
             #[cfg(feature = "cuda")]
             AnyNetwork::Bf16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
             #[cfg(feature = "cuda")]
@@ -165,7 +171,6 @@ impl Encoder {
     }
 
     /// hidden: `[tokens, hidden_dim]`.
-    #[cfg(feature = "cuda")]
     fn as_one_group<R: Send>(
         &self,
         batch: &Ragged,
@@ -186,21 +191,16 @@ impl Encoder {
         let argument = |name, value: usize, expected| {
             Err(Error::Argument { name, value: value.to_string(), expected })
         };
-        let (longest, positions) = (batch.max_len(), self.max_tokens);
+        let (longest, positions) = (batch.max_len(), self.shape.max_tokens);
         if longest > positions {
             return argument("tokens of a sequence", longest, format!("at most {positions}"));
         }
-        let vocab = self.vocab_size;
+        let vocab = self.shape.vocab_size;
         match batch.ids.iter().find(|&&id| id as usize >= vocab) {
             Some(&id) => argument("token id", id as usize, format!("less than {vocab}")),
             None => Ok(()),
         }
     }
-}
-
-fn describe(folder: &Path) -> Result<Description> {
-    let raw = Raw::read(&network_folder(folder)?)?;
-    (family(&raw)?.describe)(&raw)
 }
 
 /// Whether a GPU pools like this.
@@ -211,14 +211,25 @@ pub(super) fn on_gpu(pooling: Pooling) -> bool {
 
 impl AnyNetwork {
     fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
-        match device {
-            Device::Cpu(cpu) => Ok(Self::Cpu(CpuNetwork::load(checkpoint, cpu)?)),
+        match (&checkpoint.architecture, device) {
+            (Architecture::CandleTransformers(adapter), _) => {
+                let on = match device {
+                    Device::Candle(candle) => candle.clone(),
+                    other => Candle::on_cpu(other.host().clone()),
+                };
+                let network = CandleTransformersNetwork::load(checkpoint, adapter, on)?;
+                Ok(Self::CandleTransformers(network))
+            }
+            (_, Device::Cpu(cpu)) => Ok(Self::Cpu(CpuNetwork::load(checkpoint, cpu)?)),
+            (_, Device::Candle(candle)) => {
+                Ok(Self::Candle(CandleNetwork::load(checkpoint, candle)?))
+            }
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) if gpu.dtype == Dtype::F16 => {
+            (_, Device::Cuda(gpu)) if gpu.dtype == Dtype::F16 => {
                 Ok(Self::F16(GpuNetwork::load(checkpoint, &gpu.cuda)?))
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda(gpu) => Ok(Self::Bf16(GpuNetwork::load(checkpoint, &gpu.cuda)?)),
+            (_, Device::Cuda(gpu)) => Ok(Self::Bf16(GpuNetwork::load(checkpoint, &gpu.cuda)?)),
         }
     }
 }

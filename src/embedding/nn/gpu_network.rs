@@ -37,7 +37,7 @@ impl<T: Element> GpuNetwork<T> {
     /// error here.
     pub fn load(checkpoint: &Checkpoint, cuda: &Arc<Cuda>) -> Result<Self> {
         let on = OnCuda::new(cuda.clone())?;
-        let network = Network::load(&checkpoint.encoder(&on)?, &checkpoint.description)?;
+        let network = Network::load(&checkpoint.encoder(&on)?, checkpoint.layers()?)?;
         let (arena, graphs) = (on.arena()?, on.graphs()?);
         let buffers = Mutex::new(Buffers { state: State::default(), arena, graphs });
         let loaded = Self { on, network, slots: Slots::new(cuda)?, buffers };

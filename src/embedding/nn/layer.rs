@@ -13,8 +13,10 @@ pub struct Layer<B: Backend> {
     attention_norms: Norms<B>,
     /// Queries, keys and values in one product.
     qkv: B::Linear,
-    /// Of each head of queries, and of each head of keys.
+    /// Of queries and of keys.
     head_norms: Option<[B::Norm; 2]>,
+    /// Values that each of them covers.
+    head_norm_dim: usize,
     o_proj: B::Linear,
     mlp_norms: Norms<B>,
     /// The gates first, if `gated`.
@@ -102,7 +104,7 @@ impl<B: Backend> Layer<B> {
             [q_name, k_name, v_name] => vec![(q_name, q), (k_name, kv), (v_name, kv)],
             _ => vec![(names.qkv[0], q + 2 * kv)],
         };
-        let head_norm = |name: &str| part.norm(name, of.head_dim, &of.norm);
+        let head_norm = |name: &str| part.norm(name, of.head_norm_dim, &of.norm);
         let head_norms = match names.head_norms {
             Some([q, k]) => Some([head_norm(q)?, head_norm(k)?]),
             None => None,
@@ -121,6 +123,7 @@ impl<B: Backend> Layer<B> {
             attention_norms: norms(&names.attention_norms)?,
             qkv: part.joined(&qkv, hidden, bias.qkv)?,
             head_norms,
+            head_norm_dim: of.head_norm_dim,
             o_proj: part.linear(names.o_proj, q, hidden, bias.o_proj)?,
             mlp_norms: norms(&names.mlp_norms)?,
             up_proj: up_proj(&part, of)?,
@@ -172,8 +175,10 @@ impl<B: Backend> Layer<B> {
     fn norm_and_rotate(&self, on: &B, pass: &Pass<'_, '_, B>, qkv: &mut B::Rows) -> Result<()> {
         let Attention { heads, heads_kv, head_dim, .. } = self.attention;
         if let Some([q, k]) = &self.head_norms {
-            on.norm_heads(qkv, 0..heads, q)?;
-            on.norm_heads(qkv, heads..heads + heads_kv, k)?;
+            let [q_end, k_end] =
+                [heads, heads + heads_kv].map(|end| end * head_dim / self.head_norm_dim);
+            on.norm_heads(qkv, 0..q_end, q)?;
+            on.norm_heads(qkv, q_end..k_end, k)?;
         }
         match self.rotary {
             Some(i) => on.rotary(qkv, heads + heads_kv, head_dim, &pass.cos_sin[i], pass.batch),
@@ -196,6 +201,7 @@ fn up_proj<B: Backend>(part: &Part<'_, B>, of: &Description) -> Result<B::Linear
 struct Norms<B: Backend> {
     before: Option<B::Norm>,
     after: Option<B::Norm>,
+    after_sum: Option<B::Norm>,
     joined: Option<B::Norm>,
 }
 
@@ -209,7 +215,12 @@ impl<B: Backend> Norms<B> {
     ) -> Result<Self> {
         let norm = |name: Option<&str>| name.map(|name| part.norm(name, d, config)).transpose();
         let before = names.before.filter(|_| layer > 0 || names.before_first);
-        Ok(Self { before: norm(before)?, after: norm(names.after)?, joined: norm(names.joined)? })
+        Ok(Self {
+            before: norm(before)?,
+            after: norm(names.after)?,
+            after_sum: norm(names.after_sum)?,
+            joined: norm(names.joined)?,
+        })
     }
 
     /// The input of the half: `hidden`, or its norm in `normed`. Both: `[tokens, hidden]`.
@@ -223,10 +234,13 @@ impl<B: Backend> Norms<B> {
         &self,
         on: &B,
         hidden: &mut B::Rows,
-        update: &B::Rows,
+        update: &mut B::Rows,
         next: Option<&B::Norm>,
         normed: &mut B::Rows,
     ) -> Result<()> {
+        if let Some(norm) = &self.after_sum {
+            on.residual_norm(update, hidden, norm)?;
+        }
         match (&self.after, &self.joined, next) {
             (None, None, Some(next)) => return on.add_norm(hidden, update, next, normed),
             (Some(after), ..) => {

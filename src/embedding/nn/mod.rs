@@ -1,5 +1,9 @@
 //! What does a network compute, of which family is it, and what is behind its hidden states?
 
+mod agreement;
+mod architecture;
+mod candle_network;
+mod candle_transformers_network;
 mod checkpoint;
 mod config;
 mod cost;
@@ -20,6 +24,8 @@ mod sentence;
 mod weights;
 
 pub use crate::device::cpu::ops::Pooling;
+pub use agreement::{AGREEMENT_MIN, agreement};
+pub use architecture::NetworkKind;
 pub use cost::Cost;
 pub use cuts::Cuts;
 pub use encoder::Encoder;

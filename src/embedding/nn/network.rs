@@ -54,7 +54,11 @@ impl<B: Backend> Network<B> {
         };
         let layer = |(i, config)| Layer::load(part, of, i, config);
         let buckets = table(names.relative_attention_bias, of.relative_buckets, of.heads)?;
-        let bias = buckets.map(|table| part.on.place_bias(relative_bias(&table)));
+        let bias = match buckets {
+            Some(table) => Some(relative_bias(&table)),
+            None => of.alibi.then(|| alibi(of.heads, of.max_tokens)),
+        };
+        let bias = bias.map(|bias| part.on.place_bias(bias));
         Ok(Self {
             embedding: part.on.place_embedding(embedding)?,
             embedding_norm: norm(names.embedding_norm)?,
@@ -140,6 +144,25 @@ fn set_position_ids(absolute: Option<Absolute>, batch: &Ragged, position_ids: &m
             position += u32::from(counts);
         }
     }
+}
+
+/// The bias of ALiBi (Press et al., 2022) in both directions: the distance times a slope of each
+/// head.
+fn alibi(heads: usize, max_tokens: usize) -> RelativeBias {
+    // A geometric sequence that ends at 2^-8, for a number of heads that is a power of two. Other
+    // numbers take the rest from the sequence for twice as many.
+    let sequence = |heads: usize| {
+        let ratio = (-8.0 / heads as f64).exp2();
+        (0..heads).map(move |i| ratio.powi(i as i32 + 1))
+    };
+    let power = if heads.is_power_of_two() { heads } else { heads.next_power_of_two() / 2 };
+    let slopes: Vec<f64> =
+        sequence(power).chain(sequence(2 * power).step_by(2)).take(heads).collect();
+    let reach = max_tokens - 1;
+    let columns = 2 * reach + 1;
+    let value = |slope: f64, column: usize| (-slope * column.abs_diff(reach) as f64) as f32;
+    let values = slopes.iter().flat_map(|slope| (0..columns).map(|i| value(*slope, i)));
+    RelativeBias { values: Rows::new(values.collect(), columns) }
 }
 
 /// The bias for each distance. table: `[buckets, heads]`, the bias for each bucket of distances.

@@ -101,6 +101,11 @@ impl Weights {
         }
     }
 
+    /// The values of all tensors.
+    pub fn parameters(&self) -> usize {
+        self.files.iter().map(|(_, tensors)| tensors.parameters()).sum()
+    }
+
     /// Whether the checkpoint has the tensor `name`.
     pub fn has(&self, name: &str) -> bool {
         self.file_of.contains_key(name)
@@ -116,6 +121,18 @@ impl Weights {
 }
 
 impl Tensors {
+    fn parameters(&self) -> usize {
+        let values = |shape: &[usize]| shape.iter().product::<usize>();
+        match self {
+            Self::Safetensors(file) => {
+                file.tensors().iter().map(|(_, tensor)| values(tensor.shape())).sum()
+            }
+            Self::Pickle(file) => {
+                file.tensor_infos().values().map(|info| values(info.layout.dims())).sum()
+            }
+        }
+    }
+
     fn load(&self, name: &str) -> Result<Tensor, String> {
         let loaded = match self {
             Self::Safetensors(file) => file.load(name, &candle_core::Device::Cpu),

@@ -9,6 +9,7 @@ use tokenizers::utils::truncation::{TruncationDirection, TruncationParams};
 
 use super::Ragged;
 use super::pair::{Pair, share};
+use super::pair_template::PairTemplate;
 use super::reading::{Reader, Reading, Side};
 use super::tables::{Beyond, Tables};
 use crate::base::error::{Error, ErrorKind, Result};
@@ -28,6 +29,8 @@ pub struct Tokenizer {
     closing: Vec<u32>,
     /// `None` if the tokenizer cannot put two texts into one sequence.
     pair: Option<Pair>,
+    /// The text that a language model reads of a pair, and the ids of its end.
+    template: Option<(PairTemplate, Vec<u32>)>,
     max_tokens: usize,
     reader: Reader,
     beyond: Option<Beyond>,
@@ -81,7 +84,29 @@ impl Tokenizer {
             });
         }
         let reader = Reader::new(side, max_tokens);
-        Ok(Self { inner, path, opening, closing, pair, max_tokens, reader, beyond: None })
+        let (template, beyond) = (None, None);
+        Ok(Self { inner, path, opening, closing, pair, template, max_tokens, reader, beyond })
+    }
+
+    /// Reads pairs as one text by `template`, without special tokens.
+    pub fn with_template(mut self, template: PairTemplate) -> Result<Self> {
+        let after = self.inner.encode_fast(template.after.as_str(), false);
+        let after = after.map_err(Error::library("tokenizers", "tokenise a template"))?;
+        let after = after.get_ids().to_vec();
+        if self.max_tokens <= after.len() {
+            return Err(Error::Argument {
+                name: "max_tokens",
+                value: self.max_tokens.to_string(),
+                expected: format!("more than the {} tokens at the end of a pair", after.len()),
+            });
+        }
+        self.template = Some((template, after));
+        Ok(self)
+    }
+
+    /// The id of a token of the vocabulary.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
     }
 
     /// Compares the tokenizer with the tables of the network that reads its ids. Texts with a
@@ -124,8 +149,11 @@ impl Tokenizer {
     /// included, none longer than `max_tokens`.
     ///
     /// If two texts are too long together, the longer one is truncated, down to half of the room
-    /// each. Runs in the caller's rayon pool. pairs: `[n]`.
+    /// each; with a template the end of the document. Runs in the caller's rayon pool. pairs: `[n]`.
     pub fn encode_pairs(&self, pairs: &[(&str, &str)]) -> Result<Ragged> {
+        if let Some((template, after)) = &self.template {
+            return self.encode_by_template(pairs, template, after);
+        }
         let pair = self.pair.as_ref().ok_or_else(|| Error::ModelUnsupported {
             found: "a tokenizer.json without a template for pairs that fits the model".to_owned(),
             supported: "tokenizers of rerankers".to_owned(),
@@ -150,6 +178,29 @@ impl Tokenizer {
         let mut ragged = Ragged::default();
         for ((ids, types), truncated) in &encoded {
             ragged.push_typed(ids, types, *truncated);
+        }
+        Ok(ragged)
+    }
+
+    /// after: the ids at the end of the template.
+    fn encode_by_template(
+        &self,
+        pairs: &[(&str, &str)],
+        template: &PairTemplate,
+        after: &[u32],
+    ) -> Result<Ragged> {
+        let room = self.max_tokens - after.len();
+        let encode = |(i, (query, document)): (usize, &(&str, &str))| {
+            let text = template.head(query, document);
+            let head = self.read(&text).map_err(|error| of_input(error, i))?;
+            let truncated = head.more || head.ids.len() > room;
+            let kept = &head.ids[..head.ids.len().min(room)];
+            Ok(([kept, after].concat(), truncated))
+        };
+        let encoded: Vec<_> = pairs.par_iter().enumerate().map(encode).collect::<Result<_>>()?;
+        let mut ragged = Ragged::default();
+        for (ids, truncated) in &encoded {
+            ragged.push(ids, *truncated);
         }
         Ok(ragged)
     }

@@ -34,6 +34,8 @@ pub struct EngineProbe {
 #[derive(Serialize)]
 pub struct EngineState {
     pub device: String,
+    /// Why it is this device.
+    pub device_reason: String,
     pub batches: u64,
     pub sequences: u64,
     pub tokens: u64,
@@ -112,6 +114,7 @@ impl EngineState {
         let stats = engine.stats();
         Self {
             device: engine.device_name().to_owned(),
+            device_reason: engine.device_reason().to_owned(),
             batches: stats.batches,
             sequences: stats.sequences,
             tokens: stats.tokens,

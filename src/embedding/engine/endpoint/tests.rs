@@ -17,6 +17,7 @@ use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::{Mode, Tool};
 use crate::base::telemetry::{RunContext, Stage, Telemetry, attrs};
 use crate::base::vector::Matrix;
+use crate::embedding::engine::engine::DeviceLabel;
 use crate::embedding::engine::placement::Placement;
 use crate::embedding::engine::worker::{DeviceCompute, WorkerLimits, Workers};
 use crate::embedding::engine::{EmbedRequest, Embeddings, Engine, PromptKind};
@@ -73,7 +74,7 @@ fn identity(mode: Mode) -> ModelIdentity {
 
 fn engine_of(identity: ModelIdentity, settings: &Settings, placement: Placement) -> Engine {
     let tokenizer = Tokenizer::open(&bert(), 64).unwrap();
-    let (prompts, device) = (Prompts::default(), "cpu".to_owned());
+    let (prompts, device) = (Prompts::default(), DeviceLabel::new("cpu", "a test"));
     Engine::assemble(identity, prompts, device, tokenizer, settings, None, placement).unwrap()
 }
 

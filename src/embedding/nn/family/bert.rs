@@ -1,10 +1,11 @@
 //! BERT (Devlin et al., 2018): post-norm, absolute positions.
 
 use super::{
-    DenseConfig, Family, MaskedLmConfig, first_token_classifier, layers_of, plain_encoder,
+    DenseConfig, Family, MaskedLmConfig, first_token_classifier, jina, layers_of, plain_encoder,
     same_layers, sizes,
 };
 use crate::base::error::Result;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{
     Absolute, Description, Names, NormConfig, NormNames, UpProj,
@@ -12,7 +13,11 @@ use crate::embedding::nn::description::{
 
 pub const FAMILY: Family = Family {
     model_types: &["bert"],
-    describe: |raw| describe(raw, &NAMES),
+    architecture: |raw| {
+        let is_jina = raw.text_or("position_embedding_type", "absolute")? == "alibi";
+        let description = if is_jina { jina::describe(raw)? } else { describe(raw, &NAMES)? };
+        Ok(Architecture::Layers(description))
+    },
     classifier: Some(|_| Ok(first_token_classifier("pooler.dense", "classifier"))),
     masked_lm: Some(masked_lm),
 };

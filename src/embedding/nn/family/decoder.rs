@@ -4,6 +4,7 @@ use super::rope::{Layers, rotary};
 use super::{ClassifierConfig, Family, Pooling, layers_of, sizes, windowed};
 use crate::base::error::Result;
 use crate::device::cpu::ops::Mask;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{
     Biases, Description, LayerConfig, Names, NormConfig, NormNames, UpProj,
@@ -11,7 +12,7 @@ use crate::embedding::nn::description::{
 
 pub const FAMILY: Family = Family {
     model_types: &["qwen2", "qwen3", "llama", "mistral"],
-    describe,
+    architecture: |raw| describe(raw).map(Architecture::Layers),
     classifier: Some(|_| Ok(classifier())),
     masked_lm: None,
 };
@@ -65,7 +66,12 @@ pub fn heads_kv(raw: &Raw, heads: usize) -> Result<usize> {
 
 /// Whether a token sees those after it: embedders use one key or the other for it.
 pub fn bidirectional(raw: &Raw) -> Result<bool> {
-    Ok(raw.flag_or("use_bidirectional_attention", false)? || !raw.flag_or("is_causal", true)?)
+    // The code that Stella and gte-Qwen2 bring along sees the whole sequence by default.
+    let own_code =
+        raw.object("auto_map").map(|map| map.text_or("AutoModel", "").map(str::to_owned));
+    let whole =
+        own_code.transpose()?.is_some_and(|class| class.ends_with("modeling_qwen.Qwen2Model"));
+    Ok(raw.flag_or("use_bidirectional_attention", false)? || !raw.flag_or("is_causal", !whole)?)
 }
 
 fn bias(raw: &Raw, model_type: &str) -> Result<Biases> {

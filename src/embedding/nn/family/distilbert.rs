@@ -6,6 +6,7 @@ use super::{
 };
 use crate::base::error::Result;
 use crate::device::cpu::ops::Activation;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{
     Absolute, Description, Names, NormConfig, NormNames, Sizes, UpProj,
@@ -13,7 +14,7 @@ use crate::embedding::nn::description::{
 
 pub const FAMILY: Family = Family {
     model_types: &["distilbert"],
-    describe,
+    architecture: |raw| describe(raw).map(Architecture::Layers),
     classifier: Some(|_| Ok(classifier())),
     masked_lm: Some(masked_lm),
 };

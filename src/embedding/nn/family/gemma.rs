@@ -7,13 +7,18 @@ use super::rope::{Layers, rotary};
 use super::{Family, layers_of, sizes, windowed};
 use crate::base::error::Result;
 use crate::device::cpu::ops::Mask;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{
     Biases, Description, LayerConfig, Names, NormConfig, NormNames,
 };
 
-pub const FAMILY: Family =
-    Family { model_types: &["gemma3_text"], describe, classifier: None, masked_lm: None };
+pub const FAMILY: Family = Family {
+    model_types: &["gemma3_text"],
+    architecture: |raw| describe(raw).map(Architecture::Layers),
+    classifier: None,
+    masked_lm: None,
+};
 
 static NAMES: Names = Names {
     attention_norms: NormNames {

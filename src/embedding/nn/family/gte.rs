@@ -7,6 +7,7 @@ use super::{
     DenseConfig, Family, MaskedLmConfig, first_token_classifier, layers_of, same_layers, sizes,
 };
 use crate::base::error::Result;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{
     Biases, Description, Names, NormConfig, NormNames, UpProj,
@@ -15,7 +16,7 @@ use crate::embedding::nn::description::{
 pub const FAMILY: Family = Family {
     // The published checkpoints call themselves "new".
     model_types: &["gte", "new"],
-    describe,
+    architecture: |raw| describe(raw).map(Architecture::Layers),
     classifier: Some(|_| Ok(first_token_classifier("pooler.dense", "classifier"))),
     masked_lm: Some(masked_lm),
 };

@@ -1,25 +1,31 @@
 //! Which families of transformers are supported, and how is each described?
 //!
-//! A family is a table of names and a reader of its config.json; it computes nothing.
+//! A family is a table of names and a reader of its config.json. Those that our layers do not
+//! describe also say which network of candle-transformers computes them.
 
 mod bert;
+mod deberta;
 mod decoder;
 mod distilbert;
 mod gemma;
 mod gte;
+mod jina;
 mod modernbert;
 mod mpnet;
 mod nomic;
+mod nvembed;
 mod roberta;
 mod rope;
+mod t5;
 
 use serde_json::json;
 
 #[cfg(test)]
 pub use bert::NAMES_BERT;
 
+use super::architecture::Architecture;
 use super::config::{Raw, unsupported};
-use super::description::{Description, LayerConfig, Sizes};
+use super::description::{LayerConfig, Sizes};
 use crate::base::error::Result;
 use crate::device::cpu::ops::{Activation, Mask, Pooling};
 
@@ -33,13 +39,13 @@ pub type Reader<T> = fn(&Raw) -> Result<T>;
 pub struct Family {
     /// The values of `model_type` in config.json.
     pub model_types: &'static [&'static str],
-    pub describe: Reader<Description>,
+    pub architecture: Reader<Architecture>,
     pub classifier: Option<Reader<ClassifierConfig>>,
     pub masked_lm: Option<Reader<MaskedLmConfig>>,
 }
 
 /// Every family, in the order in which an error lists them.
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 12] = [
     bert::FAMILY,
     roberta::FAMILY,
     distilbert::FAMILY,
@@ -49,6 +55,9 @@ const FAMILIES: [Family; 9] = [
     gte::FAMILY,
     decoder::FAMILY,
     gemma::FAMILY,
+    t5::FAMILY,
+    deberta::FAMILY,
+    nvembed::FAMILY,
 ];
 
 /// A classification head: pooling, a dense layer, a norm, then the logits of the labels.

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::base::error::Result;
 use crate::device::cpu::ops::Mask;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::{Raw, unsupported};
 use crate::embedding::nn::description::{
     Biases, Description, LayerConfig, Names, NormConfig, NormNames, UpProj,
@@ -16,7 +17,7 @@ use crate::embedding::nn::description::{
 
 pub const FAMILY: Family = Family {
     model_types: &["modernbert"],
-    describe,
+    architecture: |raw| describe(raw).map(Architecture::Layers),
     classifier: Some(classifier),
     masked_lm: Some(masked_lm),
 };

@@ -2,12 +2,13 @@
 
 use super::{Family, bert, first_token_classifier, roberta};
 use crate::base::error::Result;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{Description, Names, NormNames};
 
 pub const FAMILY: Family = Family {
     model_types: &["mpnet"],
-    describe,
+    architecture: |raw| describe(raw).map(Architecture::Layers),
     classifier: Some(|_| Ok(first_token_classifier("classifier.dense", "classifier.out_proj"))),
     masked_lm: Some(|_| Ok(roberta::lm_head())),
 };

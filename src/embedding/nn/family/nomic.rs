@@ -6,13 +6,18 @@ use super::rope::{Layers, rotary, scaled_rotary};
 use super::{Family, head_dim as head_dim_of, layers_of, plain_encoder, same_layers};
 use crate::base::error::Result;
 use crate::device::cpu::ops::{Activation, Rotary};
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::{Raw, unsupported};
 use crate::embedding::nn::description::{
     Biases, Description, Names, NormConfig, NormNames, Sizes, UpProj,
 };
 
-pub const FAMILY: Family =
-    Family { model_types: &["nomic_bert"], describe, classifier: None, masked_lm: None };
+pub const FAMILY: Family = Family {
+    model_types: &["nomic_bert"],
+    architecture: |raw| describe(raw).map(Architecture::Layers),
+    classifier: None,
+    masked_lm: None,
+};
 
 static NAMES: Names = Names {
     prefixes: &["", "bert.", "model."],

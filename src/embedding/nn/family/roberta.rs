@@ -3,12 +3,13 @@
 use super::{DenseConfig, Family, MaskedLmConfig, bert, first_token_classifier};
 use crate::base::error::Result;
 use crate::device::cpu::ops::Activation;
+use crate::embedding::nn::architecture::Architecture;
 use crate::embedding::nn::config::Raw;
 use crate::embedding::nn::description::{Absolute, Description, Names};
 
 pub const FAMILY: Family = Family {
     model_types: &["roberta", "xlm-roberta", "camembert"],
-    describe,
+    architecture: |raw| describe(raw).map(Architecture::Layers),
     classifier: Some(|_| Ok(first_token_classifier("classifier.dense", "classifier.out_proj"))),
     masked_lm: Some(|_| Ok(lm_head())),
 };

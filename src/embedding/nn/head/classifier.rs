@@ -1,7 +1,9 @@
-//! A classifier of sequences. A reranker is one with a single label, the relevance.
+//! A classifier of sequences. A reranker is one with a single label, the relevance; a language model
+//! is one by its answer.
 
 use std::path::Path;
 
+use super::answer::{answer_layer, answers};
 use super::{Dense, part_of, rule};
 use crate::base::error::Result;
 use crate::base::vector::Matrix;
@@ -32,10 +34,24 @@ impl Classifier {
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
         let checkpoint = Checkpoint::open(folder)?;
         let cpu = device.host();
+        if answers(&checkpoint.raw)? {
+            return Ok(Self {
+                cpu: cpu.clone(),
+                pooling: Pooling::Last,
+                dense: None,
+                norm: None,
+                out: answer_layer(folder, &checkpoint, cpu)?,
+                encoder: Encoder::from_checkpoint(&checkpoint, device)?,
+            });
+        }
         let rule = rule(&checkpoint, ARCHITECTURE, |family| family.classifier)?;
-        let (raw, of) = (&checkpoint.raw, &checkpoint.description);
+        let raw = &checkpoint.raw;
+        let hidden_dim = checkpoint.architecture.shape().hidden_dim;
         let labels = raw.size_or("num_labels", raw.entries("id2label").unwrap_or(LABELS))?;
-        let norm = |name| part_of(&checkpoint, name, cpu)?.norm(name, of.hidden_dim, &of.norm);
+        let norm = |name| {
+            let config = &checkpoint.layers()?.norm;
+            part_of(&checkpoint, name, cpu)?.norm(name, hidden_dim, config)
+        };
         let out = part_of(&checkpoint, rule.out, cpu)?;
         Ok(Self {
             cpu: cpu.clone(),
@@ -46,7 +62,7 @@ impl Classifier {
                 .map(|dense| Dense::load(&checkpoint, dense, cpu))
                 .transpose()?,
             norm: rule.norm.map(norm).transpose()?,
-            out: out.linear(rule.out, of.hidden_dim, labels, rule.out_bias)?,
+            out: out.linear(rule.out, hidden_dim, labels, rule.out_bias)?,
             encoder: Encoder::from_checkpoint(&checkpoint, device)?,
         })
     }
@@ -54,6 +70,11 @@ impl Classifier {
     /// The number of logits of a sequence.
     pub fn labels(&self) -> usize {
         self.out.outputs()
+    }
+
+    /// The network before the head.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// Tokens of a batch that keeps all of the device busy once.

@@ -1,6 +1,7 @@
 //! What do networks compute that were trained for something else than a vector?
 
 mod activation;
+mod answer;
 mod classifier;
 mod splade;
 
@@ -8,6 +9,7 @@ pub use activation::ScoreActivation;
 pub use classifier::Classifier;
 pub use splade::Splade;
 
+use super::architecture::Architecture;
 use super::checkpoint::Checkpoint;
 use super::config::unsupported;
 use super::family::{DenseConfig, Family, Reader, model_types};
@@ -24,7 +26,7 @@ struct Dense {
 
 impl Dense {
     fn load(checkpoint: &Checkpoint, rule: &DenseConfig, cpu: &Cpu) -> Result<Self> {
-        let d = checkpoint.description.hidden_dim;
+        let d = checkpoint.architecture.shape().hidden_dim;
         let linear = part_of(checkpoint, rule.name, cpu)?.linear(rule.name, d, d, rule.bias)?;
         Ok(Self { linear, activation: rule.activation })
     }
@@ -38,9 +40,15 @@ impl Dense {
 /// The tensors that include `name`: a head is beside the encoder, parts of some are inside it.
 /// Heads are on the CPU, wherever the encoder is.
 fn part_of<'a>(checkpoint: &'a Checkpoint, name: &str, cpu: &'a Cpu) -> Result<Part<'a, Cpu>> {
-    let inside = checkpoint.encoder(cpu)?;
-    let is_inside = inside.has(&format!("{name}.weight"));
-    Ok(if is_inside { inside } else { Part::whole(&checkpoint.weights, cpu) })
+    let whole = Part::whole(&checkpoint.weights, cpu);
+    match checkpoint.architecture {
+        Architecture::CandleTransformers(_) => Ok(whole),
+        Architecture::Layers(_) => {
+            let inside = checkpoint.encoder(cpu)?;
+            let is_inside = inside.has(&format!("{name}.weight"));
+            Ok(if is_inside { inside } else { whole })
+        }
+    }
 }
 
 /// The config of a head of the checkpoint's family, if config.json names an architecture that ends

@@ -39,7 +39,7 @@ impl Splade {
         let checkpoint = Checkpoint::open(folder)?;
         let cpu = device.host();
         let rule = rule(&checkpoint, ARCHITECTURE, |family| family.masked_lm)?;
-        let of = &checkpoint.description;
+        let of = checkpoint.layers()?;
         Ok(Self {
             cpu: cpu.clone(),
             dense: Dense::load(&checkpoint, &rule.dense, cpu)?,
@@ -52,6 +52,11 @@ impl Splade {
     /// The size of the vocabulary: the ids of an expansion are below it.
     pub fn vocab_size(&self) -> usize {
         self.decoder.outputs()
+    }
+
+    /// The network before the head.
+    pub fn encoder(&self) -> &Encoder {
+        &self.encoder
     }
 
     /// Tokens of a batch that keeps all of the device busy once.
@@ -123,13 +128,14 @@ fn sparse(logits: &[f32]) -> SparseVec {
 
 /// The decoder's weight is the embedding's, unless it has its own.
 fn decoder(checkpoint: &Checkpoint, rule: &MaskedLmConfig, cpu: &Cpu) -> Result<Linear> {
-    let (d, vocab) = (checkpoint.description.hidden_dim, checkpoint.description.vocab_size);
+    let of = checkpoint.layers()?;
+    let (d, vocab) = (of.hidden_dim, of.vocab_size);
     let whole = Part::whole(&checkpoint.weights, cpu);
     let own = format!("{}.weight", rule.decoder);
     let weight = if whole.has(&own) {
         whole.take(&own, &[vocab, d])?
     } else {
-        let name = format!("{}.weight", checkpoint.description.names.word_embeddings);
+        let name = format!("{}.weight", of.names.word_embeddings);
         checkpoint.encoder(cpu)?.take(&name, &[vocab, d])?
     };
     let bias = rule.bias.map(|bias| whole.take(bias, &[vocab])).transpose()?;

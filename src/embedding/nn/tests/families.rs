@@ -1,10 +1,10 @@
 //! Every family against the reference, alone and in any batch.
 
 use super::*;
-use crate::device::{Cpu, InstructionSet};
+use crate::device::{Candle, Cpu, InstructionSet};
 
 /// Each folder with reference hidden states, and the maximum tokens of its network.
-pub const EMBEDDERS: [(&str, usize); 13] = [
+pub const EMBEDDERS: [(&str, usize); 15] = [
     ("bert", 514),
     ("roberta", 512),
     ("xlm_roberta", 512),
@@ -18,12 +18,18 @@ pub const EMBEDDERS: [(&str, usize); 13] = [
     ("mistral", 514),
     ("llama", 514),
     ("gemma3_text", 514),
+    ("jina_bert", 514),
+    ("jina_bert_code", 514),
 ];
 
-/// One device for each instruction set of this processor.
+/// Those that candle-transformers computes.
+const CANDLE_TRANSFORMERS: [(&str, usize); 2] = [("t5", 514), ("deberta_v2", 514)];
+
+/// One device for each instruction set of this processor, and candle's.
 fn devices() -> impl Iterator<Item = Device> {
     let available = InstructionSet::ALL.into_iter().filter(|set| set.is_available());
-    available.map(|set| Device::Cpu(Cpu::with_instructions(2, set).unwrap()))
+    let native = available.map(|set| Device::Cpu(Cpu::with_instructions(2, set).unwrap()));
+    native.chain([Device::Candle(Candle::on_cpu(Cpu::new(2).unwrap()))])
 }
 
 /// All texts in several orders, and every text alone.
@@ -50,7 +56,10 @@ pub fn read_texts(name: &str, expected: &HashMap<String, Tensor>) -> Ragged {
 
 #[test]
 fn every_family_equals_the_reference_alone_and_in_any_batch() {
-    for (name, tokens_max) in EMBEDDERS {
+    let of_ours = EMBEDDERS.map(|model| (model, NetworkKind::Layers));
+    let others = CANDLE_TRANSFORMERS.map(|model| (model, NetworkKind::CandleTransformers));
+    for ((name, tokens_max), kind) in of_ours.into_iter().chain(others) {
+        assert_eq!(NetworkKind::read(&golden(name)).unwrap(), kind);
         let expected = expected(name);
         let all = read_texts(name, &expected);
         let hidden = matrix(&expected["last_hidden"]);
@@ -83,9 +92,18 @@ fn every_reranker_equals_the_reference_alone_and_in_any_batch() {
     let pairs: Vec<(String, String)> =
         serde_json::from_slice(&std::fs::read(golden("pairs.json")).unwrap()).unwrap();
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
-    for name in ["bert_rerank", "xlm_roberta_rerank", "modernbert_rerank"] {
+    for name in [
+        "bert_rerank",
+        "xlm_roberta_rerank",
+        "modernbert_rerank",
+        "deberta_v2_rerank",
+        "qwen3_rerank",
+    ] {
         let expected = expected(name);
-        let tokenizer = Tokenizer::open(&golden(name), 512).unwrap();
+        let mut tokenizer = Tokenizer::open(&golden(name), 512).unwrap();
+        if let Some(template) = PairTemplate::read(&golden(name)).unwrap() {
+            tokenizer = tokenizer.with_template(template).unwrap();
+        }
         let all = tokenizer.encode_pairs(&pairs).unwrap();
         check_ids(name, &all, &expected);
         let want = matrix(&expected["logits"]);

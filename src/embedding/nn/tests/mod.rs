@@ -10,7 +10,7 @@ use crate::base::config::{DtypeChoice, Settings, process_env};
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops;
 use crate::device::{Cpu, Device};
-use crate::embedding::token::{Ragged, Tokenizer};
+use crate::embedding::token::{PairTemplate, Ragged, Tokenizer};
 
 mod constants;
 #[cfg(feature = "cuda")]

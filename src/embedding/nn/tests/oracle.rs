@@ -1,8 +1,10 @@
 //! Networks against candle, an independent implementation, with sizes and constants that no golden
 //! model has. The models of candle create the weights, so that names and shapes are checked, too.
 
-use candle_nn::{VarBuilder, VarMap};
-use candle_transformers::models::{llama, modernbert, nomic_bert, qwen2, qwen3};
+use candle_nn::{Module, VarBuilder, VarMap};
+use candle_transformers::models::{
+    jina_bert, llama, modernbert, nomic_bert, qwen2, qwen3, stella_en_v5,
+};
 use serde_json::{Value, json};
 
 use super::*;
@@ -92,6 +94,19 @@ fn modernbert_under_its_first_names() {
     });
 }
 
+#[test]
+fn jina_bert_with_a_number_of_heads_that_is_no_power_of_two() {
+    let config = json!({
+        "model_type": "bert", "position_embedding_type": "alibi", "feed_forward_type": "geglu",
+        "vocab_size": 600, "hidden_size": 60, "num_hidden_layers": 3, "num_attention_heads": 6,
+        "intermediate_size": 84, "max_position_embeddings": 200, "type_vocab_size": 2,
+        "layer_norm_eps": 1e-3, "hidden_act": "gelu", "initializer_range": 0.02, "pad_token_id": 0,
+    });
+    check(config, |config: &jina_bert::Config, weights, ids| {
+        jina_bert::BertModel::new(weights, config)?.forward(ids)
+    });
+}
+
 fn decoder(model_type: &str) -> Value {
     json!({
         "model_type": model_type, "vocab_size": 600, "hidden_size": 48, "intermediate_size": 72,
@@ -108,6 +123,21 @@ fn qwen2_at_other_sizes() {
     config["sliding_window"] = json!(4096);
     check(config, |config: &qwen2::Config, weights, ids| {
         qwen2::Model::new(config, weights)?.forward(ids, 0, None)
+    });
+}
+
+#[test]
+fn stella_is_qwen2_that_sees_the_whole_sequence() {
+    let mut config = decoder("qwen2");
+    config["auto_map"] = json!({ "AutoModel": "modeling_qwen.Qwen2Model" });
+    config["hidden_act"] = json!("silu");
+    let theirs = json!({
+        "variant": "Large", "norm_eps": 1e-3, "activation_fn": "silu", "type_vocab_size": 0,
+        "scaling_factor": 1.0, "embed_head": { "in_features": 48, "out_features": 8 },
+    });
+    config.as_object_mut().unwrap().extend(theirs.as_object().unwrap().clone());
+    check(config, |config: &stella_en_v5::Config, weights, ids| {
+        stella_en_v5::Model::new(config, weights)?.forward(ids, &ids.ones_like()?)
     });
 }
 
