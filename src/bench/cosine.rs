@@ -1,11 +1,12 @@
 //! The cosine between vectors and those of the same model in f32.
 
+use super::opponent::Opponent;
 use super::report::Cosine;
 use super::texts::Corpus;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 use crate::base::vector::Matrix;
-use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, PromptKind};
+use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 
 /// Texts of each length that are compared, spread over the corpus.
 pub const TEXTS: usize = 32;
@@ -17,7 +18,7 @@ pub struct Cosines(Vec<f64>);
 /// The cosines of one corpus.
 pub struct CorpusCosines {
     pub local: Cosines,
-    /// Of an endpoint whose vectors have the same dimension.
+    /// Of an opponent whose vectors have the same dimension.
     pub remote: Option<Cosines>,
 }
 
@@ -47,12 +48,12 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Compares the vectors of `engine` and of `endpoint` with those of `reference`, the same model in f32.
+/// Compares the vectors of `engine` and of `opponent` with those of `reference`, the same model in f32.
 pub fn cosines(
     corpus: &Corpus,
     reference: &Engine,
     engine: &Engine,
-    endpoint: Option<&Endpoint>,
+    opponent: Option<&Opponent>,
     run: &RunContext,
 ) -> Result<CorpusCosines> {
     let stride = corpus.texts.len().div_ceil(TEXTS);
@@ -63,7 +64,7 @@ pub fn cosines(
     };
     let exact = embed(reference)?;
     let local = Cosines::new(&embed(engine)?, &exact);
-    let remote = endpoint.map(|endpoint| endpoint.embed(&texts, run)).transpose()?;
+    let remote = opponent.map(|opponent| opponent.embed(&texts, run)).transpose()?;
     let comparable = remote.filter(|response| response.vectors.d() == exact.d());
     let remote = comparable.map(|response| Cosines::new(&response.vectors, &exact));
     Ok(CorpusCosines { local, remote })

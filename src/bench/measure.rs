@@ -1,14 +1,15 @@
-//! Latency and throughput of requests of one size, to this process and to an endpoint in turn.
+//! Latency and throughput of requests of one size, to this process and to an opponent in turn.
 
 use std::time::{Duration, Instant};
 
+use super::opponent::Opponent;
 use super::report::{Cell, Report, StagesMs};
 use super::texts::Corpus;
 use super::vectors::SearchedVectors;
 use crate::base::error::Result;
 use crate::base::telemetry::RunContext;
 use crate::device::process_cpu_time;
-use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, PromptKind};
+use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 use crate::embedding::nn::Cost;
 
 /// Rounds of a cell, however long they take.
@@ -19,7 +20,7 @@ pub struct Bencher<'a> {
     pub engine: &'a Engine,
     /// In which each text is searched, if it is.
     pub vectors: Option<&'a SearchedVectors>,
-    pub endpoint: Option<&'a Endpoint>,
+    pub opponent: Option<&'a Opponent>,
     pub cost: &'a Cost,
     pub roof_gflops: f64,
     pub batch_tokens_max: usize,
@@ -36,12 +37,23 @@ struct Tally {
     sequences: usize,
     /// `None` if they are not known of some round.
     tokens: Option<usize>,
+    /// Likewise.
+    cpu: Option<Duration>,
 }
 
 impl Tally {
-    fn add(&mut self, latency: Duration, sequences: usize, tokens: Option<usize>) {
-        let before = if self.latencies.is_empty() { Some(0) } else { self.tokens };
-        self.tokens = before.zip(tokens).map(|(before, tokens)| before + tokens);
+    fn add(
+        &mut self,
+        latency: Duration,
+        sequences: usize,
+        tokens: Option<usize>,
+        cpu: Option<Duration>,
+    ) {
+        if self.latencies.is_empty() {
+            (self.tokens, self.cpu) = (Some(0), Some(Duration::ZERO));
+        }
+        self.tokens = self.tokens.zip(tokens).map(|(before, tokens)| before + tokens);
+        self.cpu = self.cpu.zip(cpu).map(|(before, cpu)| before + cpu);
         self.latencies.push(latency);
         self.sequences += sequences;
     }
@@ -54,6 +66,7 @@ impl Tally {
     fn cell(mut self, target: &str, length: String, batch: usize) -> Cell {
         let wall_s = self.wall().as_secs_f64();
         let per_s = |n: usize| n as f64 / wall_s;
+        let cpu_s = self.cpu.map(|cpu| cpu.as_secs_f64());
         self.latencies.sort_unstable();
         Cell {
             target: target.to_owned(),
@@ -63,13 +76,13 @@ impl Tally {
             sequences: self.sequences,
             tokens: self.tokens,
             wall_s,
-            cpu_s: None,
+            cpu_s,
             p50_ms: percentile_ms(&self.latencies, 50),
             p95_ms: percentile_ms(&self.latencies, 95),
             p99_ms: percentile_ms(&self.latencies, 99),
             sequences_per_s: per_s(self.sequences),
             tokens_per_s: self.tokens.map(per_s),
-            tokens_per_cpu_s: None,
+            tokens_per_cpu_s: self.tokens.zip(cpu_s).map(|(tokens, cpu_s)| tokens as f64 / cpu_s),
             roof_share: None,
             batch_fill: None,
             cosine: None,
@@ -82,7 +95,6 @@ impl Tally {
 #[derive(Default)]
 struct LocalTally {
     rounds: Tally,
-    cpu: Duration,
     /// Of each round, as the next three.
     tokenise: Vec<Duration>,
     queue: Vec<Duration>,
@@ -96,7 +108,7 @@ struct LocalTally {
 
 impl Bencher<'_> {
     /// Sends requests of `batch` texts until each target has had its rounds and its time. The first
-    /// round warms up and is not counted. If the endpoint refuses them, `notes` says so and it has no
+    /// round warms up and is not counted. If the opponent refuses them, `notes` says so and it has no
     /// cell.
     pub fn cells(
         &self,
@@ -106,17 +118,17 @@ impl Bencher<'_> {
     ) -> Result<Vec<Cell>> {
         let mut local = LocalTally::default();
         let mut remote = Tally::default();
-        let mut endpoint = self.endpoint;
+        let mut opponent = self.opponent;
         let mut first = 0;
         let mut is_warm = false;
         let enough = |tally: &Tally| {
             tally.latencies.len() >= ROUNDS_MIN && tally.wall() >= self.duration_min
         };
-        while !(enough(&local.rounds) && (endpoint.is_none() || enough(&remote))) {
+        while !(enough(&local.rounds) && (opponent.is_none() || enough(&remote))) {
             let (texts, tokens) = corpus.take(first, batch);
             first = (first + batch) % corpus.texts.len();
             self.local_round(&texts, &tokens, &mut local)?;
-            if let Some(target) = endpoint
+            if let Some(target) = opponent
                 && let Err(error) = self.remote_round(target, &texts, &mut remote)
             {
                 if self.run.is_cancelled() {
@@ -124,9 +136,10 @@ impl Bencher<'_> {
                 }
                 let length = corpus.length;
                 notes.push(format!(
-                    "the endpoint was not measured with {batch} texts of length {length}: {error}"
+                    "{} was not measured with {batch} texts of length {length}: {error}",
+                    target.name()
                 ));
-                endpoint = None;
+                opponent = None;
             }
             if !is_warm {
                 is_warm = true;
@@ -136,7 +149,7 @@ impl Bencher<'_> {
         }
         let length = corpus.length.to_string();
         let mut cells = vec![self.local_cell(local, length.clone(), batch)];
-        cells.extend(endpoint.map(|endpoint| remote.cell(endpoint.base(), length, batch)));
+        cells.extend(opponent.map(|opponent| remote.cell(opponent.name(), length, batch)));
         Ok(cells)
     }
 
@@ -158,10 +171,10 @@ impl Bencher<'_> {
             }
         };
         let latency = began.elapsed();
-        tally.cpu += process_cpu_time() - cpu_before;
+        let cpu = process_cpu_time() - cpu_before;
         // The worker counts a batch before it delivers it.
         let after = self.engine.stats();
-        tally.rounds.add(latency, texts.len(), Some(embeddings.tokens));
+        tally.rounds.add(latency, texts.len(), Some(embeddings.tokens), Some(cpu));
         tally.tokenise.push(embeddings.tokenise);
         tally.queue.push(embeddings.queue);
         tally.compute.push(after.computed - before.computed);
@@ -171,10 +184,10 @@ impl Bencher<'_> {
         Ok(())
     }
 
-    fn remote_round(&self, endpoint: &Endpoint, texts: &[&str], tally: &mut Tally) -> Result<()> {
+    fn remote_round(&self, opponent: &Opponent, texts: &[&str], tally: &mut Tally) -> Result<()> {
         let began = Instant::now();
-        let response = endpoint.embed(texts, self.run)?;
-        tally.add(began.elapsed(), texts.len(), response.tokens);
+        let answered = opponent.embed(texts, self.run)?;
+        tally.add(began.elapsed(), texts.len(), answered.tokens, answered.cpu);
         Ok(())
     }
 
@@ -183,12 +196,9 @@ impl Bencher<'_> {
             rounds.sort_unstable();
             (!rounds.is_empty()).then(|| percentile_ms(&rounds, 50))
         };
-        let cpu_s = tally.cpu.as_secs_f64();
         let fill = tally.computed as f64 / (tally.batches as f64 * self.batch_tokens_max as f64);
         let cell = tally.rounds.cell(Report::LOCAL, length, batch);
         Cell {
-            cpu_s: Some(cpu_s),
-            tokens_per_cpu_s: cell.tokens.map(|tokens| tokens as f64 / cpu_s),
             roof_share: Some(tally.flops / cell.wall_s / (1e9 * self.roof_gflops)),
             // A sequence that is longer than a batch counts as a full one.
             batch_fill: Some(fill.min(1.0)),
@@ -226,13 +236,14 @@ mod tests {
     #[test]
     fn tokens_are_known_only_if_they_are_known_of_every_round() {
         let mut tally = Tally::default();
-        tally.add(Duration::from_millis(1), 2, Some(7));
-        tally.add(Duration::from_millis(3), 2, Some(8));
+        tally.add(Duration::from_millis(1), 2, Some(7), Some(Duration::from_millis(2)));
+        tally.add(Duration::from_millis(3), 2, Some(8), Some(Duration::from_millis(3)));
         assert_eq!((tally.tokens, tally.sequences), (Some(15), 4));
-        tally.add(Duration::from_millis(1), 2, None);
-        tally.add(Duration::from_millis(1), 2, Some(7));
+        assert_eq!(tally.cpu, Some(Duration::from_millis(5)));
+        tally.add(Duration::from_millis(1), 2, None, None);
+        tally.add(Duration::from_millis(1), 2, Some(7), None);
         let cell = tally.cell("inproc", "mixed".to_owned(), 2);
-        assert_eq!((cell.tokens, cell.tokens_per_s), (None, None));
+        assert_eq!((cell.tokens, cell.tokens_per_s, cell.cpu_s), (None, None, None));
         assert_eq!((cell.rounds, cell.sequences, cell.p50_ms), (4, 8, 1.0));
     }
 }

@@ -7,6 +7,7 @@
 mod cosine;
 mod machine;
 mod measure;
+mod opponent;
 mod plan;
 mod report;
 mod session;
@@ -14,7 +15,7 @@ mod texts;
 mod tune;
 mod vectors;
 
-pub use plan::{EndpointOptions, Options, Plan};
+pub use plan::{Challenger, Options, Plan};
 pub use report::{Cell, Report};
 pub use session::{Progress, Session};
 pub use tune::{TunedSetting, tune};

@@ -68,17 +68,18 @@ pub struct Options {
     pub vectors: Option<usize>,
     /// Where the texts of `mixed` are read from.
     pub texts: Option<PathBuf>,
-    pub endpoint: Option<EndpointOptions>,
+    pub against: Option<Challenger>,
     /// Fewer and shorter cells, where nothing else is set.
     pub quick: bool,
 }
 
-/// An OpenAI-compatible endpoint.
+/// What is measured in turn with this process's own networks.
 #[derive(Debug, Clone)]
-pub struct EndpointOptions {
-    pub url: String,
-    /// Its name of the model; the model's own name if `None`.
-    pub model: Option<String>,
+pub enum Challenger {
+    /// The same model in this process with the operations of candle.
+    Candle,
+    /// An OpenAI-compatible endpoint. model: its name of the model; the model's own name if `None`.
+    Endpoint { url: String, model: Option<String> },
 }
 
 /// What is measured.
@@ -89,13 +90,13 @@ pub struct Plan {
     pub seconds: f64,
     pub vectors: Option<usize>,
     pub texts: Option<PathBuf>,
-    pub endpoint: Option<EndpointOptions>,
+    pub against: Option<Challenger>,
 }
 
 impl Plan {
     /// Checks the options. An error names the flag of `codeintel bench`, the only interface.
     pub fn new(options: Options) -> Result<Self> {
-        let Options { batch_sizes, lengths, seconds, vectors, texts, endpoint, quick } = options;
+        let Options { batch_sizes, lengths, seconds, vectors, texts, against, quick } = options;
         let (default_sizes, default_lengths, default_seconds) = if quick {
             (&QUICK_BATCH_SIZES[..], &QUICK_LENGTHS[..], QUICK_SECONDS)
         } else {
@@ -131,7 +132,7 @@ impl Plan {
             });
         }
         let (batch_sizes, lengths) = (distinct(sizes), distinct(&lengths));
-        Ok(Self { batch_sizes, lengths, seconds, vectors, texts, endpoint })
+        Ok(Self { batch_sizes, lengths, seconds, vectors, texts, against })
     }
 
     /// Texts of the largest request.

@@ -58,9 +58,10 @@ pub struct Cosine {
     pub texts: usize,
 }
 
-/// The endpoint that was measured in turn with this process.
+/// The endpoint, or candle, that was measured in turn with this process.
 #[derive(Debug, Serialize)]
 pub struct Against {
+    /// The address of the endpoint, or `candle cpu`.
     pub url: String,
     pub model: String,
     /// The dimension of its vectors.
@@ -72,7 +73,7 @@ pub struct Against {
 /// Requests of one size to one target.
 #[derive(Debug, Serialize)]
 pub struct Cell {
-    /// `inproc`, or the address of the endpoint.
+    /// `inproc`, the address of the endpoint, or `candle cpu`.
     pub target: String,
     /// Tokens of each text, or `mixed`.
     pub length: String,

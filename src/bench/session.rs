@@ -5,7 +5,8 @@ use std::time::Duration;
 use super::cosine::{CorpusCosines, Cosines, TEXTS, cosines};
 use super::machine::machine;
 use super::measure::Bencher;
-use super::plan::{Length, Plan};
+use super::opponent::Opponent;
+use super::plan::{Challenger, Length, Plan};
 use super::report::{Against, Report, Roof};
 use super::texts::{self, Corpus};
 use super::vectors::SearchedVectors;
@@ -45,14 +46,14 @@ pub struct Session<'a> {
     remote: Option<Remote>,
 }
 
-/// The endpoint that is measured too.
+/// The opponent that is measured too.
 struct Remote {
-    endpoint: Endpoint,
+    opponent: Opponent,
     dim: usize,
 }
 
 impl<'a> Session<'a> {
-    /// Loads the model, without a vector cache, and checks that the endpoint answers.
+    /// Loads the model, without a vector cache, and checks that the opponent answers.
     pub fn open(
         settings: &Settings,
         data: DataFolder,
@@ -65,15 +66,22 @@ impl<'a> Session<'a> {
         settings.vllm.mode = VllmMode::Inproc;
         settings.engine.cache_bytes_max = 0;
         let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
-        let remote = plan.endpoint.as_ref().map(|options| {
-            settings.endpoint.url.clone_from(&options.url);
-            settings.endpoint.model = options.model.clone().unwrap_or_default();
-            // The latency of a request that was sent twice would be wrong.
-            settings.endpoint.retries_max = 0;
-            let dim =
-                Endpoint::new(&settings.endpoint, &folder.name)?.embed(&[PROBE], run)?.vectors.d();
-            settings.endpoint.timeout_ms = TIMEOUT_MS;
-            Ok(Remote { endpoint: Endpoint::new(&settings.endpoint, &folder.name)?, dim })
+        let opponent = plan.against.as_ref().map(|against| match against {
+            Challenger::Candle => Opponent::candle(&folder, &settings),
+            Challenger::Endpoint { url, model } => {
+                settings.endpoint.url.clone_from(url);
+                settings.endpoint.model = model.clone().unwrap_or_default();
+                // The latency of a request that was sent twice would be wrong.
+                settings.endpoint.retries_max = 0;
+                // An endpoint that does not answer at all is named soon.
+                Endpoint::new(&settings.endpoint, &folder.name)?.embed(&[PROBE], run)?;
+                settings.endpoint.timeout_ms = TIMEOUT_MS;
+                Ok(Opponent::Endpoint(Endpoint::new(&settings.endpoint, &folder.name)?))
+            }
+        });
+        let remote = opponent.transpose()?.map(|opponent| {
+            let dim = opponent.embed(&[PROBE], run)?.vectors.d();
+            Ok::<_, Error>(Remote { opponent, dim })
         });
         let remote = remote.transpose()?;
         let engine = Engine::start(&folder, &settings, None)?;
@@ -152,10 +160,10 @@ impl<'a> Session<'a> {
             exact.engine.device = DeviceChoice::Cpu;
             Engine::start(&self.folder, &exact, None)?
         };
-        let endpoint = self.remote.as_ref().map(|remote| &remote.endpoint);
+        let opponent = self.remote.as_ref().map(|remote| &remote.opponent);
         corpora
             .iter()
-            .map(|corpus| cosines(corpus, &reference, &self.engine, endpoint, self.run))
+            .map(|corpus| cosines(corpus, &reference, &self.engine, opponent, self.run))
             .collect()
     }
 
@@ -179,8 +187,8 @@ impl<'a> Session<'a> {
         let compared: Option<Vec<&Cosines>> =
             cosines.iter().map(|cosines| cosines.remote.as_ref()).collect();
         let against = self.remote.as_ref().map(|remote| Against {
-            url: remote.endpoint.base().to_owned(),
-            model: remote.endpoint.model().to_owned(),
+            url: remote.opponent.name().to_owned(),
+            model: remote.opponent.model().to_owned(),
             dim: remote.dim,
             cosine: compared.map(|compared| Cosines::joined(compared).summary()),
         });
@@ -212,7 +220,7 @@ impl<'a> Session<'a> {
         let bencher = Bencher {
             engine: &self.engine,
             vectors,
-            endpoint: self.remote.as_ref().map(|remote| &remote.endpoint),
+            opponent: self.remote.as_ref().map(|remote| &remote.opponent),
             cost: &Cost::read(&self.folder.path)?,
             roof_gflops: report.roof.gflops,
             batch_tokens_max: batch_max(&self.settings.engine, self.engine.on_gpu()).0,

@@ -8,6 +8,7 @@ use clap::{ArgAction, Parser, Subcommand, ValueEnum};
 use super::bench::BenchArgs;
 use super::completions::CompletionsArgs;
 use super::config::ConfigArgs;
+use super::doctor::DoctorArgs;
 use super::embed::EmbedArgs;
 use super::eval::EvalArgs;
 use super::index::IndexArgs;
@@ -143,7 +144,7 @@ pub enum Command {
     /// Download, list and verify embedding models
     Model(ModelArgs),
     /// Check what works on this machine
-    Doctor(JsonArgs),
+    Doctor(DoctorArgs),
     /// Serve over HTTP
     #[command(after_help = format!("Routes: {}.", route_list()))]
     Serve(ServeArgs),

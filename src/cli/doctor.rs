@@ -6,10 +6,10 @@ use super::out::{BAD, BOLD, GOOD, WARN, bytes, counted, paint};
 use crate::base::config::{DenseKind, Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
-use crate::device::{Cpu, Selection};
+use crate::device::{Candle, Cpu, Device, Selection};
 use crate::embedding::engine::{batch_max, probe};
 use crate::embedding::models;
-use crate::embedding::nn::Cost;
+use crate::embedding::nn::{AGREEMENT_MIN, Cost, Encoder, NetworkKind, agreement};
 use crate::index::catalog::Catalog;
 use crate::index::versions::DataFolder;
 use crate::index::{DenseIndex, DenseParams};
@@ -18,23 +18,37 @@ use crate::tools::wire::DoctorCheck;
 /// Doctor reports a note if less disk space than this is free.
 const DISK_BYTES_MIN: u64 = 1 << 30;
 
-pub fn run(mut cx: Context, args: JsonArgs) -> Result<()> {
+#[derive(clap::Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    pub output: JsonArgs,
+    /// Also load the model, and compare every way to compute it with the CPU in f32
+    #[arg(long)]
+    pub verify: bool,
+}
+
+pub fn run(mut cx: Context, args: DoctorArgs) -> Result<()> {
     let settings = cx.app.settings();
     let opened = Selection::open(&settings.engine);
     let selected = opened.as_ref().ok();
     let mut checks =
         vec![program(), processor(settings), device(&opened), libraries(selected), model(settings)];
     checks.extend(selected.and_then(|selected| memory(settings, selected)));
+    if args.verify {
+        checks
+            .extend(selected.map(|selected| verification(settings, selected)).unwrap_or_default());
+    }
     checks.extend([
         index(cx.app.data()),
         disk("disk of the index", cx.app.data().path()),
         disk("disk of the models", &settings.model.folder(process_env)),
     ]);
     checks.extend(endpoint(settings));
-    if args.json {
+    let json = args.output.json;
+    if json {
         cx.out.json(&checks)?;
     }
-    for check in checks.iter().filter(|_| !args.json) {
+    for check in checks.iter().filter(|_| !json) {
         let mark = match check.state {
             "ok" => paint(GOOD, "ok  "),
             "note" => paint(WARN, "note"),
@@ -126,7 +140,13 @@ fn search_with_faiss() -> Result<DenseIndex> {
 
 fn model(settings: &Settings) -> DoctorCheck {
     match models::resolve(&settings.model.name, &settings.model.folder(process_env)) {
-        Ok(model) => ok("model", format!("{} in {}", model.name, model.path.display())),
+        Ok(model) => match NetworkKind::read(&model.path) {
+            Ok(kind) => {
+                let (name, path) = (&model.name, model.path.display());
+                ok("model", format!("{name} in {path}, computed by {}", kind.as_str()))
+            }
+            Err(error) => failed("model", &error),
+        },
         Err(Error::ModelMissing { model, looked_in, remedy }) => {
             note("model", format!("{model} is not in {looked_in}"), remedy)
         }
@@ -158,6 +178,41 @@ fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<D
         Ok(found) => ok("memory of the model", found),
         Err(error) => failed("memory of the model", &error),
     })
+}
+
+/// Compares the model on the selected device, and with the operations of candle, with the CPU in
+/// f32. Nothing is compared if there is no model, which another check says.
+fn verification(settings: &Settings, selected: &Selection) -> Vec<DoctorCheck> {
+    const NAME: &str = "verification";
+    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let Ok(model) = folder else { return Vec::new() };
+    let mut ways = vec![Ok(selected.device.clone())];
+    if !matches!(selected.device, Device::Candle(_)) {
+        ways.push(Cpu::new(settings.engine.threads).map(|cpu| Device::Candle(Candle::on_cpu(cpu))));
+    }
+    let compare = |device: Result<Device>| {
+        let device = device?;
+        let encoder = Encoder::load(&model.path, &device)?;
+        Ok::<_, Error>((agreement(&model.path, &encoder)?, encoder))
+    };
+    let check = |way| match compare(way) {
+        Ok((cosine, encoder)) => {
+            let (name, dtype) = (encoder.device().name(), encoder.device().dtype().as_str());
+            let found = format!("{name} in {dtype}: a cosine of {cosine:.6} to the CPU in f32");
+            if cosine >= AGREEMENT_MIN {
+                ok(NAME, found)
+            } else {
+                DoctorCheck {
+                    name: NAME,
+                    state: "fail",
+                    found: format!("{found}, less than {AGREEMENT_MIN}"),
+                    remedy: Some("use engine.device = cpu".to_owned()),
+                }
+            }
+        }
+        Err(error) => failed(NAME, &error),
+    };
+    ways.into_iter().map(check).collect()
 }
 
 /// Checks the endpoint; `None` if this process embeds.

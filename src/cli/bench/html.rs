@@ -45,7 +45,7 @@ fn legend(report: &Report) -> String {
              <path class=\"line {class}\" d=\"M1 6L33 6\"/></svg>{name}</li>"
         )
     };
-    let remote = format!("endpoint: {}, {}", against.url, against.model);
+    let remote = format!("against: {}, {}", against.url, against.model);
     let local = format!("local: {}, {}", report.device, report.dtype);
     format!("<ul class=\"legend\">{}{}</ul>", key("local", &local), key("remote", &remote))
 }

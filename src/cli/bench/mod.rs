@@ -17,7 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::output::{FileId, OutputFile};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::bench::{EndpointOptions, Options, Plan, Progress, Report, Session};
+use crate::bench::{Challenger, Options, Plan, Progress, Report, Session};
 
 /// The exit code after a second Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -45,8 +45,8 @@ pub struct BenchArgs {
     #[arg(long, value_name = "N", conflicts_with = "against")]
     pub vectors: Option<usize>,
     /// Also measure an OpenAI-compatible endpoint, such as http://127.0.0.1:8000, in turn with this
-    /// process
-    #[arg(long, value_name = "URL")]
+    /// process; candle measures the same model with the operations of candle
+    #[arg(long, value_name = "URL|candle")]
     pub against: Option<String>,
     /// The endpoint's name of the model [default: that of --model]
     #[arg(long, value_name = "NAME", requires = "against")]
@@ -86,9 +86,9 @@ fn options(args: &BenchArgs) -> Options {
         seconds: args.seconds,
         vectors: args.vectors,
         texts: args.texts.clone(),
-        endpoint: args.against.clone().map(|url| {
-            let model = args.against_model.clone();
-            EndpointOptions { url, model }
+        against: args.against.clone().map(|against| match against.as_str() {
+            "candle" => Challenger::Candle,
+            _ => Challenger::Endpoint { url: against, model: args.against_model.clone() },
         }),
         quick: args.quick,
     }
