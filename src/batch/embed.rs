@@ -9,7 +9,7 @@ use crate::embedding::engine::{EmbedRequest, Engine, PromptKind};
 /// Embeds every text of `input`. Vectors are cut to the dimension of `output`.
 pub fn embed(
     engine: &Engine,
-    prompt: PromptKind,
+    prompt: PromptKind<'_>,
     input: &mut Input<String>,
     output: Output,
     job: Job<'_>,
@@ -26,7 +26,7 @@ pub fn embed(
 /// Expands every text of `input` into weights over the vocabulary (SPLADE: Formal et al., 2021).
 pub fn expand(
     engine: &Engine,
-    prompt: PromptKind,
+    prompt: PromptKind<'_>,
     input: &mut Input<String>,
     output: SparseOutput,
     job: Job<'_>,

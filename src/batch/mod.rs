@@ -11,11 +11,13 @@ mod job;
 mod json_row;
 mod lines;
 mod output;
+mod ranges;
 mod rerank;
 
-pub use dtype::OutputDtype;
+pub use dtype::{EncodedVector, OutputDtype, VectorFormat};
 pub use embed::{embed, expand};
 pub use input::{Input, InputFormat};
 pub use job::{Job, RowFailure, Summary};
 pub use output::{Output, SparseOutput, is_npy};
+pub use ranges::Ranges;
 pub use rerank::{ScoreOutput, rerank};

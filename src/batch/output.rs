@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::dtype::{EncodedVector, OutputDtype};
+use super::dtype::{EncodedVector, VectorFormat};
 use super::job::{RowError, Writer};
 use super::lines::JsonLines;
 use crate::base::error::{Error, Result};
@@ -15,7 +15,7 @@ use crate::base::vector::{Matrix, SparseVec};
 /// Where dense vectors are written.
 pub struct Output {
     sink: Sink,
-    dtype: OutputDtype,
+    format: VectorFormat,
     dimensions: usize,
 }
 
@@ -37,7 +37,7 @@ struct VectorLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a RawValue>,
     embedding: EncodedVector<'a>,
-    /// Only of `int8`: the values times it approximate the vector.
+    /// Only of `int8` without ranges: the values times it approximate the vector.
     #[serde(skip_serializing_if = "Option::is_none")]
     scale: Option<f32>,
 }
@@ -71,15 +71,15 @@ impl Output {
     pub fn new(
         file: OutputFile,
         numpy: bool,
-        dtype: OutputDtype,
+        format: VectorFormat,
         dimensions: usize,
     ) -> Result<Self> {
         let sink = if numpy {
-            Sink::Npy(NpyFile::new(file, dtype, dtype.width(dimensions))?)
+            Sink::Npy(NpyFile::new(file, &format, format.width(dimensions))?)
         } else {
             Sink::Jsonl(JsonLines::new(file))
         };
-        Ok(Self { sink, dtype, dimensions })
+        Ok(Self { sink, format, dimensions })
     }
 
     /// The dimension of the vectors.
@@ -93,7 +93,7 @@ impl Writer for Output {
     type Results = Matrix;
 
     fn write(&mut self, id: Option<&RawValue>, vectors: &Matrix, i: usize) -> Result<()> {
-        let embedding = self.dtype.encode(vectors.row(i));
+        let embedding = self.format.encode(vectors.row(i));
         match &mut self.sink {
             Sink::Jsonl(lines) => {
                 let scale = embedding.scale();
@@ -107,7 +107,7 @@ impl Writer for Output {
         match &mut self.sink {
             Sink::Jsonl(lines) => lines.write(&FailureLine { id, error }),
             // Row i is that of text i whatever happens: NaN, or 0 in formats without it.
-            Sink::Npy(npy) => npy.append(&self.dtype.encode(&vec![f32::NAN; self.dimensions])),
+            Sink::Npy(npy) => npy.append(&self.format.encode(&vec![f32::NAN; self.dimensions])),
         }
     }
 
@@ -122,13 +122,13 @@ impl Writer for Output {
     fn finish(self) -> Result<()> {
         match self.sink {
             Sink::Jsonl(lines) => lines.finish(),
-            Sink::Npy(npy) => npy.finish(self.dtype),
+            Sink::Npy(npy) => npy.finish(&self.format),
         }
     }
 }
 
 impl NpyFile {
-    fn new(mut file: OutputFile, dtype: OutputDtype, width: usize) -> Result<Self> {
+    fn new(mut file: OutputFile, format: &VectorFormat, width: usize) -> Result<Self> {
         if !file.is_rewritable() {
             return Err(Error::Argument {
                 name: "output",
@@ -136,7 +136,7 @@ impl NpyFile {
                 expected: "a file, because the header of a NumPy file is written last".to_owned(),
             });
         }
-        file.append(&npy_header(dtype.numpy_descr(), 0, width))?;
+        file.append(&npy_header(format.numpy_descr(), 0, width))?;
         Ok(Self { file, n: 0, width })
     }
 
@@ -147,8 +147,8 @@ impl NpyFile {
         self.file.append(&bytes)
     }
 
-    fn finish(mut self, dtype: OutputDtype) -> Result<()> {
-        self.file.overwrite_head(&npy_header(dtype.numpy_descr(), self.n, self.width))?;
+    fn finish(mut self, format: &VectorFormat) -> Result<()> {
+        self.file.overwrite_head(&npy_header(format.numpy_descr(), self.n, self.width))?;
         self.file.finish()
     }
 }

@@ -175,7 +175,10 @@ impl Command {
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, String)> {
         let settings = match self {
             Self::Serve(args) => vec![("serve.address", args.address.clone())],
-            Self::Embed(args) => vec![("engine.dtype", args.dtype.clone())],
+            Self::Embed(args) => {
+                let calibration = args.calibration.as_ref().map(|path| path.display().to_string());
+                vec![("engine.dtype", args.dtype.clone()), ("model.calibration", calibration)]
+            }
             Self::Bench(args) => {
                 let threads = args.threads.map(|n| n.to_string());
                 vec![("engine.dtype", args.dtype.clone()), ("engine.threads", threads)]

@@ -10,7 +10,9 @@ use crate::base::config::help;
 use crate::base::error::{Error, Result};
 use crate::base::telemetry::Stage;
 use crate::base::telemetry::labels::Tool;
-use crate::batch::{self, Input, InputFormat, Output, OutputDtype, SparseOutput, is_npy};
+use crate::batch::{
+    self, Input, InputFormat, Output, OutputDtype, SparseOutput, VectorFormat, is_npy,
+};
 use crate::embedding::engine::{Engine, EngineOptions, PromptKind, Task};
 use crate::embedding::nn::Pooling;
 
@@ -30,9 +32,10 @@ pub struct EmbedArgs {
     pub no_normalize: bool,
     #[arg(long, value_name = "TYPE", help = help("engine.dtype"))]
     pub dtype: Option<String>,
-    /// Put this prompt of the model's before each text [default: none]
-    #[arg(long, value_enum)]
-    pub prompt: Option<PromptArg>,
+    /// Put the model's prompt of this name before each text, such as query or document
+    /// [default: none]
+    #[arg(long, alias = "prompt-name", value_name = "NAME")]
+    pub prompt: Option<String>,
     /// Keep the first N values of each vector; for models trained for it (Matryoshka)
     #[arg(long, value_name = "N")]
     pub dimensions: Option<usize>,
@@ -46,6 +49,8 @@ pub struct EmbedArgs {
     /// Number format of the output
     #[arg(long, value_enum, default_value = "f32")]
     pub output_dtype: OutputDtypeArg,
+    #[arg(long, value_name = "FILE", help = help("model.calibration"))]
+    pub calibration: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -76,20 +81,19 @@ pub enum PoolingArg {
     Splade,
 }
 
-#[derive(Clone, Copy, ValueEnum)]
-pub enum PromptArg {
-    Query,
-    Document,
-}
-
 #[derive(Clone, Copy, PartialEq, ValueEnum)]
 pub enum OutputDtypeArg {
     F32,
     F16,
-    /// The largest value of a vector becomes 127; a line of JSON also holds the scale
+    /// -128 to 127 over the ranges of the calibration; without one, the largest value of a vector
+    /// becomes 127, and a line of JSON also holds the scale
     Int8,
-    /// One bit per value, 8 per byte: 1 if the value is above 0
+    /// 0 to 255 over the ranges of the calibration
+    Uint8,
+    /// One bit per value, 8 per byte: 1 if the value is above 0; as bytes less 128
     Binary,
+    /// The same bytes as they are
+    Ubinary,
 }
 
 impl From<OutputDtypeArg> for OutputDtype {
@@ -98,7 +102,9 @@ impl From<OutputDtypeArg> for OutputDtype {
             OutputDtypeArg::F32 => Self::F32,
             OutputDtypeArg::F16 => Self::F16,
             OutputDtypeArg::Int8 => Self::Int8,
+            OutputDtypeArg::Uint8 => Self::Uint8,
             OutputDtypeArg::Binary => Self::Binary,
+            OutputDtypeArg::Ubinary => Self::Ubinary,
         }
     }
 }
@@ -121,10 +127,10 @@ fn dense(cx: &Context, args: &EmbedArgs, pooling: Option<Pooling>) -> Result<()>
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
     let engine = cx.app.start_engine(options)?;
     let dimensions = engine.identity().dimensions(args.dimensions)?;
-    let prompt = prompt_kind(args);
-    warn_without_prompt(engine.prompt(prompt), prompt);
+    let prompt = prompt(&engine, args)?;
+    let format = vector_format(cx, args, dimensions)?;
     let RowOutputs { results, errors } = create_outputs(cx, args, &input)?;
-    let output = Output::new(results, to_numpy(args), args.output_dtype.into(), dimensions)?;
+    let output = Output::new(results, to_numpy(args), format, dimensions)?;
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let result = run_job(&run, noun(&engine), args.output.as_deref(), errors, |job| {
         batch::embed(&engine, prompt, &mut input, output, job)
@@ -138,8 +144,7 @@ fn sparse(cx: &Context, args: &EmbedArgs) -> Result<()> {
     let mut input = Input::open(args.file.as_deref(), args.format.map(Into::into))?;
     let options = EngineOptions { task: Task::Expand, ..EngineOptions::default() };
     let engine = cx.app.start_engine(options)?;
-    let prompt = prompt_kind(args);
-    warn_without_prompt(engine.prompt(prompt), prompt);
+    let prompt = prompt(&engine, args)?;
     let RowOutputs { results, errors } = create_outputs(cx, args, &input)?;
     let run = cx.begin(Tool::Embed, &[Stage::Embed]);
     let result = run_job(&run, noun(&engine), args.output.as_deref(), errors, |job| {
@@ -169,6 +174,7 @@ fn refuse_dense_flags(args: &EmbedArgs) -> Result<()> {
         (args.dimensions.is_some(), "--dimensions"),
         (args.no_normalize, "--no-normalize"),
         (args.output_dtype != OutputDtypeArg::F32, "--output-dtype"),
+        (args.calibration.is_some(), "--calibration"),
     ];
     match refused.iter().find(|(refused, _)| *refused) {
         None => Ok(()),
@@ -183,16 +189,21 @@ fn refuse_dense_flags(args: &EmbedArgs) -> Result<()> {
     }
 }
 
-fn prompt_kind(args: &EmbedArgs) -> PromptKind {
-    match args.prompt {
-        None => PromptKind::None,
-        Some(PromptArg::Query) => PromptKind::Query,
-        Some(PromptArg::Document) => PromptKind::Document,
-    }
-}
-
-fn warn_without_prompt(prompt: &str, kind: PromptKind) {
-    if kind != PromptKind::None && prompt.is_empty() {
+/// The prompt that is asked for. Every model takes query and document, even if it has no such
+/// prompt.
+fn prompt<'e>(engine: &'e Engine, args: &EmbedArgs) -> Result<PromptKind<'e>> {
+    let Some(name) = &args.prompt else { return Ok(PromptKind::None) };
+    let text = engine.prompt_named(name)?;
+    if text.is_empty() {
         out::print_warning("the model has no such prompt; texts are embedded without one");
     }
+    Ok(PromptKind::Text(text))
+}
+
+fn vector_format(cx: &Context, args: &EmbedArgs, dimensions: usize) -> Result<VectorFormat> {
+    let ranges = cx.app.ranges()?;
+    if args.output_dtype == OutputDtypeArg::Int8 && ranges.is_none() {
+        return Ok(VectorFormat::scaled());
+    }
+    VectorFormat::new(args.output_dtype.into(), ranges, dimensions)
 }

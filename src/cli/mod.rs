@@ -69,7 +69,8 @@ impl Context {
         let files = model.ok().and_then(|model| std::fs::read_dir(&model.path).ok());
         let files = files.into_iter().flatten().flatten();
         let model = files.filter_map(|entry| FileId::at(&entry.path()));
-        self.settings_file.iter().cloned().chain(model).collect()
+        let calibration = FileId::at(settings.model.calibration.as_ref());
+        self.settings_file.iter().cloned().chain(calibration).chain(model).collect()
     }
 
     /// Begins a run of this command.

@@ -12,6 +12,7 @@ use super::json_body::JsonBody;
 use super::request::{self, RequestHead};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::RunContext;
+use crate::batch::{EncodedVector, OutputDtype};
 use crate::tools::embed::{self, EmbedAnswer, EmbedInput};
 use crate::tools::{App, Fields, FromFields};
 
@@ -23,13 +24,24 @@ struct EmbeddingsRequest {
 }
 
 /// The fields that an error can be about.
-const FIELDS: [&str; 4] = ["input", "model", "encoding_format", "dimensions"];
+const FIELDS: [&str; 6] =
+    ["input", "model", "encoding_format", "dimensions", "prompt_name", "output_dtype"];
+
+/// The number formats of a vector, by their names at other servers.
+const DTYPES: [(&str, OutputDtype); 5] = [
+    ("float", OutputDtype::F32),
+    ("int8", OutputDtype::Int8),
+    ("uint8", OutputDtype::Uint8),
+    ("binary", OutputDtype::Binary),
+    ("ubinary", OutputDtype::Ubinary),
+];
 
 /// The encoding of a vector.
 #[derive(Clone, Copy)]
 enum EncodingFormat {
+    /// As numbers.
     Float,
-    /// The values as little-endian f32, in base64.
+    /// The numbers as bytes, little-endian, in base64.
     Base64,
 }
 
@@ -47,6 +59,8 @@ impl FromFields for EmbeddingsRequest {
                 // Some clients send the name that was not configured as an empty one.
                 model: fields.text("model")?.filter(|model| !model.is_empty()),
                 dimensions: fields.count("dimensions")?,
+                prompt_name: fields.text("prompt_name")?,
+                output_dtype: fields.choice("output_dtype", &DTYPES)?.unwrap_or(OutputDtype::F32),
             },
             format: fields.choice("encoding_format", &formats)?.unwrap_or(EncodingFormat::Float),
         })
@@ -88,9 +102,8 @@ struct EmbeddingObject<'a> {
     embedding: FormattedVector<'a>,
 }
 
-/// values: `[d]`.
 struct FormattedVector<'a> {
-    values: &'a [f32],
+    values: EncodedVector<'a>,
     format: EncodingFormat,
 }
 
@@ -99,7 +112,8 @@ impl Serialize for FormattedVector<'_> {
         match self.format {
             EncodingFormat::Float => self.values.serialize(serializer),
             EncodingFormat::Base64 => {
-                let bytes: Vec<u8> = self.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+                let mut bytes = Vec::new();
+                self.values.append_bytes(&mut bytes);
                 serializer.serialize_str(&base64::engine::general_purpose::STANDARD.encode(bytes))
             }
         }
@@ -112,7 +126,7 @@ impl<'a> EmbeddingList<'a> {
         let data = vectors.map(|(index, values)| EmbeddingObject {
             object: "embedding",
             index,
-            embedding: FormattedVector { values, format },
+            embedding: FormattedVector { values: answer.format.encode(values), format },
         });
         Self {
             object: "list",

@@ -276,6 +276,7 @@ impl Ingest {
         cx: &RunContext,
     ) -> Result<IngestReport> {
         let Loaded { engine, model_state } = self.engine()?;
+        engine.identity().check_similarity().into_iter().for_each(|warning| cx.warn(warning));
         let key = engine.identity().index_key();
         let has_same_model = |version: &&IndexVersion| version.manifest.model.key == key;
         if let Some(parent) = parent

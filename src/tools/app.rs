@@ -15,6 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::signal::Signal;
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Telemetry};
+use crate::batch::Ranges;
 use crate::corpus::git::BlameCache;
 use crate::corpus::source::Repo;
 use crate::embedding::engine::{Engine, EngineOptions};
@@ -53,6 +54,8 @@ struct Shared {
     progress: Arc<Progress>,
     scopes: SessionScopes,
     blame_cache: BlameCache,
+    /// Those of `model.calibration`, once they were read.
+    ranges: Mutex<Option<Arc<Ranges>>>,
     /// Whether loading the engine has finished or failed. The lock is held while a version is
     /// opened, so that each version is opened once.
     warmed: Mutex<bool>,
@@ -75,6 +78,7 @@ impl App {
             progress: Arc::default(),
             scopes: SessionScopes::default(),
             blame_cache: BlameCache::default(),
+            ranges: Mutex::default(),
             warmed: Mutex::new(false),
         }))
     }
@@ -104,6 +108,19 @@ impl App {
     /// The searcher of the version that is open.
     pub fn searcher(&self) -> Result<Arc<Searcher>, Arc<Error>> {
         self.0.searcher.get()
+    }
+
+    /// The ranges for 8-bit vectors, if the settings name a file of them.
+    pub fn ranges(&self) -> Result<Option<Arc<Ranges>>> {
+        let path = &self.settings().model.calibration;
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let mut ranges = self.0.ranges.lock();
+        if ranges.is_none() {
+            *ranges = Some(Arc::new(Ranges::read(path.as_ref())?));
+        }
+        Ok(ranges.clone())
     }
 
     /// The engine, once starting it has ended; [`Loading::wait`] says how long that is waited for.

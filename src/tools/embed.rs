@@ -7,6 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::base::vector::Matrix;
+use crate::batch::{OutputDtype, VectorFormat};
 use crate::embedding::engine::{EmbedRequest, PromptKind};
 
 /// Requests of at most this many texts go before bulk work.
@@ -33,14 +34,17 @@ pub struct EmbedInput {
     pub model: Option<String>,
     /// Values of each vector to keep, 1 to the dimension of the model; all of them if absent.
     pub dimensions: Option<usize>,
+    /// The name of the model's prompt that is put before each text; none if absent.
+    pub prompt_name: Option<String>,
+    pub output_dtype: OutputDtype,
 }
 
 /// Vectors, in the order of the texts.
-#[derive(Debug)]
 pub struct EmbedAnswer {
     pub model: String,
     /// `[texts, dimensions]`
     pub vectors: Matrix,
+    pub format: VectorFormat,
     /// Tokens of all texts, special tokens included.
     pub tokens: usize,
 }
@@ -54,15 +58,20 @@ pub fn run(app: &App, input: EmbedInput, cx: &RunContext) -> Result<EmbedAnswer,
         return Err(Error::Argument { name: "model", value: model, expected }.into());
     }
     let dimensions = identity.dimensions(input.dimensions)?;
+    let format = VectorFormat::new(input.output_dtype, app.ranges()?, dimensions)?;
+    let prompt = match &input.prompt_name {
+        Some(name) => PromptKind::Text(engine.prompt_named(name)?),
+        None => PromptKind::None,
+    };
     let texts: Vec<&str> = input.texts.iter().map(String::as_str).collect();
     let request = if texts.len() <= INTERACTIVE_TEXTS_MAX {
-        EmbedRequest::query(&texts, PromptKind::None)
+        EmbedRequest::query(&texts, prompt)
     } else {
-        EmbedRequest::bulk(&texts, PromptKind::None)
+        EmbedRequest::bulk(&texts, prompt)
     };
     let embeddings = engine.embed(request, cx)?.cut(dimensions, identity);
     let (vectors, tokens) = (embeddings.vectors, embeddings.tokens);
-    Ok(EmbedAnswer { model: identity.name.clone(), vectors, tokens })
+    Ok(EmbedAnswer { model: identity.name.clone(), vectors, format, tokens })
 }
 
 fn check_texts(texts: &[String], n_max: usize) -> Result<()> {

@@ -181,6 +181,9 @@ fn a_prompt_of_the_model_is_put_before_each_text() {
     assert!(near(with(&["--prompt", "document"], "a"), with(&[], "code: a")));
     assert!(!near(with(&["--prompt", "query"], "a"), bare.clone()));
     assert_eq!(with(&[], "a"), bare);
+    assert!(near(with(&["--prompt-name", "passage"], "a"), with(&[], "code: a")));
+    let unknown = embed(&place, &["--model", "asking", "--prompt", "clustering"], b"a");
+    unknown.fails(2, &["clustering", "passage, query, document"]);
     // A model without prompts says so, and embeds the bare text.
     let ran = embed(&place, &["--prompt", "query"], b"a");
     assert!(ran.err.contains("no such prompt"), "{}", ran.err);
@@ -230,8 +233,11 @@ fn vectors_are_written_in_the_dtype_that_was_asked_for() {
     }
     assert_eq!(data, all);
 
-    let binary = super::lines(&out("binary"));
-    let (descr, shape, data) = numpy(&place, "binary");
+    let binary = super::lines(&out("ubinary"));
+    let (descr, shape, data) = numpy(&place, "ubinary");
+    let (signed_descr, _, signed) = numpy(&place, "binary");
+    assert_eq!(signed_descr, "|i1");
+    assert_eq!(signed, data.iter().map(|byte| byte.wrapping_sub(128)).collect::<Vec<_>>());
     assert_eq!((&descr[..], &shape[..]), ("|u1", "2, 8"));
     for (i, vector) in plain.iter().enumerate() {
         let bytes = binary[i]["embedding"].as_array().unwrap().iter();
@@ -241,6 +247,51 @@ fn vectors_are_written_in_the_dtype_that_was_asked_for() {
         assert!((0..64).all(|j| bit(j) == (vector[j] > 0.0)));
         assert_eq!(binary[i].get("scale"), None);
     }
+}
+
+#[test]
+fn a_calibration_gives_each_value_a_range_of_its_own() {
+    let place = Place::new(&[]);
+    let plain = vectors(&embed(&place, &[], INPUT).ok());
+    embed(&place, &["-o", "sample.npy"], INPUT).ok();
+    let flags = ["--calibration", "sample.npy"];
+    for (dtype, low) in [("int8", -128), ("uint8", 0)] {
+        let out = embed(&place, &[&flags[..], &["--output-dtype", dtype]].concat(), INPUT).ok();
+        let out = lines(&out);
+        let value = |row: usize, i: usize| out[row]["embedding"][i].as_i64().unwrap() - low;
+        assert_eq!(out[0].get("scale"), None);
+        for i in 0..64 {
+            let (least, greatest) = if plain[0][i] < plain[1][i] { (0, 1) } else { (1, 0) };
+            assert_eq!(value(least, i), 0);
+            assert!(value(greatest, i) >= 254, "the quotient may round down");
+        }
+    }
+    embed(&place, &["--output-dtype", "uint8"], INPUT).fails(2, &["model.calibration"]);
+    let missing = ["--output-dtype", "int8", "--calibration", "none.npy"];
+    embed(&place, &missing, INPUT).fails(4, &["none.npy"]);
+    let short = ["--set", "model.allow_any_dimensions=true", "--dimensions", "16"];
+    let short = [&flags[..], &["--output-dtype", "int8"], &short].concat();
+    embed(&place, &short, INPUT).fails(2, &["sample.npy", "16 values", "64 values"]);
+    let over = [&flags[..], &["--output-dtype", "int8", "-o", "sample.npy"]].concat();
+    embed(&place, &over, INPUT).fails(2, &["--output"]);
+}
+
+#[test]
+fn an_adapter_is_refused_with_the_remedy() {
+    let place = Place::new(&[]);
+    let adapter = r#"{"peft_type": "LORA", "base_model_name_or_path": "org/base"}"#;
+    place.edited_model("bert", "lora", |folder| {
+        std::fs::write(folder.join("adapter_config.json"), adapter).unwrap();
+    });
+    let refused = |folder: &str| {
+        let ran = embed(&place, &["--model", folder], b"a");
+        ran.fails(7, &["adapter_config.json", "LORA adapter of org/base", "merge_and_unload"]);
+    };
+    refused("lora");
+    let alone = place.path().join("alone");
+    std::fs::create_dir(&alone).unwrap();
+    std::fs::write(alone.join("adapter_config.json"), adapter).unwrap();
+    refused("alone");
 }
 
 #[test]
@@ -275,6 +326,7 @@ fn sparse_vectors_equal_the_reference_and_refuse_flags_of_dense_ones() {
             (&["--dimensions", "8"], "--dimensions"),
             (&["--no-normalize"], "--no-normalize"),
             (&["--output-dtype", "int8"], "--output-dtype"),
+            (&["--calibration", "x.npy"], "--calibration"),
         ] {
             let ran = embed(&place, &[&["--pooling", "splade"], args].concat(), b"a");
             ran.fails(2, &[flag, "sparse"]);

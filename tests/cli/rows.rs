@@ -57,13 +57,13 @@ fn one_bad_row_of_many_is_reported_and_the_others_are_written_in_their_places() 
     assert!(out.iter().enumerate().all(|(i, line)| line["id"] == json!(i)));
     assert_eq!(out[1100].get("embedding"), None);
     assert_eq!(out[1100]["error"]["code"], "invalid-parameter");
-    // Formats without NaN have zeros.
-    for (dtype, bytes) in [("int8", 64), ("binary", 8)] {
+    // Formats without NaN have zeros, which are -128 in bytes less 128.
+    for (dtype, bytes, zero) in [("int8", 64, 0), ("ubinary", 8, 0), ("binary", 8, 0x80)] {
         let flags = ["-o", "out.npy", "--output-dtype", dtype];
         assert_eq!(place.run(&[&["embed", "in.jsonl"], &flags[..]].concat()).code, Some(20));
         let written = fs::read(place.path().join("out.npy")).unwrap();
         assert_eq!(written.len(), 128 + 1200 * bytes);
-        assert!(written[128 + 1100 * bytes..128 + 1101 * bytes].iter().all(|byte| *byte == 0));
+        assert!(written[128 + 1100 * bytes..128 + 1101 * bytes].iter().all(|byte| *byte == zero));
     }
     // Without failures the list is empty.
     embed(&place, &["-o", "out.npy", "--errors", "bad.jsonl"], line(1).as_bytes()).ok();

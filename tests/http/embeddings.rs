@@ -109,6 +109,82 @@ fn fewer_dimensions_are_the_normalised_head_of_the_vector() {
 }
 
 #[test]
+fn a_prompt_is_chosen_by_its_name() {
+    let place = Place::new(&[]);
+    let prompts = r#"{"prompts": {"query": "find: ", "topic": "the topic of "}}"#;
+    place.edited_model("bert", "asking", |folder| {
+        std::fs::write(folder.join("config_sentence_transformers.json"), prompts).unwrap();
+    });
+    let server = Serving::start(&place, &["--model", "asking"]);
+    server.wait_for_engine();
+    let ask = |text: &str, name: Value| {
+        let body = json!({ "input": text, "prompt_name": name });
+        floats(&server.post("/v1/embeddings", &body).ok()["data"][0]["embedding"])
+    };
+    for (name, prompt) in
+        [(json!("query"), "find: "), (json!("topic"), "the topic of "), (json!("document"), "")]
+    {
+        let written = ask(&format!("{prompt}a"), Value::Null);
+        assert_near(&ask("a", name), &written);
+    }
+    let unknown = json!({ "input": "a", "prompt_name": "clustering" });
+    let reply = server.post("/v1/embeddings", &unknown);
+    assert_eq!(reply.status, 400);
+    let error = &reply.json()["error"];
+    assert_eq!(error["param"], "prompt_name");
+    assert!(error["message"].as_str().unwrap().contains("query, topic, document"), "{error}");
+}
+
+#[test]
+fn vectors_come_in_the_number_format_that_was_asked_for() {
+    let (place, server) = serving(&["--set", "model.calibration=sample.npy"]);
+    let ask = |dtype: &str, format: &str| {
+        let body = json!({ "input": TEXTS, "output_dtype": dtype, "encoding_format": format });
+        server.post("/v1/embeddings", &body)
+    };
+    let refused = ask("int8", "float");
+    assert_eq!(refused.status, 400);
+    assert!(refused.text.contains("sample.npy"), "{}", refused.text);
+    std::fs::write(place.path().join("texts.txt"), TEXTS.join("\n")).unwrap();
+    let cached = ["--set", "engine.cache_bytes_max=0"];
+    place.run(&[&["embed", "texts.txt", "-o", "sample.npy"], &cached[..]].concat()).ok();
+    for dtype in ["int8", "uint8", "binary", "ubinary"] {
+        let flags = ["--output-dtype", dtype, "--calibration", "sample.npy"];
+        let printed = place.run(&[&["embed", "texts.txt"], &flags[..], &cached].concat()).ok();
+        let printed: Vec<Value> =
+            printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (plain, encoded) = (ask(dtype, "float").ok(), ask(dtype, "base64").ok());
+        for (i, line) in printed.iter().enumerate() {
+            let values = &plain["data"][i]["embedding"];
+            // Batches of other sizes round differently.
+            let near =
+                |(a, b): (&Value, &Value)| (a.as_i64().unwrap() - b.as_i64().unwrap()).abs() <= 1;
+            let pairs =
+                values.as_array().unwrap().iter().zip(line["embedding"].as_array().unwrap());
+            assert!(
+                dtype.ends_with("binary") || pairs.clone().all(near),
+                "{dtype}: {values} {line}"
+            );
+            assert_eq!(pairs.count(), if dtype.ends_with("binary") { 8 } else { 64 });
+            let text = encoded["data"][i]["embedding"].as_str().unwrap();
+            let bytes = base64::engine::general_purpose::STANDARD.decode(text).unwrap();
+            let bytes = bytes.iter().map(|byte| match dtype {
+                "int8" | "binary" => json!(byte.cast_signed()),
+                _ => json!(byte),
+            });
+            assert_eq!(&Value::Array(bytes.collect()), values);
+        }
+    }
+    let wrong = ask("int4", "float");
+    assert_eq!(wrong.json()["error"]["param"], "output_dtype");
+    let (_place, without) = serving(&[]);
+    let body = json!({ "input": "a", "output_dtype": "int8" });
+    let reply = without.post("/v1/embeddings", &body);
+    assert_eq!(reply.json()["error"]["param"], "output_dtype");
+    assert!(reply.text.contains("model.calibration"), "{}", reply.text);
+}
+
+#[test]
 fn what_openai_s_clients_send_is_accepted() {
     let (_place, server) = serving(&[]);
     let plain = server.post("/v1/embeddings", &json!({ "input": "a" })).ok()["data"].clone();

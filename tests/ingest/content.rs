@@ -160,6 +160,26 @@ fn a_file_that_keeps_changing_is_indexed_in_one_of_its_states() {
 }
 
 #[test]
+fn an_index_says_when_cosines_rank_otherwise_than_the_model_wants() {
+    let models = Place::new(&[]);
+    for (similarity, warned) in [("dot", false), ("manhattan", true)] {
+        let text = format!(r#"{{"similarity_fn_name": "{similarity}"}}"#);
+        let model = models.edited_model("bert", similarity, |folder| {
+            fs::write(folder.join("config_sentence_transformers.json"), text).unwrap();
+        });
+        let place = Place::with_model(&[("a.py", "def first():\n    return 1\n")], &model);
+        let cx = cx();
+        place.ingest().run(&[place.repo().to_owned()], false, &cx).unwrap();
+        let warnings = cx.report().warnings;
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
+        for warning in warnings {
+            assert_eq!(warning.code, "similarity-replaced");
+            assert!(warning.message.contains("manhattan"), "{}", warning.message);
+        }
+    }
+}
+
+#[test]
 fn a_chunk_that_the_model_cannot_embed_stays_without_a_vector_and_ends_no_run() {
     let models = Place::new(&[]);
     let model = models.edited_model("bert", "overflows", |folder| overflow_token(folder, "python"));

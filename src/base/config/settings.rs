@@ -104,6 +104,8 @@ settings! {
             "Folder of downloaded models; empty: codeintel/models in the user's data folder";
         allow_any_dimensions: bool = false,
             "Whether vectors may be cut to any number of dimensions, even if config.json of the model does not say that it was trained for it (is_matryoshka, matryoshka_dimensions)";
+        calibration: String = String::new(),
+            "NumPy file [n, d] of vectors of the model, or of their smallest and largest values: the range of each value for int8 and uint8 vectors; empty: none";
     }
     /// Embedding in this process.
     engine: EngineSettings {

@@ -270,8 +270,13 @@ impl Engine {
     }
 
     /// The model's prompt of this kind. It is empty for most models.
-    pub fn prompt(&self, kind: PromptKind) -> &str {
+    pub fn prompt<'p>(&'p self, kind: PromptKind<'p>) -> &'p str {
         kind.prompt(&self.inner.prompts)
+    }
+
+    /// The model's prompt of this name. An unknown name is an error that lists the names.
+    pub fn prompt_named(&self, name: &str) -> Result<&str> {
+        self.inner.prompts.named(name)
     }
 
     /// The device that can search an index for the vectors it computes, or the reason why none can.

@@ -12,7 +12,7 @@ use crate::embedding::models::identity::{ModelIdentity, revision};
 use crate::embedding::models::{ModelFolder, Task};
 use crate::embedding::nn::{
     AGREEMENT_MIN, Classifier, Cuts, Encoder, NetworkKind, Pooler, Pooling, ScoreActivation,
-    SentenceConfig, Splade, TextConfig, agreement,
+    SentenceConfig, Similarity, Splade, TextConfig, agreement,
 };
 use crate::embedding::token::Ragged;
 
@@ -60,7 +60,8 @@ fn load_embedder(
         name: folder.name.clone(),
         revision: revision(&folder.path)?,
         pooling: sentence.pooling.clone(),
-        normalize: sentence.normalize,
+        // The reference does not normalise again what is left of a vector.
+        normalize: sentence.normalize && pooler.is_whole(),
         dim: pooler.dim(),
         max_tokens: sentence.max_seq_length.unwrap_or(positions).min(positions),
         dtype: device.dtype(),
@@ -68,6 +69,7 @@ fn load_embedder(
         task: Task::Embed,
         activation: ScoreActivation::default(),
         cuts: Cuts::None,
+        similarity: sentence.similarity,
         mode: Mode::Inproc,
     };
     let busy_tokens = encoder.busy_tokens();
@@ -124,6 +126,7 @@ fn head_identity(
         task,
         activation,
         cuts: Cuts::None,
+        similarity: Similarity::default(),
         mode: Mode::Inproc,
     })
 }
@@ -263,7 +266,8 @@ pub(super) fn describe(
     let dim = remote.dimension()?;
     // With dense layers, the vectors do not have the length of the hidden states.
     let poolings = sentence.pooling.as_slice().len();
-    let hidden = limits.map(|(d, _)| d * poolings).filter(|_| sentence.dense.is_empty());
+    let is_pooled = sentence.dense.is_empty() && sentence.truncate_dim.is_none();
+    let hidden = limits.map(|(d, _)| d * poolings).filter(|_| is_pooled);
     if let Some(d) = hidden.filter(|d| *d != dim) {
         let what = format!("the model {:?} at {}", remote.model(), remote.base());
         let remedy = format!(
@@ -302,6 +306,7 @@ pub(super) fn describe(
         task: Task::Embed,
         activation: ScoreActivation::default(),
         cuts: Cuts::None,
+        similarity: sentence.similarity,
         mode,
     })
 }

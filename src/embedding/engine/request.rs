@@ -11,20 +11,25 @@ use crate::embedding::nn::Prompts;
 
 /// Which of the model's prompts is prepended to each text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PromptKind {
+pub enum PromptKind<'p> {
     /// No prompt, even if the model has a default one.
     #[default]
     None,
     Query,
     Document,
+    /// This text, such as [`Engine::prompt_named`] returns it.
+    ///
+    /// [`Engine::prompt_named`]: super::Engine::prompt_named
+    Text(&'p str),
 }
 
-impl PromptKind {
-    pub(super) fn prompt(self, prompts: &Prompts) -> &str {
+impl<'p> PromptKind<'p> {
+    pub(super) fn prompt(self, prompts: &'p Prompts) -> &'p str {
         match self {
             Self::None => "",
             Self::Query => prompts.get("query"),
             Self::Document => prompts.get("document"),
+            Self::Text(text) => text,
         }
     }
 }
@@ -45,18 +50,18 @@ pub struct EmbedRequest<'s, 't> {
     /// `[n]`, may be empty.
     pub texts: &'s [&'t str],
     pub lane: Lane,
-    pub prompt: PromptKind,
+    pub prompt: PromptKind<'s>,
     pub purpose: Purpose,
 }
 
 impl<'s, 't> EmbedRequest<'s, 't> {
     /// Queries with a waiting user. texts: `[n]`.
-    pub fn query(texts: &'s [&'t str], prompt: PromptKind) -> Self {
+    pub fn query(texts: &'s [&'t str], prompt: PromptKind<'s>) -> Self {
         Self { texts, lane: Lane::Interactive, prompt, purpose: Purpose::Query }
     }
 
     /// Documents, which give way to queries. texts: `[n]`.
-    pub fn bulk(texts: &'s [&'t str], prompt: PromptKind) -> Self {
+    pub fn bulk(texts: &'s [&'t str], prompt: PromptKind<'s>) -> Self {
         Self { texts, lane: Lane::Bulk, prompt, purpose: Purpose::Document }
     }
 }

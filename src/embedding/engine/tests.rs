@@ -115,6 +115,7 @@ fn engine_on(
         task: Task::Embed,
         activation: Default::default(),
         cuts: crate::embedding::nn::Cuts::Any,
+        similarity: Default::default(),
         mode: Mode::Inproc,
     };
     engine_for(identity, &bert(), settings, cache, remote, computes)

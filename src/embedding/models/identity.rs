@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Result, Warning};
 use crate::base::telemetry::labels::Mode;
 use crate::device::Dtype;
-use crate::embedding::nn::{Cuts, Poolings, ScoreActivation, TextConfig};
-use crate::embedding::token::{Side, TextOptions};
+use crate::embedding::nn::{Cuts, Poolings, ScoreActivation, Similarity, TextConfig};
+use crate::embedding::token::{BertNormalization, Side, TextOptions};
 
 /// The kind of work that a model is loaded for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -58,6 +58,8 @@ pub struct ModelIdentity {
     pub activation: ScoreActivation,
     /// The lengths to which vectors may be cut.
     pub cuts: Cuts,
+    /// How the model wants vectors to be compared. An index compares them by their cosine.
+    pub similarity: Similarity,
     /// Where the model computes. For an endpoint, the revision is the endpoint's name for the
     /// model, and pooling, normalisation and dtype come from the local folder.
     pub mode: Mode,
@@ -106,6 +108,22 @@ impl ModelIdentity {
         Err(Error::Argument { name: "dimensions", value: n.to_string(), expected })
     }
 
+    /// A warning if cosines do not rank texts as the model was trained to.
+    pub fn check_similarity(&self) -> Option<Warning> {
+        let Self { name, similarity, normalize, .. } = self;
+        if similarity.ranks_as_cosine(*normalize) {
+            return None;
+        }
+        let vectors = if *normalize { "" } else { " of vectors that are not normalised" };
+        let message = format!(
+            "{name} was trained for the similarity {similarity:?}{vectors} (similarity_fn_name in \
+             config_sentence_transformers.json), but an index compares vectors by their cosine, \
+             which ranks in another order",
+            similarity = similarity.to_string()
+        );
+        Some(Warning::new("similarity-replaced", message))
+    }
+
     /// other: what vectors count as that the model does not normalise.
     fn key_with(&self, dtype: Dtype, other: &str) -> String {
         let Self { revision, dim, max_tokens, .. } = self;
@@ -140,9 +158,12 @@ pub(in crate::embedding) fn revision(folder: &Path) -> Result<String> {
         hasher.update_mmap_rayon(&path).map_err(unreadable)?;
     }
     // These are in files that are not hashed, because most of what is in them changes no vector.
-    let TextOptions { lower_case, side } = TextConfig::read(folder)?.options;
+    let TextOptions { lower_case, side, bert } = TextConfig::read(folder)?.options;
     if lower_case {
         hasher.update(b"lower case");
+    }
+    if bert != BertNormalization::default() {
+        hasher.update(format!("{bert:?}").as_bytes());
     }
     if side == Some(Side::Left) {
         hasher.update(b"truncated on the left");
@@ -212,6 +233,7 @@ mod tests {
                 task: Task::Embed,
                 activation: ScoreActivation::default(),
                 cuts: Cuts::Any,
+                similarity: Similarity::default(),
                 mode: Mode::Inproc,
             }
         };

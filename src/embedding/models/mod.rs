@@ -16,8 +16,8 @@ pub use pull::pull;
 use crate::base::error::{Error, Result};
 
 /// The files of which one marks a folder as a model: the network of a folder with `modules.json`
-/// may be in a folder inside it.
-const MARKS: [&str; 2] = ["config.json", "modules.json"];
+/// may be in a folder inside it. An adapter is refused when it is loaded.
+const MARKS: [&str; 3] = ["config.json", "modules.json", "adapter_config.json"];
 
 /// A folder that holds a model.
 #[derive(Debug, Clone)]

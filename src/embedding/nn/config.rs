@@ -23,6 +23,7 @@ pub struct Raw {
 impl Raw {
     /// Reads `config.json` in `folder`.
     pub fn read(folder: &Path) -> Result<Self> {
+        refuse_adapter(folder)?;
         let path = folder.join("config.json");
         let object = read_json(&path)?.ok_or_else(|| missing(&path))?;
         Ok(Self { path, object })
@@ -187,6 +188,27 @@ impl Raw {
 
 pub fn unsupported(found: String, supported: &str) -> Error {
     Error::ModelUnsupported { found, supported: supported.to_owned() }
+}
+
+/// Refuses a folder of PEFT, whose weights are the difference to those of another model.
+/// transformers takes a folder for one whenever it has this file.
+fn refuse_adapter(folder: &Path) -> Result<()> {
+    #[derive(serde::Deserialize, Default)]
+    #[serde(default)]
+    struct Adapter {
+        peft_type: Option<String>,
+        base_model_name_or_path: Option<String>,
+    }
+    let path = folder.join("adapter_config.json");
+    let Some(Adapter { peft_type, base_model_name_or_path }) = read_json(&path)? else {
+        return Ok(());
+    };
+    let kind = peft_type.unwrap_or_else(|| "PEFT".to_owned());
+    let base = base_model_name_or_path.unwrap_or_else(|| "another model".to_owned());
+    let found = format!("{} ({kind} adapter of {base})", path.display());
+    let merged = "the merged model, which `AutoPeftModelForFeatureExtraction.from_pretrained(folder)\
+        .merge_and_unload().save_pretrained(other)` of peft writes; copy the tokenizer's files beside it";
+    Err(unsupported(found, merged))
 }
 
 /// The error for a file that a model folder must have.

@@ -20,7 +20,9 @@ mod network;
 mod part;
 mod pooler;
 mod poolings;
+mod prompts;
 mod sentence;
+mod similarity;
 mod weights;
 
 pub use crate::device::cpu::ops::Pooling;
@@ -32,7 +34,9 @@ pub use encoder::Encoder;
 pub use head::{Classifier, ScoreActivation, Splade};
 pub use pooler::Pooler;
 pub use poolings::Poolings;
-pub use sentence::{Prompts, SentenceConfig, TextConfig};
+pub use prompts::Prompts;
+pub use sentence::{SentenceConfig, TextConfig};
+pub use similarity::Similarity;
 
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,7 @@ use crate::device::cuda::SlotGuard;
 use crate::device::{Cpu, Device, Rows};
 use crate::embedding::token::Ragged;
 
-/// Pooling where the encoder is, then dense layers on the CPU, then a length of 1.
+/// Pooling where the encoder is, then dense layers on the CPU, then a length of 1, then fewer values.
 pub struct Pooler {
     device: Device,
     poolings: Poolings,
@@ -23,6 +23,10 @@ pub struct Pooler {
     normalize: bool,
     /// Values behind the pooling.
     pooled_dim: usize,
+    /// Values behind the last layer.
+    full_dim: usize,
+    /// Values that are kept of them.
+    dim: usize,
     /// Whether every sequence is pooled whole.
     #[cfg_attr(not(feature = "cuda"), allow(dead_code))] // Only a GPU needs to know before.
     pools_whole: bool,
@@ -51,13 +55,20 @@ impl Pooler {
             dense,
             normalize: config.normalize,
             pooled_dim,
+            full_dim: d,
+            dim: config.truncate_dim.map_or(d, |dim| dim.min(d)),
             pools_whole: !config.prompts.left_out,
         })
     }
 
     /// Values of an embedding.
     pub fn dim(&self) -> usize {
-        self.dense.last().map_or(self.pooled_dim, |(linear, _)| linear.outputs())
+        self.dim
+    }
+
+    /// Whether an embedding has all values of the last layer.
+    pub fn is_whole(&self) -> bool {
+        self.dim == self.full_dim
     }
 
     /// One embedding for each sequence of `batch`: `[n, dim]`; errors are those of
@@ -65,7 +76,12 @@ impl Pooler {
     pub fn embed(&self, encoder: &Encoder, batch: &Ragged) -> Result<Matrix> {
         let normalize = self.normalize && self.dense.is_empty();
         let pooled = encoder.pooled(batch, self.poolings.as_slice(), normalize)?;
-        Matrix::new(self.device.host().install(|| self.apply_dense(pooled)), self.dim())
+        let mut vectors = self.device.host().install(|| self.apply_dense(pooled));
+        if !self.is_whole() {
+            let rows = vectors.chunks_exact(self.full_dim);
+            vectors = rows.flat_map(|row| &row[..self.dim]).copied().collect();
+        }
+        Matrix::new(vectors, self.dim)
     }
 
     /// Whether a GPU computes the whole embedding.
@@ -73,6 +89,7 @@ impl Pooler {
     pub fn is_on_gpu(&self) -> bool {
         self.device.is_gpu()
             && self.dense.is_empty()
+            && self.is_whole()
             && self.pools_whole
             && self.poolings.single().is_some_and(super::encoder::on_gpu)
     }
@@ -85,7 +102,7 @@ impl Pooler {
         encoder.launch(batch, pooling, self.normalize)
     }
 
-    /// The output of the dense layers: `[n * dim]`. pooled: `[n * pooled_dim]`.
+    /// The output of the dense layers: `[n * full_dim]`. pooled: `[n * pooled_dim]`.
     pub(super) fn apply_dense(&self, pooled: Vec<f32>) -> Vec<f32> {
         if self.dense.is_empty() {
             return pooled;

@@ -5,11 +5,11 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::Pooling;
 use super::config::{Raw, read_json, unsupported};
 use super::poolings::{PoolingConfig, Poolings};
+use super::{Pooling, Prompts, Similarity};
 use crate::base::error::{Error, Result};
-use crate::embedding::token::{Side, TextOptions};
+use crate::embedding::token::{BertNormalization, Side, TextOptions};
 
 /// A limit beyond this means that a tokenizer has none.
 const LENGTH_MAX: f64 = 1e9;
@@ -35,27 +35,10 @@ pub struct SentenceConfig {
     pub normalize: bool,
     /// Tokens that the model was trained for, special tokens included, if its files have a limit.
     pub max_seq_length: Option<usize>,
+    /// Values that are kept of each vector, if not all are: `truncate_dim`.
+    pub truncate_dim: Option<usize>,
+    pub similarity: Similarity,
     pub prompts: Prompts,
-}
-
-/// The texts that are put before a text, by its purpose.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Prompts {
-    by_name: BTreeMap<String, String>,
-    /// Whether the tokens of a prompt are not pooled.
-    pub left_out: bool,
-}
-
-impl Prompts {
-    /// The prompt of that name; names in use are `query` and `document`. Empty if the model has
-    /// none: as in sentence-transformers, its default prompt is for texts of no purpose.
-    ///
-    /// A document is also called `passage` or `corpus`.
-    pub fn get(&self, name: &str) -> &str {
-        let others: &[&str] = if name == "document" { &["passage", "corpus"] } else { &[] };
-        let mut names = std::iter::once(&name).chain(others);
-        names.find_map(|name| self.by_name.get(*name)).map_or("", String::as_str)
-    }
 }
 
 /// How a text reaches the network, for embedders, rerankers and sparse encoders.
@@ -85,10 +68,11 @@ impl TextConfig {
             max_seq_length: limit(&processor).or(max_seq_length).or_else(|| limit(&tokenizer)),
             options: TextOptions {
                 lower_case: do_lower_case,
+                bert: tokenizer.bert(),
                 side: side.map(|side| parse_side(&network, &side)).transpose()?,
             },
             folder: network,
-            prompts: prompts(folder)?,
+            prompts: Texts::read(folder)?.prompts,
         })
     }
 }
@@ -156,8 +140,28 @@ struct Transformer {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Processor {
+    tokenizer_class: Option<String>,
     model_max_length: Option<f64>,
     truncation_side: Option<String>,
+    do_lower_case: Option<bool>,
+    strip_accents: Option<bool>,
+    tokenize_chinese_chars: Option<bool>,
+}
+
+impl Processor {
+    /// What the tokenizers of BERT take from here instead of from `tokenizer.json`. The general
+    /// classes do not.
+    fn bert(&self) -> BertNormalization {
+        let general = ["PreTrainedTokenizerFast", "TokenizersBackend"];
+        if self.tokenizer_class.as_ref().is_some_and(|class| general.contains(&class.as_str())) {
+            return BertNormalization::default();
+        }
+        BertNormalization {
+            lowercase: self.do_lower_case,
+            strip_accents: self.strip_accents,
+            handle_chinese_chars: self.tokenize_chinese_chars,
+        }
+    }
 }
 
 impl Transformer {
@@ -178,9 +182,35 @@ impl Transformer {
 /// `config_sentence_transformers.json`.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Texts {
+struct RawTexts {
     prompts: Option<BTreeMap<String, Option<String>>>,
     default_prompt_name: Option<String>,
+    similarity_fn_name: Option<String>,
+    truncate_dim: Option<usize>,
+}
+
+/// The same, checked.
+struct Texts {
+    prompts: Prompts,
+    similarity: Similarity,
+    truncate_dim: Option<usize>,
+}
+
+impl Texts {
+    fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join("config_sentence_transformers.json");
+        let raw: RawTexts = read_json(&path)?.unwrap_or_default();
+        if raw.truncate_dim == Some(0) {
+            let detail = "truncate_dim is 0, expected a positive number".to_owned();
+            return Err(Error::ModelBroken { path, detail });
+        }
+        let prompts = raw.prompts.unwrap_or_default();
+        Ok(Self {
+            prompts: Prompts::new(&path, prompts, raw.default_prompt_name)?,
+            similarity: raw.similarity_fn_name.as_deref().map(Similarity::new).unwrap_or_default(),
+            truncate_dim: raw.truncate_dim,
+        })
+    }
 }
 
 impl SentenceConfig {
@@ -188,12 +218,15 @@ impl SentenceConfig {
     /// sentence-transformers does: the mean of the tokens, or the last one of a causal language
     /// model, not normalised.
     pub fn read(folder: &Path) -> Result<Self> {
-        let TextConfig { max_seq_length, prompts, .. } = TextConfig::read(folder)?;
+        let TextConfig { max_seq_length, .. } = TextConfig::read(folder)?;
+        let Texts { prompts, similarity, truncate_dim } = Texts::read(folder)?;
         let mut config = Self {
             pooling: Pooling::Mean.into(),
             dense: Vec::new(),
             normalize: false,
             max_seq_length,
+            truncate_dim,
+            similarity,
             prompts,
         };
         let Some(modules) = Module::list(folder)? else {
@@ -254,24 +287,6 @@ fn parse_side(folder: &Path, side: &str) -> Result<Side> {
     }
 }
 
-/// A prompt that is null is empty. The names query and document always exist.
-fn prompts(folder: &Path) -> Result<Prompts> {
-    let path = folder.join("config_sentence_transformers.json");
-    let Texts { prompts, default_prompt_name } = read_json(&path)?.unwrap_or_default();
-    let prompts = prompts.unwrap_or_default().into_iter();
-    let by_name: BTreeMap<_, _> =
-        prompts.map(|(name, text)| (name, text.unwrap_or_default())).collect();
-    let known = |name: &str| by_name.contains_key(name) || ["query", "document"].contains(&name);
-    match default_prompt_name {
-        Some(name) if !known(&name) => {
-            let detail =
-                format!("default_prompt_name is {name:?}, which is not one of its prompts");
-            Err(Error::ModelBroken { path, detail })
-        }
-        _ => Ok(Prompts { by_name, left_out: false }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +314,8 @@ mod tests {
             dense: Vec::new(),
             normalize: false,
             max_seq_length: None,
+            truncate_dim: None,
+            similarity: Similarity::default(),
             prompts: Prompts::default(),
         };
         assert_eq!(config, expected);
@@ -362,11 +379,41 @@ mod tests {
             "default_prompt_name": "any"}"#;
         let default = read(default).unwrap().prompts;
         assert_eq!((default.get("query"), default.get("document")), ("q: ", ""));
+        assert_eq!(
+            (default.named("any").unwrap(), default.named("query").unwrap()),
+            ("text: ", "q: ")
+        );
+        let error = default.named("clustering").unwrap_err().to_string();
+        assert!(error.contains("clustering") && error.contains("any, document, query"), "{error}");
+        assert_eq!(Prompts::default().named("document").unwrap(), "");
+        let error = Prompts::default().named("any").unwrap_err().to_string();
+        assert!(error.contains("query, document"), "{error}");
         for harmless in [r#"{"prompts": null}"#, r#"{"default_prompt_name": "query"}"#] {
             assert_eq!(read(harmless).unwrap().prompts, Prompts::default());
         }
         let error = read(r#"{"prompts": {}, "default_prompt_name": "gone"}"#).unwrap_err();
         assert!(error.to_string().contains("gone"), "{error}");
+    }
+
+    #[test]
+    fn cosines_rank_as_dot_products_and_distances_do_for_vectors_of_length_1() {
+        for (name, raw, unit) in [
+            ("null", true, true),
+            (r#""cosine""#, true, true),
+            (r#""dot""#, false, true),
+            (r#""euclidean""#, false, true),
+            (r#""manhattan""#, false, false),
+            (r#""hamming""#, false, false),
+        ] {
+            let text = format!(r#"{{"similarity_fn_name": {name}}}"#);
+            let files = [("config_sentence_transformers.json", text.as_str())];
+            let similarity = SentenceConfig::read(folder(&files).path()).unwrap().similarity;
+            let ranks = [false, true].map(|normalize| similarity.ranks_as_cosine(normalize));
+            assert_eq!(ranks, [raw, unit], "{name}");
+        }
+        let zero = [("config_sentence_transformers.json", r#"{"truncate_dim": 0}"#)];
+        let error = SentenceConfig::read(folder(&zero).path()).unwrap_err().to_string();
+        assert!(error.contains("truncate_dim is 0"), "{error}");
     }
 
     #[test]

@@ -11,4 +11,4 @@ pub use pair_template::PairTemplate;
 pub use ragged::Ragged;
 pub use reading::Side;
 pub use tables::Tables;
-pub use tokenizer::{TextOptions, Tokenizer};
+pub use tokenizer::{BertNormalization, TextOptions, Tokenizer};

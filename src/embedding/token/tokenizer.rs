@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tokenizers::normalizers::{Lowercase, NormalizerWrapper, Sequence};
+use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequence};
 use tokenizers::utils::truncation::{TruncationDirection, TruncationParams};
 
 use super::Ragged;
@@ -13,7 +13,7 @@ use super::pair_template::PairTemplate;
 use super::reading::{Reader, Reading, Side};
 use super::tables::{Beyond, Tables};
 use crate::base::error::{Error, ErrorKind, Result};
-use crate::base::text::prefix;
+use crate::base::text::{prefix, without_byte_order_mark};
 
 /// Bytes of a line in which tokens are counted: 64 KiB are more than any model reads at once.
 const COUNTED_BYTES_MAX: usize = 64 << 10;
@@ -41,8 +41,17 @@ pub struct Tokenizer {
 pub struct TextOptions {
     /// Whether texts are converted to lower case first, unless the tokenizer does so itself.
     pub lower_case: bool,
+    pub bert: BertNormalization,
     /// Which end of a long text is dropped; `None` if `tokenizer.json` decides.
     pub side: Option<Side>,
+}
+
+/// What replaces the settings of a BERT tokenizer's normaliser, where it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BertNormalization {
+    pub lowercase: Option<bool>,
+    pub strip_accents: Option<bool>,
+    pub handle_chinese_chars: Option<bool>,
 }
 
 impl Tokenizer {
@@ -62,14 +71,17 @@ impl Tokenizer {
             });
         }
         let broken = |detail: String| Error::ModelBroken { path: path.clone(), detail };
+        let json = std::fs::read(&path).map_err(|e| Error::io("read", &path, e))?;
+        let json = without_byte_order_mark(&json).map_err(broken)?;
         let mut inner =
-            tokenizers::Tokenizer::from_file(&path).map_err(|e| broken(e.to_string()))?;
+            tokenizers::Tokenizer::from_bytes(json).map_err(|e| broken(e.to_string()))?;
         let is_left = |own: &TruncationParams| own.direction == TruncationDirection::Left;
         let own =
             inner.get_truncation().filter(|own| is_left(own)).map_or(Side::Right, |_| Side::Left);
         let side = options.side.unwrap_or(own);
         inner.with_padding(None);
         inner.with_truncation(None).map_err(|e| broken(e.to_string()))?;
+        set_bert(&mut inner, options.bert).map_err(broken)?;
         if options.lower_case {
             add_lower_case(&mut inner).map_err(broken)?;
         }
@@ -282,6 +294,24 @@ fn of_input(error: Error, index: usize) -> Error {
         ErrorKind::InvalidParameter => Error::Input { index, source: error.into() },
         _ => error,
     }
+}
+
+/// Replaces settings of the normaliser, if it is that of BERT.
+fn set_bert(
+    inner: &mut tokenizers::Tokenizer,
+    options: BertNormalization,
+) -> std::result::Result<(), String> {
+    let Some(NormalizerWrapper::BertNormalizer(own)) = inner.get_normalizer() else {
+        return Ok(());
+    };
+    let BertNormalization { lowercase, strip_accents, handle_chinese_chars } = options;
+    let new = BertNormalizer::new(
+        own.clean_text,
+        handle_chinese_chars.unwrap_or(own.handle_chinese_chars),
+        strip_accents.or(own.strip_accents),
+        lowercase.unwrap_or(own.lowercase),
+    );
+    inner.with_normalizer(Some(new)).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// Converts texts to lower case before anything else, unless the tokenizer does so itself.

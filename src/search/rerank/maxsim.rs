@@ -23,7 +23,7 @@ impl<'a> MaxSim<'a> {
 }
 
 /// Somebody waits for the vectors of the chunks, too.
-fn request<'s, 't>(texts: &'s [&'t str], prompt: PromptKind) -> EmbedRequest<'s, 't> {
+fn request<'s, 't>(texts: &'s [&'t str], prompt: PromptKind<'s>) -> EmbedRequest<'s, 't> {
     EmbedRequest { texts, lane: Lane::Interactive, prompt, purpose: Purpose::Query }
 }
 

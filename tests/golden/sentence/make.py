@@ -75,6 +75,13 @@ CASES = {
     "truncation on the left by tokenizer.json": {"base": "bert", "files": {"tokenizer_config.json": {"model_max_length": 10}}, "truncation": "Left"},
     "truncation on the right against tokenizer.json": {"base": "bert", "files": {"tokenizer_config.json":
         {"model_max_length": 10, "truncation_side": "right"}}, "truncation": "Left"},
+    **{f"{key} {value} of {kind}": {"base": "bert", "files": {"tokenizer_config.json": {key: value, **({"tokenizer_class": kind} if kind else {})}}}
+       for key, value, kind in [("do_lower_case", False, "BertTokenizer"), ("do_lower_case", False, "PreTrainedTokenizerFast"),
+                                ("do_lower_case", False, None), ("strip_accents", False, "BertTokenizerFast"), ("tokenize_chinese_chars", False, "BertTokenizer")]},
+    "truncate_dim": pooled(flags("mean_tokens"), N, files={st: {"truncate_dim": 16, "similarity_fn_name": "dot"}}),
+    "truncate_dim beyond the vector": pooled(flags("mean_tokens"), files={st: {"truncate_dim": 1000}}),
+    "truncate_dim of several poolings": pooled({"pooling_mode": ["mean", "cls"]}, files={st: {"truncate_dim": 80}}),
+    "a prompt by name": pooled({"pooling_mode": "mean"}, files={st: {"prompts": {"classification": "Classify this: "}}}, prompt="classification"),
     "no theta in rope_parameters": rope(rope_theta=500.0, rope_parameters={"rope_type": "linear", "factor": 4.0}, drop=()),
     "no theta anywhere": rope(rope_parameters={"rope_type": "linear", "factor": 4.0}, drop=()),
     "linear": rope(rope_theta=500.0, rope_scaling={"type": "linear", "factor": 2.0}),
@@ -129,7 +136,8 @@ def vectors(case):
         model = SentenceTransformer(folder, device="cpu", backend="torch")
         if model.tokenizer.pad_token is None:
             model.tokenizer.pad_token = model.tokenizer.convert_ids_to_tokens(0)
-        encode = {"query": model.encode_query, "document": model.encode_document}.get(case.get("prompt"), model.encode)
+        named = lambda texts: model.encode(texts, prompt_name=case.get("prompt"))
+        encode = {"query": model.encode_query, "document": model.encode_document}.get(case.get("prompt"), named)
         return [[round(float(v), 6) for v in encode([text])[0]] for text in TEXTS]
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ fn identity(mode: Mode) -> ModelIdentity {
         task: Task::Embed,
         activation: Default::default(),
         cuts: crate::embedding::nn::Cuts::Any,
+        similarity: Default::default(),
         mode,
     }
 }

@@ -98,12 +98,13 @@ fn case(name: &str) -> Case {
 fn vectors(folder: &Path, prompt: Option<&str>, cache: Option<&Path>) -> Result<Matrix> {
     let texts = reference().texts;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let engine = Engine::start(&ModelFolder::at(folder), &exact(), cache)?;
     let prompt = match prompt {
         Some("query") => PromptKind::Query,
         Some("document") => PromptKind::Document,
-        _ => PromptKind::None,
+        Some(name) => PromptKind::Text(engine.prompt_named(name)?),
+        None => PromptKind::None,
     };
-    let engine = Engine::start(&ModelFolder::at(folder), &exact(), cache)?;
     Ok(engine.embed(EmbedRequest::bulk(&texts, prompt), &run())?.vectors)
 }
 

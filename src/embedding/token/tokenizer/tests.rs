@@ -69,7 +69,7 @@ fn of_padding_and_truncation_in_the_file_only_the_side_counts() {
     let whole = open(64).encode_batch(&texts).unwrap();
     let whole = whole.seq(0);
     assert_eq!(got.seq(0), [&whole[..1], &whole[whole.len() - 7..]].concat());
-    let right = TextOptions { side: Some(Side::Right), lower_case: false };
+    let right = TextOptions { side: Some(Side::Right), ..TextOptions::default() };
     let right = Tokenizer::open_with(copy.path(), 8, right).unwrap();
     assert_eq!(right.encode_batch(&texts).unwrap(), open(8).encode_batch(&texts).unwrap());
 }
@@ -114,7 +114,7 @@ fn a_text_of_many_bytes_and_few_tokens_has_the_ids_of_the_whole_text() {
     let mut shorter = 0;
     for name in ["bert", "roberta", "xlm_roberta", "llama", "mpnet", "gemma3_text"] {
         for (side, max_tokens) in [(Side::Right, 16), (Side::Left, 16), (Side::Right, 64)] {
-            let options = TextOptions { side: Some(side), lower_case: false };
+            let options = TextOptions { side: Some(side), ..TextOptions::default() };
             let golden = folder().parent().unwrap().join(name);
             let tokenizer = Tokenizer::open_with(&golden, max_tokens, options).unwrap();
             for text in odd_texts() {
@@ -174,7 +174,7 @@ fn what_is_read_of_a_huge_text_is_bounded_by_its_tokens() {
 fn a_model_that_drops_the_start_of_long_texts_keeps_their_end() {
     let text = "the quick brown fox jumps over the lazy dog";
     let whole = open(64).encode_batch(&[text]).unwrap().ids;
-    let options = TextOptions { side: Some(Side::Left), lower_case: false };
+    let options = TextOptions { side: Some(Side::Left), ..TextOptions::default() };
     let left = Tokenizer::open_with(folder(), 8, options).unwrap();
     let got = left.encode_batch(&[text]).unwrap();
     assert_eq!(got.ids, [&whole[..1], &whole[whole.len() - 7..]].concat());
@@ -186,7 +186,7 @@ fn a_model_that_drops_the_start_of_long_texts_keeps_their_end() {
 #[test]
 fn texts_are_lowered_first_if_the_model_asks_for_it() {
     let golden = folder().parent().unwrap().join("roberta");
-    let options = TextOptions { lower_case: true, side: None };
+    let options = TextOptions { lower_case: true, ..TextOptions::default() };
     let lower = Tokenizer::open_with(&golden, 64, options).unwrap();
     let plain = Tokenizer::open(&golden, 64).unwrap();
     let ids = |tokenizer: &Tokenizer, text: &str| tokenizer.encode_batch(&[text]).unwrap().ids;
@@ -229,4 +229,17 @@ fn a_tokenizer_that_cannot_serve_says_why() {
     std::fs::write(empty.path().join("tokenizer.json"), "{}").unwrap();
     let broken = Tokenizer::open(empty.path(), 64).err().unwrap();
     assert!(matches!(broken, Error::ModelBroken { .. }), "{broken}");
+}
+
+#[test]
+fn a_byte_order_mark_before_tokenizer_json_is_skipped() {
+    let marked = tempfile::tempdir().unwrap();
+    let json = std::fs::read(folder().join("tokenizer.json")).unwrap();
+    let path = marked.path().join("tokenizer.json");
+    std::fs::write(&path, [b"\xEF\xBB\xBF", &json[..]].concat()).unwrap();
+    let ids = |folder: &Path| Tokenizer::open(folder, 64).unwrap().encode_batch(&["a b"]).unwrap();
+    assert_eq!(ids(marked.path()), ids(folder()));
+    std::fs::write(&path, b"\xFF\xFE{\0}\0").unwrap();
+    let error = Tokenizer::open(marked.path(), 64).err().unwrap().to_string();
+    assert!(error.contains("UTF-16") && error.contains("tokenizer.json"), "{error}");
 }
