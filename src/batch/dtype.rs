@@ -50,7 +50,7 @@ pub struct VectorFormat {
 impl VectorFormat {
     /// ranges: those of vectors of `dimensions` values; only 8-bit numbers need them.
     pub fn new(dtype: OutputDtype, ranges: Option<Arc<Ranges>>, dimensions: usize) -> Result<Self> {
-        if !matches!(dtype, OutputDtype::Int8 | OutputDtype::Uint8) {
+        if !dtype.has_ranges() {
             return Ok(Self { dtype, ranges: None });
         }
         let ranges = ranges.ok_or_else(|| Error::Argument {
@@ -108,6 +108,13 @@ impl VectorFormat {
             OutputDtype::Binary | OutputDtype::Ubinary => d.div_ceil(8),
             _ => d,
         }
+    }
+}
+
+impl OutputDtype {
+    /// Whether the range of each value says what the numbers mean.
+    pub fn has_ranges(self) -> bool {
+        matches!(self, Self::Int8 | Self::Uint8)
     }
 }
 

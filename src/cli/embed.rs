@@ -201,9 +201,10 @@ fn prompt<'e>(engine: &'e Engine, args: &EmbedArgs) -> Result<PromptKind<'e>> {
 }
 
 fn vector_format(cx: &Context, args: &EmbedArgs, dimensions: usize) -> Result<VectorFormat> {
-    let ranges = cx.app.ranges()?;
-    if args.output_dtype == OutputDtypeArg::Int8 && ranges.is_none() {
-        return Ok(VectorFormat::scaled());
+    let dtype: OutputDtype = args.output_dtype.into();
+    let ranges = if dtype.has_ranges() { cx.app.ranges()? } else { None };
+    match dtype {
+        OutputDtype::Int8 if ranges.is_none() => Ok(VectorFormat::scaled()),
+        dtype => VectorFormat::new(dtype, ranges, dimensions),
     }
-    VectorFormat::new(args.output_dtype.into(), ranges, dimensions)
 }

@@ -7,7 +7,7 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
 use crate::base::vector::Matrix;
-use crate::batch::{OutputDtype, VectorFormat};
+use crate::batch::{OutputDtype, Ranges, VectorFormat};
 use crate::embedding::engine::{EmbedRequest, PromptKind};
 
 /// Requests of at most this many texts go before bulk work.
@@ -58,7 +58,8 @@ pub fn run(app: &App, input: EmbedInput, cx: &RunContext) -> Result<EmbedAnswer,
         return Err(Error::Argument { name: "model", value: model, expected }.into());
     }
     let dimensions = identity.dimensions(input.dimensions)?;
-    let format = VectorFormat::new(input.output_dtype, app.ranges()?, dimensions)?;
+    let ranges = if input.output_dtype.has_ranges() { ranges(app)? } else { None };
+    let format = VectorFormat::new(input.output_dtype, ranges, dimensions)?;
     let prompt = match &input.prompt_name {
         Some(name) => PromptKind::Text(engine.prompt_named(name)?),
         None => PromptKind::None,
@@ -72,6 +73,14 @@ pub fn run(app: &App, input: EmbedInput, cx: &RunContext) -> Result<EmbedAnswer,
     let embeddings = engine.embed(request, cx)?.cut(dimensions, identity);
     let (vectors, tokens) = (embeddings.vectors, embeddings.tokens);
     Ok(EmbedAnswer { model: identity.name.clone(), vectors, format, tokens })
+}
+
+/// What is wrong with a file of the server is not the client's mistake.
+fn ranges(app: &App) -> Result<Option<Arc<Ranges>>> {
+    app.ranges().map_err(|error| Error::Unavailable {
+        what: "the calibration of 8-bit vectors".to_owned(),
+        remedy: error.to_string(),
+    })
 }
 
 fn check_texts(texts: &[String], n_max: usize) -> Result<()> {

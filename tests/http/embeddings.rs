@@ -143,7 +143,7 @@ fn vectors_come_in_the_number_format_that_was_asked_for() {
         server.post("/v1/embeddings", &body)
     };
     let refused = ask("int8", "float");
-    assert_eq!(refused.status, 400);
+    assert_eq!(refused.status, 503);
     assert!(refused.text.contains("sample.npy"), "{}", refused.text);
     std::fs::write(place.path().join("texts.txt"), TEXTS.join("\n")).unwrap();
     let cached = ["--set", "engine.cache_bytes_max=0"];
