@@ -2,7 +2,7 @@
 
 #[cfg(feature = "cuda")]
 use super::cuda::Gpu;
-use super::{Candle, Cpu, Device};
+use super::{Candle, Cpu, Device, InstructionSet};
 use crate::base::config::{BackendChoice, DeviceChoice, EngineSettings};
 use crate::base::error::{Error, Result};
 
@@ -35,7 +35,8 @@ impl Selection {
 
     /// The CPU with our kernels, whatever `engine.device` asks for.
     pub fn cpu(settings: &EngineSettings, reason: &str) -> Result<Self> {
-        let cpu = Cpu::new(settings.threads)?.with_dtype(settings.dtype)?;
+        let set = InstructionSet::choose(settings.instructions);
+        let cpu = Cpu::with_instructions(settings.threads, set)?.with_dtype(settings.dtype)?;
         Ok(Self { device: Device::Cpu(cpu), reason: reason.to_owned() })
     }
 
@@ -88,6 +89,7 @@ impl Selection {
 #[cfg(all(test, not(feature = "cuda")))]
 mod tests {
     use super::*;
+    use crate::base::config::InstructionsChoice;
 
     #[test]
     fn a_build_without_gpu_support_says_how_to_make_one_and_auto_takes_the_cpu() {
@@ -98,5 +100,18 @@ mod tests {
         let selection = open(DeviceChoice::Auto).unwrap();
         assert!(!selection.device.is_gpu(), "{}", selection.device.name());
         assert!(selection.reason.contains("no GPU support"), "{}", selection.reason);
+    }
+    #[test]
+    fn settings_choose_the_instructions_and_candle() {
+        let settings = EngineSettings { threads: 1, ..Default::default() };
+        let instructions = InstructionsChoice::Portable;
+        let portable = Selection::open(&EngineSettings { instructions, ..settings.clone() });
+        assert_eq!(portable.unwrap().device.name(), "cpu portable");
+        let backend = BackendChoice::Candle;
+        let candle = Selection::open(&EngineSettings { backend, ..settings.clone() }).unwrap();
+        assert_eq!(candle.device.name(), "candle cpu");
+        let (backend, device) = (BackendChoice::Native, DeviceChoice::Metal);
+        let error = Selection::open(&EngineSettings { backend, device, ..settings }).err().unwrap();
+        assert!(error.to_string().contains("auto or candle"), "{error}");
     }
 }

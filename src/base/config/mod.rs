@@ -17,5 +17,5 @@ pub use settings::{
 };
 pub use value::{
     BackendChoice, CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice,
-    IndexNeed, MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
+    IndexNeed, InstructionsChoice, MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
 };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{Secret, user_folder};
 use super::value::{
     BackendChoice, CaptureQuery, DenseDevice, DenseKind, DeviceChoice, DtypeChoice, FusionChoice,
-    IndexNeed, MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
+    IndexNeed, InstructionsChoice, MetricsRoute, RerankMethod, SemconvCompat, Value, VllmMode,
 };
 
 /// The short name of one variable, kept from the Python version.
@@ -121,6 +121,8 @@ settings! {
             "Fraction of GPU memory that weights, activations and the index's vectors may use";
         dtype: DtypeChoice = DtypeChoice::Auto,
             "Number format of the linear layers. auto: on the CPU the fastest format whose vectors stay within cosine 0.9999 of f32, on a GPU bf16. Both: bf16. CPU only: f32, int16, int8. GPU only: f16";
+        instructions: InstructionsChoice = InstructionsChoice::Auto,
+            "Instructions that our kernels use on a CPU: auto (the best of the processor), avx512, avx2 or portable; for comparisons between processors";
         max_batch_tokens: usize = 0, in 0..=1_048_576,
             "Maximum tokens in one forward pass; engine.batch_ms and the memory may lower it; 0: 4096 on the CPU, 65536 on a GPU";
         max_batch_seqs: usize = 0, in 0..=65_536,

@@ -125,6 +125,10 @@ words! {
     BackendChoice { Auto = "auto", Native = "native", Candle = "candle" }
 }
 words! {
+    /// The instructions that our kernels use.
+    InstructionsChoice { Auto = "auto", Avx512 = "avx512", Avx2 = "avx2", Portable = "portable" }
+}
+words! {
     /// Number format of the linear layers.
     DtypeChoice {
         Auto = "auto", F32 = "f32", Bf16 = "bf16", F16 = "f16", Int16 = "int16", Int8 = "int8",

@@ -1,5 +1,7 @@
 //! Instruction sets, and the dispatch of loops that are compiled for each.
 
+use crate::base::config::InstructionsChoice;
+
 /// The instruction sets that every hot loop is compiled for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstructionSet {
@@ -18,6 +20,16 @@ impl InstructionSet {
     pub fn detect() -> Self {
         let available = |set: &Self| set.is_available();
         Self::ALL.into_iter().rfind(available).unwrap_or(Self::Portable)
+    }
+
+    /// The one that the setting names.
+    pub fn choose(choice: InstructionsChoice) -> Self {
+        match choice {
+            InstructionsChoice::Auto => Self::detect(),
+            InstructionsChoice::Avx512 => Self::Avx512,
+            InstructionsChoice::Avx2 => Self::Avx2,
+            InstructionsChoice::Portable => Self::Portable,
+        }
     }
 
     /// Whether this processor can run it.

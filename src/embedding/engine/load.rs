@@ -330,3 +330,46 @@ pub(super) fn refuse(options: EngineOptions) -> Result<()> {
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::base::error::ErrorKind;
+
+    fn golden(name: &str) -> ModelFolder {
+        ModelFolder::at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name))
+    }
+
+    #[test]
+    fn a_device_that_computes_other_vectors_is_refused_with_the_cosine() {
+        let device = Device::cpu(1).unwrap();
+        let encoder = Encoder::load(&golden("distilbert").path, &device).unwrap();
+        verify(&golden("distilbert"), &encoder).unwrap();
+        let error = verify(&golden("bert"), &encoder).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        let text = error.to_string();
+        assert!(text.contains("less than 0.999") && text.contains("engine.verify"), "{text}");
+    }
+
+    #[test]
+    fn a_family_of_candle_transformers_needs_candle() {
+        let settings = |backend| EngineSettings { backend, threads: 1, ..Default::default() };
+        let options = EngineOptions::default();
+        let loaded = load(&golden("t5"), &settings(BackendChoice::Auto), options).unwrap();
+        assert_eq!(
+            (loaded.device.name().as_str(), loaded.identity.dtype),
+            ("candle cpu", Dtype::F32)
+        );
+        assert!(loaded.reason.contains("candle-transformers"), "{}", loaded.reason);
+        let refused = load(&golden("t5"), &settings(BackendChoice::Native), options);
+        let text = refused.err().unwrap().to_string();
+        assert!(
+            text.contains("engine.backend = native") && text.contains("auto or candle"),
+            "{text}"
+        );
+        let candle = load(&golden("bert"), &settings(BackendChoice::Candle), options).unwrap();
+        assert_eq!(candle.device.name(), "candle cpu");
+    }
+}
