@@ -175,7 +175,10 @@ mod tests {
     use super::*;
     use crate::embedding::nn::tests::copy_of;
 
-    const OWN: &str = "{%- for message in messages %}\n{{ message.role }}: {{ message.content }}\n\
+    /// As the documentation of sentence-transformers writes such templates.
+    const OWN: &str = "{%- set query = messages | selectattr('role', 'eq', 'query') | first %}\n\
+        {%- for message in messages if message.role == 'document' %}\n\
+        query: {{ query.content }}\ndocument: {{ message.content }}\n\
         {%- endfor %}\n{% if add_generation_prompt %}answer:{% endif %}";
 
     #[test]

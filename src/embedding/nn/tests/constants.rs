@@ -149,7 +149,7 @@ fn what_older_files_say_in_other_words_is_the_same() {
 
 #[test]
 fn an_architecture_that_is_not_computed_is_refused_by_name_with_the_list_of_those_that_are() {
-    for model_type in ["t5", "gpt2", "qwen3_moe", ""] {
+    for model_type in ["albert", "gpt2", "qwen3_moe", ""] {
         let folder = changed("bert", &json!({ "model_type": model_type }));
         let error = load(folder.path()).err().unwrap();
         assert!(matches!(error, Error::ModelUnsupported { .. }), "{error}");
@@ -170,6 +170,9 @@ fn an_architecture_that_is_not_computed_is_refused_by_name_with_the_list_of_thos
             "llama",
             "mistral",
             "gemma3_text",
+            "t5",
+            "deberta-v2",
+            "nvembed",
         ] {
             assert!(message.contains(known), "{known}: {message}");
         }
