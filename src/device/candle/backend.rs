@@ -68,6 +68,7 @@ pub struct CandleBatch<'a> {
 }
 
 impl<'a> CandleBatch<'a> {
+    /// cu_seqlens: `[n + 1]`.
     pub fn upload(on: &Candle, tokens: Tokens<'_>, cu_seqlens: &'a [u32]) -> Result<Self> {
         let place = |ids: &[u32]| Tensor::new(ids, &on.device).map_err(failed);
         Ok(Self {

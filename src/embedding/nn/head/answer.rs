@@ -189,7 +189,7 @@ mod tests {
         std::fs::write(folder.path().join("chat_template.jinja"), OWN).unwrap();
         let own = PairTemplate::read(folder.path()).unwrap().unwrap();
         assert_eq!(own.head("q", "d"), "query: q\ndocument: d", "{own:?}");
-        assert_eq!(own.after, "\nanswer:");
+        assert_eq!(own.after, "answer:");
         std::fs::write(folder.path().join("chat_template.jinja"), "{{ query document").unwrap();
         let error = PairTemplate::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("chat_template.jinja"), "{error}");
