@@ -143,7 +143,7 @@ fn model(settings: &Settings) -> DoctorCheck {
         Ok(model) => match NetworkKind::read(&model.path) {
             Ok(kind) => {
                 let (name, path) = (&model.name, model.path.display());
-                ok("model", format!("{name} in {path}, computed by {}", kind.as_str()))
+                ok("model", format!("{name} in {path} ({})", kind.as_str()))
             }
             Err(error) => failed("model", &error),
         },

@@ -1,7 +1,7 @@
 //! A bench as one HTML page, which loads no other file.
 
 use super::plot::{Chart, Point, Series, escaped};
-use super::table::{VS_ENDPOINT, columns, headlines, ratio};
+use super::table::{RATIO, columns, headlines, ratio};
 use crate::bench::{Cell, Report};
 
 const STYLE: &str = include_str!("page.css");
@@ -118,7 +118,7 @@ fn table(report: &Report) -> String {
     let compared = report.against.is_some();
     let mut headings: Vec<(&str, &str)> = columns(report).map(|c| (c.head, c.meaning)).collect();
     if compared {
-        headings.push((VS_ENDPOINT, "texts per second, divided by those of the endpoint"));
+        headings.push((RATIO, "texts per second, divided by those of the other target"));
     }
     let mut head: String = headings
         .iter()
@@ -145,7 +145,7 @@ fn table(report: &Report) -> String {
         }
         if let Some(remote) = remote {
             rows += &format!(
-                "<tr class=\"remote\"><th scope=\"row\">endpoint</th>{}<td></td></tr>",
+                "<tr class=\"remote\"><th scope=\"row\">against</th>{}<td></td></tr>",
                 cells(remote)
             );
         }

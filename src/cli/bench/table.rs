@@ -113,7 +113,7 @@ pub fn headlines(report: &Report) -> Vec<String> {
     lines
 }
 
-/// Throughput of this process divided by that of the endpoint.
+/// Throughput of this process divided by that of the other target.
 pub fn ratio(local: &Cell, remote: Option<&Cell>) -> String {
     match remote {
         Some(remote) => format!("{:.2}", local.sequences_per_s / remote.sequences_per_s),
@@ -122,7 +122,7 @@ pub fn ratio(local: &Cell, remote: Option<&Cell>) -> String {
 }
 
 /// The heading of [`ratio`].
-pub const VS_ENDPOINT: &str = "vs. endpoint";
+pub const RATIO: &str = "ratio";
 
 pub fn print(out: &mut Out, report: &Report) -> Result<()> {
     for (i, line) in headlines(report).iter().enumerate() {
@@ -132,7 +132,7 @@ pub fn print(out: &mut Out, report: &Report) -> Result<()> {
     let compared = report.against.is_some();
     let mut head: String = columns(report).map(|c| format!("{:>1$}", c.head, c.width)).collect();
     if compared {
-        head = format!("{:<9}{head}{:>14}", "", VS_ENDPOINT);
+        head = format!("{:<9}{head}{:>14}", "", RATIO);
     }
     out.line(paint(DIM, head))?;
     for (local, remote) in report.pairs() {
@@ -146,7 +146,7 @@ pub fn print(out: &mut Out, report: &Report) -> Result<()> {
         let ratio = paint(GOOD, format!("{:>14}", ratio(local, remote)));
         out.line(format!("{:<9}{}{ratio}", "local", row(local)))?;
         if let Some(remote) = remote {
-            out.line(format!("{:<9}{}", "endpoint", row(remote)))?;
+            out.line(format!("{:<9}{}", "against", row(remote)))?;
         }
     }
     if !report.complete {
