@@ -2,6 +2,7 @@
 
 mod bench;
 mod clone;
+mod distill;
 mod embed;
 mod eval;
 mod facts;

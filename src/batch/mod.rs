@@ -4,6 +4,7 @@
 //! input. It is given what it needs: a loaded model, an input, an output, and a [`Job`]. A row that
 //! fails leaves its place in the output and stops no other.
 
+mod distill;
 mod dtype;
 mod embed;
 mod input;
@@ -14,6 +15,7 @@ mod output;
 mod ranges;
 mod rerank;
 
+pub use distill::{Distilled, distill};
 pub use dtype::{EncodedVector, OutputDtype, VectorFormat};
 pub use embed::{embed, expand};
 pub use input::{Input, InputFormat};

@@ -10,6 +10,7 @@ mod args;
 mod bench;
 mod completions;
 mod config;
+mod distill;
 mod doctor;
 mod embed;
 mod eval;

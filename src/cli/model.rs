@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Subcommand;
 
 use super::Context;
+use super::distill::{self, DistillArgs};
 use super::out::{BAD, BOLD, DIM, GOOD, paint};
 use crate::base::config::process_env;
 use crate::base::error::{Error, Result};
@@ -26,6 +27,8 @@ pub enum ModelCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Make a static model from a transformer: far faster, and less exact
+    Distill(DistillArgs),
     /// Compare a model's files with their checksums
     Verify { name: Option<String> },
 }
@@ -37,6 +40,7 @@ pub fn run(mut cx: Context, args: ModelArgs) -> Result<()> {
     match args.command {
         ModelCommand::Pull { name } => pull(&mut cx, &name.unwrap_or(default), &folder),
         ModelCommand::List { json } => list(&mut cx, &folder, json),
+        ModelCommand::Distill(args) => distill::run(&mut cx, args),
         ModelCommand::Verify { name } => verify(&mut cx, &name.unwrap_or(default), &folder),
     }
 }

@@ -113,11 +113,8 @@ impl App {
     /// The ranges for 8-bit vectors, if the settings name a file of them.
     pub fn ranges(&self) -> Result<Option<Arc<Ranges>>> {
         let path = &self.settings().model.calibration;
-        if path.is_empty() {
-            return Ok(None);
-        }
         let mut ranges = self.0.ranges.lock();
-        if ranges.is_none() {
+        if ranges.is_none() && !path.is_empty() {
             *ranges = Some(Arc::new(Ranges::read(path.as_ref())?));
         }
         Ok(ranges.clone())

@@ -186,6 +186,7 @@ fn on_device<M>(
     let mut selection = match kind {
         NetworkKind::Layers => Selection::open(settings)?,
         NetworkKind::CandleTransformers => open_candle(folder, settings)?,
+        NetworkKind::Static => open_static(folder, settings)?,
     };
     let load_checked = |device: &Device| {
         let loaded = load(device)?;
@@ -205,7 +206,7 @@ fn on_device<M>(
     {
         let why = format!("auto: {error}");
         selection = match kind {
-            NetworkKind::Layers => Selection::cpu(settings, &why)?,
+            NetworkKind::Layers | NetworkKind::Static => Selection::cpu(settings, &why)?,
             NetworkKind::CandleTransformers => Selection::candle_cpu(settings, &why)?,
         };
         loaded = load(&selection.device);
@@ -230,6 +231,19 @@ fn open_candle(folder: &ModelFolder, settings: &EngineSettings) -> Result<Select
     let mut selection = Selection::candle(settings)?;
     selection.reason = "candle-transformers computes this family".to_owned();
     Ok(selection)
+}
+
+/// The device of a static model, of which a GPU would only copy what the CPU reads.
+fn open_static(folder: &ModelFolder, settings: &EngineSettings) -> Result<Selection> {
+    match settings.device {
+        DeviceChoice::Auto | DeviceChoice::Cpu => {
+            Selection::cpu(settings, "the model is a table of token vectors")
+        }
+        other => Err(Error::ModelUnsupported {
+            found: format!("{}, a static model, with engine.device = {other}", folder.name),
+            supported: "engine.device = auto or cpu for static models".to_owned(),
+        }),
+    }
 }
 
 /// Refuses a device whose vectors are not those of the CPU.

@@ -28,6 +28,7 @@ mod flights;
 mod isolation;
 mod memory;
 mod reference;
+mod static_models;
 mod stored;
 mod submissions;
 mod tasks;

@@ -158,7 +158,7 @@ pub(in crate::embedding) fn revision(folder: &Path) -> Result<String> {
         hasher.update_mmap_rayon(&path).map_err(unreadable)?;
     }
     // These are in files that are not hashed, because most of what is in them changes no vector.
-    let TextOptions { lower_case, side, bert } = TextConfig::read(folder)?.options;
+    let TextOptions { lower_case, side, bert, .. } = TextConfig::read(folder)?.options;
     if lower_case {
         hasher.update(b"lower case");
     }

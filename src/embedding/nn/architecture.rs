@@ -7,6 +7,7 @@ use super::config::Raw;
 use super::description::Description;
 use super::family::family;
 use super::sentence::network_folder;
+use super::static_table::StaticConfig;
 use crate::base::error::Result;
 
 /// The network that config.json describes, without its weights.
@@ -15,6 +16,8 @@ pub enum Architecture {
     Layers(Description),
     /// A network of candle-transformers, on a device of candle.
     CandleTransformers(Adapter),
+    /// A table of token vectors, in the memory of the CPU.
+    Static(StaticConfig, Shape),
 }
 
 /// A network of candle-transformers.
@@ -42,6 +45,7 @@ pub struct Shape {
 pub enum NetworkKind {
     Layers,
     CandleTransformers,
+    Static,
 }
 
 impl NetworkKind {
@@ -50,6 +54,7 @@ impl NetworkKind {
         Ok(match Architecture::read(folder)? {
             Architecture::Layers(_) => Self::Layers,
             Architecture::CandleTransformers(_) => Self::CandleTransformers,
+            Architecture::Static(..) => Self::Static,
         })
     }
 
@@ -58,6 +63,7 @@ impl NetworkKind {
         match self {
             Self::Layers => "native",
             Self::CandleTransformers => "candle-transformers",
+            Self::Static => "static table",
         }
     }
 }
@@ -65,6 +71,10 @@ impl NetworkKind {
 impl Architecture {
     /// Reads `config.json` of the model in `folder`; no weights are read.
     pub fn read(folder: &Path) -> Result<Self> {
+        if let Some(config) = StaticConfig::find(folder)? {
+            let shape = config.shape()?;
+            return Ok(Self::Static(config, shape));
+        }
         let raw = Raw::read(&network_folder(folder)?)?;
         (family(&raw)?.architecture)(&raw)
     }
@@ -72,6 +82,7 @@ impl Architecture {
     pub fn shape(&self) -> Shape {
         match self {
             Self::CandleTransformers(adapter) => adapter.shape,
+            Self::Static(_, shape) => *shape,
             Self::Layers(of) => Shape {
                 vocab_size: of.vocab_size,
                 token_types: of.token_types,

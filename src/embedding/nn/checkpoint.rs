@@ -35,7 +35,7 @@ impl Checkpoint {
     pub fn layers(&self) -> Result<&Description> {
         match &self.architecture {
             Architecture::Layers(description) => Ok(description),
-            Architecture::CandleTransformers(_) => {
+            _ => {
                 let model_type = self.raw.text_or("model_type", "")?;
                 let found = format!("model type {model_type:?} in this way");
                 Err(unsupported(found, "a family that our layers compute"))

@@ -39,6 +39,9 @@ impl Cost {
                 let weights = Weights::open(&network_folder(folder)?)?;
                 Ok(Self::by_parameters(&adapter.shape, weights.parameters()))
             }
+            Architecture::Static(_, shape) => {
+                Ok(Self::by_parameters(&shape, shape.vocab_size * shape.hidden_dim))
+            }
         }
     }
 

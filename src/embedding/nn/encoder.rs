@@ -12,6 +12,7 @@ use super::checkpoint::Checkpoint;
 use super::cpu_network::{CpuNetwork, GROUP_TOKENS};
 #[cfg(feature = "cuda")]
 use super::gpu_network::GpuNetwork;
+use super::static_table::StaticTable;
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
 use crate::device::cpu::ops::{self, Pooling};
@@ -37,6 +38,7 @@ enum AnyNetwork {
     Cpu(CpuNetwork),
     Candle(CandleNetwork),
     CandleTransformers(CandleTransformersNetwork),
+    Static(StaticTable),
     #[cfg(feature = "cuda")]
     Bf16(GpuNetwork<bf16>),
     #[cfg(feature = "cuda")]
@@ -46,6 +48,10 @@ enum AnyNetwork {
 impl Encoder {
     /// Loads `config.json` and the safetensors of `folder`.
     pub fn load(folder: &Path, device: &Device) -> Result<Self> {
+        if let Architecture::Static(config, shape) = Architecture::read(folder)? {
+            let network = AnyNetwork::Static(StaticTable::load(&config)?);
+            return Ok(Self { device: device.clone(), shape, network });
+        }
         Self::from_checkpoint(&Checkpoint::open(folder)?, device)
     }
 
@@ -105,12 +111,16 @@ impl Encoder {
 
     /// One vector for each sequence, `[n * poolings * hidden_dim]` row-major, of length 1 if
     /// `normalize`.
-    pub(super) fn pooled(
+    pub fn pooled(
         &self,
         batch: &Ragged,
         poolings: &[Pooling],
         normalize: bool,
     ) -> Result<Vec<f32>> {
+        if let (AnyNetwork::Static(table), [Pooling::Mean]) = (&self.network, poolings) {
+            self.check(batch)?;
+            return Ok(self.device.host().install(|| table.means(batch, normalize)));
+        }
         #[cfg(feature = "cuda")]
         if let [pooling] = *poolings
             && on_gpu(pooling)
@@ -118,9 +128,9 @@ impl Encoder {
         {
             self.check(batch)?;
             match &self.network {
-                AnyNetwork::Cpu(_) | AnyNetwork::Candle(_) | AnyNetwork::CandleTransformers(_) => {}
                 AnyNetwork::Bf16(network) => return network.pooled(batch, pooling, normalize),
                 AnyNetwork::F16(network) => return network.pooled(batch, pooling, normalize),
+                _ => {}
             }
         }
         let pool = |group: &Ragged, hidden: &Rows| {
@@ -163,6 +173,7 @@ impl Encoder {
                 let (sequences, hidden) = network.hidden(batch)?;
                 self.as_one_group(&sequences, hidden, then)
             }
+            AnyNetwork::Static(table) => self.as_one_group(batch, table.token_vectors(batch), then),
             #[cfg(feature = "cuda")]
             AnyNetwork::Bf16(network) => self.as_one_group(batch, network.hidden(batch)?, then),
             #[cfg(feature = "cuda")]
@@ -220,6 +231,7 @@ impl AnyNetwork {
                 let network = CandleTransformersNetwork::load(checkpoint, adapter, on)?;
                 Ok(Self::CandleTransformers(network))
             }
+            (Architecture::Static(..), _) => panic!("a table is no checkpoint"),
             (_, Device::Cpu(cpu)) => Ok(Self::Cpu(CpuNetwork::load(checkpoint, cpu)?)),
             (_, Device::Candle(candle)) => {
                 Ok(Self::Candle(CandleNetwork::load(checkpoint, candle)?))

@@ -23,6 +23,7 @@ mod poolings;
 mod prompts;
 mod sentence;
 mod similarity;
+mod static_table;
 mod weights;
 
 pub use crate::device::cpu::ops::Pooling;

@@ -1,5 +1,6 @@
 //! Which ids does a text become?
 
+mod normalizer;
 mod pair;
 mod pair_template;
 mod ragged;
@@ -7,8 +8,9 @@ mod reading;
 mod tables;
 mod tokenizer;
 
+pub use normalizer::BertNormalization;
 pub use pair_template::PairTemplate;
 pub use ragged::Ragged;
 pub use reading::Side;
 pub use tables::Tables;
-pub use tokenizer::{BertNormalization, TextOptions, Tokenizer};
+pub use tokenizer::{TextOptions, Tokenizer};

@@ -1,13 +1,15 @@
 //! A model's tokenizer: texts become ids, and long texts are truncated.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use tokenizers::normalizers::{BertNormalizer, Lowercase, NormalizerWrapper, Sequence};
+use serde::Deserialize;
 use tokenizers::utils::truncation::{TruncationDirection, TruncationParams};
 
 use super::Ragged;
+use super::normalizer::{BertNormalization, add_lower_case, set_bert};
 use super::pair::{Pair, share};
 use super::pair_template::PairTemplate;
 use super::reading::{Reader, Reading, Side};
@@ -34,6 +36,8 @@ pub struct Tokenizer {
     max_tokens: usize,
     reader: Reader,
     beyond: Option<Beyond>,
+    /// The token for what has none, if it is left out.
+    left_out: Option<u32>,
 }
 
 /// What the files of a model say about texts, apart from `tokenizer.json`.
@@ -42,16 +46,12 @@ pub struct TextOptions {
     /// Whether texts are converted to lower case first, unless the tokenizer does so itself.
     pub lower_case: bool,
     pub bert: BertNormalization,
+    /// Whether texts get no special tokens.
+    pub no_specials: bool,
+    /// Whether unknown tokens of a text are left out, after it was truncated.
+    pub no_unknown: bool,
     /// Which end of a long text is dropped; `None` if `tokenizer.json` decides.
     pub side: Option<Side>,
-}
-
-/// What replaces the settings of a BERT tokenizer's normaliser, where it is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BertNormalization {
-    pub lowercase: Option<bool>,
-    pub strip_accents: Option<bool>,
-    pub handle_chinese_chars: Option<bool>,
 }
 
 impl Tokenizer {
@@ -85,7 +85,11 @@ impl Tokenizer {
         if options.lower_case {
             add_lower_case(&mut inner).map_err(broken)?;
         }
-        let (opening, closing) = specials_of(&inner).map_err(broken)?;
+        let (opening, closing) = match options.no_specials {
+            true => (Vec::new(), Vec::new()),
+            false => specials_of(&inner).map_err(broken)?,
+        };
+        let left_out = options.no_unknown.then(|| unknown_id(&inner, json)).flatten();
         let pair = Pair::new(&inner).map_err(broken)?;
         let specials = opening.len() + closing.len();
         if max_tokens <= specials {
@@ -96,8 +100,18 @@ impl Tokenizer {
             });
         }
         let reader = Reader::new(side, max_tokens);
-        let (template, beyond) = (None, None);
-        Ok(Self { inner, path, opening, closing, pair, template, max_tokens, reader, beyond })
+        Ok(Self {
+            inner,
+            path,
+            opening,
+            closing,
+            pair,
+            template: None,
+            max_tokens,
+            reader,
+            beyond: None,
+            left_out,
+        })
     }
 
     /// Reads pairs as one text by `template`, without special tokens.
@@ -232,6 +246,16 @@ impl Tokenizer {
         lines.par_iter().with_min_len(16).map(|line| count(line) as u32).collect()
     }
 
+    /// Every token by its id, added ones included.
+    pub fn vocabulary(&self) -> BTreeMap<u32, String> {
+        self.inner.get_vocab(true).into_iter().map(|(token, id)| (id, token)).collect()
+    }
+
+    /// The sequence of a text with these ids: `[specials + n]`. ids: `[n]`.
+    pub fn between_specials(&self, ids: &[u32]) -> Vec<u32> {
+        [&self.opening, ids, &self.closing].concat()
+    }
+
     /// The number of special tokens of every sequence.
     pub fn specials(&self) -> usize {
         self.opening.len() + self.closing.len()
@@ -262,7 +286,11 @@ impl Tokenizer {
         let room = self.max_tokens - self.specials();
         let truncated = reading.more || reading.ids.len() > room;
         let content = self.kept(&reading.ids, room);
-        Ok(([&self.opening, content, &self.closing].concat(), truncated))
+        let mut ids = self.between_specials(content);
+        if let Some(unknown) = self.left_out {
+            ids.retain(|id| *id != unknown);
+        }
+        Ok((ids, truncated))
     }
 
     /// Reads as much of `text` as is needed.
@@ -296,41 +324,19 @@ fn of_input(error: Error, index: usize) -> Error {
     }
 }
 
-/// Replaces settings of the normaliser, if it is that of BERT.
-fn set_bert(
-    inner: &mut tokenizers::Tokenizer,
-    options: BertNormalization,
-) -> std::result::Result<(), String> {
-    let Some(NormalizerWrapper::BertNormalizer(own)) = inner.get_normalizer() else {
-        return Ok(());
-    };
-    let BertNormalization { lowercase, strip_accents, handle_chinese_chars } = options;
-    let new = BertNormalizer::new(
-        own.clean_text,
-        handle_chinese_chars.unwrap_or(own.handle_chinese_chars),
-        strip_accents.or(own.strip_accents),
-        lowercase.unwrap_or(own.lowercase),
-    );
-    inner.with_normalizer(Some(new)).map(|_| ()).map_err(|e| e.to_string())
-}
-
-/// Converts texts to lower case before anything else, unless the tokenizer does so itself.
-fn add_lower_case(inner: &mut tokenizers::Tokenizer) -> std::result::Result<(), String> {
-    fn lowers(normalizer: &NormalizerWrapper) -> bool {
-        match normalizer {
-            NormalizerWrapper::Lowercase(_) => true,
-            NormalizerWrapper::BertNormalizer(bert) => bert.lowercase,
-            NormalizerWrapper::Sequence(all) => all.as_ref().iter().any(lowers),
-            _ => false,
-        }
+/// The token for what has none. json: `tokenizer.json`.
+fn unknown_id(inner: &tokenizers::Tokenizer, json: &[u8]) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct File {
+        model: Model,
     }
-    if inner.get_normalizer().is_some_and(lowers) {
-        return Ok(());
+    #[derive(Deserialize)]
+    struct Model {
+        unk_token: Option<String>,
+        unk_id: Option<u32>,
     }
-    let own = inner.get_normalizer().cloned();
-    let all = std::iter::once(NormalizerWrapper::Lowercase(Lowercase)).chain(own).collect();
-    let all = NormalizerWrapper::Sequence(Sequence::new(all));
-    inner.with_normalizer(Some(all)).map(|_| ()).map_err(|e| e.to_string())
+    let File { model } = serde_json::from_slice(json).ok()?;
+    model.unk_token.and_then(|token| inner.token_to_id(&token)).or(model.unk_id)
 }
 
 /// The special tokens before and after a text, found by encoding one with them and without.

@@ -16,6 +16,7 @@ use std::ptr;
 use faiss::index::IndexImpl;
 use faiss::index::autotune::ParameterSpace;
 use faiss::index::io::{IoFlags, read_index_with_flags};
+use faiss::vector_transform::{NativeVectorTransform, PCAMatrixImpl, VectorTransform};
 use faiss::{Index, MetricType, index_factory, write_index};
 use faiss_sys as sys;
 use parking_lot::RwLock;
@@ -178,6 +179,30 @@ impl Faiss {
         }
         call()
     }
+}
+
+/// The `d_out` principal components of rows of `d` values, less their mean (PCA).
+///
+/// rows: `[n, d]`, row-major, f32; returns `[n, d_out]`.
+pub(super) fn principal_components(rows: &[f32], d: usize, d_out: usize) -> Result<Vec<f32>> {
+    let n = rows.len() / d;
+    assert!(n * d == rows.len() && (1..=d).contains(&d_out) && d_out <= n);
+    let size = |d| u32::try_from(d).map_err(Error::library("faiss", "compute a PCA"));
+    let mut pca =
+        PCAMatrixImpl::new(size(d)?, size(d_out)?, 0.0, false).map_err(failed("compute a PCA"))?;
+    pca.train(n, rows).map_err(failed("compute a PCA"))?;
+    let mut components = vec![0.0; n * d_out];
+    // SAFETY: the transform is trained, `rows` holds n * d values and the output n * d_out. The safe
+    // crate returns the output without its length.
+    unsafe {
+        sys::faiss_VectorTransform_apply_noalloc(
+            pca.inner_ptr(),
+            n as i64,
+            rows.as_ptr(),
+            components.as_mut_ptr(),
+        )
+    };
+    Ok(components)
 }
 
 /// The parameters of one search, freed with this value.

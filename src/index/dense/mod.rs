@@ -24,7 +24,6 @@ pub use kind::{DenseKind, resolve};
 pub use search::DenseParams;
 
 use ffi::Faiss;
-use rows::Rows;
 
 /// The vector index of one version.
 pub struct DenseIndex {
@@ -139,6 +138,15 @@ impl DenseIndex {
         }
     }
 }
+
+/// The `dimensions` principal components of `vectors`, less their mean (PCA): `[n, dimensions]`.
+/// vectors: `[n, d]`, finite, with n and d of at least `dimensions`.
+pub fn principal_components(vectors: &Matrix, dimensions: usize) -> Result<Matrix> {
+    let components = ffi::principal_components(vectors.as_slice(), vectors.d(), dimensions)?;
+    Matrix::new(components, dimensions)
+}
+
+use rows::Rows;
 
 /// The rows to train on, `[sample, d]`: all of them, or a seeded sample without repetition. Rows of
 /// zeros, of chunks without a vector, are left out unless they are most of all.

@@ -42,7 +42,7 @@ impl Dense {
 fn part_of<'a>(checkpoint: &'a Checkpoint, name: &str, cpu: &'a Cpu) -> Result<Part<'a, Cpu>> {
     let whole = Part::whole(&checkpoint.weights, cpu);
     match checkpoint.architecture {
-        Architecture::CandleTransformers(_) => Ok(whole),
+        Architecture::CandleTransformers(_) | Architecture::Static(..) => Ok(whole),
         Architecture::Layers(_) => {
             let inside = checkpoint.encoder(cpu)?;
             let is_inside = inside.has(&format!("{name}.weight"));
