@@ -31,14 +31,14 @@ pub struct DistillArgs {
 
 pub fn run(cx: &mut Context, args: DistillArgs) -> Result<()> {
     let settings = cx.app.settings();
-    let folder = settings.model.folder(process_env);
-    let teacher = models::resolve(&args.teacher, &folder)?;
+    let places = settings.model.places(process_env);
+    let teacher = models::resolve(&args.teacher, &places)?;
     let name = args.name.unwrap_or_else(|| format!("{}-static", teacher.name));
     if PathBuf::from(&name).file_name() != Some(name.as_ref()) {
         let expected = "a name without a path; --output takes a folder".to_owned();
         return Err(Error::Argument { name: "--name", value: name, expected });
     }
-    let out = args.output.unwrap_or_else(|| folder.join(&name));
+    let out = args.output.unwrap_or_else(|| places.models.join(&name));
     let bar = OnceCell::new();
     let progress = |done: usize, n: usize| {
         let bar = bar.get_or_init(|| indicatif::ProgressBar::new(n as u64));
