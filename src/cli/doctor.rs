@@ -8,7 +8,7 @@ use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
 use crate::device::{Candle, Cpu, Device, Selection};
 use crate::embedding::engine::{batch_max, probe};
-use crate::embedding::models;
+use crate::embedding::models::{self, Manifest, ModelEntry};
 use crate::embedding::nn::{AGREEMENT_MIN, Cost, Encoder, NetworkKind, agreement};
 use crate::index::catalog::Catalog;
 use crate::index::versions::DataFolder;
@@ -17,6 +17,13 @@ use crate::tools::wire::DoctorCheck;
 
 /// Doctor reports a note if less disk space than this is free.
 const DISK_BYTES_MIN: u64 = 1 << 30;
+/// The fraction of the peak rate that whole networks reach at least
+/// (benches/results/2026-11-29-models.md).
+const SHARE_OF_PEAK: f64 = 0.4;
+/// This repository has 12 tokens a line.
+const TOKENS_OF_100_000_LINES: f64 = 1.2e6;
+/// A model is recommended if 100,000 lines are indexed within this.
+const INDEX_S_MAX: f64 = 600.0;
 
 #[derive(clap::Args)]
 pub struct DoctorArgs {
@@ -34,6 +41,7 @@ pub fn run(mut cx: Context, args: DoctorArgs) -> Result<()> {
     let mut checks =
         vec![program(), processor(settings), device(&opened), libraries(selected), model(settings)];
     checks.extend(selected.and_then(|selected| memory(settings, selected)));
+    checks.extend(selected.map(recommendation));
     if args.verify {
         checks
             .extend(selected.map(|selected| verification(settings, selected)).unwrap_or_default());
@@ -178,6 +186,35 @@ fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<D
         Ok(found) => ok("memory of the model", found),
         Err(error) => failed("memory of the model", &error),
     })
+}
+
+/// The best model of the manifest that indexes 100,000 lines of code in some minutes here, and what
+/// the others would take.
+fn recommendation(Selection { device, .. }: &Selection) -> DoctorCheck {
+    const NAME: &str = "recommended model";
+    let rate = match device.peak_gflops() {
+        Ok(peak) => SHARE_OF_PEAK * peak * 1e3,
+        Err(error) => return failed(NAME, &error),
+    };
+    let embedders = Manifest::builtin().models().iter().filter(|entry| entry.pooling != "splade");
+    // The more a model computes, the better it is: the manifest has no others.
+    let mut timed: Vec<_> = embedders.map(|entry| (entry, rate / entry.mflop)).collect();
+    timed.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let describe = |(entry, tokens_per_s): &(&ModelEntry, f64)| {
+        let minutes = (TOKENS_OF_100_000_LINES / tokens_per_s / 60.0).ceil();
+        format!("{} about {tokens_per_s:.0} tokens/s, {minutes} min", entry.name)
+    };
+    let all: Vec<String> = timed.iter().map(describe).collect();
+    let enough = |timed: &&(&ModelEntry, f64)| TOKENS_OF_100_000_LINES / timed.1 <= INDEX_S_MAX;
+    let found = format!("for 100,000 lines of code: {}", all.join("; "));
+    match timed.iter().find(enough) {
+        Some((entry, _)) => ok(NAME, format!("{}; {found}", entry.name)),
+        None => note(
+            NAME,
+            format!("a static model; {found}"),
+            "codeintel model distill all-MiniLM-L6-v2; docs/models.md compares them",
+        ),
+    }
 }
 
 /// Compares the model on the selected device, and with the operations of candle, with the CPU in

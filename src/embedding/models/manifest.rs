@@ -31,6 +31,8 @@ pub struct ModelEntry {
     pub dimension: usize,
     /// Maximum tokens of one text, including special tokens.
     pub tokens_max: usize,
+    /// Floating-point operations of a token in a text of 256, in millions.
+    pub mflop: f64,
     pub query_prompt: String,
     pub document_prompt: String,
     /// `None` if it is not known which repository the wheel took them from.
