@@ -34,7 +34,7 @@ pub fn size(full: usize, small: usize) -> usize {
 /// The folder of the default model.
 pub fn model() -> ModelFolder {
     let settings = Settings::default();
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let folder = models::resolve(&settings.model.name, &settings.model.places(process_env));
     folder.expect("the default model is here; get it with: codeintel model pull")
 }
 

@@ -89,6 +89,11 @@ pub enum Error {
     #[error("no space left while writing {}; free some space, or use another folder (data.dir). The published index is unchanged, and so are older outputs", path.display())]
     DiskFull { path: PathBuf, source: io::Error },
 
+    #[error("no space for the model in {}: {} are needed{}; free some space, or use another folder ({setting}). Nothing was installed", folder.display(),
+        needed.map_or("more bytes".to_owned(), |bytes| format!("{bytes} more bytes")),
+        free.map_or(String::new(), |bytes| format!(", {bytes} are free")))]
+    ModelSpace { folder: PathBuf, needed: Option<u64>, free: Option<u64>, setting: &'static str },
+
     #[error("cannot {action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 
@@ -267,7 +272,7 @@ impl Error {
             Self::IndexCorrupt { .. } => ErrorKind::IndexCorrupt,
             Self::IndexModelMismatch { .. } => ErrorKind::IndexMismatch,
             Self::IndexLocked { .. } => ErrorKind::IndexLocked,
-            Self::DiskFull { .. } | Self::Io { .. } => ErrorKind::Storage,
+            Self::DiskFull { .. } | Self::ModelSpace { .. } | Self::Io { .. } => ErrorKind::Storage,
             Self::Overloaded { .. } => ErrorKind::Overloaded,
             Self::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Self::DeviceLost { .. } => ErrorKind::DeviceLost,

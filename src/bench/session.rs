@@ -65,7 +65,7 @@ impl<'a> Session<'a> {
         let mut settings = settings.clone();
         settings.vllm.mode = VllmMode::Inproc;
         settings.engine.cache_bytes_max = 0;
-        let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env))?;
+        let folder = models::resolve(&settings.model.name, &settings.model.places(process_env))?;
         let opponent = plan.against.as_ref().map(|against| match against {
             Challenger::Candle => Opponent::candle(&folder, &settings),
             Challenger::Endpoint { url, model } => {

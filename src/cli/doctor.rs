@@ -139,7 +139,7 @@ fn search_with_faiss() -> Result<DenseIndex> {
 }
 
 fn model(settings: &Settings) -> DoctorCheck {
-    match models::resolve(&settings.model.name, &settings.model.folder(process_env)) {
+    match models::resolve(&settings.model.name, &settings.model.places(process_env)) {
         Ok(model) => match NetworkKind::read(&model.path) {
             Ok(kind) => {
                 let (name, path) = (&model.name, model.path.display());
@@ -157,7 +157,7 @@ fn model(settings: &Settings) -> DoctorCheck {
 /// The device memory that the model needs, computed from its config.json alone; `None` if there is
 /// no model, which another check says.
 fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<DoctorCheck> {
-    let model = models::resolve(&settings.model.name, &settings.model.folder(process_env)).ok()?;
+    let model = models::resolve(&settings.model.name, &settings.model.places(process_env)).ok()?;
     let read = || {
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
         let weights = bytes(cost.weight_bytes(device.dtype()));
@@ -184,7 +184,7 @@ fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<D
 /// f32. Nothing is compared if there is no model, which another check says.
 fn verification(settings: &Settings, selected: &Selection) -> Vec<DoctorCheck> {
     const NAME: &str = "verification";
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let folder = models::resolve(&settings.model.name, &settings.model.places(process_env));
     let Ok(model) = folder else { return Vec::new() };
     let mut ways = vec![Ok(selected.device.clone())];
     if !matches!(selected.device, Device::Candle(_)) {
@@ -220,7 +220,7 @@ fn endpoint(settings: &Settings) -> Option<DoctorCheck> {
     if settings.vllm.mode == VllmMode::Inproc {
         return None;
     }
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let folder = models::resolve(&settings.model.name, &settings.model.places(process_env));
     let name = folder.map_or_else(|_| settings.model.name.clone(), |folder| folder.name);
     Some(match probe(&settings.endpoint, &name) {
         Ok(found) => ok("endpoint", found),

@@ -65,7 +65,7 @@ impl Context {
     /// replace one of them.
     fn files_read(&self) -> Vec<FileId> {
         let settings = self.app.settings();
-        let model = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+        let model = models::resolve(&settings.model.name, &settings.model.places(process_env));
         let files = model.ok().and_then(|model| std::fs::read_dir(&model.path).ok());
         let files = files.into_iter().flatten().flatten();
         let model = files.filter_map(|entry| FileId::at(&entry.path()));

@@ -52,7 +52,7 @@ impl Expanders {
         if let Some(expander) = last.as_ref().filter(|expander| is_same(&expander.record)) {
             return Ok(expander.clone());
         }
-        let folder = models::resolve(name, &self.settings.model.folder(process_env))?;
+        let folder = models::resolve(name, &self.settings.model.places(process_env))?;
         let options = EngineOptions { task: Task::Expand, ..EngineOptions::default() };
         let engine = Engine::start_with(&folder, &self.settings, None, options)?;
         let key = engine.identity().index_key();

@@ -108,7 +108,7 @@ pub fn model_state(settings: &Settings) -> Result<String> {
 
 /// The same of another model. model: a folder or a name.
 pub fn folder_state(model: &str, settings: &Settings) -> Result<String> {
-    let folder = models::resolve(model, &settings.model.folder(process_env))?.path;
+    let folder = models::resolve(model, &settings.model.places(process_env))?.path;
     let mut hasher = blake3::Hasher::new();
     let selected = [
         settings.vllm.mode.to_string(),

@@ -259,7 +259,7 @@ impl App {
 
 /// `model` is a name or a folder.
 fn start_engine(settings: &Settings, model: &str, options: EngineOptions) -> Result<Engine> {
-    let folder = models::resolve(model, &settings.model.folder(process_env))?;
+    let folder = models::resolve(model, &settings.model.places(process_env))?;
     let cache = settings.engine.cache_folder(process_env);
     Engine::start_with(&folder, settings, cache.as_deref(), options)
 }

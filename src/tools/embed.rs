@@ -9,6 +9,7 @@ use crate::base::telemetry::labels::Tool;
 use crate::base::vector::Matrix;
 use crate::batch::{OutputDtype, Ranges, VectorFormat};
 use crate::embedding::engine::{EmbedRequest, PromptKind};
+use crate::embedding::models::answers_to;
 
 /// Requests of at most this many texts go before bulk work.
 const INTERACTIVE_TEXTS_MAX: usize = 4;
@@ -53,7 +54,7 @@ pub fn run(app: &App, input: EmbedInput, cx: &RunContext) -> Result<EmbedAnswer,
     check_texts(&input.texts, app.settings().serve.items_max)?;
     let engine = app.engine_when_started(cx)?;
     let identity = engine.identity();
-    if let Some(model) = input.model.filter(|model| *model != identity.name) {
+    if let Some(model) = input.model.filter(|model| !answers_to(&identity.name, model)) {
         let expected = format!("{}, the model that is loaded", identity.name);
         return Err(Error::Argument { name: "model", value: model, expected }.into());
     }

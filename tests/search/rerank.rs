@@ -40,7 +40,7 @@ fn text(row: &ShownChunk) -> String {
 }
 
 fn engine(place: &Place, model: &str, task: Task) -> Engine {
-    let folder = models::resolve(model, &place.settings.model.folder(process_env)).unwrap();
+    let folder = models::resolve(model, &place.settings.model.places(process_env)).unwrap();
     let options = EngineOptions { task, ..EngineOptions::default() };
     Engine::start_with(&folder, &place.settings, None, options).unwrap()
 }

@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod files;
+mod hub;
 mod model;
 mod place;
 mod ran;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use endpoint::Endpoint;
 pub use files::{many, many_files, rust_file};
+pub use hub::{Hub, Request, TOKEN, sha256};
 pub use model::{golden, golden_json, overflow_token, tiny_model};
 pub use place::{CONTENT_CHANNELS, Place, ask, cx, engine, fingerprint, only, paths};
 pub use ran::Ran;

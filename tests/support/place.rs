@@ -180,7 +180,7 @@ impl Place {
 }
 
 pub fn engine(settings: &Settings) -> Engine {
-    let folder = models::resolve(&settings.model.name, &settings.model.folder(process_env));
+    let folder = models::resolve(&settings.model.name, &settings.model.places(process_env));
     let cache = settings.engine.cache_folder(process_env);
     Engine::start(&folder.unwrap(), settings, cache.as_deref()).unwrap()
 }

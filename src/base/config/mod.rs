@@ -4,11 +4,13 @@
 //! One table, [`KEYS`], gives the default file, the help texts and the checks.
 
 mod environment;
+mod hub;
 mod load;
 mod settings;
 mod value;
 
 pub use environment::{Secret, process_env};
+pub use hub::{Hub, ModelPlaces};
 pub use load::FILE_NAME;
 pub use settings::{
     ChunkSettings, DataSettings, EndpointSettings, EngineSettings, IndexSettings, KEYS, Key,

@@ -99,7 +99,7 @@ settings! {
     /// The embedding model.
     model: ModelSettings {
         name: String = "all-MiniLM-L6-v2".to_owned(),
-            "Embedding model: a name from `codeintel model list`, or a folder with config.json, tokenizer.json and the weights as safetensors files or pytorch_model.bin";
+            "Embedding model: a name from `codeintel model list`, a repository of a model hub that was pulled (ORG/NAME), or a folder with config.json, tokenizer.json and the weights as safetensors files or pytorch_model.bin";
         dir: String = String::new(),
             "Folder of downloaded models; empty: codeintel/models in the user's data folder";
         allow_any_dimensions: bool = false,

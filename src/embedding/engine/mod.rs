@@ -19,6 +19,7 @@ mod local_call;
 mod pending;
 mod placement;
 mod queue;
+mod reference;
 mod remote_call;
 mod request;
 mod submission;
@@ -29,6 +30,7 @@ pub use crate::embedding::models::Task;
 pub use endpoint::{Answer, Chat, Endpoint};
 pub use engine::{Engine, EngineOptions};
 pub use load::probe;
+pub use reference::{exact_reference, reference};
 pub use request::{
     EmbedRequest, Embeddings, Expansions, PromptKind, Purpose, ScoreRequest, Scores, TokenVectors,
 };

@@ -35,7 +35,7 @@ pub use head::{Classifier, ScoreActivation, Splade};
 pub use pooler::Pooler;
 pub use poolings::Poolings;
 pub use prompts::Prompts;
-pub use sentence::{SentenceConfig, TextConfig};
+pub use sentence::{SentenceConfig, TextConfig, network_folder};
 pub use similarity::Similarity;
 
 #[cfg(test)]

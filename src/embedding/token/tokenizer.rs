@@ -121,6 +121,11 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// The size of the vocabulary, without tokens that were added to it.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(false)
+    }
+
     /// Compares the tokenizer with the tables of the network that reads its ids. Texts with a
     /// token that has no row are refused by name from then on.
     ///

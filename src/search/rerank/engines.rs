@@ -32,7 +32,7 @@ impl RerankEngines {
         if let Some(known) = started.iter().find(|s| s.task == task && s.model == model) {
             return Ok(known.engine.clone());
         }
-        let folder = models::resolve(model, &self.settings.model.folder(process_env))?;
+        let folder = models::resolve(model, &self.settings.model.places(process_env))?;
         let cache = self.settings.engine.cache_folder(process_env);
         let options = EngineOptions { task, ..EngineOptions::default() };
         let engine = Engine::start_with(&folder, &self.settings, cache.as_deref(), options)?;

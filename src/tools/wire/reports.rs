@@ -155,23 +155,46 @@ impl<'a> VersionAnswer<'a> {
 #[derive(Serialize)]
 pub struct ModelAnswer<'a> {
     name: &'a str,
+    source: &'static str,
+    folder: Option<&'a std::path::Path>,
+    licence: Option<&'a str>,
+    #[serde(flatten)]
+    facts: Option<ModelFacts<'a>>,
+    /// Why the files cannot be used.
+    problem: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ModelFacts<'a> {
+    family: &'a str,
+    task: &'static str,
+    way: &'static str,
     dimension: usize,
     max_tokens: usize,
-    pooling: String,
-    licence: &'a str,
-    folder: Option<&'a std::path::Path>,
+    pooling: &'a str,
+    prompts: &'a std::collections::BTreeMap<String, String>,
+    bytes: Option<u64>,
 }
 
 impl<'a> From<&'a ModelState> for ModelAnswer<'a> {
     fn from(state: &'a ModelState) -> Self {
-        let entry = state.entry;
+        let facts = state.facts.as_ref().ok().map(|facts| ModelFacts {
+            family: &facts.family,
+            task: facts.task.as_str(),
+            way: facts.way,
+            dimension: facts.dimension,
+            max_tokens: facts.tokens_max,
+            pooling: &facts.pooling,
+            prompts: &facts.prompts,
+            bytes: facts.bytes,
+        });
         Self {
-            name: &entry.name,
-            dimension: entry.dimension,
-            max_tokens: entry.tokens_max,
-            pooling: entry.pooling.to_string(),
-            licence: &entry.licence,
+            name: &state.name,
+            source: state.source.as_str(),
             folder: state.folder.as_deref(),
+            licence: state.licence.as_deref(),
+            facts,
+            problem: state.facts.as_ref().err().map(String::as_str),
         }
     }
 }
