@@ -65,9 +65,9 @@ mod tests {
             let set: Vec<_> = set.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
             Hub::new(move |name| set.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()))
         };
-        let plain = hub(&[("HOME", "/home/a")]);
+        let plain = hub(&[("HOME", "/users/a")]);
         assert_eq!(plain.endpoint, "https://huggingface.co");
-        assert_eq!(plain.cache, PathBuf::from("/home/a/.cache/huggingface/hub"));
+        assert_eq!(plain.cache, PathBuf::from("/users/a/.cache/huggingface/hub"));
         assert!(!plain.offline && plain.token.reveal().is_none());
 
         let set = hub(&[

@@ -14,6 +14,7 @@ mod record;
 mod reference;
 mod wheels;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -73,7 +74,10 @@ impl ModelFolder {
 pub fn resolve(name_or_folder: &str, places: &ModelPlaces) -> Result<ModelFolder> {
     let here = Path::new(name_or_folder);
     if is_model(here) {
-        return Ok(ModelFolder::at(here));
+        return Ok(ModelFolder {
+            record: Record::of_folder(here, places),
+            ..ModelFolder::at(here)
+        });
     }
     if here.is_dir() && here.components().count() > 1 {
         return Err(not_a_model(here));
@@ -96,7 +100,8 @@ pub fn resolve(name_or_folder: &str, places: &ModelPlaces) -> Result<ModelFolder
     if let Some((_, path)) = repository.as_ref().and_then(|of| of.cached(&places.hub.cache)) {
         return Ok(ModelFolder { name: name.to_owned(), path, record: None });
     }
-    if let Some(entry) = manifest.of_repository(name)
+    let at_any_revision = repository.as_ref().is_some_and(|of| of.revision.is_none());
+    if let Some(entry) = manifest.of_repository(name).filter(|_| at_any_revision)
         && let Some(path) = installed(&entry.name, places)
     {
         return Ok(ModelFolder::recorded(entry.record(), path));
@@ -194,10 +199,10 @@ fn check_config(folder: &Path) -> Result<()> {
 fn files_of(folder: &Path) -> Result<Vec<String>> {
     let mut files = Vec::new();
     let modules = hub::modules_in(folder)?;
-    for module in std::iter::once("").chain(modules.iter().map(String::as_str)) {
+    let folders = modules.iter().map(|path| path.trim_matches('/'));
+    for module in folders.chain([""]).collect::<BTreeSet<_>>() {
         let entries = fs::read_dir(folder.join(module)).into_iter().flatten().flatten();
         let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
-        let module = module.trim_matches('/');
         let path = |name| if module.is_empty() { name } else { format!("{module}/{name}") };
         files.extend(names.map(path));
     }

@@ -67,6 +67,17 @@ impl Record {
         records
     }
 
+    /// The record of the model whose files are in `folder`.
+    pub fn of_folder(folder: &Path, places: &ModelPlaces) -> Option<Self> {
+        let records = Self::list(&places.models);
+        let path = (!records.is_empty()).then(|| folder.canonicalize().ok()).flatten()?;
+        let is_its = |record: &Self| {
+            let own = record.model_folder(places).and_then(|own| own.canonicalize().ok());
+            own.as_deref() == Some(&path)
+        };
+        records.into_iter().find(is_its)
+    }
+
     /// The folder of the model's files, which may be gone.
     pub fn model_folder(&self, places: &ModelPlaces) -> Option<PathBuf> {
         let snapshot = |revision: &String| {
