@@ -58,6 +58,7 @@ fn an_added_folder_has_a_name_and_is_verified() {
     taken("ours/code").fails(2, &["ours/code", "ours--code.toml"]);
     taken("all-MiniLM-L6-v2").fails(2, &["all-MiniLM-L6-v2", "codeintel model list"]);
     taken("../up").fails(2, &["letters"]);
+    scene.run(&["model", "pull", "ours/code"]).fails(2, &[&folder, "ours--code.toml"]);
 
     fs::write(Path::new(&folder).join("1_Pooling/config.json"), "{}").unwrap();
     let ran = scene.run(&["model", "verify", "ours/code"]);

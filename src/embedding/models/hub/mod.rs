@@ -30,7 +30,18 @@ const MODULES: &str = "modules.json";
 pub fn pull(repository: &Repository, cx: &mut Pull) -> Result<ModelFolder> {
     let cache = cx.places.hub.cache.clone();
     let recorded = Record::read(&cx.places.models, &repository.name)?;
-    let recorded = recorded.filter(|record| record.revision.is_some());
+    if let Some(folder) = recorded.as_ref().and_then(|record| record.folder.as_ref()) {
+        let path = Record::path(&cx.places.models, &repository.name);
+        return Err(Error::Argument {
+            name: "model",
+            value: repository.name.clone(),
+            expected: format!(
+                "a name that is not taken; it is that of the folder {}, until {} is removed",
+                folder.display(),
+                path.display()
+            ),
+        });
+    }
     let asked = repository.revision.as_deref();
     let pinned = recorded.as_ref().and_then(|record| record.revision.clone());
     let pinned = pinned.as_deref();
