@@ -41,7 +41,9 @@ fn vectors_equal_those_of_the_reference() {
         let together = embed(&engine, Lane::Bulk, &texts, &run()).unwrap();
         assert_eq!(together.truncated, truncated, "{name}");
         let cached = embed(&engine, Lane::Bulk, &texts, &run()).unwrap();
-        assert_eq!((cached.cache_hits, &cached.vectors), (texts.len(), &together.vectors));
+        // Of texts with the same ids, here two without any, a batch keeps one.
+        assert!(cached.cache_hits >= texts.len() - 1, "{name}: {}", cached.cache_hits);
+        assert_eq!(cached.vectors, together.vectors);
         let scale = vectors.iter().flatten().fold(1.0, |max: f32, v| max.max(v.abs()));
         for (i, want) in vectors.iter().enumerate() {
             let differences = want.iter().zip(together.vectors.row(i)).map(|(a, b)| (a - b).abs());
