@@ -12,7 +12,7 @@ use crate::embedding::models::ModelFolder;
 
 /// An OpenAI-compatible endpoint, or the same model in this process with the operations of candle.
 pub enum Opponent {
-    Endpoint(Endpoint),
+    Endpoint(Box<Endpoint>),
     Candle(Engine),
 }
 

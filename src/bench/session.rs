@@ -76,7 +76,8 @@ impl<'a> Session<'a> {
                 // An endpoint that does not answer at all is named soon.
                 Endpoint::new(&settings.endpoint, &folder.name)?.embed(&[PROBE], run)?;
                 settings.endpoint.timeout_ms = TIMEOUT_MS;
-                Ok(Opponent::Endpoint(Endpoint::new(&settings.endpoint, &folder.name)?))
+                let endpoint = Endpoint::new(&settings.endpoint, &folder.name)?;
+                Ok(Opponent::Endpoint(Box::new(endpoint)))
             }
         });
         let remote = opponent.transpose()?.map(|opponent| {

@@ -260,8 +260,8 @@ fn a_calibration_gives_each_value_a_range_of_its_own() {
         let out = lines(&out);
         let value = |row: usize, i: usize| out[row]["embedding"][i].as_i64().unwrap() - low;
         assert_eq!(out[0].get("scale"), None);
-        for i in 0..64 {
-            let (least, greatest) = if plain[0][i] < plain[1][i] { (0, 1) } else { (1, 0) };
+        for (i, (first, second)) in plain[0].iter().zip(&plain[1]).enumerate() {
+            let (least, greatest) = if first < second { (0, 1) } else { (1, 0) };
             assert_eq!(value(least, i), 0);
             assert!(value(greatest, i) >= 254, "the quotient may round down");
         }

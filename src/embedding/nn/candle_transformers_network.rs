@@ -69,10 +69,8 @@ impl CandleTransformersNetwork {
             sequences.collect::<candle_core::Result<Vec<_>>>()
         });
         let rows = Rows::new(computed.map_err(failed)?.concat(), self.hidden_dim);
-        let sequences = match self.pools {
-            true => Ragged::from_seqs(vec![&[0][..]; batch.n()]),
-            false => batch.clone(),
-        };
+        let sequences =
+            if self.pools { Ragged::from_seqs(vec![&[0][..]; batch.n()]) } else { batch.clone() };
         Ok((sequences, rows))
     }
 

@@ -85,9 +85,10 @@ impl Tokenizer {
         if options.lower_case {
             add_lower_case(&mut inner).map_err(broken)?;
         }
-        let (opening, closing) = match options.no_specials {
-            true => (Vec::new(), Vec::new()),
-            false => specials_of(&inner).map_err(broken)?,
+        let (opening, closing) = if options.no_specials {
+            (Vec::new(), Vec::new())
+        } else {
+            specials_of(&inner).map_err(broken)?
         };
         let left_out = options.no_unknown.then(|| unknown_id(&inner, json)).flatten();
         let pair = Pair::new(&inner).map_err(broken)?;

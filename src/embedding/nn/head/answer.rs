@@ -56,8 +56,7 @@ pub fn answer_layer(folder: &Path, checkpoint: &Checkpoint, cpu: &Cpu) -> Result
     };
     let (yes, no) = answer_tokens(folder)?;
     let row = |id: u32| {
-        let rows = decoder.chunks_exact(d);
-        rows.skip(id as usize).next().ok_or_else(|| {
+        decoder.chunks_exact(d).nth(id as usize).ok_or_else(|| {
             checkpoint.raw.broken(format!("vocab_size is {vocab}, but its answer is token {id}"))
         })
     };
