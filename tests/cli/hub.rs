@@ -130,6 +130,20 @@ fn a_pulled_model_is_recorded_and_works_without_the_hub_under_its_name() {
 }
 
 #[test]
+fn a_static_model_is_pulled_in_each_of_its_forms() {
+    let scene = Scene::new();
+    for form in ["plain", "quantised", "module"] {
+        let name = format!("org/{form}");
+        scene.hub.publish(&name, FIRST, Path::new(&golden(&format!("static/{form}"))));
+        scene.pull(&name).ok();
+        scene.run(&["model", "verify", &name]).ok();
+        let listed = scene.run(&["model", "list"]).ok();
+        let line = listed.lines().find(|line| line.contains(&name)).unwrap();
+        assert!(line.contains("(static table)"), "{line}");
+    }
+}
+
+#[test]
 fn a_file_whose_connection_breaks_off_is_continued() {
     let scene = Scene::new();
     scene.hub.cut(2);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -159,7 +160,11 @@ impl Facts {
         let bytes = |file: &String| fs::metadata(folder.join(file)).map_or(0, |file| file.len());
         let bytes = files_of(folder)?.iter().map(bytes).sum();
         Ok(Self {
-            family: config.model_type,
+            family: if config.model_type.is_empty() {
+                "static".to_owned()
+            } else {
+                config.model_type
+            },
             task,
             dimension,
             tokens_max: text.max_seq_length.unwrap_or(positions).min(positions),
@@ -184,6 +189,13 @@ pub fn task_of(folder: &Path) -> Result<Task> {
     })
 }
 
+/// Whether `config.json` in `folder` describes a network whose sizes do not depend on its weights,
+/// as those of a static model do.
+pub fn names_network(folder: &Path) -> Result<bool> {
+    let config = Config::read(&network_folder(folder)?)?;
+    Ok(!["", "model2vec"].contains(&config.model_type.as_str()))
+}
+
 /// The keys of `config.json` of a network or a dense layer that are shown.
 #[derive(Deserialize, Default)]
 #[serde(default)]
@@ -199,8 +211,12 @@ struct Config {
 impl Config {
     fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("config.json");
-        let text = fs::read(&path)
-            .map_err(|source| Error::PathUnreadable { path: path.clone(), source })?;
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            // A module StaticEmbedding has no such file.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(source) => return Err(Error::PathUnreadable { path, source }),
+        };
         serde_json::from_slice(&text)
             .map_err(|error| Error::ModelBroken { path, detail: error.to_string() })
     }

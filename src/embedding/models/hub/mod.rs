@@ -17,6 +17,7 @@ use self::cache::{MAIN, Repository, is_commit};
 use self::client::{Client, RemoteFile};
 pub use self::wanted::wanted;
 use super::checksum::{FileSums, require_whole, sha256};
+use super::facts::names_network;
 use super::pull::Pull;
 use super::record::Record;
 use super::{ModelFolder, check_config, licence_of};
@@ -138,8 +139,11 @@ impl Download<'_> {
         };
         self.bring(&remote(texts)?, snapshot, staged, cx)?;
         // A model that nothing here computes is refused before its weights are fetched.
-        check_config(staged)?;
-        self.bring(&remote(weights)?, snapshot, staged, cx)
+        if names_network(staged)? {
+            check_config(staged)?;
+        }
+        self.bring(&remote(weights)?, snapshot, staged, cx)?;
+        check_config(staged)
     }
 
     fn remote(&self, file: &str) -> Result<RemoteFile> {
