@@ -233,7 +233,7 @@ fn an_endpoint_is_measured_and_compared() {
     let fixed = ["bench", "--texts", "texts.jsonl", "--seconds", "0", "--html", "out.html"];
     let table = place.run(&[&fixed, &against[..], &short].concat()).ok();
     let of = |who: &str| table.lines().filter(|line| line.starts_with(who)).collect::<Vec<_>>();
-    assert!(of("endpoint ")[0].contains("other model"), "{table}");
+    assert!(of("against ")[0].contains("other model"), "{table}");
     assert!(
         of("local ").len() == 1 && table.contains("another model: its vectors have 64"),
         "{table}"
@@ -241,6 +241,17 @@ fn an_endpoint_is_measured_and_compared() {
     let page = std::fs::read_to_string(place.path().join("out.html")).unwrap();
     assert_well_formed(&page);
     assert_eq!(page.matches("class=\"line remote\"").count(), 3, "a key and two plots");
+}
+
+#[test]
+fn candle_is_measured_in_turn_in_the_same_process() {
+    let flags = ["--lengths", "16", "--batch-sizes", "2", "--seconds", "0", "--json", "-"];
+    let report = place().run(&[&["bench", "--against", "candle"], &flags[..]].concat()).ok();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let cells = report["cells"].as_array().unwrap();
+    let candle = cells.iter().find(|cell| cell["target"] == "candle cpu").unwrap();
+    assert!(cells.len() == 2 && number(&candle["cosine"]) > 0.9999, "{report}");
+    assert!(candle["cpu_s"].is_number() && candle["tokens"] == cells[0]["tokens"], "{report}");
 }
 
 #[test]
