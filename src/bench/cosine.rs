@@ -1,6 +1,6 @@
 //! The cosine between vectors and those of the same model in f32.
 
-use super::opponent::Opponent;
+use super::other_target::OtherTarget;
 use super::report::Cosine;
 use super::texts::Corpus;
 use crate::base::error::Result;
@@ -18,7 +18,7 @@ pub struct Cosines(Vec<f64>);
 /// The cosines of one corpus.
 pub struct CorpusCosines {
     pub local: Cosines,
-    /// Of an opponent whose vectors have the same dimension.
+    /// Of another target whose vectors have the same dimension.
     pub remote: Option<Cosines>,
 }
 
@@ -48,12 +48,12 @@ fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
 }
 
-/// Compares the vectors of `engine` and of `opponent` with those of `reference`, the same model in f32.
+/// Compares the vectors of `engine` and of `other_target` with those of `reference`, the same model in f32.
 pub fn cosines(
     corpus: &Corpus,
     reference: &Engine,
     engine: &Engine,
-    opponent: Option<&Opponent>,
+    other_target: Option<&OtherTarget>,
     run: &RunContext,
 ) -> Result<CorpusCosines> {
     let stride = corpus.texts.len().div_ceil(TEXTS);
@@ -64,7 +64,7 @@ pub fn cosines(
     };
     let exact = embed(reference)?;
     let local = Cosines::new(&embed(engine)?, &exact);
-    let remote = opponent.map(|opponent| opponent.embed(&texts, run)).transpose()?;
+    let remote = other_target.map(|other_target| other_target.embed(&texts, run)).transpose()?;
     let comparable = remote.filter(|response| response.vectors.d() == exact.d());
     let remote = comparable.map(|response| Cosines::new(&response.vectors, &exact));
     Ok(CorpusCosines { local, remote })

@@ -1,8 +1,8 @@
-//! Latency and throughput of requests of one size, to this process and to an opponent in turn.
+//! Latency and throughput of requests of one size, to this process and to another target in turn.
 
 use std::time::{Duration, Instant};
 
-use super::opponent::Opponent;
+use super::other_target::OtherTarget;
 use super::report::{Cell, Report, StagesMs};
 use super::texts::Corpus;
 use super::vectors::SearchedVectors;
@@ -20,7 +20,7 @@ pub struct Bencher<'a> {
     pub engine: &'a Engine,
     /// In which each text is searched, if it is.
     pub vectors: Option<&'a SearchedVectors>,
-    pub opponent: Option<&'a Opponent>,
+    pub other_target: Option<&'a OtherTarget>,
     pub cost: &'a Cost,
     pub roof_gflops: f64,
     pub batch_tokens_max: usize,
@@ -108,7 +108,7 @@ struct LocalTally {
 
 impl Bencher<'_> {
     /// Sends requests of `batch` texts until each target has had its rounds and its time. The first
-    /// round warms up and is not counted. If the opponent refuses them, `notes` says so and it has no
+    /// round warms up and is not counted. If the other target refuses them, `notes` says so and it has no
     /// cell.
     pub fn cells(
         &self,
@@ -118,17 +118,17 @@ impl Bencher<'_> {
     ) -> Result<Vec<Cell>> {
         let mut local = LocalTally::default();
         let mut remote = Tally::default();
-        let mut opponent = self.opponent;
+        let mut other_target = self.other_target;
         let mut first = 0;
         let mut is_warm = false;
         let enough = |tally: &Tally| {
             tally.latencies.len() >= ROUNDS_MIN && tally.wall() >= self.duration_min
         };
-        while !(enough(&local.rounds) && (opponent.is_none() || enough(&remote))) {
+        while !(enough(&local.rounds) && (other_target.is_none() || enough(&remote))) {
             let (texts, tokens) = corpus.take(first, batch);
             first = (first + batch) % corpus.texts.len();
             self.local_round(&texts, &tokens, &mut local)?;
-            if let Some(target) = opponent
+            if let Some(target) = other_target
                 && let Err(error) = self.remote_round(target, &texts, &mut remote)
             {
                 if self.run.is_cancelled() {
@@ -139,7 +139,7 @@ impl Bencher<'_> {
                     "{} was not measured with {batch} texts of length {length}: {error}",
                     target.name()
                 ));
-                opponent = None;
+                other_target = None;
             }
             if !is_warm {
                 is_warm = true;
@@ -149,7 +149,9 @@ impl Bencher<'_> {
         }
         let length = corpus.length.to_string();
         let mut cells = vec![self.local_cell(local, length.clone(), batch)];
-        cells.extend(opponent.map(|opponent| remote.cell(opponent.name(), length, batch)));
+        cells.extend(
+            other_target.map(|other_target| remote.cell(other_target.name(), length, batch)),
+        );
         Ok(cells)
     }
 
@@ -184,9 +186,14 @@ impl Bencher<'_> {
         Ok(())
     }
 
-    fn remote_round(&self, opponent: &Opponent, texts: &[&str], tally: &mut Tally) -> Result<()> {
+    fn remote_round(
+        &self,
+        other_target: &OtherTarget,
+        texts: &[&str],
+        tally: &mut Tally,
+    ) -> Result<()> {
         let began = Instant::now();
-        let answered = opponent.embed(texts, self.run)?;
+        let answered = other_target.embed(texts, self.run)?;
         tally.add(began.elapsed(), texts.len(), answered.tokens, answered.cpu);
         Ok(())
     }

@@ -7,7 +7,7 @@
 mod cosine;
 mod machine;
 mod measure;
-mod opponent;
+mod other_target;
 mod plan;
 mod report;
 mod session;
@@ -15,7 +15,7 @@ mod texts;
 mod tune;
 mod vectors;
 
-pub use plan::{Challenger, Options, Plan};
+pub use plan::{Options, Plan, TargetOptions};
 pub use report::{Cell, Report};
 pub use session::{Progress, Session};
 pub use tune::{TunedSetting, tune};

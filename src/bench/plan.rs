@@ -68,14 +68,14 @@ pub struct Options {
     pub vectors: Option<usize>,
     /// Where the texts of `mixed` are read from.
     pub texts: Option<PathBuf>,
-    pub against: Option<Challenger>,
+    pub against: Option<TargetOptions>,
     /// Fewer and shorter cells, where nothing else is set.
     pub quick: bool,
 }
 
 /// What is measured in turn with this process's own networks.
 #[derive(Debug, Clone)]
-pub enum Challenger {
+pub enum TargetOptions {
     /// The same model in this process with the operations of candle.
     Candle,
     /// An OpenAI-compatible endpoint. model: its name of the model; the model's own name if `None`.
@@ -90,7 +90,7 @@ pub struct Plan {
     pub seconds: f64,
     pub vectors: Option<usize>,
     pub texts: Option<PathBuf>,
-    pub against: Option<Challenger>,
+    pub against: Option<TargetOptions>,
 }
 
 impl Plan {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::cosine::{CorpusCosines, Cosines, TEXTS, cosines};
 use super::machine::machine;
 use super::measure::Bencher;
-use super::opponent::Opponent;
-use super::plan::{Challenger, Length, Plan};
+use super::other_target::OtherTarget;
+use super::plan::{Length, Plan, TargetOptions};
 use super::report::{Against, Report, Roof};
 use super::texts::{self, Corpus};
 use super::vectors::SearchedVectors;
@@ -46,14 +46,14 @@ pub struct Session<'a> {
     remote: Option<Remote>,
 }
 
-/// The opponent that is measured too.
+/// The other target that is measured too.
 struct Remote {
-    opponent: Opponent,
+    other_target: OtherTarget,
     dim: usize,
 }
 
 impl<'a> Session<'a> {
-    /// Loads the model, without a vector cache, and checks that the opponent answers.
+    /// Loads the model, without a vector cache, and checks that the other target answers.
     pub fn open(
         settings: &Settings,
         data: DataFolder,
@@ -66,9 +66,9 @@ impl<'a> Session<'a> {
         settings.vllm.mode = VllmMode::Inproc;
         settings.engine.cache_bytes_max = 0;
         let folder = models::resolve(&settings.model.name, &settings.model.places(process_env))?;
-        let opponent = plan.against.as_ref().map(|against| match against {
-            Challenger::Candle => Opponent::candle(&folder, &settings),
-            Challenger::Endpoint { url, model } => {
+        let other_target = plan.against.as_ref().map(|against| match against {
+            TargetOptions::Candle => OtherTarget::candle(&folder, &settings),
+            TargetOptions::Endpoint { url, model } => {
                 settings.endpoint.url.clone_from(url);
                 settings.endpoint.model = model.clone().unwrap_or_default();
                 // The latency of a request that was sent twice would be wrong.
@@ -77,12 +77,12 @@ impl<'a> Session<'a> {
                 Endpoint::new(&settings.endpoint, &folder.name)?.embed(&[PROBE], run)?;
                 settings.endpoint.timeout_ms = TIMEOUT_MS;
                 let endpoint = Endpoint::new(&settings.endpoint, &folder.name)?;
-                Ok(Opponent::Endpoint(Box::new(endpoint)))
+                Ok(OtherTarget::Endpoint(Box::new(endpoint)))
             }
         });
-        let remote = opponent.transpose()?.map(|opponent| {
-            let dim = opponent.embed(&[PROBE], run)?.vectors.d();
-            Ok::<_, Error>(Remote { opponent, dim })
+        let remote = other_target.transpose()?.map(|other_target| {
+            let dim = other_target.embed(&[PROBE], run)?.vectors.d();
+            Ok::<_, Error>(Remote { other_target, dim })
         });
         let remote = remote.transpose()?;
         let engine = Engine::start(&folder, &settings, None)?;
@@ -161,10 +161,10 @@ impl<'a> Session<'a> {
             exact.engine.device = DeviceChoice::Cpu;
             Engine::start(&self.folder, &exact, None)?
         };
-        let opponent = self.remote.as_ref().map(|remote| &remote.opponent);
+        let other_target = self.remote.as_ref().map(|remote| &remote.other_target);
         corpora
             .iter()
-            .map(|corpus| cosines(corpus, &reference, &self.engine, opponent, self.run))
+            .map(|corpus| cosines(corpus, &reference, &self.engine, other_target, self.run))
             .collect()
     }
 
@@ -188,8 +188,8 @@ impl<'a> Session<'a> {
         let compared: Option<Vec<&Cosines>> =
             cosines.iter().map(|cosines| cosines.remote.as_ref()).collect();
         let against = self.remote.as_ref().map(|remote| Against {
-            url: remote.opponent.name().to_owned(),
-            model: remote.opponent.model().to_owned(),
+            url: remote.other_target.name().to_owned(),
+            model: remote.other_target.model().to_owned(),
             dim: remote.dim,
             cosine: compared.map(|compared| Cosines::joined(compared).summary()),
         });
@@ -221,7 +221,7 @@ impl<'a> Session<'a> {
         let bencher = Bencher {
             engine: &self.engine,
             vectors,
-            opponent: self.remote.as_ref().map(|remote| &remote.opponent),
+            other_target: self.remote.as_ref().map(|remote| &remote.other_target),
             cost: &Cost::read(&self.folder.path)?,
             roof_gflops: report.roof.gflops,
             batch_tokens_max: batch_max(&self.settings.engine, self.engine.on_gpu()).0,

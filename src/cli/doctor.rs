@@ -6,7 +6,7 @@ use super::out::{BAD, BOLD, GOOD, WARN, bytes, counted, paint};
 use crate::base::config::{DenseKind, Settings, VllmMode, process_env};
 use crate::base::error::{Error, Result};
 use crate::base::vector::Matrix;
-use crate::device::{Candle, Cpu, Device, Selection};
+use crate::device::{Candle, Cpu, Device, Dtype, Selection};
 use crate::embedding::engine::{batch_max, probe};
 use crate::embedding::models::{self, Manifest, ModelEntry};
 use crate::embedding::nn::{AGREEMENT_MIN, Cost, Encoder, NetworkKind, agreement};
@@ -168,8 +168,12 @@ fn memory(settings: &Settings, Selection { device, .. }: &Selection) -> Option<D
     let model = models::resolve(&settings.model.name, &settings.model.places(process_env)).ok()?;
     let read = || {
         let (cost, threads) = (Cost::read(&model.path)?, device.host().threads());
-        let weights = bytes(cost.weight_bytes(device.dtype()));
-        let dtype = device.dtype().as_str();
+        let dtype = match NetworkKind::read(&model.path)? {
+            NetworkKind::Layers => device.dtype(),
+            NetworkKind::CandleTransformers | NetworkKind::Static => Dtype::F32,
+        };
+        let weights = bytes(cost.weight_bytes(dtype));
+        let dtype = dtype.as_str();
         if device.is_gpu() {
             let batch = bytes(cost.gpu_batch_bytes(batch_max(&settings.engine, true).0));
             return Ok(format!(

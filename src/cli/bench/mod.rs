@@ -17,7 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::output::{FileId, OutputFile};
 use crate::base::telemetry::RunContext;
 use crate::base::telemetry::labels::Tool;
-use crate::bench::{Challenger, Options, Plan, Progress, Report, Session};
+use crate::bench::{Options, Plan, Progress, Report, Session, TargetOptions};
 
 /// The exit code after a second Ctrl-C.
 const INTERRUPTED: i32 = 130;
@@ -87,8 +87,8 @@ fn options(args: &BenchArgs) -> Options {
         vectors: args.vectors,
         texts: args.texts.clone(),
         against: args.against.clone().map(|against| match against.as_str() {
-            "candle" => Challenger::Candle,
-            _ => Challenger::Endpoint { url: against, model: args.against_model.clone() },
+            "candle" => TargetOptions::Candle,
+            _ => TargetOptions::Endpoint { url: against, model: args.against_model.clone() },
         }),
         quick: args.quick,
     }

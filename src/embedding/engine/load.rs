@@ -2,7 +2,9 @@
 
 use super::worker::compute::{BatchRequest, BatchRows, Compute, Launch};
 use super::{EngineOptions, PromptKind};
-use crate::base::config::{BackendChoice, DeviceChoice, EndpointSettings, EngineSettings};
+use crate::base::config::{
+    BackendChoice, DeviceChoice, DtypeChoice, EndpointSettings, EngineSettings,
+};
 use crate::base::error::{Error, ErrorKind, Result};
 use crate::base::telemetry::labels::Mode;
 use crate::base::vector::Matrix;
@@ -228,6 +230,13 @@ fn open_candle(folder: &ModelFolder, settings: &EngineSettings) -> Result<Select
                     .to_owned(),
         });
     }
+    if !matches!(settings.dtype, DtypeChoice::Auto | DtypeChoice::F32) {
+        return Err(Error::Argument {
+            name: "engine.dtype",
+            value: settings.dtype.to_string(),
+            expected: "auto or f32 for this family, which candle-transformers computes".to_owned(),
+        });
+    }
     let mut selection = Selection::candle(settings)?;
     selection.reason = "candle-transformers computes this family".to_owned();
     Ok(selection)
@@ -383,6 +392,9 @@ mod tests {
             text.contains("engine.backend = native") && text.contains("auto or candle"),
             "{text}"
         );
+        let int8 = EngineSettings { dtype: DtypeChoice::Int8, ..settings(BackendChoice::Auto) };
+        let text = load(&golden("t5"), &int8, options).err().unwrap().to_string();
+        assert!(text.contains("engine.dtype") && text.contains("int8"), "{text}");
         let candle = load(&golden("bert"), &settings(BackendChoice::Candle), options).unwrap();
         assert_eq!(candle.device.name(), "candle cpu");
     }

@@ -6,8 +6,8 @@ use crate::base::error::{Error, Result};
 use crate::base::telemetry::labels::Tool;
 use crate::base::telemetry::{RunContext, Telemetry};
 use crate::device::Dtype;
-use crate::embedding::models::{ModelFolder, PROBES, Reference, task_of};
-use crate::embedding::nn::Cost;
+use crate::embedding::models::{ModelFolder, Reference, task_of};
+use crate::embedding::nn::{Cost, PROBES};
 
 /// Bytes of weights in f32 beyond which a pull does not load a model to compute its reference.
 const WEIGHT_BYTES_MAX: u64 = 8 << 30;

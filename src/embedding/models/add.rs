@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::checksum::FileSums;
+use super::hub::cache::is_name_part;
 use super::pull::{complete, lock};
 use super::record::Record;
 use super::reference::Reference;
@@ -43,12 +44,8 @@ pub fn add(
 fn check_name(name: &str, path: &Path, models: &Path) -> Result<()> {
     let refuse =
         |expected: String| Err(Error::Argument { name: "name", value: name.to_owned(), expected });
-    let is_plain = |part: &str| {
-        part.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-    };
     let mut parts = name.split('/');
-    if !parts.clone().all(is_plain) || parts.by_ref().count() > 2 {
+    if !parts.clone().all(is_name_part) || parts.by_ref().count() > 2 {
         return refuse(
             "letters, digits, dots, dashes and underscores, with at most one slash".into(),
         );

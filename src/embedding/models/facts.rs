@@ -12,7 +12,9 @@ use super::identity::Task;
 use super::{Manifest, ModelEntry, Record, files_of, installed, is_model, licence_of};
 use crate::base::config::ModelPlaces;
 use crate::base::error::{Error, Result};
-use crate::embedding::nn::{Encoder, NetworkKind, SentenceConfig, TextConfig, network_folder};
+use crate::embedding::nn::{
+    Encoder, NetworkKind, SentenceConfig, TextConfig, has_answer_module, network_folder,
+};
 
 /// Where a model is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,7 +182,7 @@ impl Facts {
 pub fn task_of(folder: &Path) -> Result<Task> {
     let config = Config::read(&network_folder(folder)?)?;
     let architecture = config.architectures.first().map_or("", String::as_str);
-    Ok(if architecture.ends_with("ForSequenceClassification") {
+    Ok(if architecture.ends_with("ForSequenceClassification") || has_answer_module(folder)? {
         Task::Score
     } else if architecture.ends_with("ForMaskedLM") && !folder.join("modules.json").is_file() {
         Task::Expand
@@ -222,6 +224,29 @@ impl Config {
     }
 
     fn labels(&self) -> usize {
+        if self.architectures.iter().any(|name| name.ends_with("ForCausalLM")) {
+            return 1;
+        }
         self.num_labels.unwrap_or(if self.id2label.is_empty() { 2 } else { self.id2label.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_language_model_with_a_module_for_its_answers_is_a_reranker() {
+        let folder = tempfile::tempdir().unwrap();
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/qwen3_rerank");
+        for file in ["config.json", "tokenizer.json"] {
+            fs::copy(golden.join(file), folder.path().join(file)).unwrap();
+        }
+        assert_eq!(task_of(folder.path()).unwrap(), Task::Embed);
+        let modules =
+            r#"[{"path": "", "type": "a.Transformer"}, {"path": "1", "type": "a.LogitScore"}]"#;
+        fs::write(folder.path().join("modules.json"), modules).unwrap();
+        let facts = Facts::read(folder.path()).unwrap();
+        assert_eq!((facts.task, facts.dimension), (Task::Score, 1));
     }
 }

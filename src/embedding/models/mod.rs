@@ -25,7 +25,7 @@ pub use identity::{ModelIdentity, Task};
 pub use manifest::{Hub, Manifest, ModelEntry, Wheel};
 pub use pull::{Progress, Pull};
 pub use record::Record;
-pub use reference::{Nearness, PROBES, Reference};
+pub use reference::{Nearness, Reference};
 
 use self::hub::cache::{self, Repository};
 use crate::base::config::ModelPlaces;

@@ -3,13 +3,6 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The texts: prose, code, and characters outside ASCII. A reranker scores each with the first.
-pub const PROBES: [&str; 3] = [
-    "How are failed requests retried?",
-    "fn retry(request: &Request) -> Result<Response> { client.send(request) }",
-    "Überprüft die Größe: 3 × 4 ≤ 12, naïve café",
-];
-
 /// Values kept of each vector.
 const VALUES: usize = 16;
 /// Greatest difference of two values in f32, as a part of the larger one where that exceeds 1.
@@ -17,7 +10,7 @@ const DIFFERENCE_MAX: f32 = 1e-4;
 /// Least cosine of what other number types compute.
 const COSINE_MIN: f64 = 0.999;
 
-/// The first values of the result of each of [`PROBES`]: a vector, the logits of a pair, or the
+/// The first values of the result of each of [`PROBES`](crate::embedding::nn::PROBES): a vector, the logits of a pair, or the
 /// weights of an expansion.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -12,12 +12,13 @@ use crate::embedding::token::{Ragged, Tokenizer};
 /// Below this cosine a device computes another model.
 pub const AGREEMENT_MIN: f32 = 0.999;
 
-/// A line of code and a sentence; the third text is both many times, longer than the tiles of our
-/// kernels.
-const TEXTS: [&str; 2] = [
-    "fn retry<T>(attempts: u32, call: impl Fn() -> Result<T, Error>) -> Result<T, Error> {",
-    "How are requests retried with exponential backoff?",
+/// Texts whose vectors are compared: prose, code, and characters outside ASCII.
+pub const PROBES: [&str; 3] = [
+    "How are failed requests retried?",
+    "fn retry(request: &Request) -> Result<Response> { client.send(request) }",
+    "Überprüft die Größe: 3 × 4 ≤ 12, naïve café",
 ];
+/// Tokens of the last of them, repeated: more than the tiles of our kernels have.
 const LONG_TEXT_TOKENS: usize = 160;
 
 /// The least cosine between the mean hidden states of three texts by `encoder` and by the CPU in
@@ -37,8 +38,8 @@ pub fn agreement(folder: &Path, encoder: &Encoder) -> Result<f32> {
 fn probe(folder: &Path, encoder: &Encoder) -> Result<Ragged> {
     let TextConfig { folder, options, .. } = TextConfig::read(folder)?;
     let max_tokens = LONG_TEXT_TOKENS.min(encoder.max_positions());
-    let long = TEXTS.join(" ").repeat(LONG_TEXT_TOKENS / 8);
-    let texts = [TEXTS[0], TEXTS[1], long.as_str()];
+    let long = PROBES[2].repeat(LONG_TEXT_TOKENS / 8);
+    let texts = [PROBES[0], PROBES[1], long.as_str()];
     let tokenizer = Tokenizer::open_with(&folder, max_tokens, options)?;
     tokenizer.encode_batch(&texts)
 }

@@ -15,13 +15,13 @@ pub enum Architecture {
     /// Our layers, on any device.
     Layers(Description),
     /// A network of candle-transformers, on a device of candle.
-    CandleTransformers(Adapter),
+    CandleTransformers(SequenceConfig),
     /// A table of token vectors, in the memory of the CPU.
     Static(StaticConfig, Shape),
 }
 
 /// A network of candle-transformers.
-pub struct Adapter {
+pub struct SequenceConfig {
     pub shape: Shape,
     /// Whether it pools by itself.
     pub pools: bool,
@@ -81,7 +81,7 @@ impl Architecture {
 
     pub fn shape(&self) -> Shape {
         match self {
-            Self::CandleTransformers(adapter) => adapter.shape,
+            Self::CandleTransformers(config) => config.shape,
             Self::Static(_, shape) => *shape,
             Self::Layers(of) => Shape {
                 vocab_size: of.vocab_size,

@@ -5,7 +5,7 @@ use candle_nn::VarBuilder;
 use candle_nn::var_builder::SimpleBackend;
 use parking_lot::Mutex;
 
-use super::architecture::Adapter;
+use super::architecture::SequenceConfig;
 use super::checkpoint::Checkpoint;
 use super::config::Raw;
 use super::weights::Weights;
@@ -41,7 +41,7 @@ pub struct CandleTransformersNetwork {
 }
 
 impl CandleTransformersNetwork {
-    pub fn load(checkpoint: &Checkpoint, config: &Adapter, on: Candle) -> Result<Self> {
+    pub fn load(checkpoint: &Checkpoint, config: &SequenceConfig, on: Candle) -> Result<Self> {
         let failure = Mutex::new(None);
         let tensors = CheckpointTensors { weights: &checkpoint.weights, failure: &failure };
         let (dtype, device) = (on.value_type(), on.device.clone());

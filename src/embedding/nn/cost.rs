@@ -35,9 +35,9 @@ impl Cost {
     pub fn read(folder: &Path) -> Result<Self> {
         match Architecture::read(folder)? {
             Architecture::Layers(description) => Ok(Self::new(&description)),
-            Architecture::CandleTransformers(adapter) => {
+            Architecture::CandleTransformers(config) => {
                 let weights = Weights::open(&network_folder(folder)?)?;
-                Ok(Self::by_parameters(&adapter.shape, weights.parameters()))
+                Ok(Self::by_parameters(&config.shape, weights.parameters()))
             }
             Architecture::Static(_, shape) => {
                 Ok(Self::by_parameters(&shape, shape.vocab_size * shape.hidden_dim))

@@ -223,12 +223,12 @@ pub(super) fn on_gpu(pooling: Pooling) -> bool {
 impl AnyNetwork {
     fn load(checkpoint: &Checkpoint, device: &Device) -> Result<Self> {
         match (&checkpoint.architecture, device) {
-            (Architecture::CandleTransformers(adapter), _) => {
+            (Architecture::CandleTransformers(config), _) => {
                 let on = match device {
                     Device::Candle(candle) => candle.clone(),
                     other => Candle::on_cpu(other.host().clone()),
                 };
-                let network = CandleTransformersNetwork::load(checkpoint, adapter, on)?;
+                let network = CandleTransformersNetwork::load(checkpoint, config, on)?;
                 Ok(Self::CandleTransformers(network))
             }
             (Architecture::Static(..), _) => panic!("a table is no checkpoint"),

@@ -27,12 +27,12 @@ mod static_table;
 mod weights;
 
 pub use crate::device::cpu::ops::Pooling;
-pub use agreement::{AGREEMENT_MIN, agreement};
+pub use agreement::{AGREEMENT_MIN, PROBES, agreement};
 pub use architecture::NetworkKind;
 pub use cost::Cost;
 pub use cuts::Cuts;
 pub use encoder::Encoder;
-pub use head::{Classifier, ScoreActivation, Splade};
+pub use head::{Classifier, ScoreActivation, Splade, has_answer_module};
 pub use pooler::Pooler;
 pub use poolings::Poolings;
 pub use prompts::Prompts;

@@ -13,6 +13,12 @@ const SNAPSHOTS: &str = "snapshots";
 /// The branch of a repository if no revision is named.
 pub const MAIN: &str = "main";
 
+/// Whether `part` is an organisation or a model, as names have them on both sides of a slash.
+pub fn is_name_part(part: &str) -> bool {
+    part.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
 /// A repository of models at a hub: `ORG/NAME`, at one revision if that is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repository {
@@ -29,15 +35,11 @@ impl Repository {
             None => (text, None),
         };
         let (org, model) = name.split_once('/')?;
-        let is_part = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_alphanumeric())
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-        };
         let is_revision = |text: &String| {
             let part = |part: &str| !part.is_empty() && !part.starts_with('.');
             text.split('/').all(part) && !text.contains(['\\', '?', '#', ' ', '%'])
         };
-        let valid = is_part(org) && is_part(model) && revision.iter().all(is_revision);
+        let valid = is_name_part(org) && is_name_part(model) && revision.iter().all(is_revision);
         valid.then(|| Self { name: name.to_owned(), revision })
     }
 

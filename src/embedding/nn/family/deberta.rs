@@ -2,11 +2,11 @@
 
 use candle_transformers::models::debertav2::{Config, DebertaV2Model};
 
-use super::{ClassifierConfig, DenseConfig, Family, layers_of, sizes};
+use super::{ClassifierConfig, DenseConfig, Family, layers_of, sizes, token_types};
 use crate::base::error::Result;
 use crate::device::candle::failed;
 use crate::device::cpu::ops::{Activation, Pooling};
-use crate::embedding::nn::architecture::{Adapter, Architecture, Shape};
+use crate::embedding::nn::architecture::{Architecture, SequenceConfig, Shape};
 use crate::embedding::nn::config::Raw;
 
 pub const FAMILY: Family = Family {
@@ -19,18 +19,13 @@ pub const FAMILY: Family = Family {
 fn architecture(raw: &Raw) -> Result<Architecture> {
     layers_of(raw, "num_hidden_layers")?;
     let sizes = sizes(raw, None)?;
-    // Zero means that there is no table.
-    let token_types = match raw.number_or("type_vocab_size", 0.0)? {
-        0.0 => None,
-        _ => Some(raw.size("type_vocab_size")?),
-    };
     let shape = Shape {
         vocab_size: sizes.vocab_size,
-        token_types,
+        token_types: token_types(raw)?,
         max_tokens: sizes.max_tokens,
         hidden_dim: sizes.hidden_dim,
     };
-    Ok(Architecture::CandleTransformers(Adapter {
+    Ok(Architecture::CandleTransformers(SequenceConfig {
         shape,
         pools: false,
         load: |raw, weights| {

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::rope::{Layers, rotary};
 use super::{
     DenseConfig, Family, MaskedLmConfig, first_token_classifier, layers_of, same_layers, sizes,
+    token_types,
 };
 use crate::base::error::Result;
 use crate::embedding::nn::architecture::Architecture;
@@ -41,17 +42,12 @@ static NAMES: Names = Names {
 
 fn describe(raw: &Raw) -> Result<Description> {
     refuse_variants(raw)?;
-    // Zero means that there is no table; any other value must be a size.
-    let token_types = match raw.number_or("type_vocab_size", 0.0)? {
-        0.0 => None,
-        _ => Some(raw.size("type_vocab_size")?),
-    };
     let sizes = sizes(raw, None)?;
     let layers = same_layers(layers_of(raw, "num_hidden_layers")?, Some(0));
     let norm = NormConfig::layer(raw.number_or("layer_norm_eps", 1e-12)? as f32);
     let activation = raw.activation("hidden_act", "gelu")?;
     Ok(Description {
-        token_types,
+        token_types: token_types(raw)?,
         rotaries: vec![rotary(raw, Layers::All, "rope_theta", 10_000.0, sizes.head_dim)?],
         bias: Biases { up_proj: false, ..Biases::ALL },
         ..Description::new(&NAMES, sizes, layers, norm, activation)

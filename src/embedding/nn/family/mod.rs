@@ -141,6 +141,14 @@ fn head_dim(raw: &Raw, hidden: usize, heads: usize) -> Result<usize> {
     Ok(hidden / heads)
 }
 
+/// Rows of the token type embeddings; zero means that there is no table.
+fn token_types(raw: &Raw) -> Result<Option<usize>> {
+    match raw.number_or("type_vocab_size", 0.0)? {
+        0.0 => Ok(None),
+        _ => raw.size("type_vocab_size").map(Some),
+    }
+}
+
 /// Equal layers, each of which sees the whole sequence.
 fn same_layers(n: usize, rotary: Option<usize>) -> Vec<LayerConfig> {
     vec![LayerConfig { mask: Mask::FULL, rotary }; n]

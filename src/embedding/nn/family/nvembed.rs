@@ -7,7 +7,7 @@ use serde_json::json;
 use super::Family;
 use crate::base::error::Result;
 use crate::device::candle::failed;
-use crate::embedding::nn::architecture::{Adapter, Architecture, Shape};
+use crate::embedding::nn::architecture::{Architecture, SequenceConfig, Shape};
 use crate::embedding::nn::config::Raw;
 
 /// candle-transformers has these numbers in its code, those of the one published size.
@@ -29,7 +29,7 @@ fn architecture(raw: &Raw) -> Result<Architecture> {
         max_tokens: TOKENS_MAX,
         hidden_dim: HIDDEN_DIM,
     };
-    Ok(Architecture::CandleTransformers(Adapter {
+    Ok(Architecture::CandleTransformers(SequenceConfig {
         shape,
         pools: true,
         load: |_, weights| {

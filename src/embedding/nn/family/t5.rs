@@ -5,7 +5,7 @@ use candle_transformers::models::t5::{Config, T5EncoderModel};
 use super::Family;
 use crate::base::error::Result;
 use crate::device::candle::failed;
-use crate::embedding::nn::architecture::{Adapter, Architecture, Shape};
+use crate::embedding::nn::architecture::{Architecture, SequenceConfig, Shape};
 use crate::embedding::nn::config::Raw;
 
 /// Positions are relative, so that only the training has a limit.
@@ -21,7 +21,7 @@ fn architecture(raw: &Raw) -> Result<Architecture> {
         max_tokens: raw.size_or("n_positions", TOKENS_MAX)?,
         hidden_dim: raw.size("d_model")?,
     };
-    Ok(Architecture::CandleTransformers(Adapter {
+    Ok(Architecture::CandleTransformers(SequenceConfig {
         shape,
         pools: false,
         load: |raw, weights| {

@@ -17,6 +17,8 @@ use crate::embedding::token::{PairTemplate, Tokenizer};
 
 /// The name in config.json.
 const ARCHITECTURE: &str = "ForCausalLM";
+/// The module of sentence-transformers that names the tokens of the answers.
+const ANSWER_MODULE: &str = "LogitScore";
 /// The words whose logits are compared, unless a module LogitScore names others.
 const WORDS: [&str; 2] = ["yes", "no"];
 
@@ -41,6 +43,13 @@ const DOCUMENT: &str = "\u{e000}document\u{e000}";
 pub fn answers(raw: &Raw) -> Result<bool> {
     let architectures = raw.texts("architectures")?.unwrap_or_default();
     Ok(architectures.iter().any(|name| name.ends_with(ARCHITECTURE)))
+}
+
+/// Whether `modules.json` in `folder` says that the model answers with a score (LogitScore). Without
+/// it, the same files are those of an embedder.
+pub fn has_answer_module(folder: &Path) -> Result<bool> {
+    let modules = Module::list(folder)?.unwrap_or_default();
+    Ok(modules.iter().any(|module| module.class() == ANSWER_MODULE))
 }
 
 /// The layer from the last hidden state to the logit of the answer yes less that of no.
@@ -75,7 +84,7 @@ fn answer_tokens(folder: &Path) -> Result<(u32, Option<u32>)> {
         false_token_id: Option<u32>,
     }
     let modules = Module::list(folder)?.unwrap_or_default();
-    if let Some(module) = modules.iter().find(|module| module.class() == "LogitScore") {
+    if let Some(module) = modules.iter().find(|module| module.class() == ANSWER_MODULE) {
         let path = folder.join(&module.path).join("config.json");
         if let Some(score) = read_json::<LogitScore>(&path)? {
             return Ok((score.true_token_id, score.false_token_id));
@@ -202,5 +211,24 @@ mod tests {
         crate::embedding::nn::tests::edit_json(&path, "model_type", "\"llama\"");
         let error = PairTemplate::read(folder.path()).unwrap_err().to_string();
         assert!(error.contains("llama as a reranker"), "{error}");
+    }
+
+    #[test]
+    fn a_module_names_the_answers_of_a_reranker() {
+        let folder = copy_of("qwen3_rerank");
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        assert!(!has_answer_module(folder.path()).unwrap());
+        let words = answer_tokens(folder.path()).unwrap();
+        std::fs::create_dir(folder.path().join("1_LogitScore")).unwrap();
+        write(
+            "modules.json",
+            r#"[{"path": "", "type": "a.Transformer"}, {"path": "1_LogitScore", "type": "a.LogitScore"}]"#,
+        );
+        write("1_LogitScore/config.json", r#"{"true_token_id": 7, "false_token_id": null}"#);
+        assert!(has_answer_module(folder.path()).unwrap());
+        assert_ne!(words, (7, None));
+        assert_eq!(answer_tokens(folder.path()).unwrap(), (7, None));
     }
 }

@@ -6,6 +6,7 @@ mod classifier;
 mod splade;
 
 pub use activation::ScoreActivation;
+pub use answer::has_answer_module;
 pub use classifier::Classifier;
 pub use splade::Splade;
 

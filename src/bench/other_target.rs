@@ -11,7 +11,7 @@ use crate::embedding::engine::{EmbedRequest, Endpoint, Engine, PromptKind};
 use crate::embedding::models::ModelFolder;
 
 /// An OpenAI-compatible endpoint, or the same model in this process with the operations of candle.
-pub enum Opponent {
+pub enum OtherTarget {
     Endpoint(Box<Endpoint>),
     Candle(Engine),
 }
@@ -26,7 +26,7 @@ pub struct Answered {
     pub cpu: Option<Duration>,
 }
 
-impl Opponent {
+impl OtherTarget {
     /// Loads the model a second time, for candle on the device of the settings.
     pub fn candle(folder: &ModelFolder, settings: &Settings) -> Result<Self> {
         let mut settings = settings.clone();
